@@ -1,0 +1,25 @@
+"""The names of every column, once."""
+
+SYMBOL = "symbol"
+DATE = "date"
+OPEN = "open"
+HIGH = "high"
+LOW = "low"
+CLOSE = "close"
+ADJ_CLOSE = "adj_close"
+VOLUME = "volume"
+
+KEY = (SYMBOL, DATE)
+PRICES = (OPEN, HIGH, LOW, CLOSE)
+BARS = (*KEY, *PRICES, ADJ_CLOSE, VOLUME)
+
+LABEL = "label"
+LABEL_END = "label_end"
+FORWARD_RETURN = "forward_return"
+OUTCOME = (LABEL, LABEL_END, FORWARD_RETURN)
+
+PROBABILITY_UP = "probability_up"
+DIRECTION = "direction"
+PRIOR = "prior"
+FOLD = "fold"
+CANDIDATE = "candidate"

@@ -1,0 +1,32 @@
+"""What can go wrong on the user's side, as one tree.
+
+StockpredError
+├── ParameterError    a parameter's value breaks its rule
+└── DataError         what the data holds breaks a rule
+    └── TooLittleData the data is sound, but there is not enough of it
+
+A message is one line and names the value, the rule and the way out. Shells print it and exit
+non-zero; anything else that is raised is a bug of ours.
+"""
+
+
+class StockpredError(ValueError):
+    """Root of the errors that a user can mend."""
+
+
+class ParameterError(StockpredError):
+    """A parameter's value breaks its rule."""
+
+    def __init__(self, parameter: str, value: object, rule: str) -> None:
+        super().__init__(f"{parameter}={value!r}: {rule}")
+        self.parameter = parameter
+        self.value = value
+        self.rule = rule
+
+
+class DataError(StockpredError):
+    """What the data holds breaks a rule."""
+
+
+class TooLittleData(DataError):
+    """The data is sound, but there is not enough of it."""
