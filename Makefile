@@ -1,0 +1,71 @@
+# Short names for the README's commands. All set the environment up first, in .venv.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+# The machine's uv, or one of our own in a private place.
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY ?= true
+TESTS ?= tests
+KEEP ?= 30
+
+.PHONY: help env lock run ui test test-long lint format bench prune clean
+
+help:
+	@echo 'make run        the whole chain on the embedded bars'
+	@echo 'make ui         the MLflow UI on what has run'
+	@echo 'make test       the test suite'
+	@echo 'make test-long  the long forms of the tests'
+	@echo 'make lint       ruff and mypy'
+	@echo 'make bench      the figures of docs/benchmarks.md'
+	@echo 'make prune      forget artifacts of old runs (KEEP=30 newest main runs stay)'
+	@echo 'make env        only set the environment up, in .venv'
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'error: Python 3.11 or newer is needed; make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet uv
+
+.venv/.locked: uv.lock pyproject.toml | $(UV)
+	$(UV) sync --frozen --quiet
+	@touch $@
+
+$(UV): ;
+
+env: .venv/.locked
+
+lock: | $(UV)
+	$(UV) lock
+	$(UV) run --frozen --no-sync python benchmarks/../tests/lockfiles.py
+
+run: env
+	mlflow run . -e main --env-manager local
+
+ui: env
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+test: env
+	pytest -q -m "not long" $(TESTS)
+
+test-long: env
+	pytest -q $(TESTS)
+
+lint: env
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: env
+	ruff check --fix .
+	ruff format .
+
+bench: env
+	python -m benchmarks.orchestration
+
+prune: env
+	python -m steps.prune --keep $(KEEP)
+
+clean:
+	rm -rf .venv .tools

@@ -1,0 +1,147 @@
+"""Artifacts of runs: where they lie, what their bytes are, and whether they still are."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from pipeline.code import digest, file_sha256
+from pipeline.errors import InputError
+from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
+
+# What a model is, apart from the ids and times that MLflow writes into its MLmodel file.
+MODEL_PARTS = ("code", "artifacts", "signature")
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder that a `file:` URI or a plain path names; None for a remote store."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    return Path(uri) if not parts.scheme else None
+
+
+def model_digest(folder: Path) -> str:
+    """Hex sha256 over the sorted (path, sha256) of a logged model's code, estimator, signature.
+
+    The signature is the one in MLmodel; ids, times and environment files are left out, so that
+    the same fit twice gives the same digest.
+    """
+    import yaml
+
+    meta = yaml.safe_load((folder / "MLmodel").read_text())
+    pairs = [("signature", repr(meta.get("signature")))]
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        is_code = path.suffix == ".py" and "__pycache__" not in name.parts
+        if path.is_file() and (is_code or name.parts[0] in MODEL_PARTS):
+            if "__pycache__" in name.parts:
+                continue
+            pairs.append((name.as_posix(), file_sha256(path)))
+    return digest(pairs)
+
+
+def outputs_of(tags: dict[str, str]) -> dict[str, str]:
+    """Artifact -> sha256, as a run's tags tell."""
+    start = len(TAG_OUTPUT)
+    return {name[start:]: value for name, value in tags.items() if name.startswith(TAG_OUTPUT)}
+
+
+def intact(client: Any, run: Any) -> bool:
+    """Whether every output that a run's tags name is still what the run wrote.
+
+    By hash where the store is on this machine; by presence where it is remote: there a step that
+    downloads an artifact checks its hash (`fetch`).
+    """
+    outputs = outputs_of(run.data.tags)
+    try:
+        return all(_is_intact(client, run, name, sha) for name, sha in outputs.items())
+    except Exception as error:
+        # A store that cannot show the artifact is as good as one that lost it.
+        from mlflow.exceptions import MlflowException
+
+        if isinstance(error, (MlflowException, OSError, InputError)):
+            return False
+        raise
+
+
+def _is_intact(client: Any, run: Any, artifact: str, sha256: str) -> bool:
+    if artifact == MODEL:
+        model_id = run.data.tags[TAG_MODEL_URI].removeprefix("models:/")
+        location = client.get_logged_model(model_id).artifact_location
+        folder = local_folder(location)
+        if folder is None:
+            return bool(client.list_logged_model_artifacts(model_id))
+        return folder.is_dir() and model_digest(folder) == sha256
+    folder = local_folder(run.info.artifact_uri)
+    if folder is None:
+        listed = client.list_artifacts(run.info.run_id, str(Path(artifact).parent).rstrip("."))
+        return any(item.path == artifact and item.file_size for item in listed)
+    path = folder / artifact
+    return path.is_file() and file_sha256(path) == sha256
+
+
+def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
+    """Bring an input to this machine and return its path.
+
+    Parameters
+    ----------
+    uri : str
+        A path (relative to `root`), or any URI that MLflow downloads from; ``runs:/`` artifacts
+        are checked against the hash on the run that wrote them.
+    into : Path
+        Folder that a download goes to; an artifact in a local store is read where it lies.
+
+    Raises
+    ------
+    InputError
+        Nothing there, or not the bytes that the producer wrote.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    if urlsplit(uri).scheme in ("", "file"):
+        folder = local_folder(uri)
+        path = root / (folder or uri)
+        if not path.is_file():
+            raise InputError(f"{uri!r}: no such file ({path.resolve()}); give an existing one")
+        return path
+    try:
+        if uri.startswith("runs:/"):
+            run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
+            run = client.get_run(run_id)
+            folder = local_folder(run.info.artifact_uri)
+            path = folder / artifact if folder else Path(download_artifacts(uri, dst_path=into))
+            expected = run.data.tags.get(TAG_OUTPUT + artifact)
+            if expected is not None and path.is_file() and file_sha256(path) != expected:
+                raise InputError(
+                    f"{uri!r}: its bytes are not those its run wrote (sha256 {expected[:12]}...); "
+                    "run the chain again, it makes a damaged artifact anew"
+                )
+        else:
+            path = Path(download_artifacts(uri, dst_path=into))
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{uri!r}: cannot be read ({reason}); give an existing one") from error
+    if not path.is_file():
+        raise InputError(f"{uri!r}: no such file ({path}); give an existing one")
+    return path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; sync and rename it when the block ends well."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,241 @@
+"""The chain: which steps are ready, which are cached, which must run, and how it all ends."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import backends, cache
+from pipeline.artifacts import outputs_of
+from pipeline.code import Code
+from pipeline.errors import Interrupted, StepFailed
+from pipeline.run import IN_CHAIN
+from pipeline.step import CACHED, EXECUTED, TAG_ERROR, TAG_KEY, TAG_STEP, Done, Step, check_table
+from pipeline.warm import TICK
+
+GRACE = 4.0  # seconds that a step has to end in order before it is killed
+
+
+@dataclass
+class Chain:
+    """A table of steps, run as children of one parent run.
+
+    Attributes
+    ----------
+    steps : sequence of Step
+        In an order in which every input comes from a row above.
+    root : Path
+        The project's folder.
+    package : str
+        Package of the shells.
+    client : MlflowClient
+    parent : mlflow.entities.Run
+        Must be the active run, so that MLflow nests the children under it.
+    use_cache : bool
+    backend : str
+        ``warm`` or ``local``, installed by `backends.install`.
+    still_valid : callable
+        (client, step, run) -> whether a cached run may stand in, beyond its artifacts.
+    progress : callable
+        Takes one line for people.
+    watch_parent : bool
+        Whether the parent process's end is an order to stop: `mlflow run` that is told to end
+        leaves its command running, and nobody would be left to end that.
+    """
+
+    steps: Sequence[Step]
+    root: Path
+    package: str
+    client: Any
+    parent: Any
+    use_cache: bool
+    backend: str
+    still_valid: Callable[[Any, str, Any], bool]
+    progress: Callable[[str], None]
+    watch_parent: bool = False
+    _done: dict[str, Done] = field(default_factory=dict)
+    _running: dict[str, "_Child"] = field(default_factory=dict)
+
+    def run(self, params: Mapping[str, Any], texts: Mapping[str, str]) -> list[Done]:
+        """Run the table and return its finished steps, in the table's order.
+
+        Steps whose inputs are ready and that do not need each other run side by side.
+
+        Parameters
+        ----------
+        params : mapping
+            Typed parameters: what the cache's keys are made of.
+        texts : mapping of str to str
+            The same parameters as they are handed to the steps.
+
+        Raises
+        ------
+        StepFailed
+            A child did not finish; the others have been ended.
+        Interrupted
+            SIGINT or SIGTERM came; every child has been ended and stands as KILLED.
+        """
+        check_table(self.steps)
+        code = Code(self.root)
+        waiting = list(self.steps)
+        with _stop_signal(self.watch_parent) as stopped:
+            try:
+                while waiting or self._running:
+                    if (signum := stopped()) is not None:
+                        raise Interrupted(signum)
+                    for step in [step for step in waiting if self._is_ready(step)]:
+                        waiting.remove(step)
+                        self._begin(step, params, texts, code)
+                    self._collect()
+            except BaseException:
+                self._end_all()
+                raise
+        return [self._done[step.name] for step in self.steps]
+
+    def _is_ready(self, step: Step) -> bool:
+        return all(output.step in self._done for output in step.inputs.values())
+
+    def _begin(
+        self, step: Step, params: Mapping[str, Any], texts: Mapping[str, str], code: Code
+    ) -> None:
+        began = time.monotonic()
+        hashes = {
+            name: self._done[output.step].outputs[output.artifact]
+            for name, output in step.inputs.items()
+        }
+        key = cache.step_key(step, params, hashes, code, self.package)
+        if self.use_cache:
+            experiment = self.parent.info.experiment_id
+            hit = cache.find(
+                self.client, experiment, key, lambda r: self.still_valid(self.client, step.name, r)
+            )
+            if hit is not None:
+                self._finish(step.name, hit, CACHED, time.monotonic() - began)
+                return
+        values = {name: texts[name] for name in step.params}
+        for name, output in step.inputs.items():
+            values[name] = self._done[output.step].uri(output.artifact)
+        self.progress(f"{step.name}: started")
+        self._running[step.name] = self._start(step.name, values, key)
+
+    def _start(self, name: str, values: dict[str, str], key: cache.Key) -> "_Child":
+        import mlflow.projects
+
+        began = time.monotonic()
+        with _environment(IN_CHAIN, "1"):
+            submitted = mlflow.projects.run(
+                str(self.root),
+                entry_point=name,
+                parameters=values,
+                experiment_id=self.parent.info.experiment_id,
+                backend=self.backend,
+                env_manager="local",
+                synchronous=False,
+                run_name=name,
+            )
+        self.client.set_tag(submitted.run_id, TAG_KEY, key.digest)
+        return _Child(submitted, began)
+
+    def _collect(self) -> None:
+        """Take in the children that have ended; sleep a tick when none has."""
+        codes = {name: backends.exit_code(c.submitted) for name, c in self._running.items()}
+        ended = {name: code for name, code in codes.items() if code is not None}
+        if not ended and self._running:
+            time.sleep(TICK)
+        for name, code in ended.items():
+            child = self._running.pop(name)
+            seconds = time.monotonic() - child.began
+            run = self.client.get_run(child.submitted.run_id)
+            if code != 0 or run.info.status != "FINISHED":
+                if run.info.status in ("RUNNING", "SCHEDULED"):
+                    self.client.set_terminated(run.info.run_id, "FAILED")
+                self._tag(name, run.info.run_id, EXECUTED)
+                raise StepFailed(_why(name, run, code))
+            self._finish(name, run, EXECUTED, seconds)
+
+    def _finish(self, name: str, run: Any, status: str, seconds: float) -> None:
+        tags = dict(run.data.tags)
+        self._done[name] = Done(name, run.info.run_id, status, seconds, outputs_of(tags), tags)
+        self._tag(name, run.info.run_id, status)
+        self.progress(f"{name}: {status} in {seconds:.1f} s")
+
+    def _tag(self, name: str, run_id: str, status: str) -> None:
+        from mlflow.entities import RunTag
+
+        tags = [
+            RunTag(f"{TAG_STEP}{name}.run_id", run_id),
+            RunTag(f"{TAG_STEP}{name}.status", status),
+        ]
+        self.client.log_batch(self.parent.info.run_id, tags=tags)
+
+    def _end_all(self) -> None:
+        """End every running child, at first asked to, and leave its run KILLED."""
+        for child in self._running.values():
+            backends.send_signal(child.submitted, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        for child in self._running.values():
+            while backends.exit_code(child.submitted) is None:
+                if time.monotonic() > deadline:
+                    backends.send_signal(child.submitted, signal.SIGKILL)
+                time.sleep(TICK)
+            run = self.client.get_run(child.submitted.run_id)
+            # A child that ended in the moment of the signal keeps the status it gave itself.
+            if run.info.status in ("RUNNING", "SCHEDULED"):
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+
+@dataclass(frozen=True)
+class _Child:
+    submitted: Any
+    began: float
+
+
+def _why(name: str, run: Any, code: int | None) -> str:
+    reason = run.data.tags.get(TAG_ERROR)
+    if reason is None and code is not None and (code < 0 or code > 128):
+        signum = -code if code < 0 else code - 128
+        reason = f"its process was ended by signal {signum} (9 is often: out of memory)"
+    reason = reason or f"its process ended with code {code}; its output above says why"
+    return (
+        f"{name}: {reason} [run {run.info.run_id}; mend it and give the same command again: "
+        "finished steps are reused]"
+    )
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _stop_signal(watch_parent: bool) -> Iterator[Callable[[], int | None]]:
+    """Within the block SIGINT and SIGTERM are noted, not raised; yield what tells which came."""
+    noted: list[int] = []
+    parent = os.getppid()
+
+    def handle(signum: int, frame: object) -> None:
+        noted.append(signum)
+
+    def stopped() -> int | None:
+        if watch_parent and not noted and os.getppid() != parent:
+            noted.append(signal.SIGTERM)
+        return noted[0] if noted else None
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

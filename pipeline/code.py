@@ -1,0 +1,135 @@
+"""The code that a step may run, as a digest: its file, the rooms it imports, the lock."""
+
+import ast
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+LOCK = "uv.lock"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(pairs: Iterable[tuple[str, str]]) -> str:
+    """Hex sha256 over (name, hash) pairs, whatever order they come in."""
+    lines = sorted(f"{name}\0{value}\n" for name, value in pairs)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class Code:
+    """The project's code as it stands when the object is made; paths are relative to `root`.
+
+    Only names and bytes count, so that a moved checkout or a touched file changes nothing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._hashes: dict[str, str] = {}
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Files that git tracks or would track.
+
+        A new helper that nobody has added yet is imported like any other, so it counts. Where
+        the project is no checkout (an image, an archive), every file below it counts.
+        """
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        try:
+            done = subprocess.run(command, cwd=self.root, capture_output=True, check=True)
+            listed = done.stdout.decode().split("\0")
+        except (OSError, subprocess.CalledProcessError):
+            listed = []
+        # An ignored folder inside somebody else's checkout lists nothing: then walk it, too.
+        if not any(listed):
+            paths = (path for path in self.root.rglob("*") if path.is_file())
+            listed = [path.relative_to(self.root).as_posix() for path in paths]
+        return tuple(sorted(name for name in set(listed) if name and not _is_hidden(name)))
+
+    @cached_property
+    def rooms(self) -> frozenset[str]:
+        """The top-level folders that hold code."""
+        paths = (PurePosixPath(name) for name in self.files if name.endswith(".py"))
+        return frozenset(path.parts[0] for path in paths if len(path.parts) > 1)
+
+    def of_room(self, room: str) -> str:
+        """Digest of every file of one room."""
+        return digest((name, self._hash(name)) for name in self._room_files(room))
+
+    def of_step(self, module: str) -> str:
+        """Digest of all that `reach` names, of the lock, and of Python's minor version."""
+        pairs = [(name, self._hash(name)) for name in self.reach(module)]
+        if (self.root / LOCK).is_file():
+            pairs.append((LOCK, self._hash(LOCK)))
+        pairs.append(("python", ".".join(map(str, sys.version_info[:2]))))
+        return digest(pairs)
+
+    def reach(self, module: str) -> list[str]:
+        """Files whose change may change what `module` (say ``steps.train``) does.
+
+        Its own file; modules of its own room that it imports, by file; every file of each other
+        room that any of these imports, by room, followed through. What cannot be followed (a
+        dynamic import) counts as all rooms.
+        """
+        own_room = module.split(".")[0]
+        found: set[str] = set()
+        todo = [self._file_of(module)]
+        while todo:
+            name = todo.pop()
+            if name is None or name in found:
+                continue
+            found.add(name)
+            if not name.endswith(".py"):
+                continue
+            for imported in self._imports(name):
+                room = imported.split(".")[0]
+                if room == own_room and imported != room:
+                    todo.append(self._file_of(imported))
+                elif room != own_room:
+                    todo.extend(self._room_files(room))
+        return sorted(found)
+
+    def _hash(self, name: str) -> str:
+        if name not in self._hashes:
+            path = self.root / name
+            self._hashes[name] = file_sha256(path) if path.is_file() else "absent"
+        return self._hashes[name]
+
+    def _room_files(self, room: str) -> list[str]:
+        return [name for name in self.files if name.startswith(f"{room}/")]
+
+    def _file_of(self, module: str) -> str | None:
+        path = PurePosixPath(*module.split("."))
+        candidates = (path.with_suffix(".py"), path / "__init__.py")
+        return next((str(c) for c in candidates if (self.root / c).is_file()), None)
+
+    def _imports(self, name: str) -> Iterator[str]:
+        """Dotted names of project modules that a file imports, at any depth of its code."""
+        tree = ast.parse((self.root / name).read_bytes(), filename=name)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    package = PurePosixPath(name).parts[: -node.level]
+                    base = ".".join([*package, base]).rstrip(".")
+                # `from steps import options` names a module, `from steps.options import x` does
+                # not: what is no file is passed over where the name is looked up.
+                names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            if any(imported.split(".")[0] == "importlib" for imported in names):
+                yield from self.rooms
+            yield from (imported for imported in names if imported.split(".")[0] in self.rooms)
+
+
+def _is_hidden(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "__pycache__" in parts or any(part.startswith(".") for part in parts)

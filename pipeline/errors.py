@@ -1,0 +1,27 @@
+"""What can go wrong in a chain on the user's side, as one tree.
+
+PipelineError
+├── InputError      an input artifact is missing or is not what its producer wrote
+├── StepFailed      a child run did not finish
+└── Interrupted     the chain was told to stop
+"""
+
+
+class PipelineError(RuntimeError):
+    """Root of the errors that a user can mend; its message is one line."""
+
+
+class InputError(PipelineError):
+    """An input artifact is missing or is not what its producer wrote."""
+
+
+class StepFailed(PipelineError):
+    """A child run did not finish."""
+
+
+class Interrupted(PipelineError):
+    """The chain was told to stop; `signum` says how."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by signal {signum}; run it again, finished steps are reused")
+        self.signum = signum

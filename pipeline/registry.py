@@ -1,0 +1,87 @@
+"""Moves in MLflow's model registry: a version once a model, an alias on one version, stage tags."""
+
+from collections.abc import Mapping
+from typing import Any
+
+STAGE_TAG = "stage"
+
+
+def version_exists(client: Any, reference: str) -> bool:
+    """Whether `name/version` stands in the registry."""
+    from mlflow.exceptions import MlflowException
+
+    name, _, version = reference.rpartition("/")
+    if not name:
+        return False
+    try:
+        client.get_model_version(name, version)
+    except MlflowException:
+        return False
+    return True
+
+
+def register_once(
+    client: Any, name: str, model_uri: str, run_id: str, tags: Mapping[str, str]
+) -> Any:
+    """The version of `name` that holds this model: the one that exists, or a new one."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    model_id = model_uri.removeprefix("models:/")
+    quoted = name.replace("'", "''")
+    for version in client.search_model_versions(f"name = '{quoted}'"):
+        if version.model_id == model_id:
+            return version
+    location = client.get_logged_model(model_id).artifact_location
+    return client.create_model_version(
+        name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
+    )
+
+
+def holder(client: Any, name: str, alias: str) -> Any | None:
+    """The version that has an alias, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException:
+        return None
+
+
+def aliases_of(client: Any, name: str, version: str) -> list[str]:
+    """The aliases of one version, sorted."""
+    return sorted(client.get_model_version(name, version).aliases)
+
+
+def move(
+    client: Any,
+    name: str,
+    version: str,
+    *,
+    stage: str,
+    aliases: tuple[str, ...],
+    exclusive: Mapping[str, str],
+) -> None:
+    """Put a version on a stage and give it aliases.
+
+    Parameters
+    ----------
+    stage : str
+        Value of the tag `stage`.
+    aliases : tuple of str
+        Set on this version; MLflow takes each off whichever version had it.
+    exclusive : mapping of str to str
+        Alias -> stage of the version that loses it, such as champion -> Archived.
+    """
+    losers = {alias: holder(client, name, alias) for alias in aliases if alias in exclusive}
+    client.set_model_version_tag(name, version, STAGE_TAG, stage)
+    for alias in aliases:
+        client.set_registered_model_alias(name, alias, version)
+    for alias, loser in losers.items():
+        if loser is not None and loser.version != version:
+            client.set_model_version_tag(name, loser.version, STAGE_TAG, exclusive[alias])

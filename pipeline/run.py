@@ -1,0 +1,183 @@
+"""One step's own run: what a shell reads, writes and logs, and how the run ends."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import fetch, file_sha256, written_whole
+from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_OUTPUT
+
+# Set for children of a chain: the chain then says what went wrong, once.
+IN_CHAIN = "PIPELINE_IN_CHAIN"
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+
+
+class Terminated(BaseException):
+    """SIGTERM or an interrupt arrived; no handler of ordinary errors may swallow it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class StepRun:
+    """What a shell is handed: its inputs, its outputs, its figures.
+
+    Outputs are written to a scratch folder first, and reach the run's artifacts whole or not at
+    all; their hashes become tags when the step has ended well, so that a run without them has
+    none to offer.
+    """
+
+    def __init__(self, client: Any, run_id: str, root: Path, scratch: Path) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.root = root
+        self._scratch = scratch
+        self._tags: dict[str, str] = {}
+        self._metrics: dict[str, float] = {}
+
+    def input(self, uri: str) -> Path:
+        """Path of an input on this machine (see `artifacts.fetch`)."""
+        into = self._scratch / "inputs"
+        into.mkdir(exist_ok=True)
+        return fetch(self.client, uri, self.root, into)
+
+    @contextmanager
+    def output(self, artifact: str) -> Iterator[Path]:
+        """Yield a path to write; when the block ends well it becomes the run's artifact."""
+        path = self._scratch / artifact
+        with written_whole(path) as partial:
+            yield partial
+        self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
+        self.client.log_artifact(self.run_id, str(path))
+
+    def output_json(self, artifact: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON artifact; NaN is not JSON, and is an error here."""
+        with self.output(artifact) as path:
+            path.write_text(json.dumps(content, indent=2, allow_nan=False, default=str) + "\n")
+
+    def figure(self, artifact: str, content: bytes) -> None:
+        """Store a picture or page for people; nothing downstream reads it, so it has no hash."""
+        path = self._scratch / artifact
+        path.write_bytes(content)
+        self.client.log_artifact(self.run_id, str(path))
+
+    def tag(self, **tags: object) -> None:
+        """Tags to set when the step has ended well; ``__`` in a name stands for a dot."""
+        self._tags.update({name.replace("__", "."): str(value) for name, value in tags.items()})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """The same, for names that are no identifiers."""
+        self._tags.update(tags)
+
+    def metrics(self, values: Mapping[str, float | None]) -> None:
+        """Metrics to log when the step has ended well; undefined ones (None) are left out."""
+        self._metrics.update({k: float(v) for k, v in values.items() if v is not None})
+
+    def key_figure(self, text: str) -> None:
+        """The one figure of this step in the chain's table."""
+        self._tags[TAG_FIGURE] = text
+
+    def flush(self) -> None:
+        """Log the collected tags and metrics in one request."""
+        from mlflow.entities import Metric, RunTag
+        from mlflow.utils.time import get_current_time_millis
+
+        now = get_current_time_millis()
+        self.client.log_batch(
+            self.run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in self._metrics.items()],
+            tags=[RunTag(name, value) for name, value in self._tags.items()],
+        )
+
+
+@contextmanager
+def open_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[Any]:
+    """The MLflow run that this process works for, active within the block.
+
+    `mlflow run` hands it over in the environment; a shell started by hand makes one with the same
+    tags and parameters. It ends FINISHED, FAILED on an error, KILLED on SIGTERM or an interrupt.
+    """
+    import mlflow
+
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id is None:
+        run_id = _create_run(root, entry_point, params)
+    with _signals_raise():
+        run = mlflow.start_run(run_id=run_id)
+        try:
+            yield run
+        except (Terminated, KeyboardInterrupt):
+            _ignore_signals()  # ends in order even when the user presses the keys again
+            mlflow.end_run("KILLED")
+            raise
+        except BaseException:
+            mlflow.end_run("FAILED")
+            raise
+        mlflow.end_run("FINISHED")
+
+
+def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
+    """Create the run as `mlflow run` would: same source, entry point, commit and parameters."""
+    from mlflow import MlflowClient
+    from mlflow.projects.utils import get_or_create_run
+    from mlflow.tracking.fluent import _get_experiment_id
+
+    given = {name: str(value) for name, value in params.items()}
+    experiment_id = _get_experiment_id()
+    run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
+    run_id = str(run.info.run_id)
+    for name in ("mlflow.project.env", "mlflow.project.backend"):
+        MlflowClient().set_tag(run_id, name, "local")
+    return run_id
+
+
+@contextmanager
+def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[StepRun]:
+    """Open the step's run and a scratch folder; on an error its one line becomes a tag."""
+    from mlflow import MlflowClient
+
+    scratch = Path(tempfile.mkdtemp(prefix=f"{entry_point}-"))
+    try:
+        with open_run(root, entry_point, params) as active:
+            step = StepRun(MlflowClient(), active.info.run_id, root, scratch)
+            try:
+                yield step
+                step.flush()
+            except Exception as error:
+                line = " ".join(str(error).split()) or type(error).__name__
+                step.client.set_tag(step.run_id, TAG_ERROR, line[:4000])
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    def handle(signum: int, frame: object) -> None:
+        raise Terminated(signum)
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _ignore_signals() -> None:
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,65 @@
+"""Parquet tables as steps hand them on: one row group a symbol, so that a step can stream."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import InputError
+
+
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises
+    ------
+    InputError
+        The bytes are not Parquet.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file; give one that a step wrote") from error
+
+
+def groups(path: Path) -> Iterator[pa.Table]:
+    """Yield a file's row groups one by one; memory holds one at a time."""
+    with open_table(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
+
+
+def metadata(path: Path) -> dict[bytes, bytes]:
+    """Key-value metadata of a file's schema."""
+    with open_table(path) as file:
+        return dict(file.schema_arrow.metadata or {})
+
+
+def read(path: Path) -> pa.Table:
+    """Read a file whole."""
+    with open_table(path) as file:
+        return file.read()
+
+
+def write_groups(
+    path: Path, tables: Iterable[pa.Table], extra: Mapping[bytes, bytes] | None = None
+) -> int:
+    """Write each table as one row group; return the number of rows.
+
+    The first table's schema holds for all. `extra` joins its metadata.
+    """
+    writer: pq.ParquetWriter | None = None
+    rows = 0
+    try:
+        for table in tables:
+            if writer is None:
+                known = {**(table.schema.metadata or {}), **(extra or {})}
+                schema = table.schema.with_metadata(known or None)
+                writer = pq.ParquetWriter(path, schema, compression="zstd")
+            writer.write_table(table.cast(writer.schema), row_group_size=max(table.num_rows, 1))
+            rows += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows

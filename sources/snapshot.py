@@ -1,0 +1,37 @@
+"""The embedded snapshot: real daily bars of five US companies, 2000 to 2013."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from sources.base import Acquired, extent, pick
+from stockpred.bars import BarsInfo, tidy
+
+FILE = "data/us5_daily.parquet"
+CONVENTION = "split-adjusted prices and volume; adj_close also dividend-adjusted; as of 2013-03-01"
+CALENDAR = "XNYS"
+
+
+class SnapshotSource:
+    """The file that comes with the project (data/PROVENANCE.md)."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / FILE
+
+    def digest(self) -> str:
+        """Hex sha256 of the snapshot's bytes."""
+        return hashlib.sha256(self._path.read_bytes()).hexdigest()
+
+    def read(
+        self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
+    ) -> Acquired:
+        """See `Source.read`."""
+        raw = pq.read_table(self._path).to_pandas(date_as_object=False)
+        bars, notes = tidy(raw, "the snapshot")
+        bars = pick(bars, symbols, start, end, "the snapshot")
+        shape = extent(bars)
+        info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(shape["symbols"], CALENDAR))
+        return Acquired(bars, info, {"source": "snapshot", **notes, **shape})

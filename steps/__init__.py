@@ -1,0 +1,1 @@
+"""One shell an entry point: options -> read -> one call -> write -> log."""

@@ -1,0 +1,122 @@
+"""The whole chain: acquire, validate, features, train, evaluate, register, as children of one run.
+
+Finished steps are not run again, and fresh ones start in warm processes. To add a step: an entry
+point in MLproject, a file in steps/, a row in the table below.
+"""
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import click
+
+from pipeline.step import Output, Step
+from steps.options import PARAMETERS, ROOT
+from steps.shell import main_function
+
+
+@cache
+def _digest(source: str) -> str:
+    from sources import open_source
+
+    return open_source(source, ROOT).digest()
+
+
+def source_digest(params: Mapping[str, Any]) -> str:
+    """What `acquire` reads from outside: the bytes of the file or snapshot."""
+    return _digest(params["source"])
+
+
+STEPS = (
+    Step("acquire", ("source", "symbols", "start", "end"), source=source_digest),
+    Step("validate", ("max_missing",), {"bars": Output("acquire", "bars.parquet")}),
+    Step(
+        "features",
+        ("feature_sets", "window", "horizon", "holdout"),
+        {"bars": Output("validate", "bars.parquet")},
+    ),
+    Step(
+        "train",
+        ("models", "folds", "gap", "holdout", "feature_sets", "window", "horizon", "seed"),
+        {
+            "table": Output("features", "features.parquet"),
+            "bars": Output("validate", "bars.parquet"),
+        },
+    ),
+    Step(
+        "evaluate",
+        ("refit_every", "seed"),
+        {
+            "recipe": Output("train", "recipe.json"),
+            "table": Output("features", "features.parquet"),
+        },
+    ),
+    Step(
+        "register",
+        ("registered_model", "phase"),
+        {
+            "model_uri": Output("train", "model"),
+            "evaluation": Output("evaluate", "evaluation.json"),
+            "predictions": Output("evaluate", "holdout_predictions.parquet"),
+        },
+    ),
+)
+
+# How far each phase goes: the last step's name.
+LAST_STEP = {
+    "ideation": "features",
+    "prototyping": "evaluate",
+    "pilot": "register",
+    "production": "register",
+}
+
+# Third-party modules that the steps use, in the order in which they come to use them.
+PRELOAD = (
+    "mlflow.store.tracking.sqlalchemy_store",
+    "pyarrow.parquet",
+    "talib",
+    "sklearn.linear_model",
+    "sklearn.ensemble",
+    "sklearn.model_selection",
+    "mlflow.pyfunc",
+    "skops.io",
+    "scipy.stats",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "mlflow.store.model_registry.sqlalchemy_store",
+)
+
+
+def still_valid(client: Any, step: str, run: Any) -> bool:
+    """A registration stands in only as long as its version exists."""
+    from pipeline.registry import version_exists
+    from pipeline.step import TAG_MODEL_VERSION
+
+    return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
+
+
+def chain(**params: Any) -> None:
+    """Run the chain up to the phase's last step and show what came of it."""
+    if params["start"] and params["end"] and params["end"] < params["start"]:
+        raise click.UsageError(
+            f"end='{params['end']}': lies before start='{params['start']}'; give a later end"
+        )
+    texts = click.get_current_context().meta["texts"]
+    source_digest(params)  # a source that is not there fails before any child exists
+
+    from pipeline.project import run_project
+    from steps.ending import show
+
+    steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
+    finished = run_project(
+        steps, params, texts,
+        root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
+    )  # fmt: skip
+    show(finished, params["registered_model"])
+
+
+main = main_function("main", tuple(PARAMETERS), chain, __name__)
+
+if __name__ == "__main__":
+    sys.exit(main())

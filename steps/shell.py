@@ -1,0 +1,88 @@
+"""What the shells share: from options to a run, and from an error to one line."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from pipeline.errors import Interrupted, PipelineError
+from pipeline.run import IN_CHAIN, Terminated, say, step_run
+from steps.options import ROOT, option
+from stockpred.errors import StockpredError
+
+# MLflow's own messages at every call, and its reports to its makers, are not for our terminal.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def shell(entry_point: str, *names: str) -> Callable[[Callable[..., None]], Callable[[], NoReturn]]:
+    """Make a step's body the main function of its module.
+
+    The body is called with its open `StepRun` and one typed argument a name; names are those of
+    `options.PARAMETERS` and the inputs.
+    """
+
+    def wrap(body: Callable[..., None]) -> Callable[[], NoReturn]:
+        def callback(**values: Any) -> None:
+            texts = click.get_current_context().meta["texts"]
+            with step_run(ROOT, entry_point, texts) as run:
+                body(run, **values)
+
+        return main_function(entry_point, names, callback, body.__module__)
+
+    return wrap
+
+
+def main_function(
+    entry_point: str, names: tuple[str, ...], callback: Callable[..., None], module: str
+) -> Callable[[], NoReturn]:
+    """A function that parses the command line, runs the callback and ends the process.
+
+    Exit codes: 0 done, 1 failed, 2 a wrong option, 128 + n ended by signal n.
+    """
+    text = sys.modules[module].__doc__ or entry_point
+    options: list[click.Parameter] = [option(name) for name in names]
+    command = click.Command(entry_point, params=options, callback=callback, help=text)
+
+    def main() -> NoReturn:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        try:
+            command.main(standalone_mode=False)
+        except click.ClickException as error:
+            _end(error.format_message(), 2)
+        except click.Abort:
+            _end("interrupted", 130)
+        except Interrupted as error:
+            _end(str(error), 128 + error.signum)
+        except Terminated as error:
+            _end("", 128 + error.signum)
+        except (StockpredError, PipelineError) as error:
+            # In a chain, the chain says it: the line is on the run.
+            _end("" if IN_CHAIN in os.environ else str(error), 1)
+        except Exception as error:
+            if not _is_outside_fault(error):
+                raise
+            _end(f"{type(error).__name__}: {error}", 1)
+        sys.exit(0)
+
+    main.command = command  # type: ignore[attr-defined]
+    return main
+
+
+def _is_outside_fault(error: Exception) -> bool:
+    """A full disk, a tracking server that does not answer: theirs to mend, not a bug of ours."""
+    if isinstance(error, OSError):
+        return True
+    return any(kind.__name__ == "MlflowException" for kind in type(error).__mro__)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    if message:
+        say("error: " + " ".join(message.split()))
+    sys.exit(code)

@@ -1,0 +1,162 @@
+"""The set `technical`: returns, volatility, range, momentum, position and volume.
+
+All are ratios of prices of one symbol, or logs of them, over fixed windows: free of scale, and
+blind to what lies before the window. TA-Lib gives those whose window it computes afresh (extremes,
+positions, single bars); sums and deviations are taken window by window, since TA-Lib's are running
+ones. Its recursive indicators (EMA, MACD, Wilder's RSI, ATR, ADX, OBV) remember every bar since the
+first, and are left out; the RSI here is Cutler's, over plain sums.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import talib
+
+from stockpred.features.base import (
+    Array,
+    Feature,
+    FeatureSet,
+    Segment,
+    deviation,
+    lag,
+    mean,
+    ratio,
+    rolling,
+)
+
+RETURN_SPANS = (1, 2, 5, 10, 20, 60)
+DAY_SCALE = 0.01  # added to deviations that divide: 1 % a day, so that a flat stretch gives 0
+FEATURES = (
+    *(Feature(f"return_{n}", n + 1, f"log return over {n} sessions, dividends included")
+      for n in RETURN_SPANS),
+    Feature("overnight", 2, "log of open over the close before, dividends included"),
+    Feature("intraday", 1, "log of close over open"),
+    Feature("overnight_5", 6, "mean overnight log return over 5 sessions"),
+    Feature("intraday_5", 5, "mean intraday log return over 5 sessions"),
+    Feature("volatility_5", 6, "standard deviation of daily log returns over 5 sessions"),
+    Feature("volatility_20", 21, "the same over 20 sessions"),
+    Feature("volatility_60", 61, "the same over 60 sessions"),
+    Feature("volatility_ratio", 61, "volatility of 5 sessions over that of 60, log"),
+    Feature("parkinson_20", 20, "root of mean squared log range over 20 sessions (Parkinson 1980)"),
+    Feature("true_range", 2, "true range over the close before"),
+    Feature("range_ratio", 20, "log range against its mean over 20 sessions"),
+    Feature("body", 1, "TA-Lib BOP: (close - open) / (high - low)"),
+    Feature("zscore_20", 21, "this return, in deviations of the last 20"),
+    Feature("sma_5", 5, "log of close over its mean over 5 sessions"),
+    Feature("sma_20", 20, "the same over 20 sessions"),
+    Feature("sma_60", 60, "the same over 60 sessions"),
+    Feature("bollinger_20", 20, "close less its mean over 20 sessions, in deviations of it"),
+    Feature("williams_14", 14, "TA-Lib WILLR, from 0 (at the low) to 1 (at the high)"),
+    Feature("williams_60", 60, "the same over 60 sessions"),
+    Feature("aroon_25", 26, "TA-Lib AROONOSC over 25 sessions, from -1 to 1"),
+    Feature("rsi_14", 15, "relative strength index over 14 sessions, plain sums (Cutler)"),
+    Feature("up_share_20", 20, "share of sessions that closed above their open"),
+    Feature("autocorrelation_20", 22, "correlation of a return with the one before, 20 sessions"),
+    Feature("skew_20", 21, "skewness of daily log returns over 20 sessions"),
+    Feature("volume_ratio", 20, "log of traded value against its mean over 20 sessions"),
+    Feature("volume_trend", 60, "log of mean traded value, 5 sessions against 60"),
+    Feature("volume_balance", 20, "value traded on up less on down sessions, share of all, 20"),
+)  # fmt: skip
+
+
+def _compute(bars: Segment, window: int) -> Mapping[str, Array]:
+    dividends = bars.adj_close / bars.close
+    total = np.log(bars.adj_close)
+    daily = total - lag(total, 1)
+    intraday = np.log(bars.close / bars.open)
+    overnight = np.log(bars.open * dividends) - lag(total, 1)
+    log_range = np.log(bars.high / bars.low)
+    value = bars.close * bars.volume  # in currency: a split leaves it as it is
+    vol5, vol20, vol60 = (deviation(daily, n) for n in (5, 20, 60))
+    up = bars.close > bars.open
+    down = bars.close < bars.open
+    out = {f"return_{n}": total - lag(total, n) for n in RETURN_SPANS}
+    out |= {
+        "overnight": overnight,
+        "intraday": intraday,
+        "overnight_5": mean(overnight, 5),
+        "intraday_5": mean(intraday, 5),
+        "volatility_5": vol5,
+        "volatility_20": vol20,
+        "volatility_60": vol60,
+        "volatility_ratio": np.log((vol5 + DAY_SCALE) / (vol60 + DAY_SCALE)),
+        "parkinson_20": np.sqrt(mean(log_range**2, 20) / (4 * np.log(2))),
+        "true_range": talib.TRANGE(bars.high, bars.low, bars.close) / lag(bars.close, 1),
+        "range_ratio": np.log((log_range + DAY_SCALE) / (mean(log_range, 20) + DAY_SCALE)),
+        "body": ratio(bars.close - bars.open, bars.high - bars.low, 0.0),
+        "zscore_20": daily / (vol20 + DAY_SCALE),
+        "williams_14": _position(bars, 14),
+        "williams_60": _position(bars, 60),
+        "aroon_25": _aroon(bars, 25),
+        "rsi_14": _rsi(daily, 14),
+        "up_share_20": mean(up.astype(np.float64), 20),
+        "autocorrelation_20": _autocorrelation(daily, 20),
+        "skew_20": mean_cubed(daily, 20) / (vol20 + DAY_SCALE) ** 3,
+        "volume_ratio": _log_ratio(value, mean(value, 20)),
+        "volume_trend": _log_ratio(mean(value, 5), mean(value, 60)),
+        "volume_balance": ratio(mean(value * up, 20) - mean(value * down, 20), mean(value, 20), 0.0),
+    }
+    for n in (5, 20, 60):
+        out[f"sma_{n}"] = np.log(bars.close / mean(bars.close, n))
+    # Deviations in units of the close, with a floor of a tenth of a day's: flat prices give 0.
+    spread = deviation(bars.close, 20) / bars.close + DAY_SCALE / 10
+    out["bollinger_20"] = (1 - mean(bars.close, 20) / bars.close) / spread
+    return out
+
+
+def mean_cubed(values: Array, window: int) -> Array:
+    """Third central moment over a trailing window."""
+    return rolling(values, window, lambda v, axis: np.mean(_centred(v) ** 3, axis=axis))
+
+
+def _centred(windows: Array) -> Array:
+    return windows - windows.mean(axis=-1, keepdims=True)
+
+
+def _autocorrelation(daily: Array, window: int) -> Array:
+    """Correlation of a return with the one before, shrunk to 0 where nothing moves."""
+    pairs = np.column_stack([daily, lag(daily, 1)])
+    out = np.full(len(daily), np.nan)
+    if len(daily) >= window:
+        windows = np.lib.stride_tricks.sliding_window_view(pairs, window, axis=0)
+        centred = _centred(windows)  # (rows - window + 1, 2, window)
+        product = (centred[:, 0] * centred[:, 1]).mean(axis=-1)
+        scale = (centred**2).mean(axis=-1).prod(axis=-1) ** 0.5
+        out[window - 1 :] = product / (scale + (DAY_SCALE / 10) ** 2)
+    return out
+
+
+def _log_ratio(above: Array, below: Array) -> Array:
+    """log(above / below) with a tenth of `below` added to both: a session without trade is finite.
+
+    0 where nothing was traded at all.
+    """
+    floor = below / 10
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log((above + floor) / (below + floor))
+    return np.where(below == 0, 0.0, logs)
+
+
+def _position(bars: Segment, window: int) -> Array:
+    """Where the close lies between the window's low (0) and high (1); 0.5 on a flat window."""
+    if len(bars.close) < window:
+        return np.full(len(bars.close), np.nan)
+    flat = talib.MAX(bars.high, window) == talib.MIN(bars.low, window)
+    position = 1 + talib.WILLR(bars.high, bars.low, bars.close, window) / 100
+    return np.where(flat, 0.5, position)
+
+
+def _aroon(bars: Segment, window: int) -> Array:
+    """How much nearer the window's high lies than its low."""
+    if len(bars.close) <= window:
+        return np.full(len(bars.close), np.nan)
+    return talib.AROONOSC(bars.high, bars.low, window) / 100
+
+
+def _rsi(daily: Array, window: int) -> Array:
+    gains = mean(np.maximum(daily, 0), window)
+    losses = mean(np.maximum(-daily, 0), window)
+    return ratio(gains, gains + losses, 0.5)
+
+
+TECHNICAL_SET = FeatureSet("technical", lambda window: FEATURES, _compute)

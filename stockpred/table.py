@@ -1,0 +1,113 @@
+"""The table that models learn from: features and outcome of each session of a symbol."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stockpred.bars import Span
+from stockpred.columns import (
+    ADJ_CLOSE,
+    CLOSE,
+    DATE,
+    FORWARD_RETURN,
+    HIGH,
+    KEY,
+    LABEL,
+    LABEL_END,
+    LOW,
+    OPEN,
+    OUTCOME,
+    SYMBOL,
+    VOLUME,
+)
+from stockpred.errors import ParameterError
+from stockpred.features import FEATURE_SETS, Feature, Segment
+from stockpred.label import outcome
+
+
+def describe(feature_sets: Sequence[str], window: int) -> list[Feature]:
+    """The features of some sets, in the order of their columns.
+
+    Raises
+    ------
+    ParameterError
+        An unknown set.
+    """
+    for name in feature_sets:
+        if name not in FEATURE_SETS:
+            raise ParameterError("feature_sets", name, f"choose from {', '.join(FEATURE_SETS)}")
+    return [each for name in feature_sets for each in FEATURE_SETS[name].features(window)]
+
+
+def longest_lookback(feature_sets: Sequence[str], window: int) -> int:
+    """Sessions, the current one included, that a row of these sets needs."""
+    return max(feature.lookback for feature in describe(feature_sets, window))
+
+
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that a model may see."""
+    return [name for name in table.columns if name not in (*KEY, *OUTCOME)]
+
+
+def feature_rows(
+    bars: pd.DataFrame,
+    feature_sets: Sequence[str],
+    window: int,
+    horizon: int,
+    spans: Sequence[Span] = (),
+) -> pd.DataFrame:
+    """Features and outcome of one symbol's sessions.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Sound bars of one symbol, in the order of dates.
+    spans : sequence of Span
+        Quarantined stretches: neither a look-back nor an outcome reaches across one.
+
+    Returns
+    -------
+    DataFrame
+        symbol, date, the features as finite float32, label, label_end, forward_return. Rows before
+        the longest look-back are left out; rows without an outcome stay, for scoring.
+    """
+    features = describe(feature_sets, window)
+    parts = [
+        _segment_rows(bars.iloc[first:last], feature_sets, features, window, horizon)
+        for first, last in _segments(bars[DATE].to_numpy(), spans)
+    ]
+    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+
+
+def _segments(dates: np.ndarray, spans: Sequence[Span]) -> list[tuple[int, int]]:  # type: ignore[type-arg]
+    """Row ranges between the spans."""
+    cuts = {int(np.searchsorted(dates, np.datetime64(span.first, "s"))) for span in spans}
+    edges = sorted({0, len(dates), *cuts})
+    return list(zip(edges[:-1], edges[1:], strict=True)) or [(0, 0)]
+
+
+def _segment_rows(
+    bars: pd.DataFrame,
+    feature_sets: Sequence[str],
+    features: Sequence[Feature],
+    window: int,
+    horizon: int,
+) -> pd.DataFrame:
+    arrays = [bars[name].to_numpy(np.float64) for name in (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE, VOLUME)]
+    segment = Segment(*(np.ascontiguousarray(array) for array in arrays))
+    dates = bars[DATE].to_numpy()
+    computed: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+    for name in feature_sets:
+        computed.update(FEATURE_SETS[name].compute(segment, window))
+    first = max(feature.lookback for feature in features) - 1
+    found = outcome(segment, dates, horizon)
+    columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: dates[first:]}
+    columns |= {f.name: computed[f.name][first:].astype(np.float32) for f in features}
+    columns |= {
+        LABEL: found.label[first:],
+        LABEL_END: found.label_end[first:],
+        FORWARD_RETURN: found.forward_return[first:],
+    }
+    frame = pd.DataFrame(columns)
+    return frame.astype({SYMBOL: "str"})
