@@ -174,9 +174,7 @@ def spelled(column: object) -> str:
     return _SPELLINGS.get(plain, str(column))
 
 
-def _bad_cell(
-    origin: str, row: int, name: str, value: object, what: str
-) -> DataError:
+def _bad_cell(origin: str, row: int, name: str, value: object, what: str) -> DataError:
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
     return DataError(f"{origin}: row {row}, column {name!r}: {shown} is {what}")
 

@@ -63,11 +63,11 @@ class Validated:
 
 
 def _not_finite(bars: pd.DataFrame) -> Mask:
-    return ~np.isfinite(bars[list(NUMBERS)].to_numpy()).all(axis=1)
+    return np.asarray(~np.isfinite(bars[list(NUMBERS)].to_numpy()).all(axis=1))
 
 
 def _price_not_positive(bars: pd.DataFrame) -> Mask:
-    return (bars[[*PRICES, ADJ_CLOSE]].to_numpy() <= 0).any(axis=1)
+    return np.asarray((bars[[*PRICES, ADJ_CLOSE]].to_numpy() <= 0).any(axis=1))
 
 
 def _negative_volume(bars: pd.DataFrame) -> Mask:

@@ -1,9 +1,14 @@
 """The table that models learn from: features and outcome of each session of a symbol."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from stockpred.bars import Span
 from stockpred.columns import (
@@ -21,9 +26,38 @@ from stockpred.columns import (
     SYMBOL,
     VOLUME,
 )
-from stockpred.errors import ParameterError
+from stockpred.errors import DataError, ParameterError
 from stockpred.features import FEATURE_SETS, Feature, Segment
 from stockpred.label import outcome
+
+METADATA_KEY = b"stockpred.table"
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a table was made; stands in the metadata of features.parquet."""
+
+    feature_sets: tuple[str, ...]
+    window: int
+    horizon: int
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """As key-value metadata."""
+        return {METADATA_KEY: json.dumps(asdict(self)).encode()}
+
+
+def read_made(metadata: Mapping[bytes, bytes]) -> Made:
+    """The reverse of `Made.to_metadata`.
+
+    Raises
+    ------
+    DataError
+        Not the metadata of a features.parquet.
+    """
+    if METADATA_KEY not in metadata:
+        raise DataError("table: not written by features; give a features.parquet")
+    content = json.loads(metadata[METADATA_KEY])
+    return Made(**{**content, "feature_sets": tuple(content["feature_sets"])})
 
 
 def describe(feature_sets: Sequence[str], window: int) -> list[Feature]:
@@ -80,11 +114,11 @@ def feature_rows(
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
-def _segments(dates: np.ndarray, spans: Sequence[Span]) -> list[tuple[int, int]]:  # type: ignore[type-arg]
+def _segments(dates: np.ndarray[Any, Any], spans: Sequence[Span]) -> list[tuple[int, int]]:
     """Row ranges between the spans."""
     cuts = {int(np.searchsorted(dates, np.datetime64(span.first, "s"))) for span in spans}
     edges = sorted({0, len(dates), *cuts})
-    return list(zip(edges[:-1], edges[1:], strict=True)) or [(0, 0)]
+    return list(pairwise(edges)) or [(0, 0)]
 
 
 def _segment_rows(
@@ -94,10 +128,12 @@ def _segment_rows(
     window: int,
     horizon: int,
 ) -> pd.DataFrame:
-    arrays = [bars[name].to_numpy(np.float64) for name in (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE, VOLUME)]
+    arrays = [
+        bars[name].to_numpy(np.float64) for name in (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE, VOLUME)
+    ]
     segment = Segment(*(np.ascontiguousarray(array) for array in arrays))
     dates = bars[DATE].to_numpy()
-    computed: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+    computed: dict[str, np.ndarray[Any, Any]] = {}
     for name in feature_sets:
         computed.update(FEATURE_SETS[name].compute(segment, window))
     first = max(feature.lookback for feature in features) - 1
@@ -111,3 +147,46 @@ def _segment_rows(
     }
     frame = pd.DataFrame(columns)
     return frame.astype({SYMBOL: "str"})
+
+
+def rows_to_arrow(table: pd.DataFrame) -> pa.Table:
+    """A table in the form of features.parquet: dates as date32, an unknown outcome as null."""
+    arrays, names = [], []
+    for name in table.columns:
+        values = table[name]
+        if name == SYMBOL:
+            array = pa.array(values, pa.string()).dictionary_encode()
+        elif name in (DATE, LABEL_END):
+            array = pa.array(values.to_numpy().astype("datetime64[D]"), pa.date32())
+        elif name in OUTCOME:
+            array = pa.array(values.to_numpy(np.float64), pa.float64(), from_pandas=True)
+        else:
+            array = pa.array(values.to_numpy(np.float32), pa.float32())
+        arrays.append(array)
+        names.append(name)
+    return pa.table(arrays, names=names)
+
+
+def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
+    """The reverse of `rows_to_arrow`.
+
+    Raises
+    ------
+    DataError
+        A column of the key or the outcome is missing, or there is no feature.
+    """
+    there = table.column_names
+    missing = [name for name in (*KEY, *OUTCOME) if name not in there]
+    if missing or len(there) == len(KEY) + len(OUTCOME):
+        what = f"column {missing[0]!r} is missing" if missing else "there is no feature"
+        raise DataError(f"table: {what}; give a features.parquet of features")
+    data = {}
+    for name in there:
+        column = table[name]
+        if name == SYMBOL:
+            data[name] = pd.Series(column.cast(pa.string()).to_pandas(), dtype="str")
+        elif name in (DATE, LABEL_END):
+            data[name] = column.cast(pa.timestamp("s")).to_numpy()
+        else:
+            data[name] = column.to_numpy()
+    return pd.DataFrame(data)

@@ -94,7 +94,9 @@ def _compute(bars: Segment, window: int) -> Mapping[str, Array]:
         "skew_20": mean_cubed(daily, 20) / (vol20 + DAY_SCALE) ** 3,
         "volume_ratio": _log_ratio(value, mean(value, 20)),
         "volume_trend": _log_ratio(mean(value, 5), mean(value, 60)),
-        "volume_balance": ratio(mean(value * up, 20) - mean(value * down, 20), mean(value, 20), 0.0),
+        "volume_balance": ratio(
+            mean(value * up, 20) - mean(value * down, 20), mean(value, 20), 0.0
+        ),
     }
     for n in (5, 20, 60):
         out[f"sma_{n}"] = np.log(bars.close / mean(bars.close, n))
@@ -106,7 +108,11 @@ def _compute(bars: Segment, window: int) -> Mapping[str, Array]:
 
 def mean_cubed(values: Array, window: int) -> Array:
     """Third central moment over a trailing window."""
-    return rolling(values, window, lambda v, axis: np.mean(_centred(v) ** 3, axis=axis))
+
+    def third_moment(windows: Array, axis: int) -> Array:
+        return np.asarray(np.mean(_centred(windows) ** 3, axis=axis))
+
+    return rolling(values, window, third_moment)
 
 
 def _centred(windows: Array) -> Array:
