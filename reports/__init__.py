@@ -1,0 +1,1 @@
+"""Data in, pictures and pages out."""

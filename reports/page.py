@@ -1,0 +1,56 @@
+"""A self-contained HTML page: text, tables and pictures, no network, every value escaped."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#22303c;margin:2rem auto;padding:0 1rem;
+max-width:62rem}
+h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #dde3e8}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
+th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #eef1f4}
+th:first-child,td:first-child{text-align:left}
+.lead{font-size:1.15rem;background:#f2f6f9;border-left:4px solid #1b6ca8;padding:.7rem 1rem}
+.pictures{display:flex;flex-wrap:wrap;gap:1rem}.pictures img{width:29rem;max-width:100%}
+"""
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A whole page around parts made by the functions below."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(body)}</body></html>\n"
+    )
+
+
+def heading(text: str) -> str:
+    """A section's heading."""
+    return f"<h2>{escape(text)}</h2>"
+
+
+def paragraph(text: str, lead: bool = False) -> str:
+    """A paragraph; the lead one stands out."""
+    return f"<p{' class=lead' if lead else ''}>{escape(text)}</p>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table; None is shown as a dash, a float with four digits."""
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    lines = ("".join(f"<td>{escape(_shown(cell))}</td>" for cell in row) for row in rows)
+    return f"<table><tr>{top}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _shown(cell: object) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def pictures(images: Iterable[tuple[str, bytes]]) -> str:
+    """PNG pictures side by side, each with a text for those who cannot see it."""
+    tags = (
+        f'<img alt="{escape(text)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        for text, png in images
+    )
+    return f'<div class="pictures">{"".join(tags)}</div>'

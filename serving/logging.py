@@ -1,0 +1,85 @@
+"""Logging the model to MLflow: its code, recipe, estimator, signature and example."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from serving.estimator import to_bytes
+from stockpred.bars import NUMBERS
+from stockpred.columns import ADJ_CLOSE, DATE, DIRECTION, PROBABILITY_UP, SYMBOL
+from stockpred.predict import predict
+from stockpred.recipe import Recipe
+from stockpred.table import longest_lookback
+
+# What prediction imports; their own needs follow.
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")
+
+
+def log_model(
+    recipe: Recipe,
+    estimator: Any,
+    bars: pd.DataFrame,
+    *,
+    root: Path,
+    scratch: Path,
+    metadata: Mapping[str, Any],
+) -> Any:
+    """Log a model to the active run.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Sound bars of one symbol or more; the last sessions of the first are the input example.
+    root : Path
+        The project's folder, whose `stockpred` and `serving` are shipped along.
+    scratch : Path
+        Folder for files on their way.
+
+    Returns
+    -------
+    mlflow.models.model.ModelInfo
+    """
+    import mlflow
+    from mlflow.models import ModelSignature
+
+    (scratch / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2) + "\n")
+    (scratch / "estimator.skops").write_bytes(to_bytes(estimator))
+    needed = longest_lookback(recipe.feature_sets, recipe.window)
+    first = bars[bars[SYMBOL] == bars[SYMBOL].iloc[0]]
+    example = first.tail(needed).reset_index(drop=True)
+    predict(example, recipe, estimator)  # what cannot answer its own example is not logged
+    return mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(root / "serving" / "model.py"),
+        code_paths=[str(root / "stockpred"), str(root / "serving")],
+        artifacts={
+            "recipe": str(scratch / "recipe.json"),
+            "estimator": str(scratch / "estimator.skops"),
+        },
+        signature=ModelSignature(**_signature()),
+        input_example=example,
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        metadata={**metadata, "recipe_id": recipe.id, "lookback": needed},
+    )
+
+
+def _signature() -> dict[str, Any]:
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    numbers: list[Any] = [
+        ColSpec(DataType.double, name, required=name != ADJ_CLOSE) for name in NUMBERS
+    ]
+    key: list[Any] = [ColSpec(DataType.string, SYMBOL), ColSpec(DataType.datetime, DATE)]
+    answer: list[Any] = [
+        ColSpec(DataType.double, PROBABILITY_UP),
+        ColSpec(DataType.long, DIRECTION),
+    ]
+    return {
+        "inputs": Schema(key + numbers),
+        "outputs": Schema(key + answer),
+        "params": ParamSchema([ParamSpec("all_dates", DataType.boolean, False)]),
+    }
