@@ -36,9 +36,14 @@ $(UV): ;
 
 env: .venv/.locked
 
+# conda.yaml pins what uv.lock pins: MLflow names its environments by conda.yaml's text.
 lock: | $(UV)
 	$(UV) lock
-	$(UV) run --frozen --no-sync python benchmarks/../tests/lockfiles.py
+	@{ echo '# Made by "make lock" from uv.lock; conda, uv and virtualenv all read it.'; \
+	   echo 'name: stockpred'; echo 'channels: [conda-forge]'; echo 'dependencies:'; \
+	   echo '  - python=3.11'; echo '  - pip'; echo '  - pip:'; \
+	   $(UV) export --frozen --no-dev --no-hashes --no-header --no-annotate --quiet \
+	     | sed "s/^/      - \"/; s/\$$/\"/"; } > conda.yaml
 
 run: env
 	mlflow run . -e main --env-manager local

@@ -115,7 +115,9 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
             run = client.get_run(run_id)
             folder = local_folder(run.info.artifact_uri)
-            path = folder / artifact if folder else Path(download_artifacts(uri, dst_path=into))
+            path = (
+                folder / artifact if folder else Path(download_artifacts(uri, dst_path=str(into)))
+            )
             expected = run.data.tags.get(TAG_OUTPUT + artifact)
             if expected is not None and path.is_file() and file_sha256(path) != expected:
                 raise InputError(
@@ -123,7 +125,7 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
                     "run the chain again, it makes a damaged artifact anew"
                 )
         else:
-            path = Path(download_artifacts(uri, dst_path=into))
+            path = Path(download_artifacts(uri, dst_path=str(into)))
     except (MlflowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{uri!r}: cannot be read ({reason}); give an existing one") from error

@@ -138,7 +138,8 @@ class NonBlockingLocalBackend(LocalBackend):
 def install(name: str, server: WarmServer | None) -> None:
     """Put the backend into MLflow's table under its name, for this process."""
     if name == "warm" and server is not None:
-        loader.MLFLOW_BACKENDS["warm"] = lambda: WarmBackend(server)
+        table: dict[str, Any] = loader.MLFLOW_BACKENDS
+        table["warm"] = lambda: WarmBackend(server)
     else:
         loader.MLFLOW_BACKENDS["local"] = NonBlockingLocalBackend
 
@@ -152,8 +153,7 @@ def exit_code(submitted: SubmittedRun) -> int | None:
     """Exit code of a started step, None while it runs."""
     if isinstance(submitted, WarmRun):
         return submitted.exit_code
-    process: subprocess.Popen[bytes] = submitted.command_proc
-    return process.poll()
+    return _process(submitted).poll()
 
 
 def send_signal(submitted: SubmittedRun, signum: int) -> None:
@@ -161,7 +161,12 @@ def send_signal(submitted: SubmittedRun, signum: int) -> None:
     if isinstance(submitted, WarmRun):
         submitted.signal(signum)
     elif exit_code(submitted) is None:
-        submitted.command_proc.send_signal(signum)
+        _process(submitted).send_signal(signum)
+
+
+def _process(submitted: Any) -> subprocess.Popen[bytes]:
+    process: subprocess.Popen[bytes] = submitted.command_proc
+    return process
 
 
 def _signal_group(pid: int, signum: int) -> None:

@@ -54,7 +54,7 @@ def run_project(
     from pipeline.chain import Chain
 
     if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        import mlflow.store.tracking.sqlalchemy_store
 
     warm = params["backend"] == "warm" and backends.can_fork()
     server = WarmServer(root, preload) if warm else None

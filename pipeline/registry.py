@@ -65,7 +65,8 @@ def move(
     *,
     stage: str,
     aliases: tuple[str, ...],
-    exclusive: Mapping[str, str],
+    without: tuple[str, ...] = (),
+    loser_stages: Mapping[str, str] | None = None,
 ) -> None:
     """Put a version on a stage and give it aliases.
 
@@ -75,13 +76,21 @@ def move(
         Value of the tag `stage`.
     aliases : tuple of str
         Set on this version; MLflow takes each off whichever version had it.
-    exclusive : mapping of str to str
+    without : tuple of str
+        Taken off this version where it has them.
+    loser_stages : mapping of str to str, optional
         Alias -> stage of the version that loses it, such as champion -> Archived.
     """
-    losers = {alias: holder(client, name, alias) for alias in aliases if alias in exclusive}
+    losers = {
+        alias: holder(client, name, alias) for alias in loser_stages or {} if alias in aliases
+    }
     client.set_model_version_tag(name, version, STAGE_TAG, stage)
     for alias in aliases:
         client.set_registered_model_alias(name, alias, version)
+    for alias in set(without) & set(aliases_of(client, name, version)):
+        client.delete_registered_model_alias(name, alias)
     for alias, loser in losers.items():
-        if loser is not None and loser.version != version:
-            client.set_model_version_tag(name, loser.version, STAGE_TAG, exclusive[alias])
+        if loser is not None and str(loser.version) != str(version):
+            client.set_model_version_tag(
+                name, loser.version, STAGE_TAG, (loser_stages or {})[alias]
+            )

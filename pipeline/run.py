@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import fetch, file_sha256, written_whole
+from pipeline.artifacts import fetch, written_whole
+from pipeline.code import file_sha256
 from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_OUTPUT
 
 # Set for children of a chain: the chain then says what went wrong, once.
@@ -39,20 +40,32 @@ class StepRun:
         self.client = client
         self.run_id = run_id
         self.root = root
-        self._scratch = scratch
+        self._folder = scratch
         self._tags: dict[str, str] = {}
         self._metrics: dict[str, float] = {}
 
     def input(self, uri: str) -> Path:
         """Path of an input on this machine (see `artifacts.fetch`)."""
-        into = self._scratch / "inputs"
+        into = self._folder / "inputs"
         into.mkdir(exist_ok=True)
         return fetch(self.client, uri, self.root, into)
+
+    @property
+    def git_commit(self) -> str:
+        """Commit of the project that the run was made from, or ``unknown``."""
+        tags = self.client.get_run(self.run_id).data.tags
+        return str(tags.get("mlflow.source.git.commit", "unknown"))
+
+    def scratch(self, name: str) -> Path:
+        """An empty folder that goes with the step."""
+        folder = self._folder / name
+        folder.mkdir()
+        return folder
 
     @contextmanager
     def output(self, artifact: str) -> Iterator[Path]:
         """Yield a path to write; when the block ends well it becomes the run's artifact."""
-        path = self._scratch / artifact
+        path = self._folder / artifact
         with written_whole(path) as partial:
             yield partial
         self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
@@ -65,16 +78,12 @@ class StepRun:
 
     def figure(self, artifact: str, content: bytes) -> None:
         """Store a picture or page for people; nothing downstream reads it, so it has no hash."""
-        path = self._scratch / artifact
+        path = self._folder / artifact
         path.write_bytes(content)
         self.client.log_artifact(self.run_id, str(path))
 
-    def tag(self, **tags: object) -> None:
-        """Tags to set when the step has ended well; ``__`` in a name stands for a dot."""
-        self._tags.update({name.replace("__", "."): str(value) for name, value in tags.items()})
-
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """The same, for names that are no identifiers."""
+        """Tags to set when the step has ended well."""
         self._tags.update(tags)
 
     def metrics(self, values: Mapping[str, float | None]) -> None:

@@ -1,6 +1,6 @@
 """Parquet tables as steps hand them on: one row group a symbol, so that a step can stream."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,9 +31,9 @@ def groups(path: Path) -> Iterator[pa.Table]:
 
 
 def metadata(path: Path) -> dict[bytes, bytes]:
-    """Key-value metadata of a file's schema."""
+    """Key-value metadata of a file."""
     with open_table(path) as file:
-        return dict(file.schema_arrow.metadata or {})
+        return dict(file.metadata.metadata or {})
 
 
 def read(path: Path) -> pa.Table:
@@ -43,22 +43,31 @@ def read(path: Path) -> pa.Table:
 
 
 def write_groups(
-    path: Path, tables: Iterable[pa.Table], extra: Mapping[bytes, bytes] | None = None
+    path: Path,
+    tables: Iterable[pa.Table],
+    extra: Callable[[], Mapping[bytes, bytes]] = dict,
 ) -> int:
     """Write each table as one row group; return the number of rows.
 
-    The first table's schema holds for all. `extra` joins its metadata.
+    Parameters
+    ----------
+    tables : iterable of Table
+        At least one; the first one's schema holds for all.
+    extra : callable
+        Asked for the file's metadata when the last table is written: what has been found on the
+        way may stand in it.
     """
     writer: pq.ParquetWriter | None = None
     rows = 0
     try:
         for table in tables:
             if writer is None:
-                known = {**(table.schema.metadata or {}), **(extra or {})}
-                schema = table.schema.with_metadata(known or None)
-                writer = pq.ParquetWriter(path, schema, compression="zstd")
+                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table.cast(writer.schema), row_group_size=max(table.num_rows, 1))
             rows += table.num_rows
+        if writer is None:
+            raise InputError(f"{path.name}: nothing to write; give data with at least one row")
+        writer.add_key_value_metadata(dict(extra()))
     finally:
         if writer is not None:
             writer.close()

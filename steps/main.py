@@ -38,7 +38,7 @@ STEPS = (
     ),
     Step(
         "train",
-        ("models", "folds", "gap", "holdout", "feature_sets", "window", "horizon", "seed"),
+        ("models", "folds", "gap", "holdout", "seed"),
         {
             "table": Output("features", "features.parquet"),
             "bars": Output("validate", "bars.parquet"),
@@ -113,7 +113,9 @@ def chain(**params: Any) -> None:
         steps, params, texts,
         root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
     )  # fmt: skip
-    show(finished, params["registered_model"])
+    from mlflow import get_tracking_uri
+
+    show(finished, get_tracking_uri())
 
 
 main = main_function("main", tuple(PARAMETERS), chain, __name__)

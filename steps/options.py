@@ -26,9 +26,7 @@ class Checked(click.ParamType[Any]):
         self._convert = convert
         self.rule = rule
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert the text, keeping it beside the value: MLflow hands texts on, keys use values."""
         if not isinstance(value, str):
             return value
@@ -249,5 +247,8 @@ def option(name: str) -> click.Option:
         )  # fmt: skip
     rule = f"give a path or URI: {_INPUTS[name]}"
     return click.Option(
-        [f"--{name}"], type=Checked(_source, rule), required=True, help=f"{_INPUTS[name]}: path or URI"
+        [f"--{name}"],
+        type=Checked(_source, rule),
+        required=True,
+        help=f"{_INPUTS[name]}: path or URI",
     )

@@ -1,0 +1,72 @@
+"""Reads clean bars.parquet; writes features.parquet, features.json and data_report.html."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.run import StepRun
+from pipeline.tables import groups, metadata, read, write_groups
+from reports.data import data_report
+from steps.shell import shell
+from stockpred.bars import BarsInfo, from_arrow, read_info
+from stockpred.columns import DATE, SYMBOL
+from stockpred.selection import before
+from stockpred.splits import holdout_start
+from stockpred.table import (
+    Made,
+    describe,
+    feature_rows,
+    longest_lookback,
+    rows_from_arrow,
+    rows_to_arrow,
+)
+
+
+@shell("features", "bars", "feature_sets", "window", "horizon", "holdout")
+def main(
+    run: StepRun,
+    bars: str,
+    feature_sets: tuple[str, ...],
+    window: int,
+    horizon: int,
+    holdout: float,
+) -> None:
+    """Compute features and labels, symbol by symbol."""
+    source = run.input(bars)
+    info = read_info(metadata(source))
+    with run.output("features.parquet") as path:
+        made = Made(feature_sets, window, horizon)
+        rows = write_groups(path, _tables(source, info, made), made.to_metadata)
+        table = rows_from_arrow(read(path))
+    features = describe(feature_sets, window)
+    run.output_json(
+        "features.json",
+        {
+            "feature_sets": feature_sets,
+            "window": window,
+            "horizon": horizon,
+            "lookback": longest_lookback(feature_sets, window),
+            "features": [dataclasses.asdict(feature) for feature in features],
+        },
+    )
+    # Nobody looks at the holdout before it is used, not even in a report.
+    seen = before(table, holdout_start(table[DATE], holdout))
+    run.figure("data_report.html", data_report(seen, features, info.source).encode())
+    run.metrics({"rows": rows, "features": len(features)})
+    run.key_figure(f"{rows:,} rows x {len(features)} features")
+
+
+def _tables(source: Path, info: BarsInfo, made: Made) -> Iterator[pa.Table]:
+    for group in groups(source):
+        for symbol, rows in from_arrow(group).groupby(SYMBOL, sort=False, observed=True):
+            spans = [span for span in info.spans if span.symbol == symbol]
+            bars = rows.reset_index(drop=True)
+            table = feature_rows(bars, made.feature_sets, made.window, made.horizon, spans)
+            if len(table):
+                yield rows_to_arrow(table)
+
+
+if __name__ == "__main__":
+    main()
