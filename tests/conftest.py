@@ -1,0 +1,45 @@
+"""Fixtures that all rooms' tests share: generated bars, real bars, the project's folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from stockpred.bars import tidy
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def make_bars(
+    sessions: int = 300, symbol: str = "AAA", seed: int = 0, start: str = "2010-01-04"
+) -> pd.DataFrame:
+    """Bars of one symbol: a random walk with fat tails, consistent highs and lows."""
+    rng = np.random.default_rng(seed)
+    close = 50 * np.exp(np.cumsum(0.01 * rng.standard_t(4, sessions)))
+    open_ = close * np.exp(0.005 * rng.standard_normal(sessions))
+    spread = np.exp(0.004 * rng.random((2, sessions)))
+    return pd.DataFrame(
+        {
+            "symbol": pd.Series([symbol] * sessions, dtype="str"),
+            "date": pd.bdate_range(start, periods=sessions).to_numpy().astype("datetime64[s]"),
+            "open": open_,
+            "high": np.maximum(open_, close) * spread[0],
+            "low": np.minimum(open_, close) / spread[1],
+            "close": close,
+            "adj_close": close,
+            "volume": np.round(1e6 * rng.lognormal(0, 0.5, sessions)),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_bars() -> pd.DataFrame:
+    raw = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
+    return tidy(raw, "the snapshot")[0]

@@ -1,0 +1,88 @@
+"""The guards that every feature set must pass; each raises AssertionError where one is broken."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stockpred.features import FeatureSet, Segment
+from stockpred.features.base import Array
+
+RTOL, ATOL = 1e-5, 1e-7
+NUMBERS = ("open", "high", "low", "close", "adj_close", "volume")
+
+
+def segment(bars: pd.DataFrame, first: int = 0, last: int | None = None) -> Segment:
+    return Segment(*(bars[name].to_numpy(np.float64)[first:last].copy() for name in NUMBERS))
+
+
+def computed(feature_set: FeatureSet, bars: Segment, window: int) -> dict[str, Array]:
+    values = feature_set.compute(bars, window)
+    assert sorted(values) == sorted(f.name for f in feature_set.features(window))
+    return {name: array.astype(np.float32) for name, array in values.items()}
+
+
+def defined_from_lookback_on(feature_set: FeatureSet, bars: Segment, window: int) -> None:
+    """NaN before the look-back is reached, finite from there on."""
+    values = computed(feature_set, bars, window)
+    for feature in feature_set.features(window):
+        array = values[feature.name]
+        assert np.isnan(array[: feature.lookback - 1]).all(), feature.name
+        assert np.isfinite(array[feature.lookback - 1 :]).all(), feature.name
+
+
+def blind_to_the_future(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
+    """Rows up to t have the same bits whether or not later rows exist or are changed."""
+    whole = computed(feature_set, segment(bars), window)
+    cut = computed(feature_set, segment(bars, 0, t + 1), window)
+    other = bars.copy()
+    other.loc[t + 1 :, list(NUMBERS)] *= 1.7
+    other.loc[t + 1 :, "open"] *= 0.9
+    other.loc[t + 1 :, "low"] *= 0.8
+    changed = computed(feature_set, segment(other), window)
+    for name in whole:
+        seen = whole[name][: t + 1].tobytes()
+        assert cut[name].tobytes() == seen, f"{name}: depends on rows after t existing"
+        assert changed[name][: t + 1].tobytes() == seen, f"{name}: depends on later values"
+
+
+def bounded_memory(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
+    """At t a history of just the look-back gives what the whole history gives."""
+    whole = computed(feature_set, segment(bars), window)
+    for feature in feature_set.features(window):
+        if t + 1 < feature.lookback:
+            continue
+        short = computed(feature_set, segment(bars, t + 1 - feature.lookback, t + 1), window)
+        np.testing.assert_allclose(
+            short[feature.name][-1], whole[feature.name][t], RTOL, ATOL, err_msg=feature.name
+        )
+
+
+def free_of_scale(
+    feature_set: FeatureSet, bars: pd.DataFrame, window: int, split: float, dividend: float
+) -> None:
+    """A later split or dividend, which rescales the past, changes nothing."""
+    rescaled = bars.copy()
+    rescaled[["open", "high", "low", "close"]] *= split
+    rescaled["adj_close"] *= split * dividend
+    rescaled["volume"] /= split
+    _all_close(
+        computed(feature_set, segment(bars), window),
+        computed(feature_set, segment(rescaled), window),
+    )
+
+
+def _all_close(one: dict[str, Array], other: dict[str, Array]) -> None:
+    for name in one:
+        np.testing.assert_allclose(other[name], one[name], RTOL, ATOL, err_msg=name)
+
+
+def all_guards(
+    feature_set: FeatureSet, bars: pd.DataFrame, window: int, times: Sequence[int]
+) -> None:
+    """Every guard above, at several sessions."""
+    defined_from_lookback_on(feature_set, segment(bars), window)
+    for t in times:
+        blind_to_the_future(feature_set, bars, window, t)
+        bounded_memory(feature_set, bars, window, t)
+    free_of_scale(feature_set, bars, window, 0.5, 0.97)
