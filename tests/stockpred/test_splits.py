@@ -1,0 +1,133 @@
+"""Purged walk-forward folds: toy index lists, and the rules under hypothesis."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from stockpred.errors import ParameterError, TooLittleData
+from stockpred.selection import before
+from stockpred.splits import PurgedWalkForward, holdout_start
+
+
+def panel(sessions: int, symbols: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Dates and label ends of a panel, symbol after symbol."""
+    days = np.datetime64("2010-01-01", "s") + np.arange(sessions + horizon) * np.timedelta64(1, "D")
+    dates = np.tile(days[:sessions], symbols)
+    return dates, np.tile(days[horizon:], symbols)
+
+
+def test_toy_folds() -> None:
+    dates, ends = panel(8, 1, 1)
+    folds = [(a.tolist(), b.tolist()) for a, b in PurgedWalkForward(3, 0, dates, ends).split()]
+    # The session just before a test window has a label that ends in it.
+    assert folds == [([0], [2, 3]), ([0, 1, 2], [4, 5]), ([0, 1, 2, 3, 4], [6, 7])]
+
+
+def test_toy_folds_with_gap_and_two_symbols() -> None:
+    dates, ends = panel(8, 2, 1)
+    folds = [(a.tolist(), b.tolist()) for a, b in PurgedWalkForward(2, 2, dates, ends).split()]
+    assert folds == [([0, 1, 8, 9], [4, 5, 12, 13]), ([0, 1, 2, 3, 8, 9, 10, 11], [6, 7, 14, 15])]
+
+
+@given(
+    sessions=st.integers(12, 120),
+    symbols=st.integers(1, 4),
+    horizon=st.sampled_from([1, 3, 10]),
+    folds=st.integers(2, 6),
+    gap=st.integers(0, 12),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=150, deadline=None)
+def test_rules(sessions: int, symbols: int, horizon: int, folds: int, gap: int, seed: int) -> None:
+    dates, ends = panel(sessions, symbols, horizon)
+    order = np.random.default_rng(seed).permutation(len(dates))
+    dates, ends = dates[order], ends[order]
+    try:
+        found = list(PurgedWalkForward(folds, gap, dates, ends).split())
+    except TooLittleData:
+        first_test = sessions - folds * (sessions // (folds + 1))
+        assert first_test - max(gap, horizon) <= 0
+        return
+    assert len(found) == folds
+    tested: list[np.datetime64] = []
+    for train, test in found:
+        assert len(train) and len(test)
+        first = dates[test].min()
+        assert ends[train].max() < first
+        between = np.unique(dates[(dates > dates[train].max()) & (dates < first)])
+        assert len(between) >= gap
+        assert not set(dates[train]) & set(dates[test])
+        for day in np.unique(dates[test]):
+            assert np.isin(np.flatnonzero(dates == day), test).all()
+        tested += sorted(set(dates[test]))
+    assert tested == sorted(set(tested)), "a date is tested twice or out of order"
+    assert tested[-1] == dates.max()
+
+
+def test_without_the_purge_the_rules_break_at_horizon_10() -> None:
+    # What the purge is there for: the plain walk-forward trains on labels that end in the test.
+    dates, ends = panel(60, 1, 10)
+    never = np.full(len(dates), np.datetime64("1990-01-01", "s"))
+    [train, test] = next(iter(PurgedWalkForward(3, 0, dates, never).split()))
+    assert ends[train].max() >= dates[test].min()
+
+
+def test_rows_without_a_label_are_never_trained_on() -> None:
+    dates, ends = panel(30, 1, 1)
+    ends[3] = np.datetime64("NaT")
+    for train, _ in PurgedWalkForward(2, 0, dates, ends).split():
+        assert 3 not in train
+
+
+@pytest.mark.parametrize(
+    ("folds", "gap", "sessions", "error", "words"),
+    [
+        (1, 0, 50, ParameterError, "folds=1: give at least 2"),
+        (3, -1, 50, ParameterError, "gap=-1: give 0 or more"),
+        (5, 5, 8, TooLittleData, "folds=5, gap=5: 8 dates before the holdout are too few"),
+        (2, 0, 3, TooLittleData, "fold 1 has no training row"),
+    ],
+)
+def test_errors_come_before_the_first_fold_and_print_the_numbers(
+    folds: int, gap: int, sessions: int, error: type[Exception], words: str
+) -> None:
+    dates, ends = panel(sessions, 1, 1)
+    with pytest.raises(error) as caught:
+        next(PurgedWalkForward(folds, gap, dates, ends).split())
+    assert words in str(caught.value)
+
+
+def test_usable_in_a_search_of_scikit_learn() -> None:
+    dates, ends = panel(60, 2, 1)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(120, 3)), rng.integers(0, 2, 120)
+    splitter = PurgedWalkForward(3, 2, dates, ends)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=splitter).fit(x, y)
+    assert len(search.cv_results_["mean_test_score"]) == 2
+    assert splitter.get_n_splits() == 3
+
+
+@given(dates=st.integers(2, 200), share=st.floats(0.01, 0.99))
+@settings(max_examples=60, deadline=None)
+def test_holdout_is_the_last_share(dates: int, share: float) -> None:
+    days, _ = panel(dates, 2, 1)
+    try:
+        start = holdout_start(days, share)
+    except TooLittleData:
+        assert np.ceil(share * dates) >= dates
+        return
+    held = np.unique(days[days >= start])
+    assert len(held) == np.ceil(share * dates)
+    assert held[-1] == days.max()
+
+
+def test_selection_sees_nothing_that_ends_inside_the_holdout() -> None:
+    dates, ends = panel(50, 2, 10)
+    table = pd.DataFrame({"date": dates, "label_end": ends, "label": 1.0})
+    start = holdout_start(dates, 0.2)
+    assert before(table, start)["label_end"].max() < start
+    assert before(table, start)["date"].nunique() == 30
