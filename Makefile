@@ -32,8 +32,6 @@ help:
 	$(UV) sync --frozen --quiet
 	@touch $@
 
-$(UV): ;
-
 env: .venv/.locked
 
 # conda.yaml pins what uv.lock pins: MLflow names its environments by conda.yaml's text.
