@@ -50,10 +50,10 @@ ui: env
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 test: env
-	pytest -q -m "not long" $(TESTS)
+	pytest -q -n 2 --dist load -m "not long" $(TESTS)
 
 test-long: env
-	pytest -q $(TESTS)
+	pytest -q -n 2 --dist load $(TESTS)
 
 lint: env
 	ruff check .

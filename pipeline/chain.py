@@ -42,6 +42,8 @@ class Chain:
         (client, step, run) -> whether a cached run may stand in, beyond its artifacts.
     progress : callable
         Takes one line for people.
+    storage : str
+        Folder for what MLflow lays down beside each child; the caller removes it.
     watch_parent : bool
         Whether the parent process's end is an order to stop: `mlflow run` that is told to end
         leaves its command running, and nobody would be left to end that.
@@ -56,6 +58,7 @@ class Chain:
     backend: str
     still_valid: Callable[[Any, str, Any], bool]
     progress: Callable[[str], None]
+    storage: str
     watch_parent: bool = False
     _done: dict[str, Done] = field(default_factory=dict)
     _running: dict[str, "_Child"] = field(default_factory=dict)
@@ -134,6 +137,7 @@ class Chain:
                 experiment_id=self.parent.info.experiment_id,
                 backend=self.backend,
                 env_manager="local",
+                storage_dir=self.storage,
                 synchronous=False,
                 run_name=name,
             )

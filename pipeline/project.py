@@ -1,6 +1,8 @@
 """A chain as a whole: its warm server, its parent run, its table at the end."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,13 +62,14 @@ def run_project(
     server = WarmServer(root, preload) if warm else None
     backend = "warm" if warm else "local"
     backends.install(backend, server)
+    storage = tempfile.mkdtemp(prefix="pipeline-")
     try:
         with open_run(root, "main", texts) as run:
             client = MlflowClient()
             parent = client.get_run(run.info.run_id)
             chain = Chain(
                 steps, root, package, client, parent, params["cache"] == "on", backend,
-                still_valid, say, watch_parent=handed_over,
+                still_valid, say, storage, watch_parent=handed_over,
             )  # fmt: skip
             try:
                 finished = chain.run(params, texts)
@@ -82,5 +85,6 @@ def run_project(
     except Terminated as stop:
         raise Interrupted(stop.signum) from stop
     finally:
+        shutil.rmtree(storage, ignore_errors=True)
         if server is not None:
             server.close()

@@ -25,6 +25,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.errors import PipelineError
+
 TICK = 0.02  # seconds between two looks at the children
 
 
@@ -52,7 +54,7 @@ class WarmServer:
             _serve(theirs, root, list(preload))
         theirs.close()
         self._socket = ours
-        self._reader = ours.makefile("r", encoding="utf-8")
+        self._buffer = b""
         self._pids: dict[int, int] = {}
         self._exits: dict[int, int] = {}
         self._count = 0
@@ -70,15 +72,14 @@ class WarmServer:
 
     def poll(self, pid: int) -> int | None:
         """Exit code of a fork (negative: the signal that ended it), or None while it runs."""
-        while pid not in self._exits and self._receive(0):
-            pass
+        if pid not in self._exits:
+            self._receive(0)
         return self._exits.get(pid)
 
     def close(self) -> None:
         """End the server and whatever still runs below it."""
         if self.pid:
             self._socket.close()
-            self._reader.close()
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
             self.pid = 0
@@ -86,20 +87,20 @@ class WarmServer:
     def _send(self, message: Mapping[str, Any]) -> None:
         self._socket.sendall((json.dumps(message) + "\n").encode())
 
-    def _receive(self, timeout: float | None) -> bool:
-        """Take one message; False when none came in time."""
+    def _receive(self, timeout: float | None) -> None:
+        """Take in the messages that have come, or the first that comes in time."""
         if not select.select([self._socket], [], [], timeout)[0]:
-            return False
-        # The server writes whole lines in one call, so a readable socket has a whole line.
-        line = self._reader.readline()
-        if not line:
-            raise RuntimeError("the server of warm processes died; use -P backend=local")
-        message = json.loads(line)
-        if "pid" in message:
-            self._pids[message["start"]] = message["pid"]
-        else:
-            self._exits[message["exited"]] = message["code"]
-        return True
+            return
+        data = self._socket.recv(1 << 16)
+        if not data:
+            raise PipelineError("the server of warm processes died; give -P backend=local")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "pid" in message:
+                self._pids[message["start"]] = message["pid"]
+            else:
+                self._exits[message["exited"]] = message["code"]
 
 
 def _serve(channel: socket.socket, root: Path, preload: list[str]) -> NoReturn:

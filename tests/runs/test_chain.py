@@ -1,0 +1,244 @@
+"""The chain on a toy diamond, as real processes: cache, backends, failures, signals, kills."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toyproject import SIGNALS, Toy, gone
+
+pytestmark = pytest.mark.run
+ALL_EXECUTED = dict.fromkeys(("first", "left", "right", "last"), "executed")
+both_backends = pytest.mark.parametrize(
+    "backend", ["warm", pytest.param("local", marks=pytest.mark.long)]
+)
+ALL_CACHED = dict.fromkeys(ALL_EXECUTED, "cached")
+
+
+def long(*values: object) -> object:
+    """A case of the long form of a test."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A toy whose chain has run once; tests work on copies of it."""
+    toy = Toy(tmp_path_factory.mktemp("toy"))
+    assert toy.statuses() == ALL_EXECUTED
+    return toy
+
+
+@pytest.fixture
+def toy(finished: Toy):
+    """The finished toy; what a test changes in it is put back."""
+    kept = finished.folder.parent / "kept"
+    shutil.copytree(finished.project, kept)
+    yield finished
+    finished.end()
+    shutil.rmtree(finished.project)
+    kept.rename(finished.project)
+    finished.behave()
+
+
+def test_nothing_changed_nothing_runs(toy: Toy) -> None:
+    assert toy.statuses() == ALL_CACHED
+
+
+def test_a_touched_file_is_no_change(toy: Toy) -> None:
+    (toy.project / "helper" / "__init__.py").touch()
+    assert toy.statuses() == ALL_CACHED
+
+
+def test_a_moved_checkout_is_no_change(toy: Toy, tmp_path: Path) -> None:
+    home = toy.project
+    toy.project = Path(shutil.move(home, tmp_path / "elsewhere"))
+    assert toy.statuses() == ALL_CACHED
+    toy.project = Path(shutil.move(toy.project, home))
+
+
+def test_cache_off_runs_every_step(toy: Toy) -> None:
+    assert toy.statuses("--cache", "off") == ALL_EXECUTED
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "again"),
+    [
+        ("steps/left.py", "# changed\n", {"left", "last"}),
+        ("helper/__init__.py", "MARK = '?'\n", set(ALL_EXECUTED)),
+        ("uv.lock", "locked = 2\n", set(ALL_EXECUTED)),
+        long("steps/main.py", "# changed\n", set()),
+        long("README.md", "changed\n", set()),
+        long("pipeline/summary.py", "# changed\n", set(ALL_EXECUTED)),
+        long("steps/shell.py", "# changed\n", set(ALL_EXECUTED)),
+    ],
+)
+def test_a_change_runs_what_it_may_change(toy: Toy, file: str, text: str, again: set[str]) -> None:
+    with (toy.project / file).open("a") as out:
+        out.write(text)
+    statuses = toy.statuses()
+    # A step whose own code changed but whose output did not leaves the later ones cached,
+    # unless their code changed, too.
+    executed = {step for step, status in statuses.items() if status == "executed"}
+    if file == "steps/left.py":
+        assert executed == {"left"}
+    else:
+        assert executed == again
+
+
+def test_a_helper_that_nobody_added_to_git_counts(toy: Toy) -> None:
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "-q"], cwd=toy.project, check=True)
+    subprocess.run([*git, "add", "-A"], cwd=toy.project, check=True)
+    subprocess.run([*git, "commit", "-qm", "start"], cwd=toy.project, check=True)
+    (toy.project / "helper" / "new.py").write_text("x = 1\n")
+    assert toy.statuses()["first"] == "executed"
+
+
+def test_a_changed_parameter_runs_only_until_outputs_are_known(toy: Toy) -> None:
+    assert toy.statuses("--word", "b") == ALL_EXECUTED
+    assert toy.statuses("--word", "a") == ALL_CACHED
+
+
+@pytest.mark.parametrize("damage", ["changed", long("removed"), long("emptied")])
+def test_a_damaged_artifact_is_made_anew(toy: Toy, damage: str) -> None:
+    # Every run of `left`: a whole one of an earlier run would stand in.
+    for (uri,) in toy.query(
+        "select artifact_uri from runs r join tags t on t.run_uuid = r.run_uuid "
+        "where t.key = 'mlflow.project.entryPoint' and t.value = 'left'"
+    ):
+        path = Path(uri.removeprefix("file://")) / "out.txt"
+        if damage == "removed":
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            path.write_text("" if damage == "emptied" else "other")
+    statuses = toy.statuses()
+    # The same bytes come out again, so that `last` has nothing new to do.
+    assert statuses == {**ALL_CACHED, "left": "executed"}
+
+
+def test_two_mains_at_once_do_no_harm(toy: Toy) -> None:
+    processes = [toy.start("--word", "twice") for _ in range(2)]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert toy.statuses("--word", "twice") == ALL_CACHED
+
+
+def test_independent_steps_run_side_by_side(toy: Toy) -> None:
+    toy.behave(left={"sleep": 1.5}, right={"sleep": 1.5})
+    (toy.folder / "log.txt").write_text("")
+    for backend in ("warm", "local"):
+        (toy.folder / "log.txt").write_text("")
+        toy.run("--cache", "off", "--backend", backend)
+        times = {}
+        for line in (toy.folder / "log.txt").read_text().splitlines():
+            step, what, when, _ = line.split()
+            times[step, what] = float(when)
+        assert times["left", "start"] < times["right", "end"]
+        assert times["right", "start"] < times["left", "end"]
+        assert times["last", "start"] > max(times["left", "end"], times["right", "end"])
+
+
+@both_backends
+def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
+    toy.behave(left={"fail": "there is no left"}, right={"sleep": 30})
+    process = toy.start("--word", f"fail {backend}", "--backend", backend)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: left: there is no left [run ") and "reused" in last
+    assert "Traceback" not in err
+    latest = dict(toy.runs()[-4:])
+    # `right` may not have begun when `left` failed.
+    assert latest.pop("right", "KILLED") == "KILLED"
+    assert latest["main"] == "FAILED" and latest["left"] == "FAILED"
+    assert gone(toy.pids())
+    toy.behave()
+    statuses = toy.statuses("--word", f"fail {backend}")
+    assert statuses == {**ALL_EXECUTED, "first": "cached"}
+
+
+@both_backends
+@pytest.mark.parametrize("moment", ["kill_late", pytest.param("kill", marks=pytest.mark.long)])
+def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
+    toy: Toy, backend: str, moment: str
+) -> None:
+    toy.behave(first={moment: True})
+    word = f"{moment} {backend}"
+    process = toy.start("--word", word, "--backend", backend)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "first: its process was ended by signal 9" in err
+    assert dict(toy.runs()[-2:]) == {"main": "FAILED", "first": "FAILED"}
+    toy.behave()
+    assert toy.statuses("--word", word) == ALL_EXECUTED
+
+
+@both_backends
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_ends_the_children_and_leaves_killed(
+    toy: Toy, backend: str, signum: signal.Signals
+) -> None:
+    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    (toy.folder / "log.txt").write_text("")
+    process = toy.start("--word", f"{signum} {backend}", "--backend", backend)
+    toy.wait_for("left start")
+    toy.wait_for("right start")
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + signum, err
+    assert dict(toy.runs()[-4:]) == {
+        "main": "KILLED", "first": "FINISHED", "left": "KILLED", "right": "KILLED",
+    }  # fmt: skip
+    assert gone(toy.pids())
+
+
+def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(toy: Toy) -> None:
+    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    (toy.folder / "log.txt").write_text("")
+    process = toy.start("--word", "killed main")
+    toy.wait_for("left start")
+    process.kill()
+    process.communicate(timeout=20)
+    assert gone(toy.pids())
+    toy.behave()
+    statuses = toy.statuses("--word", "killed main")
+    assert statuses == {**ALL_EXECUTED, "first": "cached"}
+
+
+def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy) -> None:
+    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    (toy.folder / "log.txt").write_text("")
+    mlflow = str(Path(sys.executable).parent / "mlflow")
+    command = (mlflow, "run", ".", "--env-manager", "local", "-P", "word=cancelled")
+    process = toy.start(command=command)
+    toy.wait_for("left start", 90)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert gone(toy.pids())
+    assert dict(toy.runs()[-4:])["main"] == "KILLED"
+
+
+def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
+    kinds = {}
+    for backend in ("warm", "local"):
+        done = toy.run("--cache", "off", "--backend", backend)
+        kinds[backend] = {}
+        for step, (_, run_id) in done.items():
+            where = f"where run_uuid = '{run_id}'"
+            tags = dict(toy.query(f"select key, value from tags {where}"))
+            assert tags.pop("mlflow.project.backend") == backend
+            parent = tags.pop("mlflow.parentRunId")
+            params = dict(toy.query(f"select key, value from params {where}"))
+            for name in params:  # inputs name the runs of this very chain
+                for other, (_, other_id) in done.items():
+                    params[name] = params[name].replace(other_id, other)
+            metrics = toy.query(f"select key, value from metrics {where}")
+            [(status, name)] = toy.query(f"select status, name from runs {where}")
+            assert parent == toy.query(
+                "select run_uuid from tags where key = 'pipeline.step.last.run_id' "
+                f"and value = '{done['last'][1]}'"
+            )[0][0]  # fmt: skip
+            kinds[backend][step] = (tags, params, metrics, status, name)
+    assert kinds["warm"] == kinds["local"]

@@ -1,0 +1,3 @@
+"""A room that the toy's first step imports."""
+
+MARK = "!"

@@ -1,0 +1,8 @@
+from steps.shell import run
+
+
+def join(step, options):
+    return "".join(step.input(options[name]).read_text() for name in ("one", "two"))
+
+
+run("last", join)

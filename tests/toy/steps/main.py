@@ -1,0 +1,38 @@
+"""A diamond: first, then left and right side by side, then last."""
+
+import json
+import sys
+from pathlib import Path
+
+from pipeline.errors import Interrupted, PipelineError
+from pipeline.project import run_project
+from pipeline.step import Output, Step
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = "out.txt"
+STEPS = (
+    Step("first", ("word",)),
+    Step("left", (), {"text": Output("first", OUT)}),
+    Step("right", (), {"text": Output("first", OUT)}),
+    Step("last", (), {"one": Output("left", OUT), "two": Output("right", OUT)}),
+)
+
+
+def main():
+    argv = sys.argv[1:]
+    given = {argv[i].removeprefix("--"): argv[i + 1] for i in range(0, len(argv), 2)}
+    params = {"word": "a", "cache": "on", "backend": "warm", **given}
+    try:
+        done = run_project(
+            STEPS, params, params, root=ROOT, package="steps", preload=("json",),
+            still_valid=lambda client, step, run: True,
+        )  # fmt: skip
+    except Interrupted as stop:
+        sys.exit(128 + stop.signum)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+    print(json.dumps({d.step: [d.status, d.run_id] for d in done}))
+
+
+if __name__ == "__main__":
+    main()

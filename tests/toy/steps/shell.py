@@ -1,0 +1,46 @@
+"""A minimal shell: options as they come, one output, and the behaviours that tests ask for.
+
+The file `behaviour.json` beside the project tells a step what to do, so that a test can change it
+without changing a cache key.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.run import Terminated, step_run
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(name, make):
+    argv = sys.argv[1:]
+    options = {argv[i].removeprefix("--"): argv[i + 1] for i in range(0, len(argv), 2)}
+    file = ROOT.parent / "behaviour.json"
+    todo = json.loads(file.read_text()).get(name, {}) if file.exists() else {}
+    try:
+        with step_run(ROOT, name, options) as step:
+            log = ROOT.parent / "log.txt"
+            with log.open("a") as out:
+                out.write(f"{name} start {time.time()} {os.getpid()}\n")
+            time.sleep(todo.get("sleep", 0))
+            if todo.get("fail"):
+                raise PipelineError(todo["fail"])
+            if todo.get("kill"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            with step.output("out.txt") as path:
+                path.write_text(make(step, options))
+            if todo.get("kill_late"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            step.key_figure(f"{name} done")
+            step.metrics({"length": 1.0})
+            with log.open("a") as out:
+                out.write(f"{name} end {time.time()} {os.getpid()}\n")
+    except PipelineError as error:
+        sys.exit(str(error))
+    except Terminated as stop:
+        sys.exit(128 + stop.signum)
