@@ -1,0 +1,220 @@
+"""Bad inputs from the command line: one line, non-zero, nothing begun."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stockpred.errors import StockpredError
+
+pytestmark = pytest.mark.run
+CSV_HEAD = "date,symbol,open,high,low,close,volume\n"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracking store that exists already; making one costs seconds."""
+    path = tmp_path_factory.mktemp("inputs") / "store.db"
+    make = "import mlflow; mlflow.create_experiment('x')"
+    subprocess.run([sys.executable, "-c", make], env=environment(path), check=True, cwd=path.parent)
+    return path
+
+
+def environment(store: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{store}",
+        "MLFLOW_EXPERIMENT_NAME": "x",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def refuse(root: Path, store: Path, *options: str, module: str = "main") -> str:
+    """Run `python -m steps.<module>`; return its one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == lines[0], done.stderr
+    return lines[0].removeprefix("error: ")
+
+
+def children(store: Path) -> list[str]:
+    with sqlite3.connect(store) as connection:
+        sql = "select value from tags where key = 'mlflow.project.entryPoint' order by rowid"
+        return [value for (value,) in connection.execute(sql)]
+
+
+WRONG_VALUES = [
+    ("--horizon", "0", "horizon='0': give a whole number from 1 to 252"),
+    ("--horizon", "1.5", "horizon='1.5': give a whole number from 1 to 252"),
+    ("--horizon", "one", "horizon='one': give a whole number"),
+    ("--holdout", "1", "holdout='1': give a share above 0 and below 1"),
+    ("--holdout", "nan", "holdout='nan': give a share above 0 and below 1"),
+    ("--max_missing", "-0.1", "max_missing='-0.1': give a share from 0 to below 1"),
+    ("--models", "logistic,oracle", "models='logistic,oracle': give a comma-separated list out of"),
+    ("--models", "", "models='': give a comma-separated list out of prior"),
+    ("--feature_sets", "astrology", "feature_sets='astrology': give a comma-separated list"),
+    ("--folds", "1", "folds='1': give a whole number from 2 to 50"),
+    ("--gap", "-1", "gap='-1': give a whole number from 0"),
+    ("--refit_every", "0", "refit_every='0': give a whole number of at least 1"),
+    ("--trials", "-1", "trials='-1': give 0"),
+    ("--cost_bps", "inf", "cost_bps='inf': give basis points"),
+    ("--window", "0", "window='0': give a whole number from 1 to 252"),
+    ("--seed", "4294967296", "seed='4294967296': give a whole number from 0 to 4294967295"),
+    ("--phase", "beta", "phase='beta': choose one of ideation, prototyping, pilot, production"),
+    ("--cache", "yes", "cache='yes': choose one of on, off"),
+    ("--backend", "kubernetes", "backend='kubernetes': choose one of warm, local"),
+    ("--registered_model", "a/b", "registered_model='a/b': give a name of letters"),
+    ("--start", "2012-13-01", "start='2012-13-01': give a date such as 2012-12-31, or earliest"),
+    ("--end", "tomorrow", "end='tomorrow': give a date such as 2012-12-31, or latest"),
+    ("--symbols", "", "symbols='': give all, a comma-separated list"),
+    ("--symbols", "AAPL;MSFT", "'AAPL;MSFT' is no symbol"),
+    ("--symbols", "@none.txt", "no such file: "),
+    ("--source", "", "source='': give snapshot, or a path or URI"),
+    ("--source", "yahoo", "source='yahoo': Yahoo is not built yet"),
+    ("--source", "none.csv", "source='none.csv': no such file ("),
+    ("--source", "data", "data is no file; give one file of bars"),
+    ("--source", "ftp://x/y", "source='ftp://x/y': cannot be read"),
+    ("--source", "http://127.0.0.1:9/x.csv", "source='http://127.0.0.1:9/x.csv': cannot be read"),
+    ("--horzon", "2", "No such option"),
+]  # fmt: skip
+
+
+def convert(name: str, value: str) -> str:
+    """What the main command says to one option, in this process."""
+    from steps.main import main
+
+    try:
+        main.command.main([name, value], standalone_mode=False)
+    except click.ClickException as error:
+        return error.format_message()
+    except StockpredError as error:
+        return str(error)
+    raise AssertionError(f"{name}={value} was taken")
+
+
+@pytest.mark.parametrize(("name", "value", "words"), WRONG_VALUES)
+def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, words: str) -> None:
+    message = convert(name, value)
+    assert words in message and "\n" not in message
+
+
+def test_end_before_start(root: Path, store: Path) -> None:
+    line = refuse(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
+    assert line == "end='2011-01-02': lies before start='2012-01-02'; give a later end"
+    assert children(store) == []
+
+
+HOSTILE = "$(touch HACKED)`touch HACKED`;touch HACKED 'x' \"y\" & z"
+
+
+def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> None:
+    # Through MLflow and its shell, as a file's name and as a parameter.
+    mlflow = str(Path(sys.executable).parent / "mlflow")
+    env = {**environment(store), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for name in ("source", "registered_model"):
+        done = subprocess.run(
+            [mlflow, "run", str(root), "--env-manager", "local", "-P", f"{name}={HOSTILE}"],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode != 0
+        [line] = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+        assert line.startswith(f"error: {name}=")
+    assert not (root / "HACKED").exists() and not (tmp_path / "HACKED").exists()
+    assert "acquire" not in children(store)
+
+
+def write(path: Path, kind: str) -> None:
+    rows = "".join(f"2012-01-{d:02d},AAA,1,2,0.5,1,10\n" for d in range(2, 30))
+    content = {
+        "empty": "",
+        "header only": CSV_HEAD,
+        "text in a price": CSV_HEAD + "2012-01-02,AAA,1,2,0.5,1,10\n2012-01-03,AAA,1,2,x,1,10\n",
+        "bad date": CSV_HEAD + "2012-01-02,AAA,1,2,0.5,1,10\n2012-02-31,AAA,1,2,0.5,1,10\n",
+        "no close": CSV_HEAD.replace(",close", "") + "2012-01-02,AAA,1,2,0.5,10\n",
+        "negative": CSV_HEAD + rows.replace("AAA,1,2,0.5,1", "AAA,-1,-0.5,-2,-1"),
+        "too short": CSV_HEAD + rows,
+    }
+    path.write_text(content[kind])
+
+
+BAD_FILES = [
+    ("empty", "the file is empty; give one with bars"),
+    ("header only", "no rows; give at least one bar"),
+    ("text in a price", "row 3, column 'low': 'x' is no number; give one"),
+    ("bad date", "row 3, column 'date': '2012-02-31' is no session date"),
+    ("no close", "column 'close' is missing (there are date, symbol, open, high, low, volume)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "words"), BAD_FILES)
+def test_a_bad_file_is_named_with_row_and_value(kind: str, words: str, tmp_path: Path) -> None:
+    from sources import open_source
+
+    write(tmp_path / "bars.csv", kind)
+    with pytest.raises(StockpredError) as caught:
+        source = open_source(str(tmp_path / "bars.csv"), tmp_path)
+        source.digest()
+        source.read(None, None, None)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_binary_that_is_no_table(tmp_path: Path) -> None:
+    from sources import open_source
+    from stockpred.errors import DataError
+
+    for name, content in (("x.csv", bytes(range(256))), ("x.parquet", b"PAR1" + bytes(100))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=r"neither Parquet nor CSV|damaged Parquet"):
+            open_source(name, tmp_path).read(None, None, None)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="column 'symbol' is missing"):
+        open_source("other.parquet", tmp_path).read(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "last_child"),
+    [
+        ("text in a price", "acquire: ", "acquire"),
+        ("negative", "validate: 1 of 1 symbols have too few sound bars", "validate"),
+        pytest.param("too short", "validate: 1 of 1 symbols", "validate", marks=pytest.mark.long),
+    ],
+)
+def test_bad_data_ends_the_chain_where_it_is_seen(
+    root: Path, store: Path, tmp_path: Path, kind: str, words: str, last_child: str
+) -> None:
+    write(tmp_path / "bars.csv", kind)
+    line = refuse(root, store, "--source", str(tmp_path / "bars.csv"))
+    assert line.startswith(words) and "finished steps are reused" in line
+    assert children(store)[-1] == last_child
+
+
+def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
+    line = refuse(root, store, "--symbols", "AAPL,APPL")
+    assert (
+        "symbols='APPL': the snapshot has only AAPL, FB, GOOG, IBM, MSFT; did you mean AAPL?"
+        in (line)
+    )
+    assert children(store)[-1] == "acquire"
+
+
+def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> None:
+    line = refuse(root, store, "--bars", "none.parquet", module="validate")
+    assert line == f"'none.parquet': no such file ({root / 'none.parquet'}); give an existing one"
+
+
+def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_text("no")
+    line = refuse(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
+    assert "not a Parquet file" in line
