@@ -33,11 +33,12 @@ def register_once(
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
     model_id = model_uri.removeprefix("models:/")
+    location = client.get_logged_model(model_id).artifact_location
     quoted = name.replace("'", "''")
     for version in client.search_model_versions(f"name = '{quoted}'"):
-        if version.model_id == model_id:
+        # A search leaves out the model's id; where its files lie is as telling.
+        if version.source == location:
             return version
-    location = client.get_logged_model(model_id).artifact_location
     return client.create_model_version(
         name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
     )

@@ -143,8 +143,7 @@ def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
     experiment_id = _get_experiment_id()
     run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
     run_id = str(run.info.run_id)
-    for name in ("mlflow.project.env", "mlflow.project.backend"):
-        MlflowClient().set_tag(run_id, name, "local")
+    MlflowClient().set_tag(run_id, "mlflow.project.backend", "local")
     return run_id
 
 
