@@ -242,3 +242,24 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             )[0][0]  # fmt: skip
             kinds[backend][step] = (tags, params, metrics, status, name)
     assert kinds["warm"] == kinds["local"]
+
+
+PRUNE = """
+import sys, mlflow
+from pipeline.prune import prune
+client = mlflow.MlflowClient()
+experiment = client.get_experiment_by_name("toy").experiment_id
+print(prune(client, experiment, int(sys.argv[1])))
+"""
+
+
+def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
+    toy.run("--word", "old")
+    toy.run("--word", "new")
+    done = subprocess.run(
+        [sys.executable, "-c", PRUNE, "1"], cwd=toy.project, env=toy.env(),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "models=0, versions=0" in done.stdout, done.stderr
+    assert toy.statuses("--word", "new") == ALL_CACHED
+    assert toy.statuses("--word", "old") == ALL_EXECUTED

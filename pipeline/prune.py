@@ -1,0 +1,132 @@
+"""Forgetting the artifacts of old runs that nothing needs any more."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.registry import STAGE_TAG
+from pipeline.step import TAG_MODEL_URI, TAG_MODEL_VERSION, TAG_OUTPUT, TAG_STEP
+
+TAG_PRUNED = "pipeline.pruned"
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed."""
+
+    runs: int
+    models: int
+    versions: int
+
+
+def prune(client: Any, experiment_id: str, keep: int, entry_point: str = "main") -> Pruned:
+    """Remove artifacts and models of old steps; the runs stay, with parameters and metrics.
+
+    Kept is what the newest `keep` finished parent runs are made of (each step that they ran or
+    took from the cache), and what stands in the registry with an alias or beyond the stage
+    Development, with the run that its evidence is in. What a run in progress made is kept.
+
+    Parameters
+    ----------
+    keep : int
+        How many parent runs, at least 1.
+    """
+    runs = list(_runs(client, experiment_id))
+    parents = [r for r in runs if r.data.tags.get("mlflow.project.entryPoint") == entry_point]
+    running = {
+        r.info.run_id for r in parents if r.info.status not in ("FAILED", "KILLED", "FINISHED")
+    }
+    done = [r for r in parents if r.info.status == "FINISHED"]
+    needed = {run_id for parent in done[:keep] for run_id in _steps_of(parent)}
+    needed |= {run_id for parent in parents if parent.info.run_id in running
+               for run_id in _steps_of(parent)}  # fmt: skip
+    kept_versions = list(_kept_versions(client, runs))
+    needed |= {version.run_id for version in kept_versions}
+    needed |= {run_id for version in kept_versions for run_id in _runs_named(version.tags)}
+    removed = [
+        run
+        for run in runs
+        if run.info.run_id not in needed
+        and run.data.tags.get("mlflow.parentRunId") not in running
+        and TAG_PRUNED not in run.data.tags
+        and any(name.startswith(TAG_OUTPUT) for name in run.data.tags)
+    ]
+    models = versions = 0
+    for run in removed:
+        if TAG_MODEL_VERSION in run.data.tags:
+            versions += _drop_version(client, run.data.tags[TAG_MODEL_VERSION], kept_versions)
+    for run in removed:
+        if TAG_MODEL_URI in run.data.tags:
+            models += _drop_model(client, run.data.tags[TAG_MODEL_URI])
+        _delete(run.info.artifact_uri)
+        client.set_tag(run.info.run_id, TAG_PRUNED, "true")
+    return Pruned(len(removed), models, versions)
+
+
+def _runs(client: Any, experiment_id: str) -> Iterator[Any]:
+    """All runs of an experiment, newest first."""
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], order_by=["attributes.start_time DESC"],
+            max_results=PAGE, page_token=token,
+        )  # fmt: skip
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _steps_of(parent: Any) -> list[str]:
+    tags = parent.data.tags
+    return [v for k, v in tags.items() if k.startswith(TAG_STEP) and k.endswith(".run_id")]
+
+
+def _kept_versions(client: Any, runs: list[Any]) -> Iterator[Any]:
+    references = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs} - {None}
+    for name in {reference.rpartition("/")[0] for reference in references}:
+        quoted = name.replace("'", "''")
+        for found in client.search_model_versions(f"name = '{quoted}'"):
+            # A search leaves aliases out.
+            version = client.get_model_version(name, found.version)
+            if version.aliases or version.tags.get(STAGE_TAG, "Development") != "Development":
+                yield version
+
+
+def _runs_named(tags: dict[str, str]) -> list[str]:
+    """Runs that a version's tags name as `runs:/<id>/...`: its evidence."""
+    uris = (value for value in tags.values() if value.startswith("runs:/"))
+    return [uri.removeprefix("runs:/").partition("/")[0] for uri in uris]
+
+
+def _drop_version(client: Any, reference: str, kept: list[Any]) -> int:
+    from mlflow.exceptions import MlflowException
+
+    name, _, number = reference.rpartition("/")
+    if any(v.name == name and str(v.version) == number for v in kept):
+        return 0
+    try:
+        client.delete_model_version(name, number)
+    except MlflowException:
+        return 0  # gone already
+    return 1
+
+
+def _drop_model(client: Any, uri: str) -> int:
+    from mlflow.exceptions import MlflowException
+
+    model_id = uri.removeprefix("models:/")
+    try:
+        location = client.get_logged_model(model_id).artifact_location
+        client.delete_logged_model(model_id)
+    except MlflowException:
+        return 0
+    _delete(location)
+    return 1
+
+
+def _delete(uri: str) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    get_artifact_repository(uri).delete_artifacts()
