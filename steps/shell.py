@@ -33,7 +33,9 @@ def shell(entry_point: str, *names: str) -> Callable[[Callable[..., None]], Call
             with step_run(ROOT, entry_point, texts) as run:
                 body(run, **values)
 
-        return main_function(entry_point, names, callback, body.__module__)
+        main = main_function(entry_point, names, callback, body.__module__)
+        main.body = body  # type: ignore[attr-defined]
+        return main
 
     return wrap
 

@@ -1,0 +1,1 @@
+"""Ratios against peers and the floor, each measured in one run."""

@@ -1,0 +1,27 @@
+"""As many calls to the store as a chain makes whose every step is cached, and nothing else."""
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import RunTag
+
+STEPS = 6
+
+if __name__ == "__main__":
+    client = MlflowClient()
+    with mlflow.start_run() as run:
+        parent = client.get_run(run.info.run_id)
+        for step in range(STEPS):
+            client.search_runs(
+                [parent.info.experiment_id],
+                filter_string=f"tags.`pipeline.cache_key` = '{run.info.run_id}' "
+                "and attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                max_results=5,
+            )
+            tags = [RunTag(f"pipeline.step.{step}.{kind}", "x") for kind in ("run_id", "status")]
+            client.log_batch(run.info.run_id, tags=tags)
+        client.set_tag(run.info.run_id, "mlflow.note.content", "x")
+        models = client.search_logged_models([parent.info.experiment_id])
+        for _ in range(2):  # the version exists; its aliases and its stage
+            client.search_model_versions("name = 'stockpred'")
+        client.get_logged_model(models[0].model_id)

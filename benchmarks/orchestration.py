@@ -1,0 +1,120 @@
+"""What the chain costs on top of its work: against the usual way, against its floor, when cached.
+
+Run it with `make bench`; it prints a Markdown table. Every figure comes from one run, the variants
+in turn, several rounds; a ratio is the median over rounds of the ratio within a round.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.processes import Cost, cost
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+# The lightest candidate and one refit: the chain is measured, not the learning.
+LIGHT = {"models": "prior", "refit_every": "100000"}
+BARE = """name: bare
+entry_points:
+  empty: {{command: "true"}}
+  calls: {{command: "python {calls}"}}
+"""
+
+
+class Bench:
+    """A template store, a bare project beside the real one, and the variants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bare = folder / "bare"
+        self.bare.mkdir()
+        calls = ROOT / "benchmarks" / "calls.py"
+        (self.bare / "MLproject").write_text(BARE.format(calls=calls))
+        self.template = folder / "template.db"
+        # Making the tables costs seconds, once in a store's life; every variant finds them made.
+        make = (
+            "import mlflow; mlflow.create_experiment('bench', artifact_location="
+            f"{(folder / 'artifacts').as_uri()!r})"
+        )
+        env = {**os.environ, **self.env(self.template)}
+        subprocess.run([sys.executable, "-c", make], env=env, check=True, cwd=folder)
+
+    def env(self, store: Path) -> dict[str, str]:
+        return {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{store}",
+            "MLFLOW_EXPERIMENT_NAME": "bench",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def fresh(self, name: str) -> Path:
+        return Path(shutil.copy(self.template, self.folder / f"{name}.db"))
+
+    def mlflow_run(self, store: Path, project: Path, entry: str, **params: str) -> Cost:
+        words = [word for name, value in params.items() for word in ("-P", f"{name}={value}")]
+        command = [str(BIN / "mlflow"), "run", str(project), "-e", entry, *words]
+        return cost([*command, "--env-manager", "local"], project, self.env(store))
+
+    def python(self, store: Path, *argv: str) -> Cost:
+        return cost([sys.executable, *argv], ROOT, self.env(store))
+
+    def round(self) -> dict[str, Cost]:
+        light = [f"{name}={value}" for name, value in LIGHT.items()]
+        options = [word for name, value in LIGHT.items() for word in (f"--{name}", value)]
+        usual, cold, floor = (self.fresh(name) for name in ("usual", "cold", "floor"))
+        return {
+            "usual": self.mlflow_run(usual, ROOT, "main", backend="local", cache="off", **LIGHT),
+            "cold": self.mlflow_run(cold, ROOT, "main", **LIGHT),
+            "empty": self.mlflow_run(self.fresh("empty"), self.bare, "empty"),
+            "one process": self.python(floor, "-m", "benchmarks.floor", *light),
+            "cached": self.mlflow_run(cold, ROOT, "main", **LIGHT),
+            "calls": self.mlflow_run(cold, self.bare, "calls"),
+            "cached, python -m": self.python(cold, "-m", "steps.main", *options),
+        }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        costs = []
+        for number in range(rounds):
+            costs.append(bench.round())
+            sys.stderr.write(f"round {number + 1} of {rounds} done\n")
+    _print(costs)
+
+
+def _print(costs: Sequence[dict[str, Cost]]) -> None:
+    lines = ["| variant | user CPU s | wall s | MiB |", "| --- | ---: | ---: | ---: |"]
+    for name in costs[0]:
+        user, wall, memory = (statistics.median(c[name][i] for c in costs) for i in range(3))
+        lines.append(f"| {name} | {user:.2f} | {wall:.2f} | {memory:.0f} |")
+
+    def ratio(name: str, *others: str) -> str:
+        values = [c[name].user / sum(c[other].user for other in others) for c in costs]
+        low, high = min(values), max(values)
+        return f"{statistics.median(values):.2f} | {low:.2f} to {high:.2f}"
+
+    lines += [
+        "",
+        "| ratio of user CPU | median | range | at most |",
+        "| --- | ---: | --- | ---: |",
+        f"| cold / usual | {ratio('cold', 'usual')} | 0.50 |",
+        f"| cold / (empty + one process) | {ratio('cold', 'empty', 'one process')} | 1.15 |",
+        f"| cached / empty | {ratio('cached', 'empty')} | 2.00 |",
+        f"| cached / calls | {ratio('cached', 'calls')} | 1.15 |",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
