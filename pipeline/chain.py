@@ -15,6 +15,7 @@ from pipeline.code import Code
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.run import IN_CHAIN
 from pipeline.step import CACHED, EXECUTED, TAG_ERROR, TAG_KEY, TAG_STEP, Done, Step, check_table
+from pipeline.stopping import stop_orders
 from pipeline.warm import TICK
 
 GRACE = 4.0  # seconds that a step has to end in order before it is killed
@@ -85,7 +86,7 @@ class Chain:
         check_table(self.steps)
         code = Code(self.root)
         waiting = list(self.steps)
-        with _stop_signal(self.watch_parent) as stopped:
+        with stop_orders(self.watch_parent) as stopped:
             try:
                 while waiting or self._running:
                     if (signum := stopped()) is not None:
@@ -221,25 +222,3 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-@contextmanager
-def _stop_signal(watch_parent: bool) -> Iterator[Callable[[], int | None]]:
-    """Within the block SIGINT and SIGTERM are noted, not raised; yield what tells which came."""
-    noted: list[int] = []
-    parent = os.getppid()
-
-    def handle(signum: int, frame: object) -> None:
-        noted.append(signum)
-
-    def stopped() -> int | None:
-        if watch_parent and not noted and os.getppid() != parent:
-            noted.append(signal.SIGTERM)
-        return noted[0] if noted else None
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopped
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -207,11 +207,18 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(toy: Toy) -> None
     assert statuses == {**ALL_EXECUTED, "first": "cached"}
 
 
-def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy) -> None:
+@pytest.mark.parametrize("shell", [False, long(True)])
+def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy, shell: bool) -> None:
+    if shell:  # as where mlflow activates an environment first
+        mlproject = toy.project / "MLproject"
+        text = mlproject.read_text().replace(
+            "command: python -m steps.main", "command: true && python -m steps.main"
+        )
+        mlproject.write_text(text)
     toy.behave(left={"sleep": 60}, right={"sleep": 60})
     (toy.folder / "log.txt").write_text("")
     mlflow = str(Path(sys.executable).parent / "mlflow")
-    command = (mlflow, "run", ".", "--env-manager", "local", "-P", "word=cancelled")
+    command = (mlflow, "run", ".", "--env-manager", "local", "-P", f"word=cancelled {shell}")
     process = toy.start(command=command)
     toy.wait_for("left start", 90)
     process.send_signal(signal.SIGTERM)

@@ -1,0 +1,53 @@
+"""Orders to stop: signals, and the end of the process that started this one."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def stop_orders(watch_parent: bool) -> Iterator[Callable[[], int | None]]:
+    """Within the block SIGINT and SIGTERM are noted, not raised; yield what tells which came.
+
+    Parameters
+    ----------
+    watch_parent : bool
+        Whether the end of the process above counts as SIGTERM.
+    """
+    noted: list[int] = []
+    above = _above()
+
+    def handle(signum: int, frame: object) -> None:
+        noted.append(signum)
+
+    def stopped() -> int | None:
+        if watch_parent and not noted and _above() != above:
+            noted.append(signal.SIGTERM)
+        return noted[0] if noted else None
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _above() -> tuple[int, int]:
+    """The parent, and its parent where the former is a shell that only carries out a command.
+
+    `mlflow run` starts `bash -c "source .../activate && python ..."` where it made the environment:
+    then it is the process above the shell whose end counts.
+    """
+    parent = os.getppid()
+    try:
+        command = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+        if command[:2] != [b"bash", b"-c"]:
+            return parent, 0
+        # The name in parentheses may hold anything; the fields after it are plain.
+        stat = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return parent, 0
+    return parent, int(stat[1])
