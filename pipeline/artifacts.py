@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
 
 # What a model is, apart from the ids and times that MLflow writes into its MLmodel file.
-MODEL_PARTS = ("code", "artifacts", "signature")
+MODEL_FOLDERS = ("code", "artifacts")
 
 
 def local_folder(uri: str) -> Path | None:
@@ -37,10 +37,8 @@ def model_digest(folder: Path) -> str:
     pairs = [("signature", repr(meta.get("signature")))]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        is_code = path.suffix == ".py" and "__pycache__" not in name.parts
-        if path.is_file() and (is_code or name.parts[0] in MODEL_PARTS):
-            if "__pycache__" in name.parts:
-                continue
+        is_part = name.parts[0] in MODEL_FOLDERS or path.suffix == ".py"
+        if is_part and path.is_file() and "__pycache__" not in name.parts:
             pairs.append((name.as_posix(), file_sha256(path)))
     return digest(pairs)
 
