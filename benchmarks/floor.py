@@ -16,7 +16,8 @@ from pipeline.artifacts import outputs_of
 from pipeline.run import StepRun
 from pipeline.step import Done
 from steps.main import STEPS
-from steps.options import PARAMETERS, ROOT
+from steps.options import PARAMETERS
+from steps.values import ROOT
 
 
 def main(*given: str) -> None:

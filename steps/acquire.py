@@ -5,8 +5,8 @@ import datetime as dt
 from pipeline.run import StepRun
 from pipeline.tables import write_groups
 from sources import open_source
-from steps.options import ROOT
 from steps.shell import shell
+from steps.values import ROOT
 from stockpred.bars import to_arrow
 from stockpred.columns import SYMBOL
 

@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from pipeline.step import Output, Step
-from steps.options import PARAMETERS, ROOT
+from steps.options import PARAMETERS
 from steps.shell import main_function
+from steps.values import ROOT
 
 
 @cache

@@ -9,7 +9,8 @@ import click
 
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.run import IN_CHAIN, Terminated, say, step_run
-from steps.options import ROOT, option
+from steps.options import option
+from steps.values import ROOT
 from stockpred.errors import StockpredError
 
 # MLflow's own messages at every call, and its reports to its makers, are not for our terminal.

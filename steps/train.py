@@ -15,8 +15,8 @@ from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tables import groups, metadata, read, write_groups
 from reports.plots import fold_losses as plot_losses
 from serving.logging import log_model
-from steps.options import ROOT
 from steps.shell import shell
+from steps.values import ROOT
 from stockpred.bars import from_arrow
 from stockpred.candidates import CANDIDATES
 from stockpred.columns import CANDIDATE, DATE

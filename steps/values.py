@@ -1,0 +1,153 @@
+"""Types of parameters: each turns a text into a value, or says in one line what would be right."""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_SYMBOLS_FILE = 1 << 20  # bytes
+
+
+class Checked(click.ParamType[Any]):
+    """A parameter's type: turns its text into a value, or says what is wrong in one line."""
+
+    name = "text"
+
+    def __init__(self, convert: Callable[[str], Any], rule: str) -> None:
+        self._convert = convert
+        self.rule = rule
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert the text, keeping it beside the value: MLflow hands texts on, keys use values."""
+        if not isinstance(value, str):
+            return value
+        name = str(param.name) if param else "value"
+        if ctx is not None:
+            ctx.meta.setdefault("texts", {})[name] = value
+        try:
+            return self._convert(value)
+        except ValueError as error:
+            reason = f" ({error})" if isinstance(error, Detail) else ""
+            raise OptionError(name, value, self.rule + reason) from error
+
+
+class Detail(ValueError):
+    """What of a rule was broken, where the rule alone does not tell."""
+
+
+class OptionError(click.UsageError):
+    """One line: parameter, value, rule, way out."""
+
+    def __init__(self, name: str, value: str, rule: str) -> None:
+        shown = value if len(value) <= 80 else value[:77] + "..."
+        super().__init__(f"{name}={shown!r}: {rule}")
+
+
+def whole(low: int, high: int | None = None, rule: str = "") -> Checked:
+    """A whole number in a range, both ends included."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text):
+            raise ValueError
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            raise ValueError
+        return value
+
+    span = f"from {low} to {high}" if high is not None else f"of at least {low}"
+    return Checked(convert, rule or f"give a whole number {span}")
+
+
+def share(low: float, high: float, *, with_low: bool, rule: str) -> Checked:
+    """A finite number in a range without its upper end."""
+
+    def convert(text: str) -> float:
+        value = float(text)
+        if not (low <= value if with_low else low < value) or not value < high:
+            raise ValueError
+        return value
+
+    return Checked(convert, rule)
+
+
+def one_of(*names: str) -> Checked:
+    """One of a few words."""
+
+    def convert(text: str) -> str:
+        if text not in names:
+            raise ValueError
+        return text
+
+    return Checked(convert, f"choose one of {', '.join(names)}")
+
+
+def some_of(names: Sequence[str]) -> Checked:
+    """A comma-separated list of registered names, in the given order, without repeats."""
+
+    def convert(text: str) -> tuple[str, ...]:
+        chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+        unknown = [name for name in chosen if name not in names]
+        if unknown:
+            raise Detail(f"{unknown[0]!r} is none of them")
+        return chosen
+
+    return Checked(convert, f"give a comma-separated list out of {', '.join(names)}")
+
+
+def date_or(word: str) -> Checked:
+    """An ISO date, or None for the given word."""
+
+    def convert(text: str) -> dt.date | None:
+        if text == word:
+            return None
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError
+        return dt.date.fromisoformat(text)
+
+    return Checked(convert, f"give a date such as 2012-12-31, or {word}")
+
+
+def symbols_or_all(text: str) -> tuple[str, ...] | None:
+    """Symbols, trimmed, upper-cased, without repeats; None for ``all``; ``@file`` is read."""
+    if text == "all":
+        return None
+    if text.startswith("@"):
+        path = ROOT / text[1:]
+        if not path.is_file():
+            raise Detail(f"no such file: {path.absolute()}")
+        if path.stat().st_size > MAX_SYMBOLS_FILE:
+            raise Detail(f"{path.absolute()} is larger than a list of symbols: 1 MiB at most")
+        try:
+            parts = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise Detail(f"{path.absolute()} is no text file") from error
+        parts = [part for part in parts if part.strip()]
+    else:
+        parts = text.split(",")
+    symbols = tuple(dict.fromkeys(part.strip().upper() for part in parts))
+    if not symbols:
+        raise Detail("the list is empty")
+    for symbol in symbols:
+        if not re.fullmatch(r"[A-Z0-9^][A-Z0-9.^=_-]{0,30}", symbol):
+            raise Detail(f"{symbol!r} is no symbol: letters, digits and . - ^ = _ only")
+    return symbols
+
+
+def path_or_uri(text: str) -> str:
+    """A path or URI: one line, not empty."""
+    if not text.strip():
+        raise ValueError
+    if "\0" in text or "\n" in text:
+        raise Detail("a path or URI is one line")
+    return text
+
+
+def model_name(text: str) -> str:
+    """A name that the registry takes and a URI can hold."""
+    if not re.fullmatch(r"[\w][\w .-]{0,200}", text):
+        raise ValueError
+    return text
