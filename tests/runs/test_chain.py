@@ -238,9 +238,9 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             assert tags.pop("mlflow.project.backend") == backend
             parent = tags.pop("mlflow.parentRunId")
             params = dict(toy.query(f"select key, value from params {where}"))
-            for name in params:  # inputs name the runs of this very chain
-                for other, (_, other_id) in done.items():
-                    params[name] = params[name].replace(other_id, other)
+            for other, (_, other_id) in done.items():  # inputs name the runs of this very chain
+                params = {name: value.replace(other_id, other) for name, value in params.items()}
+                tags["world"] = tags["world"].replace(other_id, other)
             metrics = toy.query(f"select key, value from metrics {where}")
             [(status, name)] = toy.query(f"select status, name from runs {where}")
             assert parent == toy.query(

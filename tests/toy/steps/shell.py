@@ -17,6 +17,21 @@ from pipeline.run import Terminated, step_run
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def world(step):
+    """What a process sees: compared between backends."""
+    mlflow_env = {k: v for k, v in os.environ.items() if k.startswith(("MLFLOW_", "PIPELINE_"))}
+    return {
+        "argv": [word.replace(step.run_id, "RUN") for word in sys.argv[1:]],
+        "cwd": str(Path.cwd()),
+        "path": sys.path[0],
+        "env": {k: v.replace(step.run_id, "RUN") for k, v in mlflow_env.items()},
+        "home": os.environ.get("HOME"),
+        "name": sys.modules["__main__"].__name__,
+        "file": sys.modules["__main__"].__file__,
+        "stdin": str(Path("/proc/self/fd/0").readlink()),
+    }
+
+
 def run(name, make):
     argv = sys.argv[1:]
     options = {argv[i].removeprefix("--"): argv[i + 1] for i in range(0, len(argv), 2)}
@@ -27,6 +42,7 @@ def run(name, make):
             log = ROOT.parent / "log.txt"
             with log.open("a") as out:
                 out.write(f"{name} start {time.time()} {os.getpid()}\n")
+            step.set_tags({"world": json.dumps(world(step), sort_keys=True)})
             time.sleep(todo.get("sleep", 0))
             if todo.get("fail"):
                 raise PipelineError(todo["fail"])
