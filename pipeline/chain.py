@@ -120,7 +120,7 @@ class Chain:
             if hit is not None:
                 self._finish(step.name, hit, CACHED, time.monotonic() - began)
                 return
-        values = {name: texts[name] for name in step.params}
+        values = {name: texts[name] for name in (*step.params, *step.unkeyed)}
         for name, output in step.inputs.items():
             values[name] = self._done[output.step].uri(output.artifact)
         self.progress(f"{step.name}: started")

@@ -23,6 +23,7 @@ def run_project(
     package: str,
     preload: Sequence[str],
     still_valid: Callable[[Any, str, Any], bool],
+    tags: Mapping[str, str] | None = None,
 ) -> list[Done]:
     """Run the steps as children of this process's run (`run.open_run`).
 
@@ -40,6 +41,8 @@ def run_project(
         Third-party modules that steps want (see `warm.WarmServer`).
     still_valid : callable
         See `chain.Chain`.
+    tags : mapping of str to str, optional
+        Set on the parent run before any step starts.
 
     Raises
     ------
@@ -67,6 +70,8 @@ def run_project(
         with open_run(root, "main", texts) as run:
             client = MlflowClient()
             parent = client.get_run(run.info.run_id)
+            for name, value in (tags or {}).items():
+                client.set_tag(run.info.run_id, name, value)
             chain = Chain(
                 steps, root, package, client, parent, params["cache"] == "on", backend,
                 still_valid, say, storage, watch_parent=handed_over,

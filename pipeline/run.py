@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
-from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_OUTPUT
+from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
 
 # Set for children of a chain: the chain then says what went wrong, once.
 IN_CHAIN = "PIPELINE_IN_CHAIN"
@@ -70,6 +70,36 @@ class StepRun:
             yield partial
         self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
         self.client.log_artifact(self.run_id, str(path))
+
+    def keep(self, reason: str) -> None:
+        """Let what has been written so far count although the step will not end well.
+
+        Its hashes become tags at once, so that a later run can take up from it (`earlier_runs`);
+        no cache reuses a run that did not finish.
+        """
+        self.set_tags({TAG_KEPT: reason})
+        self.flush()
+
+    def earlier_runs(self, params: Mapping[str, str], most: int) -> Iterator[Any]:
+        """Ended runs of this entry point in this experiment that left something, newest first.
+
+        Parameters
+        ----------
+        params : mapping of str to str
+            What they were given, as MLflow stored it.
+        most : int
+            How many at the most.
+        """
+        this = self.client.get_run(self.run_id)
+        wanted = [f"tags.`{ENTRY_POINT_TAG}` = '{this.data.tags[ENTRY_POINT_TAG]}'"]
+        wanted += [f"params.`{name}` = '{value}'" for name, value in params.items()]
+        runs = self.client.search_runs(
+            [this.info.experiment_id], " and ".join(wanted), max_results=most,
+            order_by=["attributes.start_time DESC"],
+        )  # fmt: skip
+        for run in runs:
+            if run.info.status == "FINISHED" or TAG_KEPT in run.data.tags:
+                yield run
 
     def output_json(self, artifact: str, content: Mapping[str, Any]) -> None:
         """Write a JSON artifact; NaN is not JSON, and is an error here."""

@@ -9,6 +9,8 @@ MODEL = "model"
 TAG_KEY = "pipeline.cache_key"
 TAG_ERROR = "pipeline.error"
 TAG_FIGURE = "pipeline.key_figure"
+TAG_INCOMPLETE = "pipeline.incomplete"
+TAG_KEPT = "pipeline.kept"
 TAG_MODEL_URI = "pipeline.model_uri"
 TAG_MODEL_VERSION = "pipeline.model_version"
 TAG_OUTPUT = "pipeline.output."
@@ -39,12 +41,16 @@ class Step:
         The step's input parameters, and the upstream artifact that each is fed from.
     source : callable, optional
         Typed parameters -> a digest of what the step reads from outside the chain.
+    unkeyed : sequence of str
+        Parameters that the step takes, too, but that change nothing of its result by themselves,
+        such as an instant of which `source` tells what matters.
     """
 
     name: str
     params: Sequence[str]
     inputs: Mapping[str, Output] = field(default_factory=dict)
     source: Callable[[Mapping[str, Any]], str] | None = None
+    unkeyed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
