@@ -1,34 +1,38 @@
-"""Where bars come from: the embedded snapshot, or a file. Each gives its digest before its rows."""
+"""Where bars come from: the embedded snapshot, a file, or Yahoo."""
 
+import datetime as dt
 from pathlib import Path
+from typing import Any
 
 from sources.base import Acquired, Source
 from sources.files import FileSource
+from sources.merge import Stored
 from sources.snapshot import SnapshotSource
-from stockpred.errors import ParameterError
+from sources.yahoo import YahooSource
 
-__all__ = ["Acquired", "Source", "open_source"]
+__all__ = ["YAHOO", "Acquired", "Source", "Stored", "open_source"]
+
+YAHOO = "yahoo"
 
 
-def open_source(source: str, root: Path) -> Source:
+def open_source(source: str, root: Path, as_of: dt.datetime | None = None, **yahoo: Any) -> Source:
     """The source that the parameter `source` names.
 
     Parameters
     ----------
     source : str
-        ``snapshot``, or a path (relative to `root`) or URI of a Parquet or CSV file.
+        ``snapshot``, ``yahoo``, or a path (relative to `root`) or URI of a Parquet or CSV file.
     root : Path
         The project's folder.
-
-    Raises
-    ------
-    ParameterError
-        No such source.
+    as_of : datetime, optional
+        With a time zone; yahoo needs it: sessions count that had closed by then.
+    **yahoo
+        What `YahooSource` takes beside; for reading, not for its digest.
     """
     if source == "snapshot":
         return SnapshotSource(root)
-    if source == "yahoo":
-        raise ParameterError(
-            "source", source, "Yahoo is not built yet; give snapshot, or a file of bars"
-        )
+    if source == YAHOO:
+        if as_of is None:
+            raise ValueError("what grows with time needs an instant")
+        return YahooSource(as_of, **yahoo)
     return FileSource(source, root)

@@ -26,14 +26,25 @@ class Acquired:
 class Source(Protocol):
     """Where bars come from."""
 
-    def digest(self) -> str:
-        """Hex sha256 of the source's bytes: what the cache's key holds of it."""
+    def digest(
+        self,
+        symbols: Sequence[str] | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+    ) -> str:
+        """Hex sha256 of what a later `read` depends on, for the cache's key: a file's bytes, or
+        for what has no bytes yet the sessions that it will have. What can be refused already is.
+        """
         ...
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
     ) -> Acquired:
         """Bars of these symbols (None: all) between these dates (both inclusive, None: open)."""
+        ...
+
+    def partial(self) -> Acquired | None:
+        """What an interrupted or failed `read` had got by then, worth keeping for the next run."""
         ...
 
 

@@ -43,7 +43,12 @@ class FileSource:
         self._uri = uri
         self._root = root
 
-    def digest(self) -> str:
+    def digest(
+        self,
+        symbols: Sequence[str] | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+    ) -> str:
         """Hex sha256 of the file's bytes."""
         return hashlib.sha256(self._bytes).hexdigest()
 
@@ -57,6 +62,9 @@ class FileSource:
         shape = extent(bars)
         info = BarsInfo(self._uri, CONVENTION, dict.fromkeys(shape["symbols"], "union"))
         return Acquired(bars, info, {"source": self._uri, **notes, **shape})
+
+    def partial(self) -> None:
+        """Nothing: a file is read whole or not at all."""
 
     @cached_property
     def _bytes(self) -> bytes:

@@ -21,7 +21,12 @@ class SnapshotSource:
     def __init__(self, root: Path) -> None:
         self._path = root / FILE
 
-    def digest(self) -> str:
+    def digest(
+        self,
+        symbols: Sequence[str] | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+    ) -> str:
         """Hex sha256 of the snapshot's bytes."""
         return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
@@ -35,3 +40,6 @@ class SnapshotSource:
         shape = extent(bars)
         info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(shape["symbols"], CALENDAR))
         return Acquired(bars, info, {"source": "snapshot", **notes, **shape})
+
+    def partial(self) -> None:
+        """Nothing: a file is read whole or not at all."""

@@ -1,0 +1,81 @@
+"""Yahoo's symbols: how it spells them, and which exchange's calendar each one keeps."""
+
+import re
+from collections.abc import Sequence
+
+from stockpred.errors import ParameterError
+
+ALWAYS_OPEN = "24/7"  # crypto: every UTC day is a session
+UNION = "union"  # no calendar known: the dates that the symbols themselves have
+
+# By Yahoo's suffix; names of calendars as exchange_calendars has them.
+_BY_SUFFIX = {
+    "AS": "XAMS", "AT": "ASEX", "AX": "XASX", "BA": "XBUE", "BK": "XBKK", "BO": "XBOM",
+    "BR": "XBRU", "CO": "XCSE", "DE": "XETR", "F": "XFRA", "HE": "XHEL", "HK": "XHKG",
+    "IC": "XICE", "IR": "XDUB", "IS": "XIST", "JK": "XIDX", "JO": "XJSE", "KL": "XKLS",
+    "KQ": "XKRX", "KS": "XKRX", "L": "XLON", "LS": "XLIS", "MC": "XMAD", "MI": "XMIL",
+    "MX": "XMEX", "NS": "XBOM", "NZ": "XNZE", "OL": "XOSL", "PA": "XPAR", "PR": "XPRA",
+    "SA": "BVMF", "SI": "XSES", "SN": "XSGO", "SS": "XSHG", "ST": "XSTO", "SW": "XSWX",
+    "SZ": "XSHG", "T": "XTKS", "TA": "XTAE", "TO": "XTSE", "TW": "XTAI", "TWO": "XTAI",
+    "V": "XTSE", "VI": "XWBO", "WA": "XWAR",
+}  # fmt: skip
+# By the name that Yahoo's answer gives the exchange; it is surer than the suffix.
+_BY_EXCHANGE = {
+    **dict.fromkeys(("NMS", "NGM", "NCM", "NYQ", "ASE", "PCX", "BTS", "NIM", "SNP", "DJI"), "XNYS"),
+    "CCC": ALWAYS_OPEN, "AMS": "XAMS", "ASX": "XASX", "BSE": "XBOM", "BRU": "XBRU",
+    "CPH": "XCSE", "EBS": "XSWX", "FGI": "XLON", "FRA": "XFRA", "GER": "XETR", "HEL": "XHEL",
+    "HKG": "XHKG", "HKSE": "XHKG", "ISE": "XDUB", "JNB": "XJSE", "JPX": "XTKS", "KOE": "XKRX",
+    "KSC": "XKRX", "LIS": "XLIS", "LSE": "XLON", "MCE": "XMAD", "MEX": "XMEX", "MIL": "XMIL",
+    "NSI": "XBOM", "NZE": "XNZE", "OSL": "XOSL", "PAR": "XPAR", "SAO": "BVMF", "SES": "XSES",
+    "SHH": "XSHG", "SHZ": "XSHG", "STO": "XSTO", "TAI": "XTAI", "TLV": "XTAE", "TOR": "XTSE",
+    "VIE": "XWBO", "WSE": "XWAR",
+}  # fmt: skip
+_INDICES = {
+    **dict.fromkeys(("^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT", "^VIX", "^NYA"), "XNYS"),
+    "^FTSE": "XLON", "^GDAXI": "XETR", "^FCHI": "XPAR", "^N225": "XTKS", "^HSI": "XHKG",
+    "^STI": "XSES", "^AXJO": "XASX", "^KS11": "XKRX", "^TWII": "XTAI", "^SSMI": "XSWX",
+    "^GSPTSE": "XTSE", "^BVSP": "BVMF", "^MXX": "XMEX", "^BSESN": "XBOM", "^NSEI": "XBOM",
+}  # fmt: skip
+_CRYPTO = re.compile(r"[A-Z0-9]+-(USD|EUR|GBP|JPY|CAD|AUD|KRW|INR|BTC|ETH|USDT|USDC)")
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+
+
+def calendar_of(symbol: str, exchange: str | None = None) -> str:
+    """Name of the calendar that a symbol's sessions follow, or ``union`` where none is known.
+
+    Parameters
+    ----------
+    symbol : str
+        In Yahoo's spelling.
+    exchange : str, optional
+        ``exchangeName`` of Yahoo's answer; without it the suffix tells.
+    """
+    if exchange in _BY_EXCHANGE:
+        return _BY_EXCHANGE[exchange]
+    if symbol in _INDICES:
+        return _INDICES[symbol]
+    if _CRYPTO.fullmatch(symbol):
+        return ALWAYS_OPEN
+    if symbol.startswith("^") or "=" in symbol:  # another index, a currency pair, a future
+        return UNION
+    suffix = symbol.rpartition(".")[2] if "." in symbol else ""
+    return _BY_SUFFIX.get(suffix, UNION) if suffix else "XNYS"
+
+
+def check_spelling(symbols: Sequence[str] | None) -> None:
+    """Refuse what Yahoo cannot know, before anything is asked.
+
+    Raises
+    ------
+    ParameterError
+        ``all``; a share class after a dot (Yahoo writes BRK-B); an ISIN.
+    """
+    if symbols is None:
+        rule = "Yahoo has no list of all; name symbols, such as AAPL,MSFT, or @file"
+        raise ParameterError("symbols", "all", rule)
+    for symbol in symbols:
+        stem, dot, last = symbol.rpartition(".")
+        if dot and len(last) == 1 and last not in _BY_SUFFIX:
+            raise ParameterError("symbols", symbol, f"Yahoo spells it {stem}-{last}")
+        if _ISIN.fullmatch(symbol):
+            raise ParameterError("symbols", symbol, "this is an ISIN; give Yahoo's symbol")

@@ -1,0 +1,133 @@
+"""Symbols, closed sessions and the pace of a pool: what needs no server."""
+
+import datetime as dt
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+
+from sources.closed import last_closed, sessions_digest
+from sources.pace import GivenUp, Pace, Patience
+from sources.symbols import calendar_of, check_spelling
+from stockpred.errors import ParameterError
+
+
+@pytest.mark.parametrize(
+    ("symbol", "exchange", "calendar"),
+    [
+        ("AAPL", None, "XNYS"), ("BRK-B", None, "XNYS"), ("BTC-USD", None, "24/7"),
+        ("ETH-EUR", "CCC", "24/7"), ("VOD.L", None, "XLON"), ("7203.T", None, "XTKS"),
+        ("^N225", None, "XTKS"), ("^GSPC", None, "XNYS"), ("^UNKNOWN", None, "union"),
+        ("EURUSD=X", None, "union"), ("ES=F", None, "union"), ("X.QQ", None, "union"),
+        ("ODD", "LSE", "XLON"), ("AAPL", "NMS", "XNYS"), ("AAPL", "???", "XNYS"),
+    ],
+)  # fmt: skip
+def test_calendar_of_a_symbol(symbol: str, exchange: str | None, calendar: str) -> None:
+    assert calendar_of(symbol, exchange) == calendar
+
+
+def test_every_calendar_is_one_that_exists() -> None:
+    from exchange_calendars import get_calendar_names
+
+    from sources import symbols
+
+    named = {*symbols._BY_SUFFIX.values(), *symbols._BY_EXCHANGE.values()}
+    assert named | {*symbols._INDICES.values()} <= set(get_calendar_names(include_aliases=True))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "words"),
+    [
+        (None, "symbols='all': Yahoo has no list of all"),
+        (["AAPL", "BRK.B"], "symbols='BRK.B': Yahoo spells it BRK-B"),
+        (["US0378331005"], "this is an ISIN"),
+    ],
+)
+def test_what_yahoo_cannot_know_is_refused(symbols: list[str] | None, words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        check_spelling(symbols)
+    check_spelling(["VOD.L", "7203.T", "BRK-B", "^GSPC"])
+
+
+@pytest.mark.parametrize(
+    ("calendar", "instant", "day"),
+    [
+        ("XNYS", "2024-06-28T20:29Z", "2024-06-27"),  # 29 minutes after the close
+        ("XNYS", "2024-06-28T20:30Z", "2024-06-28"),
+        ("XNYS", "2024-06-30T12:00Z", "2024-06-28"),  # a Sunday
+        ("XNYS", "2024-07-03T17:30Z", "2024-07-03"),  # an early close at 13:00
+        ("XNYS", "2024-07-05T13:00Z", "2024-07-03"),  # after a holiday
+        ("XNYS", "2024-01-16T21:29Z", "2024-01-12"),  # winter time: closes at 21:00 UTC
+        ("XTKS", "2024-06-28T06:30Z", "2024-06-28"),  # Tokyo is ahead of UTC
+        ("XTKS", "2024-06-28T06:29Z", "2024-06-27"),
+        ("24/7", "2024-06-30T00:05Z", "2024-06-29"),
+        ("24/7", "2024-06-30T23:59Z", "2024-06-29"),
+        ("union", "2024-06-30T12:00Z", "2024-06-29"),
+    ],
+)
+def test_the_last_closed_session(calendar: str, instant: str, day: str) -> None:
+    assert last_closed(calendar, dt.datetime.fromisoformat(instant)) == dt.date.fromisoformat(day)
+
+
+def test_the_key_holds_sessions_and_not_the_instant() -> None:
+    def digest(instant: str, end: str | None = None, symbols: tuple[str, ...] = ("AAPL",)) -> str:
+        until = dt.date.fromisoformat(end) if end else None
+        return sessions_digest(symbols, dt.datetime.fromisoformat(instant), until)
+
+    saturday = digest("2024-06-29T10:00Z")
+    assert saturday == digest("2024-06-30T22:00Z") != digest("2024-07-01T21:00Z")
+    assert digest("2024-06-29T10:00Z", "2024-01-05") == digest("2024-07-01T21:00Z", "2024-01-05")
+    both = ("AAPL", "BTC-USD")
+    assert digest("2024-06-29T10:00Z", None, both) != digest("2024-06-30T10:00Z", None, both)
+
+
+QUICK = Patience(first_pause=0.2, longest_pause=1.0, spacing=0.05, pauses=3, failures=4)
+
+
+def test_a_rate_limit_slows_the_whole_pool_down() -> None:
+    pace = Pace(QUICK)
+    tickets = [pace.wait() for _ in range(4)]
+    began = time.monotonic()
+    for ticket in tickets:  # met together: one pause, not four
+        pace.limited(ticket, "rate limited", None)
+    starts: list[float] = []
+
+    def ask() -> None:
+        pace.wait()
+        starts.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    starts.sort()
+    assert starts[0] >= 0.2
+    assert all(b - a >= 0.04 for a, b in pairwise(starts))
+    assert starts[-1] < 1.5
+
+
+def test_what_the_server_asks_for_counts() -> None:
+    pace = Pace(QUICK)
+    began = time.monotonic()
+    pace.limited(pace.wait(), "rate limited", 0.6)
+    pace.wait()
+    assert time.monotonic() - began >= 0.6
+
+
+def test_the_pool_gives_up_and_says_why() -> None:
+    pace = Pace(QUICK)
+    for _ in range(3):
+        pace.limited(pace.wait(), "rate limited", None)
+    with pytest.raises(GivenUp, match="rate limited"):
+        pace.wait()
+    pace = Pace(QUICK)
+    for _ in range(3):
+        pace.failed("transport")
+    pace.succeeded()  # the count begins anew
+    for _ in range(4):
+        pace.wait()
+        pace.failed("transport")
+    with pytest.raises(GivenUp, match="transport"):
+        pace.wait()
