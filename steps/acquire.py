@@ -1,33 +1,66 @@
 """Reads a source; writes bars.parquet (one row group a symbol) and acquire.json."""
 
 import datetime as dt
+from typing import Any
 
+from pipeline.progress import Progress
 from pipeline.run import StepRun
+from pipeline.step import TAG_INCOMPLETE
 from pipeline.tables import write_groups
-from sources import open_source
+from sources import YAHOO, Acquired, open_source
 from steps.shell import shell
+from steps.stored import PARTIAL, WHOLE, stored_bars
 from steps.values import ROOT
 from stockpred.bars import to_arrow
 from stockpred.columns import SYMBOL
+from stockpred.missing import judge_missing
 
 
-@shell("acquire", "source", "symbols", "start", "end")
+@shell("acquire", "source", "symbols", "start", "end", "max_missing", "as_of")
 def main(
     run: StepRun,
     source: str,
     symbols: tuple[str, ...] | None,
     start: dt.date | None,
     end: dt.date | None,
+    max_missing: float,
+    as_of: dt.datetime | None,
 ) -> None:
     """Fetch the bars of the asked symbols and dates."""
-    acquired = open_source(source, ROOT).read(symbols, start, end)
+    yahoo: dict[str, Any] = {}
+    if source == YAHOO:
+        yahoo = {
+            "folder": run.scratch("yfinance"),
+            "stored": lambda: stored_bars(run, source, symbols or ()),
+            "progress": Progress(),
+        }
+    opened = open_source(source, ROOT, as_of or dt.datetime.now(dt.UTC), **yahoo)
+    try:
+        acquired = opened.read(symbols, start, end)
+        failures = acquired.report.get("failures", {})
+        reasons = {name: f"{why['reason']} ({why['detail']})" for name, why in failures.items()}
+        asked = len(symbols or ()) or len(acquired.info.calendars)
+        judge_missing(reasons, asked, max_missing, "could not be fetched")
+    except BaseException:
+        if (partial := opened.partial()) is not None:
+            _write(run, partial, PARTIAL)
+            run.keep("what had been fetched")
+        raise
+    rows, count = _write(run, acquired, WHOLE)
+    if failures:  # worth another try before the next session closes
+        run.set_tags({TAG_INCOMPLETE: ", ".join(sorted(failures))[:4000]})
+    run.metrics({"rows": rows, "symbols": count, "symbols_failed": len(failures)})
+    failed = f"; {len(failures)} symbols failed" if failures else ""
+    run.key_figure(f"{rows:,} bars of {count} symbols{failed}")
+
+
+def _write(run: StepRun, acquired: Acquired, artifact: str) -> tuple[int, int]:
     by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
-    with run.output("bars.parquet") as path:
+    with run.output(artifact) as path:
         tables = (to_arrow(bars) for _, bars in by_symbol)
         rows = write_groups(path, tables, acquired.info.to_metadata)
     run.output_json("acquire.json", acquired.report)
-    run.metrics({"rows": rows, "symbols": len(by_symbol)})
-    run.key_figure(f"{rows:,} bars of {len(by_symbol)} symbols")
+    return rows, len(by_symbol)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Finished steps are not run again, and fresh ones start in warm processes. To add
 point in MLproject, a file in steps/, a row in the table below.
 """
 
+import datetime as dt
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -18,19 +19,25 @@ from steps.values import ROOT
 
 
 @cache
-def _digest(source: str) -> str:
+def _digest(source: str, as_of: dt.datetime, *asked: Any) -> str:
     from sources import open_source
 
-    return open_source(source, ROOT).digest()
+    return open_source(source, ROOT, as_of).digest(*asked)
 
 
 def source_digest(params: Mapping[str, Any]) -> str:
-    """What `acquire` reads from outside: the bytes of the file or snapshot."""
-    return _digest(params["source"])
+    """What `acquire` reads from outside: the bytes of the file or snapshot, Yahoo's sessions."""
+    asked = ("source", "as_of", "symbols", "start", "end")
+    return _digest(*(params[name] for name in asked))
 
 
 STEPS = (
-    Step("acquire", ("source", "symbols", "start", "end"), source=source_digest),
+    Step(
+        "acquire",
+        ("source", "symbols", "start", "end", "max_missing"),
+        source=source_digest,
+        unkeyed=("as_of",),
+    ),
     Step("validate", ("max_missing",), {"bars": Output("acquire", "bars.parquet")}),
     Step(
         "features",
@@ -90,10 +97,12 @@ PRELOAD = (
 
 
 def still_valid(client: Any, step: str, run: Any) -> bool:
-    """A registration stands in only as long as its version exists."""
+    """A registration stands in only as long as its version exists; what lacks a part, never."""
     from pipeline.registry import version_exists
-    from pipeline.step import TAG_MODEL_VERSION
+    from pipeline.step import TAG_INCOMPLETE, TAG_MODEL_VERSION
 
+    if TAG_INCOMPLETE in run.data.tags:
+        return False
     return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
 
 
@@ -104,6 +113,9 @@ def chain(**params: Any) -> None:
             f"end='{params['end']}': lies before start='{params['start']}'; give a later end"
         )
     texts = click.get_current_context().meta["texts"]
+    # One instant for the whole chain, however long it takes.
+    as_of = params["as_of"] or dt.datetime.now(dt.UTC).replace(microsecond=0)
+    params["as_of"], texts["as_of"] = as_of, as_of.isoformat()
     source_digest(params)  # a source that is not there fails before any child exists
 
     from pipeline.project import run_project
@@ -113,6 +125,7 @@ def chain(**params: Any) -> None:
     finished = run_project(
         steps, params, texts,
         root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
+        tags={"as_of": texts["as_of"]},
     )  # fmt: skip
     from mlflow import get_tracking_uri
 

@@ -8,6 +8,7 @@ import click
 from steps.values import (
     Checked,
     date_or,
+    instant_or_now,
     model_name,
     one_of,
     path_or_uri,
@@ -35,8 +36,10 @@ class Parameter:
 _TABLE = (
     Parameter(
         "source", "snapshot",
-        Checked(path_or_uri, "give snapshot, or a path or URI of a Parquet or CSV file of bars"),
-        "`snapshot` (data/), or a path or URI of a Parquet or CSV file of bars",
+        Checked(
+            path_or_uri, "give snapshot, yahoo, or a path or URI of a Parquet or CSV file of bars"
+        ),
+        "`snapshot` (data/), `yahoo`, or a path or URI of a Parquet or CSV file of bars",
     ),
     Parameter(
         "symbols", "all",
@@ -46,9 +49,14 @@ _TABLE = (
     Parameter("start", "earliest", date_or("earliest"), "ISO date, inclusive"),
     Parameter("end", "latest", date_or("latest"), "ISO date, inclusive"),
     Parameter(
+        "as_of", "now",
+        Checked(instant_or_now, "give now, or an instant such as 2024-06-28T21:00Z"),
+        "instant up to which sessions count, for `yahoo`",
+    ),
+    Parameter(
         "max_missing", "0.05",
         share(0, 1, with_low=True, rule="give a share from 0 to below 1"),
-        "share of symbols that may be quarantined whole before the run fails",
+        "share of symbols that may fail or be quarantined whole before the run fails",
     ),
     Parameter("horizon", "1", whole(1, 252), "sessions from entry to exit"),
     Parameter("feature_sets", "direction,technical", some_of(list(FEATURE_SETS)), "feature sets"),

@@ -111,6 +111,16 @@ def date_or(word: str) -> Checked:
     return Checked(convert, f"give a date such as 2012-12-31, or {word}")
 
 
+def instant_or_now(text: str) -> dt.datetime | None:
+    """An instant with a time zone, or None for ``now``."""
+    if text == "now":
+        return None
+    instant = dt.datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise Detail("it has no time zone; end it with Z for UTC")
+    return instant.astimezone(dt.UTC)
+
+
 def symbols_or_all(text: str) -> tuple[str, ...] | None:
     """Symbols, trimmed, upper-cased, without repeats; None for ``all``; ``@file`` is read."""
     if text == "all":

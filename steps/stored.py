@@ -1,0 +1,60 @@
+"""What earlier runs of `acquire` fetched from a source, read from the tracking server.
+
+The store may be a server and this machine new every night: still only new sessions are fetched.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.run import StepRun, say
+from pipeline.step import TAG_OUTPUT
+from pipeline.tables import groups
+from sources import Stored
+from stockpred.bars import from_arrow
+from stockpred.columns import SYMBOL
+from stockpred.errors import DataError
+
+WHOLE, PARTIAL = "bars.parquet", "partial.parquet"
+REPORT = "acquire.json"
+LOOK_BACK = 20  # runs: other universes, and failed runs, may lie between
+
+
+def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, Stored]:
+    """The newest stored bars of each symbol; a symbol without any is left out.
+
+    An artifact that is gone or damaged is passed over and said so: its symbols are fetched whole.
+    """
+    found: dict[str, Stored] = {}
+    for earlier in run.earlier_runs({"source": source}, LOOK_BACK):
+        wanted = set(symbols) - set(found)
+        if not wanted:
+            break
+        artifact = next((a for a in (WHOLE, PARTIAL) if TAG_OUTPUT + a in earlier.data.tags), None)
+        if artifact is None:
+            continue
+        uri = f"runs:/{earlier.info.run_id}"
+        try:
+            report = json.loads(run.input(f"{uri}/{REPORT}").read_text())["symbols"]
+            if wanted & set(report):
+                found |= _read(run.input(f"{uri}/{artifact}"), report, wanted)
+        except (InputError, DataError, ValueError, KeyError) as error:
+            say(f"stored bars of run {earlier.info.run_id} are passed over: {error}")
+    return found
+
+
+def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, Stored]:
+    found = {}
+    for group in groups(path):
+        bars = from_arrow(group)
+        symbol = str(bars[SYMBOL].iloc[0])
+        if symbol in wanted:
+            about = report[symbol]
+            asked = about["asked_from"]
+            found[symbol] = Stored(
+                bars, dt.date.fromisoformat(asked) if asked else None, about["calendar"]
+            )
+    return found
