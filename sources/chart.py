@@ -137,10 +137,12 @@ class Charts:
             return Failure(Reason.LIMITED, "HTTP 429", True, retry_after)
         if isinstance(error, RequestException):
             return Failure(Reason.TRANSPORT, _line(error), True)
-        if status is not None and status >= 400 and status != 404:
-            return Failure(Reason.TRANSPORT, f"HTTP {status}", True)
         if status == 404:
             return Failure(Reason.UNKNOWN, "Yahoo does not know the symbol", False)
+        if status == 400:  # also "Data doesn't exist for startDate"
+            return Failure(Reason.EMPTY, _line(error), False)
+        if status is not None and status >= 400:
+            return Failure(Reason.TRANSPORT, f"HTTP {status}", True)
         if isinstance(error, (YFPricesMissingError, KeyError)) and _has_no_rows(error):
             return Failure(Reason.EMPTY, "no bars in the answer", False)
         if isinstance(error, (json.JSONDecodeError, KeyError, TypeError, ValueError, IndexError)):

@@ -94,7 +94,9 @@ class Fetcher:
     def _ask(self, symbol: str, first: dt.date | None) -> Answer:
         """Ask until an answer comes or patience ends."""
         import stamina
+        import stamina.instrumentation
 
+        stamina.instrumentation.set_on_retry_hooks(())  # what fails in the end is said by us
         patience = self.patience
         until = self.as_of.astimezone(dt.UTC).date() + dt.timedelta(days=1)
         last: Failure | None = None
