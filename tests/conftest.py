@@ -1,11 +1,14 @@
 """Fixtures that all rooms' tests share: generated bars, real bars, the project's folder."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from standin import Standin
 
 from stockpred.bars import tidy
 
@@ -43,3 +46,16 @@ def root() -> Path:
 def real_bars() -> pd.DataFrame:
     raw = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
     return tidy(raw, "the snapshot")[0]
+
+
+@pytest.fixture
+def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Standin]:
+    """The stand-in for Yahoo, with this process and its children turned to it."""
+    with Standin() as standin:
+        for name, value in standin.env().items():
+            monkeypatch.setenv(name, value)
+        if "yfinance" in sys.modules:
+            from standin.client import fresh_yfinance
+
+            fresh_yfinance(tmp_path / "yfinance")
+        yield standin

@@ -1,0 +1,106 @@
+"""What may go wrong between Yahoo and its client, each switched on by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .market import PRICES, Listing
+
+KINDS_OF_REQUEST = ("timezone", "bars", "crumb", "cookie", "other")
+STATUSES = ("401", "403", "429", "500", "503")
+WIRE = (*STATUSES, "timeout", "reset", "cut", "truncated", "html", "null", "unknown")
+
+
+@dataclass
+class Fault:
+    """One fault: of which symbol (None: all), on which requests, how often (None: for good)."""
+
+    kind: str
+    symbol: str | None
+    times: int | None
+    on: tuple[str, ...]
+    options: dict[str, Any]
+
+    def strikes(self, kind_of_request: str, symbol: str | None) -> bool:
+        """Whether it strikes this request; counts it where it does."""
+        if kind_of_request not in self.on or self.symbol not in (None, symbol) or self.times == 0:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+def _at(rows: pd.DataFrame, dates: Sequence[str] | None) -> pd.Series:
+    """Which rows are meant: those of the dates, or the middle one."""
+    if dates is not None:
+        return rows["date"].isin(pd.to_datetime(list(dates)))
+    return pd.Series(range(len(rows)), index=rows.index) == len(rows) // 2
+
+
+def duplicate_last(rows: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    again = rows.iloc[-1:].assign(volume=lambda r: (r["volume"] * 1.01).round() + 1)
+    return pd.concat([rows, again], ignore_index=True)
+
+
+def nan_rows(rows: pd.DataFrame, listing: Listing, dates=None) -> pd.DataFrame:
+    bad = _at(rows, dates)
+    return rows.assign(**{c: rows[c].where(~bad) for c in [*PRICES, "volume"]})
+
+
+def nan_cell(rows: pd.DataFrame, listing: Listing, dates=None, column="close") -> pd.DataFrame:
+    return rows.assign(**{column: rows[column].where(~_at(rows, dates))})
+
+
+def zero_volume(rows: pd.DataFrame, listing: Listing, dates=None) -> pd.DataFrame:
+    return rows.assign(volume=rows["volume"].where(~_at(rows, dates), 0.0))
+
+
+def high_below_low(rows: pd.DataFrame, listing: Listing, dates=None) -> pd.DataFrame:
+    bad = _at(rows, dates)
+    return rows.assign(
+        high=rows["high"].where(~bad, rows["low"]), low=rows["low"].where(~bad, rows["high"])
+    )
+
+
+def dropped_days(rows: pd.DataFrame, listing: Listing, dates=None) -> pd.DataFrame:
+    return rows[~_at(rows, dates)]
+
+
+def partial(rows: pd.DataFrame, listing: Listing, at: str = "11:17:42") -> pd.DataFrame:
+    """The last session is not over: its row has the time of day and what has traded so far."""
+    last = rows.iloc[-1:]
+    so_far = (last["open"] + 0.3 * (last["close"] - last["open"])).to_numpy()
+    live = last.assign(
+        time=listing.seconds(last["date"], at),
+        close=so_far,
+        adj_close=so_far,
+        high=last[["open"]].assign(now=so_far).max(axis=1),
+        low=last[["open"]].assign(now=so_far).min(axis=1),
+        volume=(last["volume"] * 0.2).round(),
+    )
+    return pd.concat([rows.iloc[:-1], live], ignore_index=True)
+
+
+def stale(rows: pd.DataFrame, listing: Listing, sessions: int = 5) -> pd.DataFrame:
+    late = listing.rows["time"].iloc[-sessions]
+    return rows[rows["time"] < late]
+
+
+def short(rows: pd.DataFrame, listing: Listing, last: int = 10) -> pd.DataFrame:
+    return rows.iloc[-last:]
+
+
+def empty(rows: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    return rows.iloc[:0]
+
+
+ROWS: dict[str, Callable[..., pd.DataFrame]] = {
+    f.__name__: f
+    for f in (
+        duplicate_last, nan_rows, nan_cell, zero_volume, high_below_low, dropped_days, partial,
+        stale, short, empty,
+    )
+}  # fmt: skip
+KINDS = (*WIRE, *ROWS, "no_timezone", "latency")
