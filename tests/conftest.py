@@ -3,14 +3,17 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from standin import Standin
 
 from stockpred.bars import tidy
+
+if TYPE_CHECKING:
+    from standin import Standin
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,8 +52,10 @@ def real_bars() -> pd.DataFrame:
 
 
 @pytest.fixture
-def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Standin]:
+def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Standin]":
     """The stand-in for Yahoo, with this process and its children turned to it."""
+    from standin import Standin
+
     with Standin() as standin:
         for name, value in standin.env().items():
             monkeypatch.setenv(name, value)

@@ -8,7 +8,7 @@ from yfinance.data import SingletonMeta, YfData
 
 
 def fresh_yfinance(folder: Path) -> None:
-    """Forget session, cookie, crumb and cached answers; keep the next ones in this folder.
+    """Forget session, cookie, crumb, answers and settings; keep the next ones in this folder.
 
     yfinance keeps all this a process, and once it has opened its sqlite files,
     `set_tz_cache_location` alone no longer moves them.
@@ -19,4 +19,4 @@ def fresh_yfinance(folder: Path) -> None:
     yfinance.set_tz_cache_location(str(folder))
     cache._TzCacheManager._tz_cache = None
     cache._CookieCacheManager._Cookie_cache = None
-    yfinance.config.debug.hide_exceptions = False
+    yfinance.config.debug.hide_exceptions = True

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from .market import PRICES, Listing
+from .listing import PRICES, Listing
 
-KINDS_OF_REQUEST = ("timezone", "bars", "crumb", "cookie", "other")
-STATUSES = ("401", "403", "429", "500", "503")
-WIRE = (*STATUSES, "timeout", "reset", "cut", "truncated", "html", "null", "unknown")
+REQUESTS = ("timezone", "bars", "crumb", "cookie", "other", "connect")
+STATUSES = {"401", "403", "429", "500", "503"}
+WIRE = {*STATUSES, "timeout", "reset", "cut", "truncated", "html", "null", "unknown"}
 
 
 @dataclass
@@ -23,9 +23,9 @@ class Fault:
     on: tuple[str, ...]
     options: dict[str, Any]
 
-    def strikes(self, kind_of_request: str, symbol: str | None) -> bool:
+    def strikes(self, request: str, symbol: str | None) -> bool:
         """Whether it strikes this request; counts it where it does."""
-        if kind_of_request not in self.on or self.symbol not in (None, symbol) or self.times == 0:
+        if request not in self.on or self.symbol not in (None, symbol) or self.times == 0:
             return False
         if self.times is not None:
             self.times -= 1
@@ -103,4 +103,4 @@ ROWS: dict[str, Callable[..., pd.DataFrame]] = {
         stale, short, empty,
     )
 }  # fmt: skip
-KINDS = (*WIRE, *ROWS, "no_timezone", "latency")
+KINDS = {*WIRE, *ROWS, "no_timezone", "latency", "refused"}
