@@ -46,7 +46,7 @@ class Listing:
 
     def seconds(self, dates: Any, at: str) -> np.ndarray:
         """Unix seconds of a time of day of the exchange on each date."""
-        local = pd.DatetimeIndex(dates) + pd.Timedelta(f"{at}:00"[:8])
+        local = pd.DatetimeIndex(dates) + pd.Timedelta(f"{at}:00"[:8])  # seconds may be left out
         zoned = local.tz_localize(
             self.timezone, ambiguous=np.ones(len(local), bool), nonexistent="shift_forward"
         )
