@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,11 @@ class Charts:
 
     def __init__(self, folder: Path, timeout: float) -> None:
         import logging
+        import warnings
 
         import yfinance as yf
 
+        warnings.filterwarnings("ignore", module=r"yfinance\.")  # its own debts to pandas
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what fails is said by us
         yf.config.debug.hide_exceptions = False
         yf.set_tz_cache_location(str(folder))
@@ -115,12 +117,8 @@ class Charts:
         if answer.bars.empty:
             raise Failure(Reason.EMPTY, "no bars in the answer", passing=False)
         bars = answer.bars
-        inside = (bars[DATE] >= pd.Timestamp(first or _EARLIEST)).to_numpy()
-        inside &= (bars[DATE] <= pd.Timestamp(until)).to_numpy()
-        return Answer(
-            bars[inside].reset_index(drop=True), answer.calendar, answer.exchange,
-            answer.timezone, answer.currency,
-        )  # fmt: skip
+        inside = bars[DATE].between(pd.Timestamp(first or _EARLIEST), pd.Timestamp(until))
+        return replace(answer, bars=bars[inside].reset_index(drop=True))
 
     @property
     def traffic(self) -> tuple[int, int]:
@@ -156,6 +154,7 @@ def _has_no_rows(error: Exception) -> bool:
 
 def _line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    text = text.removeprefix("Failed to perform, ").partition(" See https://curl.se")[0]
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -88,7 +88,7 @@ class Fetcher:
         last = last_closed(calendar, self.as_of)
         inside = (bars[DATE] <= pd.Timestamp(min(last, self.end or last))).to_numpy()
         if self.start is not None:
-            inside &= (bars[DATE] >= pd.Timestamp(self.start)).to_numpy()
+            inside = inside & (bars[DATE] >= pd.Timestamp(self.start)).to_numpy()
         return bars[inside].reset_index(drop=True)
 
     def _ask(self, symbol: str, first: dt.date | None) -> Answer:

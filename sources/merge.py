@@ -73,8 +73,10 @@ def extended(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def is_shorter(answer: pd.DataFrame, stored: pd.DataFrame) -> bool:
-    """Whether an answer lacks sessions that are stored: then the stored ones stand."""
-    if answer.empty:
+    """Whether an answer lacks sessions or numbers that are stored: then the stored ones stand."""
+    again = answer[answer[DATE].isin(stored[DATE])]
+    if len(again) < len(stored):
         return True
-    missing = ~np.isin(stored[DATE].to_numpy(), answer[DATE].to_numpy())
-    return bool(missing.any())
+    numbers = list(NUMBERS)
+    lost = again[numbers].isna().to_numpy() & stored[numbers].notna().to_numpy()
+    return bool(lost.any())

@@ -15,6 +15,7 @@ from sources.merge import Stored
 from sources.pace import Pace, Patience
 from sources.symbols import calendar_of, check_spelling
 from stockpred.bars import BarsInfo
+from stockpred.columns import DATE
 from stockpred.errors import DataError, ParameterError
 
 POOL = 4  # requests at a time: more are met with rate limits
@@ -50,6 +51,7 @@ class YahooSource:
         self._progress = progress
         self._patience = patience or Patience()
         self._start: dt.date | None = None
+        self._end: dt.date | None = None
         self._requests = self._received = 0
         self._fetched: dict[str, Fetched] = {}
 
@@ -85,7 +87,7 @@ class YahooSource:
         names = self._checked(symbols, start, end)
         if self._folder is None:
             raise ValueError("fetching needs a folder for yfinance's caches")
-        self._start = start
+        self._start, self._end = start, end
         stored = self._stored_by()
         charts = Charts(self._folder, self._patience.timeout)
         pace = Pace(self._patience)
@@ -128,12 +130,21 @@ class YahooSource:
                    "bars_kept": len(one.bars)}
             for name, one in fetched.items() if one.failure
         }  # fmt: skip
+        late = sorted(name for name, one in there.items() if self._is_late(one))
         report = {
             "source": "yahoo", "as_of": self._as_of.isoformat(), "requests": self._requests,
-            "bytes_received": self._received, "failures": failures, **shape,
+            "bytes_received": self._received, "failures": failures, "late": late,
+            **shape,
         }  # fmt: skip
         info = BarsInfo("yahoo", CONVENTION, {name: one.calendar for name, one in there.items()})
         return Acquired(bars, info, report)
+
+    def _is_late(self, one: Fetched) -> bool:
+        """Whether a closed session has no bar yet: Yahoo is late, or the symbol trades no more."""
+        last = last_closed(one.calendar, self._as_of)
+        return one.failure is None and bool(
+            one.bars[DATE].iloc[-1].date() < min(last, self._end or last)
+        )
 
     def _checked(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None

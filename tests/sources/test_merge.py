@@ -89,6 +89,9 @@ def test_an_answer_without_stored_sessions_is_shorter() -> None:
     assert is_shorter(bars.iloc[:49], bars) and is_shorter(bars.iloc[1:], bars)
     assert is_shorter(bars.drop(index=20), bars) and is_shorter(bars.iloc[:0], bars)
     assert not is_shorter(bars, bars.iloc[:40])
+    holed = bars.copy()
+    holed.loc[7, "close"] = np.nan
+    assert is_shorter(holed, bars) and not is_shorter(bars, holed) and not is_shorter(holed, holed)
 
 
 @pytest.mark.parametrize(
