@@ -67,6 +67,7 @@ format: env
 
 bench: env
 	python -m benchmarks.orchestration
+	python -m benchmarks.yahoo
 
 prune: env
 	python -m steps.prune --keep $(KEEP)

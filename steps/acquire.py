@@ -47,11 +47,16 @@ def main(
             run.keep("what had been fetched")
         raise
     rows, count = _write(run, acquired, WHOLE)
-    if failures:  # worth another try before the next session closes
-        run.set_tags({TAG_INCOMPLETE: ", ".join(sorted(failures))[:4000]})
-    run.metrics({"rows": rows, "symbols": count, "symbols_failed": len(failures)})
-    failed = f"; {len(failures)} symbols failed" if failures else ""
-    run.key_figure(f"{rows:,} bars of {count} symbols{failed}")
+    late = acquired.report.get("late", [])
+    if failures or late:  # worth another try before the next session closes
+        run.set_tags({TAG_INCOMPLETE: ", ".join(sorted({*failures, *late}))[:4000]})
+    run.metrics(
+        {"rows": rows, "symbols": count, "symbols_failed": len(failures), "symbols_late": len(late)}
+    )
+    lacking = "".join(
+        f"; {len(names)} {what}" for names, what in ((failures, "failed"), (late, "late")) if names
+    )
+    run.key_figure(f"{rows:,} bars of {count} symbols{lacking}")
 
 
 def _write(run: StepRun, acquired: Acquired, artifact: str) -> tuple[int, int]:

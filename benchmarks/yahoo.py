@@ -1,0 +1,73 @@
+"""Fetching from Yahoo against the least that its latency allows: 50 symbols, 10 years, a pool of 4.
+
+Run as ``python -m benchmarks.yahoo``; the stand-in of the tests answers, 500 ms after each request.
+"""
+
+import datetime as dt
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from standin import Standin, standin_bars
+
+from sources import Stored, YahooSource
+from sources.base import Acquired
+from sources.yahoo import POOL
+
+SYMBOLS = 50
+SESSIONS = 2520
+LATENCY = 0.5
+FRIDAY = dt.datetime(2024, 6, 28, 21, tzinfo=dt.UTC)
+MONDAY = dt.datetime(2024, 7, 1, 21, tzinfo=dt.UTC)
+
+
+def main() -> None:
+    """Measure and print."""
+    names = [f"S{i}" for i in range(SYMBOLS)]
+    with Standin() as yahoo, tempfile.TemporaryDirectory() as folder:
+        os.environ.update(yahoo.env())
+        for seed, name in enumerate(names):
+            yahoo.add(name, standin_bars(SESSIONS, seed=seed))
+        yahoo.fault("latency", seconds=LATENCY, on=("timezone", "bars", "crumb", "cookie"))
+        rows = []
+
+        def night(label: str, as_of: dt.datetime, stored: dict[str, Stored]) -> Acquired:
+            caches = Path(folder) / label
+            caches.mkdir()
+            requests, sent, began = len(yahoo.requests), yahoo.bytes_sent, time.monotonic()
+            cpu = time.process_time()
+            found = YahooSource(as_of, caches, lambda: stored).read(names, None, None)
+            wall, cpu = time.monotonic() - began, time.process_time() - cpu
+            requests, sent = len(yahoo.requests) - requests, yahoo.bytes_sent - sent
+            least = requests * LATENCY / POOL
+            rows.append((label, requests, sent, wall, cpu, least, wall / least))
+            return found
+
+        cold = night("cold", FRIDAY, {})
+        stored = {
+            str(name): Stored(bars.reset_index(drop=True), None, "XNYS")
+            for name, bars in cold.bars.groupby("symbol")
+        }
+        for seed, name in enumerate(names):
+            yahoo.append(name, standin_bars(1, end="2024-07-01", seed=100 + seed))
+        night("incremental", MONDAY, stored)
+    lines = [
+        "| run | requests | bytes | wall s | CPU s | latency allows s | ratio |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for label, requests, sent, wall, cpu, least, ratio in rows:
+        lines.append(
+            f"| {label} | {requests} | {sent:,} | {wall:.1f} | {cpu:.1f} | {least:.1f} "
+            f"| {ratio:.2f} |"
+        )
+    share = rows[1][2] / rows[0][2]
+    lines.append(f"\nThe incremental run transfers {share:.2%} of the cold one's bytes.")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
