@@ -37,7 +37,7 @@ def main(
     source = run.input(bars)
     info = read_info(metadata(source))
     with run.output("features.parquet") as path:
-        made = Made(feature_sets, window, horizon)
+        made = Made(feature_sets, window, horizon, info.source)
         rows = write_groups(path, _tables(source, info, made), made.to_metadata)
         table = rows_from_arrow(read(path))
     features = describe(feature_sets, window)

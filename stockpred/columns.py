@@ -16,10 +16,12 @@ BARS = (*KEY, *PRICES, ADJ_CLOSE, VOLUME)
 LABEL = "label"
 LABEL_END = "label_end"
 FORWARD_RETURN = "forward_return"
-OUTCOME = (LABEL, LABEL_END, FORWARD_RETURN)
+DAILY_RETURN = "daily_return"
+OUTCOME = (LABEL, LABEL_END, FORWARD_RETURN, DAILY_RETURN)
 
 PROBABILITY_UP = "probability_up"
 DIRECTION = "direction"
 PRIOR = "prior"
+PRIOR_SYMBOL = "prior_symbol"
 FOLD = "fold"
 CANDIDATE = "candidate"

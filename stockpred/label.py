@@ -47,3 +47,14 @@ def outcome(segment: Segment, dates: np.ndarray[Any, Any], horizon: int) -> Outc
         forward_return[:known] = np.log(leave / entry)
         label_end[:known] = dates[horizon:]
     return Outcome(label, label_end, forward_return)
+
+
+def daily_return(segment: Segment) -> Array:
+    """log(adj_close / adj_close of the session before), shape (rows,); NaN on the first session.
+
+    What holding earns from close to close, dividends included: it marks positions to market and is
+    what buy-and-hold gets. No model sees it.
+    """
+    out = np.full(len(segment.adj_close), np.nan)
+    out[1:] = np.diff(np.log(segment.adj_close))
+    return out

@@ -14,6 +14,7 @@ from stockpred.bars import Span
 from stockpred.columns import (
     ADJ_CLOSE,
     CLOSE,
+    DAILY_RETURN,
     DATE,
     FORWARD_RETURN,
     HIGH,
@@ -28,7 +29,7 @@ from stockpred.columns import (
 )
 from stockpred.errors import DataError, ParameterError
 from stockpred.features import FEATURE_SETS, Feature, Segment
-from stockpred.label import outcome
+from stockpred.label import daily_return, outcome
 
 METADATA_KEY = b"stockpred.table"
 
@@ -40,6 +41,7 @@ class Made:
     feature_sets: tuple[str, ...]
     window: int
     horizon: int
+    source: str = "unknown"
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """As key-value metadata."""
@@ -103,8 +105,9 @@ def feature_rows(
     Returns
     -------
     DataFrame
-        symbol, date, the features as finite float32, label, label_end, forward_return. Rows before
-        the longest look-back are left out; rows without an outcome stay, for scoring.
+        symbol, date, the features as finite float32, label, label_end, forward_return,
+        daily_return (NaN where a stretch begins). Rows before the longest look-back are left out;
+        rows without an outcome stay, for scoring.
     """
     features = describe(feature_sets, window)
     parts = [
@@ -144,6 +147,7 @@ def _segment_rows(
         LABEL: found.label[first:],
         LABEL_END: found.label_end[first:],
         FORWARD_RETURN: found.forward_return[first:],
+        DAILY_RETURN: daily_return(segment)[first:],
     }
     frame = pd.DataFrame(columns)
     return frame.astype({SYMBOL: "str"})

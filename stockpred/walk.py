@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 
 from stockpred.columns import (
+    DAILY_RETURN,
     DATE,
     FORWARD_RETURN,
     LABEL,
     LABEL_END,
     PRIOR,
+    PRIOR_SYMBOL,
     PROBABILITY_UP,
     SYMBOL,
 )
 from stockpred.errors import TooLittleData
-from stockpred.learning import fit, probability_up
+from stockpred.learning import Array, fit, probability_up
 from stockpred.recipe import Recipe
 from stockpred.splits import Dates, known_before
 
@@ -48,8 +50,10 @@ def walk_forward(
     -------
     DataFrame
         symbol, date, probability_up, prior (share of ups in the same training rows, each class
-        counted once more), previous_up (the direction of the session itself, NaN where the table
-        has no ``up_0``), label and forward_return (NaN where not known), refit (block, from 1).
+        counted once more), prior_symbol (the same of the symbol's own rows, the pooled one where it
+        has none), previous_up (the direction of the session itself), label, forward_return and
+        daily_return (NaN where not known), refit (block, from 1). previous_up and daily_return are
+        NaN where the table has no ``up_0`` or ``daily_return``.
         One row a symbol and date, sorted by date and symbol.
 
     Raises
@@ -85,20 +89,33 @@ def _block(
     is_known = known_before(table[LABEL_END].to_numpy(), block[0])
     known = table[is_known & table[LABEL].notna().to_numpy()]
     rows = table[(dates >= block[0]) & (dates <= block[-1])]
-    last = rows[LAST_DIRECTION] if LAST_DIRECTION in rows else pd.Series(np.nan, rows.index)
     # Set for this thread alone: the fits side by side use the cores already.
     with threadpool_limits(1, user_api="openmp"):
         estimator = fit(known, recipe.candidate, recipe.hyperparameters, seed)
         probability = probability_up(estimator, rows)
+    prior = (known[LABEL].sum() + 1) / (len(known) + 2)
     part = pd.DataFrame(
         {
             SYMBOL: rows[SYMBOL].to_numpy(),
             DATE: rows[DATE].to_numpy(),
             PROBABILITY_UP: probability,
-            PRIOR: (known[LABEL].sum() + 1) / (len(known) + 2),
-            PREVIOUS_UP: last.to_numpy(np.float64),
+            PRIOR: prior,
+            PRIOR_SYMBOL: _prior_by_symbol(known, rows[SYMBOL], prior),
+            PREVIOUS_UP: _if_there(rows, LAST_DIRECTION),
             LABEL: rows[LABEL].to_numpy(),
             FORWARD_RETURN: rows[FORWARD_RETURN].to_numpy(),
+            DAILY_RETURN: _if_there(rows, DAILY_RETURN),
         }
     )
     return part, len(known)
+
+
+def _prior_by_symbol(known: pd.DataFrame, symbols: pd.Series, pooled: float) -> Array:
+    """Share of ups of each row's symbol among the known rows, each class counted once more."""
+    labels = known.groupby(known[SYMBOL].astype("str"))[LABEL]
+    shares = (labels.sum() + 1) / (labels.count() + 2)
+    return symbols.astype("str").map(shares).fillna(pooled).to_numpy(np.float64)
+
+
+def _if_there(rows: pd.DataFrame, name: str) -> Array:
+    return rows[name].to_numpy(np.float64) if name in rows else np.full(len(rows), np.nan)

@@ -25,6 +25,7 @@ def market(
             "label": (score > 0).astype(float),
             "label_end": np.repeat(day[1:], symbols),
             "forward_return": score * 0.01,
+            "daily_return": np.roll(score, symbols) * 0.01,
         }
     )
     return table.sort_values(["symbol", "date"]).reset_index(drop=True)

@@ -141,6 +141,22 @@ def test_previous_direction_comes_from_the_direction_set() -> None:
     assert found.tolist() == expected.loc[found.index].tolist()
 
 
+def test_priors_are_the_shares_of_ups_of_the_same_training_rows() -> None:
+    table = market(dates=80, symbols=3)
+    start = holdout_start(table["date"], 0.25)
+    table = table[(table["symbol"] != "S2") | (table["date"] >= start)]  # listed in the holdout
+    walked = walk_forward(table, recipe(), start, 8, 0)
+    for _, block in walked.groupby("refit"):
+        known = table[table["label_end"] < block["date"].min()]
+        for row in block.itertuples():
+            own = known.loc[known["symbol"] == row.symbol, "label"]
+            pooled = (known["label"].sum() + 1) / (len(known) + 2)
+            assert row.prior == pytest.approx(pooled)
+            expected = (own.sum() + 1) / (len(own) + 2) if len(own) else pooled
+            assert row.prior_symbol == pytest.approx(expected)
+    assert walked["prior_symbol"].nunique() > walked["prior"].nunique()
+
+
 def test_a_recipe_is_known_by_all_that_defines_it() -> None:
     one = recipe()
     assert recipe_from(one.to_dict()) == one

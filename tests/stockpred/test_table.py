@@ -1,5 +1,7 @@
 """Labels against a loop, and the table of features and outcomes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from stockpred.bars import Span
 from stockpred.errors import ParameterError
-from stockpred.label import outcome
+from stockpred.label import daily_return, outcome
 from stockpred.table import (
     Made,
     describe,
@@ -49,6 +51,27 @@ def test_outcome_against_a_loop(seed: int, horizon: int, sessions: int) -> None:
             assert np.isnan(found.label[t])
         elif abs(sell / buy - 1) > 1e-12:
             assert found.label[t] == float(sell > buy)
+
+
+@given(seed=st.integers(0, 999), sessions=st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
+def test_daily_return_against_a_loop(seed: int, sessions: int) -> None:
+    bars = make_bars(sessions, seed=seed)
+    bars["adj_close"] *= 0.9
+    found = daily_return(segment(bars))
+    assert np.isnan(found[0])
+    closes = bars["adj_close"].tolist()
+    expected = [np.log(now / before) for before, now in pairwise(closes)]
+    assert found[1:].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_no_model_sees_the_outcome_and_no_daily_return_bridges_a_quarantined_stretch() -> None:
+    bars = make_bars(60).drop(index=range(30, 33)).reset_index(drop=True)
+    days = [f"{d:%Y-%m-%d}" for d in make_bars(60)["date"].iloc[[30, 32]]]
+    table = feature_rows(bars, ["direction"], 1, 1, [Span("AAA", *days)])
+    assert feature_columns(table) == ["up_0"]
+    first_of_stretch = table["date"].isin(bars["date"].iloc[[0, 30]])
+    assert table["daily_return"].isna().tolist() == first_of_stretch.tolist()
 
 
 def test_rows_before_the_lookback_are_left_out_and_unlabelled_ones_stay() -> None:
@@ -94,7 +117,7 @@ def test_other_symbols_change_nothing() -> None:
 def test_round_trip_through_arrow() -> None:
     table = feature_rows(make_bars(120), SETS, 14, 2)
     pd.testing.assert_frame_equal(rows_from_arrow(rows_to_arrow(table)), table)
-    made = Made(SETS, 14, 2)
+    made = Made(SETS, 14, 2, "snapshot")
     assert read_made(made.to_metadata()) == made
 
 
