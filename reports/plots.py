@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.calibration import BINS
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
-from stockpred.metrics import BINS, confusion, roc_auc, row_log_loss
+from stockpred.metrics import confusion, roc_auc, row_log_loss
 
 INK, MODEL, BASELINE, UP, DOWN = "#22303c", "#1b6ca8", "#8a949e", "#3a8f5c", "#c0563b"
 SIZE = (6.0, 4.5)

@@ -1,16 +1,16 @@
 """How good forecasts of a direction were: losses a row, metrics a table, baselines beside them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP, SYMBOL
+from stockpred.calibration import CLIP, Array, calibration, calibration_error
+from stockpred.columns import DATE, LABEL, PRIOR, PRIOR_SYMBOL, PROBABILITY_UP, SYMBOL
+from stockpred.ic import coefficients
 from stockpred.walk import PREVIOUS_UP
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-CLIP = 1e-6
-BINS = 10
 Metrics = dict[str, float | None]
 
 
@@ -18,18 +18,6 @@ def row_log_loss(label: Array, probability: Array) -> Array:
     """Negative log likelihood of each label, shape (rows,), in nats; probabilities are clipped."""
     p = np.clip(probability, CLIP, 1 - CLIP)
     return -np.where(label == 1, np.log(p), np.log1p(-p))
-
-
-def calibration_error(label: Array, probability: Array) -> float:
-    """Expected calibration error over bins of equal count.
-
-    Mean over rows of |mean probability - share of ups| of their bin (Naeini et al. 2015, with
-    quantile bins).
-    """
-    order = np.argsort(probability, kind="stable")
-    bins = np.array_split(order, min(BINS, len(order)))
-    gaps = [abs(probability[b].mean() - label[b].mean()) * len(b) for b in bins if len(b)]
-    return float(sum(gaps) / len(order))
 
 
 def confusion(label: Array, predicted: Array) -> dict[str, int]:
@@ -42,29 +30,44 @@ def confusion(label: Array, predicted: Array) -> dict[str, int]:
     }
 
 
-def by_direction(label: Array, predicted: Array) -> Metrics:
-    """Accuracy, Matthews, and precision, recall and F1 of both labels; None where undefined.
+def directional(cells: Mapping[str, Array]) -> dict[str, Array]:
+    """Accuracy, Matthews, and precision, recall and F1 of both labels; NaN where undefined.
 
     A precision needs a forecast of its label, a recall an occurrence, F1 either; Matthews needs
     both labels on both sides.
+
+    Parameters
+    ----------
+    cells : mapping
+        As `confusion` gives them, each of any shape.
     """
-    cells = confusion(label, predicted)
-    tp, fp, tn, fn = (cells[k] for k in ("true_up", "false_up", "true_down", "false_down"))
-    product = float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-    return {
-        "accuracy": _share(tp + tn, len(label)),
-        "matthews": (tp * tn - fp * fn) / product**0.5 if product else None,
-        "precision_up": _share(tp, tp + fp),
-        "recall_up": _share(tp, tp + fn),
-        "f1_up": _share(2 * tp, 2 * tp + fp + fn),
-        "precision_down": _share(tn, tn + fn),
-        "recall_down": _share(tn, tn + fp),
-        "f1_down": _share(2 * tn, 2 * tn + fn + fp),
-    }
+    tp, fp, tn, fn = (
+        np.asarray(cells[k], np.float64) for k in ("true_up", "false_up", "true_down", "false_down")
+    )
+    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "accuracy": (tp + tn) / (tp + fp + tn + fn),
+            "matthews": (tp * tn - fp * fn) / np.sqrt(np.where(product > 0, product, np.nan)),
+            "precision_up": tp / (tp + fp),
+            "recall_up": tp / (tp + fn),
+            "f1_up": 2 * tp / (2 * tp + fp + fn),
+            "precision_down": tn / (tn + fn),
+            "recall_down": tn / (tn + fp),
+            "f1_down": 2 * tn / (2 * tn + fn + fp),
+        }
 
 
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def by_direction(label: Array, predicted: Array) -> Metrics:
+    """`directional` of hard forecasts; None where undefined."""
+    cells = {name: np.array(count) for name, count in confusion(label, predicted).items()}
+    return {name: defined(value) for name, value in directional(cells).items()}
+
+
+def defined(value: Any) -> float | None:
+    """A number, or None where it is undefined: NaN is no JSON and passes no gate."""
+    number = float(value)
+    return number if np.isfinite(number) else None
 
 
 def roc_auc(label: Array, probability: Array) -> float | None:
@@ -103,35 +106,52 @@ def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows``, ``dates``, ``first``, ``last``, ``up_share``; ``model``; ``baselines``: the
-        expanding ``prior``, the ``majority`` (the prior's side) and the ``last_direction`` (as
-        hard forecasts: no log loss); ``by_symbol``. Undefined metrics are None.
+        ``rows``, ``dates``, ``first``, ``last``, ``up_share``; ``model``: all metrics, ``ic`` and
+        ``rank_ic`` among them; ``ic``: what these two are taken over (see `ic`); ``baselines``:
+        the expanding ``prior``, pooled and of each symbol, the ``majority`` (the prior's side),
+        the ``last_direction`` and ``always_up`` (hard forecasts: no log loss); ``calibration``;
+        ``by_symbol`` and ``by_year``. Undefined metrics are None.
     """
     rows = predictions[predictions[LABEL].notna()]
-    label = rows[LABEL].to_numpy()
     if not len(rows):
-        return {"rows": 0, "dates": 0, "model": {}, "baselines": {}, "by_symbol": {}}
-    prior = rows[PRIOR].to_numpy()
-    baselines = {
-        "prior": probabilistic(label, prior),
-        "majority": by_direction(label, (prior > 0.5).astype(float)),
-    }
-    previous = rows[PREVIOUS_UP].to_numpy()
-    if np.isfinite(previous).all():
-        baselines["last_direction"] = by_direction(label, previous)
+        return {"rows": 0, "dates": 0, "model": {}, "baselines": {}, "by_symbol": {}, "by_year": {}}
+    label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
+    ic = coefficients(rows)
+    years = rows[DATE].dt.year
     return {
         "rows": len(rows),
         "dates": int(rows[DATE].nunique()),
         "first": f"{rows[DATE].min():%Y-%m-%d}",
         "last": f"{rows[DATE].max():%Y-%m-%d}",
         "up_share": float(label.mean()),
-        "model": probabilistic(label, rows[PROBABILITY_UP].to_numpy()),
-        "baselines": baselines,
-        "by_symbol": {
-            str(symbol): {
-                "rows": len(part),
-                **probabilistic(part[LABEL].to_numpy(), part[PROBABILITY_UP].to_numpy()),
-            }
-            for symbol, part in rows.groupby(SYMBOL, observed=True)
-        },
+        "model": {**probabilistic(label, probability), "ic": ic.pop("ic"),
+                  "rank_ic": ic.pop("rank_ic")},
+        "ic": ic,
+        "baselines": _baselines(rows, label),
+        "calibration": calibration(label, probability),
+        "by_symbol": _by(rows, rows[SYMBOL].astype("str")),
+        "by_year": _by(rows, years.astype("str")),
+    }  # fmt: skip
+
+
+def _baselines(rows: pd.DataFrame, label: Array) -> dict[str, Metrics]:
+    prior, previous = rows[PRIOR].to_numpy(), rows[PREVIOUS_UP].to_numpy()
+    baselines = {
+        "prior": probabilistic(label, prior),
+        "prior_symbol": probabilistic(label, rows[PRIOR_SYMBOL].to_numpy()),
+        "majority": by_direction(label, (prior > 0.5).astype(float)),
+        "always_up": by_direction(label, np.ones(len(label))),
+    }
+    if np.isfinite(previous).all():
+        baselines["last_direction"] = by_direction(label, previous)
+    return baselines
+
+
+def _by(rows: pd.DataFrame, groups: pd.Series) -> dict[str, dict[str, Any]]:
+    return {
+        str(name): {
+            "rows": len(part),
+            **probabilistic(part[LABEL].to_numpy(), part[PROBABILITY_UP].to_numpy()),
+        }
+        for name, part in rows.groupby(groups.to_numpy())
     }

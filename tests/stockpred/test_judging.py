@@ -9,10 +9,11 @@ from markets import market
 from scipy.stats import kstest
 from sklearn import metrics as reference
 
+from stockpred.calibration import calibration_error
 from stockpred.candidates import CANDIDATES
 from stockpred.compare import Lead, lead_over_column, lead_over_predictions, paired_lead
 from stockpred.gate import BASELINE_RULES, Decision, Rule, decide, judge
-from stockpred.metrics import by_direction, calibration_error, evaluate, probabilistic
+from stockpred.metrics import by_direction, evaluate, probabilistic
 from stockpred.recipe import Recipe
 from stockpred.splits import holdout_start
 from stockpred.walk import walk_forward
@@ -70,7 +71,9 @@ def test_evaluation_leaves_out_rows_without_a_label_and_shows_the_baselines() ->
     predictions["previous_up"] = 1.0
     found = evaluate(predictions)
     assert found["rows"] == len(predictions) - 10
-    assert set(found["baselines"]) == {"prior", "majority", "last_direction"}
+    assert set(found["baselines"]) == {
+        "prior", "prior_symbol", "majority", "last_direction", "always_up"
+    }  # fmt: skip
     assert found["model"]["roc_auc"] > 0.6
     assert sum(part["rows"] for part in found["by_symbol"].values()) == found["rows"]
     assert evaluate(predictions.assign(label=np.nan))["rows"] == 0
