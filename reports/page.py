@@ -10,9 +10,12 @@ max-width:62rem}
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #dde3e8}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
 th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #eef1f4}
-th:first-child,td:first-child{text-align:left}
+th:first-child,td:first-child,.words{text-align:left}
 .lead{font-size:1.15rem;background:#f2f6f9;border-left:4px solid #1b6ca8;padding:.7rem 1rem}
-.pictures{display:flex;flex-wrap:wrap;gap:1rem}.pictures img{width:29rem;max-width:100%}
+.pictures{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
+.pictures img{max-width:100%;height:auto}
+.wide{overflow-x:auto;margin:.8rem 0}
+pre{background:#f6f8fa;padding:.7rem 1rem;white-space:pre-wrap;font-size:12px}
 """
 
 
@@ -34,11 +37,18 @@ def paragraph(text: str, lead: bool = False) -> str:
     return f"<p{' class=lead' if lead else ''}>{escape(text)}</p>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; None is shown as a dash, a float with four digits."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = ("".join(f"<td>{escape(_shown(cell))}</td>" for cell in row) for row in rows)
-    return f"<table><tr>{top}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], words: Sequence[str] = ()) -> str:
+    """A table; None is shown as a dash, a float with four digits; columns in `words` are text."""
+    kinds = [" class=words" if name in words else "" for name in head]
+    top = _cells("th", head, kinds)
+    lines = (_cells("td", row, kinds) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
+
+
+def _cells(tag: str, row: Sequence[object], kinds: Sequence[str]) -> str:
+    pairs = zip(row, kinds, strict=True)
+    return "".join(f"<{tag}{kind}>{escape(_shown(cell))}</{tag}>" for cell, kind in pairs)
 
 
 def _shown(cell: object) -> str:
@@ -47,10 +57,26 @@ def _shown(cell: object) -> str:
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
+def bullets(items: Iterable[str]) -> str:
+    """A list."""
+    return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
+
+
+def code(text: str) -> str:
+    """Commands, line by line."""
+    return f"<pre>{escape(text)}</pre>"
+
+
 def pictures(images: Iterable[tuple[str, bytes]]) -> str:
     """PNG pictures side by side, each with a text for those who cannot see it."""
     tags = (
-        f'<img alt="{escape(text)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f'<img alt="{escape(text)}" width="{_width(png)}" '
+        f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
         for text, png in images
     )
     return f'<div class="pictures">{"".join(tags)}</div>'
+
+
+def _width(png: bytes) -> int:
+    """Width to show a picture at, in CSS pixels: two of 6 inches at 110 dpi fit side by side."""
+    return int.from_bytes(png[16:20]) * 7 // 10

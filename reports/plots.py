@@ -1,35 +1,14 @@
 """Pictures of an evaluation, as PNG bytes."""
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reports.drawing import BASELINE, INK, MODEL, UP, blank, png
 from stockpred.calibration import BINS
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
 from stockpred.metrics import confusion, roc_auc, row_log_loss
-
-INK, MODEL, BASELINE, UP, DOWN = "#22303c", "#1b6ca8", "#8a949e", "#3a8f5c", "#c0563b"
-SIZE = (6.0, 4.5)
-
-
-def _figure(title: str) -> tuple[Any, Any]:
-    # The object-oriented interface: pyplot keeps global state and wants a display.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE, dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, color=INK, loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -43,7 +22,7 @@ def confusion_matrix(predictions: pd.DataFrame) -> bytes:
     counts = np.array(
         [[cells["true_down"], cells["false_up"]], [cells["false_down"], cells["true_up"]]]
     )
-    figure, axes = _figure(f"Forecast against outcome, {len(rows):,} rows of the holdout")
+    figure, axes = blank(f"Forecast against outcome, {len(rows):,} rows of the holdout")
     axes.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max() * 1.4, 1))
     for (i, j), count in np.ndenumerate(counts):
         text = f"{count:,}\n{count / max(len(rows), 1):.1%}"
@@ -53,7 +32,7 @@ def confusion_matrix(predictions: pd.DataFrame) -> bytes:
     axes.set_xlabel("forecast")
     axes.set_ylabel("outcome")
     axes.spines[:].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def roc_curve(predictions: pd.DataFrame) -> bytes:
@@ -62,7 +41,7 @@ def roc_curve(predictions: pd.DataFrame) -> bytes:
     label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
     area = roc_auc(label, probability)
     shown = "undefined: one label only" if area is None else f"{area:.3f}"
-    figure, axes = _figure(f"ROC curve of the holdout, area {shown}")
+    figure, axes = blank(f"ROC curve of the holdout, area {shown}")
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="no skill")
     if area is not None:
         order = np.argsort(-probability, kind="stable")
@@ -75,14 +54,14 @@ def roc_curve(predictions: pd.DataFrame) -> bytes:
     axes.set_ylabel("share of ups called up")
     axes.set_aspect("equal")
     axes.legend(frameon=False, loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def calibration(predictions: pd.DataFrame) -> bytes:
     """Observed share of ups against the forecast, in bins of equal count with 95 % bars."""
     rows = _labelled(predictions)
     label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
-    figure, axes = _figure("Calibration on the holdout, bins of equal count")
+    figure, axes = blank("Calibration on the holdout, bins of equal count")
     bins = np.array_split(np.argsort(probability, kind="stable"), min(BINS, max(len(rows), 1)))
     forecast = np.array([probability[b].mean() for b in bins if len(b)])
     observed = np.array([label[b].mean() for b in bins if len(b)])
@@ -95,7 +74,7 @@ def calibration(predictions: pd.DataFrame) -> bytes:
     axes.set_xlabel("forecast probability of up")
     axes.set_ylabel("observed share of ups")
     axes.legend(frameon=False, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def lead_by_date(predictions: pd.DataFrame) -> bytes:
@@ -106,17 +85,17 @@ def lead_by_date(predictions: pd.DataFrame) -> bytes:
         label, rows[PROBABILITY_UP].to_numpy()
     )
     by_date = pd.Series(lead, index=rows[DATE]).groupby(level=0).mean().cumsum()
-    figure, axes = _figure("Cumulative lead over the expanding prior (above 0: better)")
+    figure, axes = blank("Cumulative lead over the expanding prior (above 0: better)")
     axes.axhline(0, color=BASELINE, linestyle="--")
     axes.plot(by_date.index.to_numpy(), by_date.to_numpy(), color=MODEL)
     axes.set_ylabel("nats, mean over symbols, summed over dates")
     figure.autofmt_xdate()
-    return _png(figure)
+    return png(figure)
 
 
 def fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> bytes:
     """Log loss of each candidate on each fold; the chosen one stands out."""
-    figure, axes = _figure(f"Log loss by fold before the holdout; chosen: {chosen}")
+    figure, axes = blank(f"Log loss by fold before the holdout; chosen: {chosen}")
     for name, values in losses.items():
         style = {"linewidth": 2.5, "zorder": 3} if name == chosen else {"linewidth": 1.0}
         folds = range(1, len(values) + 1)
@@ -126,4 +105,4 @@ def fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> bytes:
     axes.set_xlabel("fold")
     axes.set_ylabel("log loss, nats")
     axes.legend(frameon=False, fontsize=8)
-    return _png(figure)
+    return png(figure)

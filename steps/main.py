@@ -54,7 +54,7 @@ STEPS = (
     ),
     Step(
         "evaluate",
-        ("refit_every", "seed"),
+        ("refit_every", "cost_bps", "short", "borrow_bps", "seed"),
         {
             "recipe": Output("train", "recipe.json"),
             "table": Output("features", "features.parquet"),

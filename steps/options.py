@@ -84,7 +84,16 @@ _TABLE = (
     Parameter(
         "cost_bps", "5",
         share(0, 10_000, with_low=True, rule="give basis points from 0 to below 10000"),
-        "trading cost a side, in basis points",
+        "trading cost a side in the backtest, in basis points",
+    ),
+    Parameter(
+        "short", "off", one_of("off", "on"),
+        "`on` sells short in the backtest where the forecast is down; `off` stays in cash",
+    ),
+    Parameter(
+        "borrow_bps", "50",
+        share(0, 10_000, with_low=True, rule="give basis points from 0 to below 10000"),
+        "cost of borrowing what is sold short, in basis points a year",
     ),
     Parameter(
         "registered_model", "stockpred",

@@ -24,7 +24,7 @@ def sharpe(returns: Array) -> float | None:
 
 
 def annual(per_session: float | None) -> float | None:
-    """A Sharpe ratio by session, annualised over 252 sessions."""
+    """A Sharpe ratio or a deviation by session, annualised over 252 sessions."""
     return None if per_session is None else per_session * math.sqrt(SESSIONS_A_YEAR)
 
 
@@ -107,15 +107,17 @@ def equity(returns: Array) -> Array:
 
 def performance(returns: Array) -> dict[str, float | None]:
     """``total_return``, ``annual_return`` (compounded), ``volatility`` (annual), ``sharpe``
-    (annual), ``max_drawdown`` (share of the highest worth before); None where undefined.
+    (annual), ``max_drawdown`` (share of the highest worth before).
+
+    None where undefined; annual_return also below a quarter of a year, which promises no year.
     """
     worth = equity(returns)
     end, years = float(worth[-1]), len(returns) / SESSIONS_A_YEAR
-    enough = len(returns) > 1
+    deviation = float(returns.std(ddof=1)) if len(returns) > 1 else None
     return {
         "total_return": end - 1,
-        "annual_return": end ** (1 / years) - 1 if enough and end > 0 else None,
-        "volatility": float(returns.std(ddof=1)) * SESSIONS_A_YEAR**0.5 if enough else None,
+        "annual_return": end ** (1 / years) - 1 if years >= 0.25 and end > 0 else None,
+        "volatility": annual(deviation),
         "sharpe": annual(sharpe(returns)),
         "max_drawdown": float((1 - worth / np.maximum.accumulate(worth)).max()),
     }

@@ -100,7 +100,7 @@ def test_every_parameter_is_taken_by_a_step_or_by_main_alone() -> None:
     taken = {name for step in STEPS for name in (*step.params, *step.unkeyed)}
     unused = set(PARAMETERS) - taken - {"cache", "backend", "phase"}
     # Declared for what is still to come; the page says so.
-    assert unused == {"trials", "cost_bps"}
+    assert unused == {"trials"}
     assert set(LAST_STEP.values()) <= {step.name for step in STEPS}
 
 

@@ -106,7 +106,8 @@ def test_the_artifacts_are_those_of_the_design(store: Store, first: str) -> None
         "train": {"recipe.json", "cv_predictions.parquet", "cv_log_loss.png"},
         "evaluate": {
             "holdout_predictions.parquet", "evaluation.json", "report.html",
-            "confusion_matrix.png", "roc.png", "calibration.png", "lead.png",
+            "confusion_matrix.png", "roc.png", "calibration.png", "lead.png", "by_symbol.png",
+            "by_year.png", "equity.png",
         },
         "register": {"decision.json"},
     }  # fmt: skip

@@ -1,0 +1,105 @@
+"""An evaluation in plain sentences: skill, whether it could be traded, what biases the data has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SKILL_P = 0.05
+# No daily forecast of a direction is known to reach this; what shows only above it shows nothing.
+HOPELESS_AUC = 0.60
+
+
+def verdict(evaluation: Mapping[str, Any]) -> str:
+    """One plain sentence on whether the forecasts are better than the prior's.
+
+    "No evidence" and "no chance to see it" are two answers: the second is given where even the
+    smallest effect that could have shown is larger than any to be hoped for.
+    """
+    lead, seen = evaluation["lead_over_prior"], evaluation["detectable"]
+    ours = evaluation["model"]["log_loss"]
+    prior = evaluation["baselines"]["prior"]["log_loss"]
+    figures = f"log loss {ours:.4f} against {prior:.4f} for the prior, {_p(lead['p_value'])}"
+    dates = f"these {lead['dates']:,} dates"
+    if seen["auc"] is None:
+        return f"No chance to see skill: {seen['reason']}; {figures} on {dates}."
+    if lead["mean"] > 0 and lead["p_value"] < SKILL_P:
+        return f"Evidence of skill: {figures} on {dates}{_own_prior(evaluation)}."
+    word = "No evidence of skill" if seen["auc"] <= HOPELESS_AUC else "No chance to see skill"
+    return f"{word}: {figures}; an AUC under {seen['auc']:.2f} could not have been seen on {dates}."
+
+
+def _own_prior(evaluation: Mapping[str, Any]) -> str:
+    own = evaluation["lead_over_prior_by_symbol"]
+    if own["mean"] > 0 and own["p_value"] < SKILL_P:
+        return ""
+    return f", but not over each symbol's own prior ({_p(own['p_value'])}): a base rate is no skill"
+
+
+def trading(evaluation: Mapping[str, Any]) -> str:
+    """One or two sentences on what trading would have left: skill is not profit."""
+    traded = evaluation["backtest"]
+    rule = f"a probability above {traded['threshold']:.3f}"
+    if not traded["turnover"]:
+        return f"Nothing was traded: no forecast reached {rule}, the threshold of the folds."
+    net, cost = traded["net"], f"{traded['cost_bps']:g} bps a side"
+    way = "long or short" if traded["short"] else "long or in cash"
+    earned = (
+        f"On paper, {way} at {rule}, {traded['sessions']:,} sessions: "
+        f"{traded['gross']['total_return']:+.1%} before costs, {net['total_return']:+.1%} after "
+        f"{cost} (break-even: {traded['break_even_bps']:.1f} bps); buying and holding the same "
+        f"symbols made {traded['buy_and_hold']['net']['total_return']:+.1%}."
+    )
+    if net["total_return"] <= 0:
+        return f"{earned} At this cost it could not have been traded, whatever its skill."
+    interval = traded["sharpe_interval"]
+    if interval is None or interval[0] <= 0:
+        return f"{earned} The profit is not told from luck: {sharpe_words(traded)}."
+    return f"{earned} The profit is unlike plain luck: {sharpe_words(traded)}; it need not last."
+
+
+def sharpe_words(traded: Mapping[str, Any]) -> str:
+    """The model's Sharpe ratio net of costs, its interval, and what it is after deflation."""
+    ratio, interval = traded["net"]["sharpe"], traded["sharpe_interval"]
+    deflated, count = traded["deflated_sharpe"], traded["trials"]["count"]
+    if ratio is None:
+        return "no Sharpe ratio"
+    spread = "too few sessions for an interval"
+    if interval:
+        spread = f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"
+    luck = "undefined" if deflated is None else f"{deflated:.2f}"
+    recipes = "1 recipe" if count == 1 else f"{count} recipes"
+    return f"Sharpe ratio {ratio:.2f} ({spread}), deflated for {recipes} tried: {luck}"
+
+
+def span(interval: tuple[float, float] | None) -> str | None:
+    """An interval in words; None stays."""
+    return None if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage."""
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _p(value: float) -> str:
+    return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
+
+
+def biases(source: str) -> list[str]:
+    """What is known to be wrong with data of a source, and with any backtest on daily bars."""
+    survivors = {
+        "snapshot": "Survivorship: the embedded bars are five companies that later did well. A "
+        "return or an accuracy got on them is biased upwards.",
+        "yahoo": "Survivorship: Yahoo drops most delisted companies, and symbols picked today are "
+        "those that did well. Returns and accuracies are biased upwards.",
+    }
+    unknown = (
+        f"Survivorship: this page cannot tell how the symbols of {source!r} were picked. Where "
+        "those that failed or were delisted are missing, everything here is biased upwards."
+    )
+    return [
+        survivors.get(source, unknown),
+        "Fills: every trade is done at the official open or close, in any size, without moving the "
+        "price. Taxes and the interest on cash are left out.",
+        "Looks: the figures hold for the first look at these dates. Changing a setting after "
+        "reading them, and running again, makes the holdout part of the search.",
+    ]
