@@ -38,6 +38,7 @@ def main(
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
     path = run.input(table)
+    source = read_made(metadata(path)).source
     try:
         content = json.loads(run.input(recipe).read_text())
         start = np.datetime64(content["selection"]["holdout_start"], "s")
@@ -61,7 +62,6 @@ def main(
         "recipe": recipe, "table": table, "refit_every": refit_every, "cost_bps": cost_bps,
         "short": short, "borrow_bps": borrow_bps, "seed": seed,
     }  # fmt: skip
-    source = read_made(metadata(path)).source
     page = evaluation_report(evaluation, pictures, source, _repeat(run.git_commit, given))
     run.figure("report.html", page.encode())
     _log(run, evaluation)

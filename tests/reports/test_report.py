@@ -71,11 +71,10 @@ def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> No
     "poor",
     [
         lambda p: p.assign(label=1.0),
-        lambda p: p[p["symbol"] == "S0"],
         lambda p: p.iloc[:1],
         lambda p: p.assign(probability_up=0.5, prior=0.5, prior_symbol=0.5),
     ],
-    ids=["ups only", "one symbol", "one row", "constant"],
+    ids=["ups only", "one row", "constant"],
 )
 def test_a_poor_holdout_has_a_page_without_nan(poor) -> None:
     text, _ = report(poor(walked(0.0)))

@@ -243,7 +243,7 @@ def test_intervals_cover(dates: int, strength: float) -> None:
 
 def test_intervals_of_overlapping_outcomes_cover() -> None:
     covered = []
-    for seed in range(300):
+    for seed in range(150):
         steps = np.random.default_rng(seed).standard_normal(409)
         overlapping = np.convolve(steps, np.ones(10), "valid")
         mean = Statistic(lambda w, x=overlapping: w @ x / w.sum(1))

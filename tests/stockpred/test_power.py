@@ -42,16 +42,16 @@ def test_a_calibrated_forecaster_against_draws(base: float, boldness: float) -> 
     from scipy.special import ndtr, ndtri
 
     rng = np.random.default_rng(0)
-    z = rng.standard_normal(2_000_000)
+    z = rng.standard_normal(600_000)
     p = ndtr(ndtri(base) * np.sqrt(1 + boldness**2) + boldness * z)
     label = (rng.random(len(p)) < p).astype(float)
     lead = row_log_loss(label, np.full(len(p), base)) - row_log_loss(label, p)
     found = calibrated(base, boldness)
     error = lead.std() / np.sqrt(len(p))
-    assert p.mean() == pytest.approx(base, abs=0.001)
+    assert p.mean() == pytest.approx(base, abs=0.002)
     assert found.lead == pytest.approx(lead.mean(), abs=4 * error)
-    assert found.variance == pytest.approx(lead.var(), rel=0.02)
-    assert found.auc == pytest.approx(roc_auc_score(label, p), abs=0.002)
+    assert found.variance == pytest.approx(lead.var(), rel=0.03)
+    assert found.auc == pytest.approx(roc_auc_score(label, p), abs=0.003)
 
 
 @pytest.mark.parametrize(("dates", "symbols"), [(500, 5), (60, 5), (400, 1)])
@@ -65,7 +65,7 @@ def test_the_paired_test_finds_the_detectable_effect_four_times_in_five(
     strength = strength_of(promised.auc)
     found = [
         lead_over_column(forecasts(strength, seed, dates, symbols), "prior", 1).p_value < 0.05
-        for seed in range(300)
+        for seed in range(200)
     ]
     assert 0.70 <= np.mean(found) <= 0.90
 
