@@ -27,7 +27,7 @@ def evaluation_report(
     Parameters
     ----------
     images : mapping
-        As `plots_evidence.draw` gives them.
+        As `plots_findings.draw` gives them.
     source : str
         Where the bars came from.
     repeat : str

@@ -15,11 +15,11 @@ from pipeline.code import file_sha256
 from pipeline.run import StepRun, say
 from pipeline.tables import metadata, read, write_groups
 from reports.evaluation import evaluation_report
-from reports.plots_evidence import draw
+from reports.plots_findings import draw
 from steps.shell import shell
 from stockpred.backtest import Terms
 from stockpred.errors import DataError
-from stockpred.evidence import evidence, selected
+from stockpred.findings import findings, selected
 from stockpred.recipe import recipe_from
 from stockpred.table import read_made, rows_from_arrow
 from stockpred.walk import walk_forward
@@ -50,7 +50,7 @@ def main(
         jobs=os.cpu_count() or 1, progress=say,
     )  # fmt: skip
     terms = Terms(cost_bps, short == "on", borrow_bps)
-    found = evidence(predictions, chosen.horizon, fixed, terms, seed)
+    found = findings(predictions, chosen.horizon, fixed, terms, seed)
     evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])

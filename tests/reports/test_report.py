@@ -11,11 +11,11 @@ import pytest
 from markets import market
 
 from reports.evaluation import evaluation_report
-from reports.plots_evidence import draw
+from reports.plots_findings import draw
 from reports.verdict import biases, trading, verdict
 from stockpred.backtest import Terms
 from stockpred.candidates import CANDIDATES
-from stockpred.evidence import Selected, evidence
+from stockpred.findings import Selected, findings
 from stockpred.recipe import Recipe
 from stockpred.splits import holdout_start
 from stockpred.walk import walk_forward
@@ -35,7 +35,7 @@ def walked(strength: float, dates: int = 400) -> pd.DataFrame:
 
 def report(predictions: pd.DataFrame, **selection: object) -> tuple[str, dict]:
     chosen = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
-    found = evidence(predictions, 1, Selected(), Terms())
+    found = findings(predictions, 1, Selected(), Terms())
     evaluation = {"recipe": chosen, "table_sha256": "ab" * 32, **found.content}
     images = draw(predictions, evaluation, found.curves)
     return evaluation_report(evaluation, images, "snapshot", REPEAT), evaluation

@@ -120,7 +120,7 @@ def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> No
 
 
 def test_at_the_break_even_cost_nothing_is_left() -> None:
-    from stockpred.evidence import Selected, _backtest
+    from stockpred.findings import Selected, _backtest
 
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
     content, _ = _backtest(rows, 2, Selected(0.5), FREE, 0)

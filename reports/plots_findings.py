@@ -30,7 +30,7 @@ def draw(
     evaluation : mapping
         evaluation.json.
     curves : DataFrame
-        As in `evidence.Evidence`.
+        As in `findings.Findings`.
     """
     pictures = {
         "roc.png": roc_curve(predictions),

@@ -71,16 +71,16 @@ def selected(selection: Mapping[str, Any]) -> Selected:
     return found
 
 
-class Evidence(NamedTuple):
+class Findings(NamedTuple):
     """content : evaluation.json without recipe and digest; curves : returns by session."""
 
     content: dict[str, Any]
     curves: pd.DataFrame
 
 
-def evidence(
+def findings(
     predictions: pd.DataFrame, horizon: int, chosen: Selected, terms: Terms, seed: int = 0
-) -> Evidence:
+) -> Findings:
     """Judge a recipe by its predictions on the holdout.
 
     Parameters
@@ -94,7 +94,7 @@ def evidence(
 
     Returns
     -------
-    Evidence
+    Findings
         ``content`` is JSON-ready: undefined figures are None, never NaN. ``curves`` has a row a
         session and the columns gross, net, buy_and_hold and always_long (both net).
 
@@ -127,7 +127,7 @@ def evidence(
         "detectable": asdict(detectable(predictions, horizon)),
         "backtest": traded,
     }
-    return Evidence(content, curves)
+    return Findings(content, curves)
 
 
 def _shown(lead: Lead) -> dict[str, float]:

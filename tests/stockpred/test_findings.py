@@ -10,7 +10,7 @@ from markets import market
 from stockpred.backtest import Terms
 from stockpred.candidates import CANDIDATES
 from stockpred.errors import DataError, TooLittleData
-from stockpred.evidence import Selected, evidence, selected
+from stockpred.findings import Selected, findings, selected
 from stockpred.recipe import Recipe
 from stockpred.splits import holdout_start
 from stockpred.walk import walk_forward
@@ -24,7 +24,7 @@ def walked(**given: float) -> pd.DataFrame:
 
 
 def judged(predictions: pd.DataFrame, horizon: int = 1) -> dict:
-    content = evidence(predictions, horizon, Selected(), Terms()).content
+    content = findings(predictions, horizon, Selected(), Terms()).content
     return json.loads(json.dumps(content, allow_nan=False))
 
 
@@ -124,7 +124,7 @@ def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
 def test_more_trials_deflate_the_ratio() -> None:
     predictions = walked(strength=0.3)
     one, many = (
-        evidence(predictions, 1, Selected(0.5, count, 0.002), Terms()).content["backtest"]
+        findings(predictions, 1, Selected(0.5, count, 0.002), Terms()).content["backtest"]
         for count in (1, 100)
     )
     assert many["deflated_sharpe"] < one["deflated_sharpe"]
