@@ -1,0 +1,107 @@
+"""Exchange calendars: the sessions that a symbol's bars are expected on."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+EVERY_DAY = "24/7"
+UNION = "union"
+MARGIN = np.timedelta64(30, "D")  # beyond the bars, so that the first and the last are judged too
+SEVEN_DAYS = 0.1  # share of Saturdays, and of Sundays, from which on a symbol never closes
+Dates = np.ndarray[Any, np.dtype[np.datetime64]]
+NONE: Dates = np.array([], dtype="datetime64[s]")
+
+
+@lru_cache(maxsize=32)
+def sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Dates:
+    """Sessions of an exchange calendar, as far as they are known.
+
+    Parameters
+    ----------
+    calendar : str
+        Name in exchange-calendars, such as XNYS or 24/7.
+    first, last : datetime64
+        Both inclusive.
+
+    Returns
+    -------
+    array of datetime64[s]
+        In order; empty where the library has no such calendar or cannot make it.
+    """
+    if calendar == EVERY_DAY:
+        days = np.arange(first.astype("datetime64[D]"), last.astype("datetime64[D]") + 1)
+        return days.astype("datetime64[s]")
+    from exchange_calendars import get_calendar  # type: ignore[import-untyped]
+    from exchange_calendars.errors import CalendarError  # type: ignore[import-untyped]
+
+    start, end = str(first)[:10], str(last)[:10]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations that are the library's to mend
+        try:
+            try:
+                known = get_calendar(calendar, start=start, end=end)
+            except ValueError:  # some do not reach that far: ask one of its own range how far
+                low, high = (bound and str(bound)[:10] for bound in _bounds(get_calendar(calendar)))
+                start, end = max(start, low or start), min(end, high or end)
+                known = get_calendar(calendar, start=start, end=end)
+        except (CalendarError, ValueError, NotImplementedError):
+            return NONE
+    return known.sessions.to_numpy().astype("datetime64[s]")
+
+
+def _bounds(calendar: Any) -> tuple[Any, Any]:
+    return calendar.bound_min(), calendar.bound_max()
+
+
+def expected_sessions(
+    calendars: Mapping[str, str],
+    dates: Iterable[tuple[str, Dates]],
+    latest: np.datetime64 | None = None,
+) -> dict[str, Dates]:
+    """Sessions of every calendar that the symbols of a file bear.
+
+    The calendar ``union`` is made of the file itself: every day where most of the symbols that
+    bear it trade on Saturdays and Sundays; else each date on which any of the others has a bar.
+    The odd ones out then fit it badly, and validation says so.
+
+    Parameters
+    ----------
+    calendars : mapping of str to str
+        Symbol -> name of its calendar.
+    dates : iterable of (str, array of datetime64[s])
+        Symbol, and its dates in order.
+    latest : datetime64, optional
+        Later dates are left aside.
+
+    Returns
+    -------
+    dict
+        Name -> sessions in order, over all dates of the file and a margin; empty for a calendar
+        that nobody knows.
+    """
+    bearers = {False: 0, True: 0}  # by whether they never close
+    shared = {False: NONE, True: NONE}
+    ends: list[np.datetime64] = []
+    for symbol, listed in dates:
+        found = listed if latest is None else listed[listed <= latest]
+        if not len(found):
+            continue
+        ends = [min([found[0], *ends]), max([found[-1], *ends])]
+        if calendars.get(symbol) == UNION:
+            kind = _never_closes(found)
+            bearers[kind] += 1
+            shared[kind] = np.union1d(shared[kind], found)
+    if not ends:
+        return {}
+    first, last = ends[0] - MARGIN, ends[1] + MARGIN
+    expected = {name: sessions(name, first, last) for name in {*calendars.values()} - {UNION}}
+    most = bearers[True] > bearers[False]
+    return {**expected, UNION: sessions(EVERY_DAY, first, last) if most else shared[False]}
+
+
+def _never_closes(dates: Dates) -> bool:
+    weekday = (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1970 began on a Thursday
+    return all(np.mean(weekday == day) >= SEVEN_DAYS for day in (5, 6))
