@@ -1,5 +1,6 @@
 """One step's own run: what a shell reads, writes and logs, and how the run ends."""
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -55,6 +56,12 @@ class StepRun:
         """Commit of the project that the run was made from, or ``unknown``."""
         tags = self.client.get_run(self.run_id).data.tags
         return str(tags.get("mlflow.source.git.commit", "unknown"))
+
+    @property
+    def started(self) -> dt.datetime:
+        """When the run began, UTC."""
+        milliseconds = self.client.get_run(self.run_id).info.start_time
+        return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
     def scratch(self, name: str) -> Path:
         """An empty folder that goes with the step."""

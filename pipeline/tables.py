@@ -1,6 +1,6 @@
 """Parquet tables as steps hand them on: one row group a symbol, so that a step can stream."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,11 +23,11 @@ def open_table(path: Path) -> pq.ParquetFile:
         raise InputError(f"{path}: not a Parquet file; give one that a step wrote") from error
 
 
-def groups(path: Path) -> Iterator[pa.Table]:
-    """Yield a file's row groups one by one; memory holds one at a time."""
+def groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield a file's row groups, or some columns of them; memory holds one at a time."""
     with open_table(path) as file:
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number)
+            yield file.read_row_group(number, columns)
 
 
 def metadata(path: Path) -> dict[bytes, bytes]:

@@ -1,15 +1,16 @@
 """Bars: their schema, their metadata, and how a raw table becomes one of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stockpred.columns import ADJ_CLOSE, BARS, CLOSE, DATE, SYMBOL
+from stockpred.columns import ADJ_CLOSE, BARS, CLOSE, DATE, KEY, SYMBOL
 from stockpred.errors import DataError
 
 SCHEMA_VERSION = 1
@@ -80,9 +81,19 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
     Raises
     ------
     DataError
-        A column is missing or has another type.
+        A column is missing or has another type, or a symbol or date is empty.
     """
-    for name in BARS:
+    _check_columns(table, BARS)
+    data: dict[str, Any] = {
+        SYMBOL: pd.Series(table[SYMBOL].cast(pa.string()).to_pandas(), dtype="str"),
+        DATE: table[DATE].cast(pa.timestamp("s")).to_numpy(),
+    }
+    data.update({name: table[name].to_numpy() for name in NUMBERS})
+    return pd.DataFrame(data)
+
+
+def _check_columns(table: pa.Table, names: Sequence[str]) -> None:
+    for name in names:
         if name not in table.column_names:
             raise DataError(
                 f"bars: column {name!r} is missing (there are {', '.join(table.column_names)}); "
@@ -91,12 +102,23 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
         found, wanted = table.schema.field(name).type, SCHEMA.field(name).type
         if found != wanted:
             raise DataError(f"bars: column {name!r} is {found}, not {wanted}; use acquire")
-    data: dict[str, Any] = {
-        SYMBOL: pd.Series(table[SYMBOL].cast(pa.string()).to_pandas(), dtype="str"),
-        DATE: table[DATE].cast(pa.timestamp("s")).to_numpy(),
-    }
-    data.update({name: table[name].to_numpy() for name in NUMBERS})
-    return pd.DataFrame(data)
+        if name in KEY and table[name].null_count:
+            raise DataError(f"bars: column {name!r} has an empty cell; use acquire")
+
+
+def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yield each run of rows of one symbol, without a copy.
+
+    Raises
+    ------
+    DataError
+        As `from_arrow`, of the columns symbol and date.
+    """
+    _check_columns(table, KEY)
+    symbols = table.unify_dictionaries()[SYMBOL].combine_chunks()
+    codes = symbols.indices.to_numpy()
+    for first, last in pairwise(np.flatnonzero(np.diff(codes, prepend=-1, append=-1))):
+        yield symbols.dictionary[codes[first]].as_py(), table.slice(first, last - first)
 
 
 def to_arrow(bars: pd.DataFrame) -> pa.Table:

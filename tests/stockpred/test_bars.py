@@ -1,25 +1,19 @@
-"""Raw tables into bars, bars through arrow, and the checks."""
+"""Raw tables into bars, and bars through arrow."""
+
+import itertools
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars import BarsInfo, Span, from_arrow, read_info, tidy, to_arrow
-from stockpred.checks import CHECKS, judge_dropped, validate
-from stockpred.errors import DataError, TooLittleData
+from stockpred.bars import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, read_info, tidy, to_arrow
+from stockpred.errors import DataError
 
 few = settings(max_examples=40, deadline=None)
-
-
-def broken(**changes: object) -> pd.DataFrame:
-    """120 sound bars but for row 50."""
-    bars = make_bars(120)
-    for name, value in changes.items():
-        bars.loc[50, name] = value
-    return bars
 
 
 @given(seed=st.integers(0, 999), rows=st.integers(1, 60))
@@ -97,6 +91,31 @@ def test_arrow_of_another_form_is_refused() -> None:
         from_arrow(table.set_column(number, "volume", table["volume"].cast("int64")))
 
 
+@given(runs=st.lists(st.tuples(st.sampled_from("ABC"), st.integers(1, 4)), max_size=6))
+@few
+def test_runs_of_a_symbol_against_a_loop(runs: list[tuple[str, int]]) -> None:
+    symbols = [symbol for symbol, rows in runs for _ in range(rows)]
+    table = to_arrow(make_bars(len(symbols)).assign(symbol=pd.Series(symbols, dtype="str")))
+    split = len(symbols) // 2  # chunks bring dictionaries of their own
+    parts = [to_arrow(from_arrow(part)) for part in (table[:split], table[split:])]
+    found = list(by_symbol(pa.concat_tables(parts)))
+    expected = [(symbol, len(list(run))) for symbol, run in itertools.groupby(symbols)]
+    assert [(symbol, part.num_rows) for symbol, part in found] == expected
+    assert pa.concat_tables([t for _, t in found] or [table]).equals(pa.concat_tables(parts))
+
+
+def test_an_empty_symbol_or_date_is_refused() -> None:
+    table = to_arrow(make_bars(3))
+    for name in ("symbol", "date"):
+        number = table.schema.get_field_index(name)
+        holes = table.set_column(
+            number, name, pa.array([None, *table[name].to_pylist()[1:]]).cast(SCHEMA[number].type)
+        )
+        for read in (from_arrow, lambda t: list(by_symbol(t))):
+            with pytest.raises(DataError, match=f"column '{name}' has an empty cell"):
+                read(holes)
+
+
 def test_metadata_round_trip_and_versions() -> None:
     info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (Span("A", "2012-01-02", "2012-01-03"),))
     assert read_info(info.to_metadata()) == info
@@ -106,108 +125,3 @@ def test_metadata_round_trip_and_versions() -> None:
         read_info(other)
     with pytest.raises(DataError, match="make it with acquire"):
         read_info({})
-
-
-@pytest.mark.parametrize(
-    ("change", "check"),
-    [
-        ({"open": np.nan}, "finite"),
-        ({"volume": np.inf}, "finite"),
-        ({"low": 0.0}, "positive_price"),
-        ({"adj_close": -1.0}, "positive_price"),
-        ({"volume": -1.0}, "volume"),
-        ({"low": 1e9, "high": 2e9}, "low"),
-        ({"high": 1e-9, "low": 1e-10}, "high"),
-    ],
-)
-def test_a_bad_bar_is_quarantined_alone(change: dict, check: str) -> None:
-    bars = broken(**change)
-    found = validate(bars, 100)
-    assert check in {p.check for p in found.problems if p.level == "fail"}
-    pd.testing.assert_frame_equal(found.bars, bars.drop(index=50).reset_index(drop=True))
-    day = f"{bars['date'][50]:%Y-%m-%d}"
-    assert found.spans == (Span("AAA", day, day),) and found.reason is None
-    assert all(day in p.example for p in found.problems if p.level == "fail")
-
-
-def test_float_noise_is_no_violation() -> None:
-    bars = make_bars(120)
-    bars["high"] = bars[["open", "close"]].max(axis=1) * (1 - 5e-7)
-    assert validate(bars, 100).spans == ()
-
-
-def test_a_session_listed_twice_is_quarantined() -> None:
-    bars = make_bars(120)
-    bars.loc[51, "date"] = bars.loc[50, "date"]
-    found = validate(bars, 100)
-    assert len(found.bars) == 118 and len(found.spans) == 1
-
-
-def test_warnings_keep_the_bar() -> None:
-    found = validate(broken(volume=0.0), 100)
-    assert [(p.check, p.level, p.count) for p in found.problems] == [("traded", "warn", 1)]
-    assert len(found.bars) == 120
-
-
-@given(bad=st.lists(st.integers(0, 119), max_size=30))
-@few
-def test_spans_against_a_loop(bad: list[int]) -> None:
-    bars = make_bars(120)
-    bars.loc[bad, "close"] = np.nan
-    found = validate(bars, 1)
-    days = [str(d)[:10] for d in bars["date"].to_numpy()]
-    expected, run = [], []
-    for i in range(121):
-        if i in set(bad) and i < 120:
-            run.append(days[i])
-        elif run:
-            expected.append(Span("AAA", run[0], run[-1]))
-            run = []
-    assert list(found.spans) == expected
-
-
-@given(cut=st.integers(20, 119), bad=st.lists(st.integers(0, 119), max_size=10))
-@few
-def test_what_is_dropped_does_not_depend_on_the_future(cut: int, bad: list[int]) -> None:
-    bars = make_bars(120)
-    bars.loc[bad, "low"] = bars.loc[bad, "high"] * 2
-    for check in CHECKS:
-        whole, part = check.find(bars), check.find(bars.iloc[:cut])
-        assert whole[:cut].tolist() == part.tolist(), check.name
-
-
-def test_a_true_crash_stays(real_bars: pd.DataFrame) -> None:
-    for symbol, bars in real_bars.groupby("symbol"):
-        found = validate(bars.reset_index(drop=True), 100)
-        assert found.spans == () and found.reason is None, symbol
-
-
-def test_too_little_left_drops_the_symbol_and_says_why() -> None:
-    bars = make_bars(120)
-    bars.loc[30:, ["open", "high", "low", "close"]] *= -1
-    found = validate(bars, 100)
-    assert len(found.bars) == 0
-    assert "30 of 120 bars are sound, at least 100 are needed; AAA 2010-" in (found.reason or "")
-
-
-def test_dates_that_go_back_are_an_error() -> None:
-    bars = make_bars(120).iloc[::-1].reset_index(drop=True)
-    with pytest.raises(DataError, match=r"AAA has 2010-.* after .*; sort them"):
-        validate(bars, 100)
-
-
-@pytest.mark.parametrize(
-    ("dropped", "symbols", "share", "passes"),
-    [
-        (0, 1, 0.05, True), (1, 1, 0.05, False), (1, 1, 0.9, False), (1, 3, 0.05, False),
-        (1, 4, 0.05, True), (1, 4, 0.0, False), (2, 4, 0.05, False), (2, 40, 0.05, True),
-        (3, 40, 0.05, False),
-    ],
-)  # fmt: skip
-def test_how_many_symbols_may_drop(dropped: int, symbols: int, share: float, passes: bool) -> None:
-    reasons = {f"S{i}": "why" for i in range(dropped)}
-    if passes:
-        judge_dropped(reasons, symbols, share)
-    else:
-        with pytest.raises(TooLittleData, match=f"{dropped} of {symbols} symbols .*S0: why"):
-            judge_dropped(reasons, symbols, share)
