@@ -38,7 +38,11 @@ STEPS = (
         source=source_digest,
         unkeyed=("as_of",),
     ),
-    Step("validate", ("max_missing",), {"bars": Output("acquire", "bars.parquet")}),
+    Step(
+        "validate",
+        ("max_missing", "feature_sets", "window"),
+        {"bars": Output("acquire", "bars.parquet")},
+    ),
     Step(
         "features",
         ("feature_sets", "window", "horizon", "holdout"),
@@ -83,6 +87,7 @@ LAST_STEP = {
 PRELOAD = (
     "mlflow.store.tracking.sqlalchemy_store",
     "pyarrow.parquet",
+    "exchange_calendars",
     "talib",
     "sklearn.linear_model",
     "sklearn.ensemble",
