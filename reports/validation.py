@@ -6,6 +6,10 @@ from typing import Any
 from reports.page import heading, page, paragraph, pictures, table
 
 SHOWN = 50  # rows of a table; validation.json has them all
+WORDS = (
+    "level", "rule", "first example", "calendar", "first missing", "first extra", "first", "last",
+    "checks that failed", "reason",
+)  # fmt: skip
 
 
 def verdict(content: Mapping[str, Any]) -> str:
@@ -17,10 +21,6 @@ def verdict(content: Mapping[str, Any]) -> str:
     warned = [c["check"] for c in content["checks"] if c["level"] == "warn" and c["count"]]
     found = f"Look at the warnings of {', '.join(warned)}" if warned else "There is no warning"
     return f"{first}; {taken} taken out. {found}."
-WORDS = (
-    "level", "rule", "first example", "calendar", "first missing", "first extra", "first", "last",
-    "checks that failed", "reason",
-)  # fmt: skip
 
 
 def _count(number: int, one: str, plural: str) -> str:

@@ -101,7 +101,7 @@ def test_a_first_run_goes_to_the_end(store: Store, first: str) -> None:
 def test_the_artifacts_are_those_of_the_design(store: Store, first: str) -> None:
     expected = {
         "acquire": {"bars.parquet", "acquire.json"},
-        "validate": {"bars.parquet", "validation.json"},
+        "validate": {"bars.parquet", "validation.json", "validation.html"},
         "features": {"features.parquet", "features.json", "data_report.html"},
         "train": {"recipe.json", "cv_predictions.parquet", "cv_log_loss.png"},
         "evaluate": {

@@ -1,18 +1,20 @@
 """The checks: what each finds, what is kept, and that nothing is dropped with hindsight."""
 
 import math
+import re
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_bars
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars import Span
-from stockpred.checks import Validated, judge_dropped, limits, validate
+from stockpred.checks import CHECKS, Validated, judge_dropped, limits, validate
 from stockpred.errors import DataError, TooLittleData
 from stockpred.table import feature_columns, feature_rows, longest_lookback
 
@@ -129,8 +131,9 @@ def test_what_is_dropped_does_not_depend_on_the_future(
     for dirt, row in soiled:
         bars = soil(bars, dirt, row)
     until = bars["date"][cut]
-    whole = validate(bars, 0, latest=day)
-    part = validate(bars[bars["date"] < until], 0, latest=day)
+    past = bars[bars["date"] < until]
+    assume(len(past))
+    whole, part = validate(bars, 0, latest=day), validate(past, 0, latest=day)
     kept = whole.bars[whole.bars["date"] < until]
     pd.testing.assert_frame_equal(part.bars, kept.reset_index(drop=True))
     assert len(part.bars) == part.kept and len(whole.bars) == whole.kept
@@ -203,7 +206,8 @@ def test_a_crash_in_the_real_bars_is_no_split(real_bars: pd.DataFrame, fall: flo
 
 def test_pence_for_pounds_are_found_by_a_volume_that_stays() -> None:
     found = validate(soil(make_bars(120), "unit", 60), 1)
-    assert list(found.quarantined.values()) == [("split",)]
+    # A jump, too; but what is taken out is not told twice.
+    assert said(found) == [("split", "fail", 1)]
 
 
 def test_no_row_of_features_bridges_a_split() -> None:
@@ -312,6 +316,13 @@ def test_a_bar_of_a_session_that_is_not_over_is_taken_out() -> None:
     found = validate(bars, latest=latest)
     assert found.kept == 118 and found.bars["date"].max() == latest
     assert list(found.quarantined.values()) == [("future",)]
+
+
+def test_the_data_page_lists_every_check(root: Path) -> None:
+    text = (root / "docs" / "data.md").read_text()
+    rows = re.findall(r"^\| (`.+`) \| (fail|warn) \| .+ \|$", text, re.MULTILINE)
+    listed = [(name, level) for names, level in rows for name in re.findall(r"`(\w+)`", names)]
+    assert listed == [(check.name, check.level) for check in CHECKS]
 
 
 # What dirty sources look like. Each says exactly what is found and what is kept.
