@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.plots import BASELINE, INK
+from reports.drawing import BASELINE, INK
 from stockpred.checks import Gaps
 from stockpred.checks.base import Array, Dates
 

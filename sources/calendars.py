@@ -1,5 +1,6 @@
-"""Exchange calendars: the sessions that a symbol's bars are expected on."""
+"""Exchange calendars: the sessions of a symbol, and which of them are over."""
 
+import datetime as dt
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -9,6 +10,7 @@ import numpy as np
 
 EVERY_DAY = "24/7"
 UNION = "union"
+SETTLED = dt.timedelta(minutes=30)  # after the close, for the closing auction's prints
 MARGIN = np.timedelta64(30, "D")  # beyond the bars, so that the first and the last are judged too
 SEVEN_DAYS = 0.1  # share of Saturdays, and of Sundays, from which on a symbol never closes
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
@@ -34,22 +36,58 @@ def sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Dates:
     if calendar == EVERY_DAY:
         days = np.arange(first.astype("datetime64[D]"), last.astype("datetime64[D]") + 1)
         return days.astype("datetime64[s]")
-    from exchange_calendars import get_calendar  # type: ignore[import-untyped]
-    from exchange_calendars.errors import CalendarError  # type: ignore[import-untyped]
+    known = _known(calendar, first, last)
+    return NONE if known is None else known.sessions.to_numpy().astype("datetime64[s]")
+
+
+def last_closed(calendar: str, as_of: dt.datetime) -> dt.date:
+    """The last session that had closed by an instant.
+
+    An exchange's session counts 30 minutes after its close. Crypto, and what has no known
+    calendar, counts up to the day before, UTC.
+
+    Parameters
+    ----------
+    calendar : str
+        Name in exchange-calendars, ``24/7`` or ``union``.
+    as_of : datetime
+        With a time zone.
+    """
+    day = as_of.astimezone(dt.UTC).date()
+    closes = None if calendar in (EVERY_DAY, UNION) else _closes(calendar, np.datetime64(day))
+    if closes is None:
+        return day - dt.timedelta(days=1)
+    over = closes[closes <= as_of - SETTLED]
+    last: dt.date = over.index[-1].date()
+    return last
+
+
+@lru_cache(maxsize=32)
+def _closes(calendar: str, day: np.datetime64) -> Any:
+    """Closing instants (UTC) of the sessions around a day, by session; None: not known."""
+    known = _known(calendar, day - MARGIN, day + MARGIN)
+    return None if known is None or known.closes.empty else known.closes
+
+
+def _known(calendar: str, first: np.datetime64, last: np.datetime64) -> Any:
+    """A calendar over some dates, as far as it reaches; None where the library cannot make it."""
+    # Costs a second to import: only who needs an exchange pays it.
+    from exchange_calendars import get_calendar
+    from exchange_calendars.errors import CalendarError
 
     start, end = str(first)[:10], str(last)[:10]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations that are the library's to mend
         try:
             try:
-                known = get_calendar(calendar, start=start, end=end)
+                return get_calendar(calendar, start=start, end=end)
             except ValueError:  # some do not reach that far: ask one of its own range how far
                 low, high = (bound and str(bound)[:10] for bound in _bounds(get_calendar(calendar)))
-                start, end = max(start, low or start), min(end, high or end)
-                known = get_calendar(calendar, start=start, end=end)
+                return get_calendar(
+                    calendar, start=max(start, low or start), end=min(end, high or end)
+                )
         except (CalendarError, ValueError, NotImplementedError):
-            return NONE
-    return known.sessions.to_numpy().astype("datetime64[s]")
+            return None
 
 
 def _bounds(calendar: Any) -> tuple[Any, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from sources.calendars import last_closed
 from sources.chart import Answer, Charts, Failure, Reason
-from sources.closed import last_closed
 from sources.merge import Stored, extended, is_shorter, overlap_start
 from sources.pace import GivenUp, Pace, Patience
 from stockpred.columns import DATE

@@ -3,10 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from sources.calendars import EVERY_DAY, UNION
 from stockpred.errors import ParameterError
-
-ALWAYS_OPEN = "24/7"  # crypto: every UTC day is a session
-UNION = "union"  # no calendar known: the dates that the symbols themselves have
 
 # By Yahoo's suffix; names of calendars as exchange_calendars has them.
 _BY_SUFFIX = {
@@ -22,7 +20,7 @@ _BY_SUFFIX = {
 # By the name that Yahoo's answer gives the exchange; it is surer than the suffix.
 _BY_EXCHANGE = {
     **dict.fromkeys(("NMS", "NGM", "NCM", "NYQ", "ASE", "PCX", "BTS", "NIM", "SNP", "DJI"), "XNYS"),
-    "CCC": ALWAYS_OPEN, "AMS": "XAMS", "ASX": "XASX", "BSE": "XBOM", "BRU": "XBRU",
+    "CCC": EVERY_DAY, "AMS": "XAMS", "ASX": "XASX", "BSE": "XBOM", "BRU": "XBRU",
     "CPH": "XCSE", "EBS": "XSWX", "FGI": "XLON", "FRA": "XFRA", "GER": "XETR", "HEL": "XHEL",
     "HKG": "XHKG", "HKSE": "XHKG", "ISE": "XDUB", "JNB": "XJSE", "JPX": "XTKS", "KOE": "XKRX",
     "KSC": "XKRX", "LIS": "XLIS", "LSE": "XLON", "MCE": "XMAD", "MEX": "XMEX", "MIL": "XMIL",
@@ -55,7 +53,7 @@ def calendar_of(symbol: str, exchange: str | None = None) -> str:
     if symbol in _INDICES:
         return _INDICES[symbol]
     if _CRYPTO.fullmatch(symbol):
-        return ALWAYS_OPEN
+        return EVERY_DAY
     if symbol.startswith("^") or "=" in symbol:  # another index, a currency pair, a future
         return UNION
     suffix = symbol.rpartition(".")[2] if "." in symbol else ""

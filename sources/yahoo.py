@@ -1,6 +1,8 @@
 """Daily bars from Yahoo: a few requests at a time, only what is new, nothing good overwritten."""
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -8,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from sources.base import Acquired, extent
+from sources.calendars import last_closed
 from sources.chart import Charts, Reason
-from sources.closed import last_closed, sessions_digest
 from sources.fetch import Fetched, Fetcher
 from sources.merge import Stored
 from sources.pace import Pace, Patience
@@ -28,7 +30,7 @@ class YahooSource:
     Parameters
     ----------
     as_of : datetime
-        Sessions count that had closed by then (`closed.last_closed`).
+        Sessions count that had closed by then (`calendars.last_closed`).
     folder : Path, optional
         For yfinance's caches; goes with the run. Only a digest does without.
     stored : callable
@@ -68,7 +70,11 @@ class YahooSource:
         ParameterError
             As `read`.
         """
-        return sessions_digest(self._checked(symbols, start, end), self._as_of, end)
+        last = {
+            name: str(min(last_closed(calendar_of(name), self._as_of), end or dt.date.max))
+            for name in self._checked(symbols, start, end)
+        }
+        return hashlib.sha256(json.dumps(last, sort_keys=True).encode()).hexdigest()
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None

@@ -16,9 +16,10 @@ from reports.validation import validation_report
 from sources.calendars import Dates, expected_sessions
 from steps.shell import shell
 from stockpred.bars import BarsInfo, by_symbol, from_arrow, read_info, to_arrow
-from stockpred.checks import NO_SESSIONS, Validated, judge_dropped, summarise, validate
+from stockpred.checks import NO_SESSIONS, Validated, summarise, validate
 from stockpred.columns import DATE, KEY
 from stockpred.errors import DataError
+from stockpred.missing import judge_missing
 from stockpred.table import longest_lookback
 
 
@@ -38,7 +39,7 @@ def main(
     def tables() -> Iterator[pa.Table]:
         yield from _sound(source, info, sessions, judge, judged)
         _report(run, judged)  # first, so that a run that fails shows why
-        judge_dropped(_dropped(judged), len(judged), max_missing)
+        judge_missing(_dropped(judged), len(judged), max_missing, "have too few sound bars")
 
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())

@@ -1,7 +1,7 @@
 """The checks that decide which bars may reach a model: rules, limits and the judge."""
 
 from stockpred.checks.base import FAIL, WARN
-from stockpred.checks.judge import CHECKS, NO_SESSIONS, Problem, Validated, judge_dropped, validate
+from stockpred.checks.judge import CHECKS, NO_SESSIONS, Problem, Validated, validate
 from stockpred.checks.sessions import Gaps
 from stockpred.checks.summary import summarise
 
@@ -13,7 +13,6 @@ __all__ = [
     "Gaps",
     "Problem",
     "Validated",
-    "judge_dropped",
     "summarise",
     "validate",
 ]

@@ -13,7 +13,7 @@ from stockpred.checks.limits import MINIMUM_BARS
 from stockpred.checks.series import SERIES_CHECKS
 from stockpred.checks.sessions import SYMBOL_CHECKS, Gaps, Outline, SymbolCheck, compare
 from stockpred.columns import CLOSE, DATE, SYMBOL
-from stockpred.errors import DataError, TooLittleData
+from stockpred.errors import DataError
 
 CHECKS: tuple[Check | SymbolCheck, ...] = (*BAR_CHECKS, *SERIES_CHECKS, *SYMBOL_CHECKS)
 RULES = {check.name: check.rule for check in CHECKS}
@@ -179,31 +179,3 @@ def _quarantined(
 
 def _day(date: np.datetime64) -> str:
     return str(date.astype("datetime64[D]"))
-
-
-def judge_dropped(reasons: Mapping[str, str], symbols: int, max_missing: float) -> None:
-    """Raise where more symbols were dropped whole than `max_missing` allows.
-
-    Above 0 it always allows one symbol where there are four or more.
-
-    Parameters
-    ----------
-    reasons : mapping of str to str
-        Dropped symbol -> why.
-    symbols : int
-        How many symbols there were.
-
-    Raises
-    ------
-    TooLittleData
-        With the first dropped symbol and its reason.
-    """
-    allowed = int(max_missing * symbols)
-    if max_missing > 0 and symbols >= 4:
-        allowed = max(allowed, 1)
-    if len(reasons) > min(allowed, symbols - 1):
-        symbol, reason = next(iter(reasons.items()))
-        raise TooLittleData(
-            f"{len(reasons)} of {symbols} symbols have too few sound bars, {allowed} may "
-            f"(max_missing={max_missing:g}): {symbol}: {reason}; mend the source or leave it out"
-        )

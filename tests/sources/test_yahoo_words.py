@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from sources.closed import last_closed, sessions_digest
+from sources import YahooSource
+from sources.calendars import last_closed
 from sources.pace import GivenUp, Pace, Patience
 from sources.symbols import calendar_of, check_spelling
 from stockpred.errors import ParameterError
@@ -64,6 +65,7 @@ def test_what_yahoo_cannot_know_is_refused(symbols: list[str] | None, words: str
         ("24/7", "2024-06-30T00:05Z", "2024-06-29"),
         ("24/7", "2024-06-30T23:59Z", "2024-06-29"),
         ("union", "2024-06-30T12:00Z", "2024-06-29"),
+        ("NOWHERE", "2024-06-30T12:00Z", "2024-06-29"),
     ],
 )
 def test_the_last_closed_session(calendar: str, instant: str, day: str) -> None:
@@ -73,7 +75,7 @@ def test_the_last_closed_session(calendar: str, instant: str, day: str) -> None:
 def test_the_key_holds_sessions_and_not_the_instant() -> None:
     def digest(instant: str, end: str | None = None, symbols: tuple[str, ...] = ("AAPL",)) -> str:
         until = dt.date.fromisoformat(end) if end else None
-        return sessions_digest(symbols, dt.datetime.fromisoformat(instant), until)
+        return YahooSource(dt.datetime.fromisoformat(instant)).digest(symbols, None, until)
 
     saturday = digest("2024-06-29T10:00Z")
     assert saturday == digest("2024-06-30T22:00Z") != digest("2024-07-01T21:00Z")

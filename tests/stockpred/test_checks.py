@@ -14,8 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars import Span
-from stockpred.checks import CHECKS, Validated, judge_dropped, limits, validate
+from stockpred.checks import CHECKS, Validated, limits, validate
 from stockpred.errors import DataError, TooLittleData
+from stockpred.missing import judge_missing
 from stockpred.table import feature_columns, feature_rows, longest_lookback
 
 few = settings(max_examples=40, deadline=None)
@@ -400,7 +401,7 @@ def test_dates_that_go_back_are_an_error() -> None:
 def test_how_many_symbols_may_drop(dropped: int, symbols: int, share: float, passes: bool) -> None:
     reasons = {f"S{i}": "why" for i in range(dropped)}
     if passes:
-        judge_dropped(reasons, symbols, share)
+        judge_missing(reasons, symbols, share, "have too few sound bars")
     else:
         with pytest.raises(TooLittleData, match=f"{dropped} of {symbols} symbols .*S0: why"):
-            judge_dropped(reasons, symbols, share)
+            judge_missing(reasons, symbols, share, "have too few sound bars")
