@@ -1,0 +1,123 @@
+"""Evidence that forecasts beat a reference: bets over dates, valid however often one looks."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stockpred.columns import DATE, LABEL, PROBABILITY_UP
+from stockpred.metrics import CLIP
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+# Low ones for forecasts bolder than the truth or of symbols that move as one, high ones for timid
+# forecasts of many symbols.
+STAKES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+AT_RISK = 0.9  # share of its wealth that a bet can lose at most
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A test martingale: what bets of a model against a reference have come to, date after date.
+
+    Under the null, that the reference gives the true probability of each outcome given what was
+    known before, the expected wealth is at most the starting wealth of 1, so that the chance that
+    it ever reaches 1 / alpha is at most alpha (Ville 1939; Shafer 2021). Symbols of one date may
+    move together in any way.
+
+    Wealth is split evenly among `STAKES` and, where outcomes of `horizon` > 1 sessions overlap,
+    among two bettors who take turns: each bets on a block of ``horizon - 1`` dates and rests for
+    the next one, so that all its outcomes are known before it bets again.
+
+    Attributes
+    ----------
+    horizon : int
+        Sessions from entry to exit.
+    dates : int
+        Dates bet on so far.
+    log_wealth : tuple of tuple of float
+        Log wealth of each bettor (1, or 2 where horizon > 1) and stake at its last whole block.
+    block : tuple of float
+        Gain so far, by stake, of the block in progress, as a share of the wealth before it.
+    """
+
+    horizon: int
+    dates: int
+    log_wealth: tuple[tuple[float, ...], ...]
+    block: tuple[float, ...]
+
+    @property
+    def log_e_value(self) -> float:
+        """Log of the wealth in all, the block in progress included."""
+        wealth = np.array(self.log_wealth)
+        wealth[self._bettor(self.dates)] += np.log1p(self.block)
+        return float(np.logaddexp.reduce(wealth, axis=None) - np.log(wealth.size))
+
+    @property
+    def p_value(self) -> float:
+        """1 over the wealth, at most 1: valid at any number of looks."""
+        return float(np.exp(-max(0.0, self.log_e_value)))
+
+    def bet(self, gain: Array, risk: Array) -> "Evidence":
+        """Bet on further dates, in time order (see `date_gains`)."""
+        length = max(1, self.horizon - 1)
+        most = np.full_like(risk, np.inf)
+        np.divide(AT_RISK / length, risk, out=most, where=risk > 0)
+        # (dates, stakes): each stake is fixed before its date's outcomes are known.
+        gains = np.minimum(STAKES, most[:, None]) * gain[:, None]
+        wealth, block = np.array(self.log_wealth), np.array(self.block)
+        begun = self.dates % length
+        for first in range(-begun, len(gain), length):
+            block = block + gains[max(first, 0) : first + length].sum(axis=0)
+            if first + length <= len(gain):
+                wealth[self._bettor(self.dates + first)] += np.log1p(block)
+                block = np.zeros(len(STAKES))
+        return replace(
+            self,
+            dates=self.dates + len(gain),
+            log_wealth=tuple(tuple(row) for row in wealth.tolist()),
+            block=tuple(block.tolist()),
+        )
+
+    def _bettor(self, date: int) -> int:
+        return date // max(1, self.horizon - 1) % len(self.log_wealth)
+
+
+def no_evidence(horizon: int) -> Evidence:
+    """The state before the first bet."""
+    bettors = 1 if horizon == 1 else 2
+    nothing = (0.0,) * len(STAKES)
+    return Evidence(horizon, 0, (nothing,) * bettors, nothing)
+
+
+def date_gains(predictions: pd.DataFrame, reference: str) -> tuple[Array, Array]:
+    """What a bet of stake 1 gains on each date, and the most that it could have lost.
+
+    The gain is the mean over the date's symbols of the likelihood ratio of model and reference,
+    less 1. The mean has expectation 0 under the null whatever the symbols share; the product of
+    the ratios has not, and would let noise through.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Labelled rows with a column ``probability_up`` and the reference's probability.
+
+    Returns
+    -------
+    gain, risk : array, shape (dates,)
+        In time order; ``gain >= -risk``.
+    """
+    p, q = (
+        predictions[name].clip(CLIP, 1 - CLIP).to_numpy() for name in (PROBABILITY_UP, reference)
+    )
+    up, down = p / q, (1 - p) / (1 - q)
+    rows = pd.DataFrame(
+        {
+            DATE: predictions[DATE].to_numpy(),
+            "gain": np.where(predictions[LABEL].to_numpy() == 1, up, down) - 1,
+            "risk": 1 - np.minimum(up, down),
+        }
+    )
+    means = rows.groupby(DATE, sort=True).mean()
+    return means["gain"].to_numpy(), means["risk"].to_numpy()
