@@ -186,7 +186,7 @@ def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
     by_test = by_looks = 0
     for seed in range(60):
         rows = forecasts(seed, 1000, 1, 0.01)
-        looks = range(100, 1001, 30)
+        looks = range(100, 1001, 50)
         label, prior = rows["label"].to_numpy(), rows["prior"].to_numpy()
         lead = row_log_loss(label, prior) - row_log_loss(label, rows["probability_up"].to_numpy())
         days, none = rows["date"].to_numpy(), np.zeros(1000)
