@@ -1,9 +1,10 @@
-"""Moves in MLflow's model registry: a version once a model, an alias on one version, stage tags."""
+"""MLflow's model registry: a version once a model, an alias on one version, stage tags, notes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 STAGE_TAG = "stage"
+NOTE_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
 
 def version_exists(client: Any, reference: str) -> bool:
@@ -95,3 +96,27 @@ def move(
             client.set_model_version_tag(
                 name, loser.version, STAGE_TAG, (loser_stages or {})[alias]
             )
+
+
+def notes(client: Any, name: str, prefix: str) -> dict[str, str]:
+    """Tags of a registered model whose key starts with a prefix."""
+    tags = client.get_registered_model(name).tags
+    return {key: text for key, text in tags.items() if key.startswith(prefix)}
+
+
+def write_note(client: Any, name: str, key: str, text: str, instead_of: Iterable[str] = ()) -> None:
+    """Set a tag of a registered model, then remove those that it replaces.
+
+    It outlives versions and runs. Give each writer a key of its own, such as one with a version's
+    number, which no two writers share: tags have no lock, and the last to write one wins.
+
+    Raises
+    ------
+    ValueError
+        Longer than the registry's database takes.
+    """
+    if len(text) > NOTE_LIMIT:
+        raise ValueError(f"{key}: {len(text)} characters, at most {NOTE_LIMIT} fit in a tag")
+    client.set_registered_model_tag(name, key, text)
+    for old in instead_of:
+        client.delete_registered_model_tag(name, old)

@@ -37,6 +37,7 @@ def _version(registered: Done) -> list[str]:
     return [
         f"Model {name}, version {version}: stage {stage}, aliases {aliases}",
         f"Gate: {registered.tags.get('decision', '')}",
+        f"Champion: {registered.tags.get('champion', 'none')}",
     ]
 
 

@@ -66,11 +66,12 @@ STEPS = (
     ),
     Step(
         "register",
-        ("registered_model", "phase"),
+        ("registered_model", "phase", "max_age"),
         {
             "model_uri": Output("train", "model"),
             "evaluation": Output("evaluate", "evaluation.json"),
             "predictions": Output("evaluate", "holdout_predictions.parquet"),
+            "validation": Output("validate", "validation.json"),
         },
     ),
 )

@@ -105,6 +105,10 @@ _TABLE = (
         "how far the chain goes: `ideation` (to features), `prototyping` (to evaluate), "
         "`pilot` (registers, Staging at most), `production` (may promote)",
     ),
+    Parameter(
+        "max_age", "63", whole(1),
+        "sessions that the data may be ahead of the champion's training data before it is too old",
+    ),
     Parameter("cache", "on", one_of("on", "off"), "`off` runs every step"),
     Parameter("backend", "warm", one_of("warm", "local"), "`warm`, or MLflow's `local`"),
     Parameter("seed", "0", whole(0, MAX_SEED), "every random choice"),
@@ -118,6 +122,7 @@ _INPUTS = {
     "model_uri": "the model of train, models:/m-...",
     "evaluation": "evaluation.json of evaluate",
     "predictions": "holdout_predictions.parquet of evaluate",
+    "validation": "validation.json of validate",
 }
 
 

@@ -1,45 +1,85 @@
-"""Reads the model, evaluation.json and holdout_predictions.parquet; writes decision.json, a model
-version, its aliases and tags.
+"""Reads the model, evaluation.json, holdout_predictions.parquet and validation.json; writes
+decision.json, a model version, its aliases and tags, and the record of looks.
 """
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from pipeline.errors import InputError
 from pipeline.registry import aliases_of, holder, move, register_once
 from pipeline.run import StepRun
 from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read
+from steps.record import take_look
 from steps.shell import shell
-from stockpred.compare import Lead, lead_over_predictions
+from steps.versions import (
+    CANDIDATE,
+    CHALLENGER,
+    CHAMPION,
+    PREDICTIONS_TAG,
+    PROMISE_TAGS,
+    RECIPE_TAG,
+    champion_age,
+    promise_of,
+    version_tags,
+)
+from stockpred.assessment import (
+    Values,
+    baseline_values,
+    beside_champion,
+    champion_values,
+    references,
+    refresh_values,
+    shared_symbols,
+    unsound_share,
+)
+from stockpred.columns import CHAMPION as CHAMPION_COLUMN
 from stockpred.errors import DataError
-from stockpred.gate import Decision, decide
+from stockpred.gate import decide
+from stockpred.looks import Look, question
 
-CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 ARCHIVED = "Archived"
-RECIPE_TAG, PREDICTIONS_TAG = "recipe_id", "predictions"
 
 
-@shell("register", "model_uri", "evaluation", "predictions", "registered_model", "phase")
+@shell(
+    "register", "model_uri", "evaluation", "predictions", "validation", "registered_model",
+    "phase", "max_age",
+)  # fmt: skip
 def main(
     run: StepRun,
     model_uri: str,
     evaluation: str,
     predictions: str,
+    validation: str,
     registered_model: str,
     phase: str,
+    max_age: int,
 ) -> None:
     """Register the model and let the gate decide where it stands."""
-    judged = _read(run, evaluation)
+    judged = _read_evaluation(run, evaluation)
+    forecasts = _frame(run, predictions)
     model = _model(run, model_uri)
     champion = holder(run.client, registered_model, CHAMPION)
-    version = register_once(
-        run.client, registered_model, model_uri, model.source_run_id,
-        _tags(judged, model.tags, evaluation, predictions),
-    )  # fmt: skip
-    decision = _decide(run, judged, predictions, champion, version, phase == "production")
+    tags = version_tags(judged, forecasts, evaluation, predictions)
+    tags["git_commit"] = model.tags.get("git_commit", "unknown")
+    version = register_once(run.client, registered_model, model_uri, model.source_run_id, tags)
+    is_champion = champion is not None and str(champion.version) == str(version.version)
+    is_refresh = champion is not None and champion.tags.get(RECIPE_TAG) == judged["recipe"]["id"]
+    values, looks = _values(run, judged, forecasts, version, champion, is_refresh)
+    values["unsound_share"] = unsound_share(_json(run, validation))
+    decision = decide(
+        values,
+        has_champion=champion is not None,
+        is_refresh=is_refresh,
+        may_promote=phase == "production",
+    )
+    if is_champion:
+        decision = replace(
+            decision, stage="Production", aliases=(CHAMPION,), sentence="it is the champion already"
+        )
     move(
         run.client,
         registered_model,
@@ -49,40 +89,59 @@ def main(
         without=(CHALLENGER,) if CHALLENGER not in decision.aliases else (),
         loser_stages={CHAMPION: ARCHIVED},
     )
-    aliases = aliases_of(run.client, registered_model, version.version)
+    told = {"gate": decision.sentence}
+    if champion is not None and is_refresh and CHAMPION in decision.aliases:
+        # What the recipe promised when it became champion, not what each night makes of it.
+        told |= {tag: champion.tags[tag] for tag in PROMISE_TAGS if tag in champion.tags}
+    for tag, text in told.items():
+        run.client.set_model_version_tag(registered_model, version.version, tag, text)
+    age = champion_age(run.client, registered_model, forecasts, max_age)
     run.output_json(
         "decision.json",
         {
             "registered_model": registered_model,
             "version": version.version,
             "stage": decision.stage,
-            "aliases": aliases,
+            "aliases": aliases_of(run.client, registered_model, version.version),
             "sentence": decision.sentence,
             "champion_before": champion.version if champion else None,
+            "champion": age,
             "phase": phase,
             "rules": [verdict.to_dict() for verdict in decision.verdicts],
+            "looks": [each.to_dict() for each in looks],
         },
     )
-    run.client.set_model_version_tag(registered_model, version.version, "gate", decision.sentence)
+    run.metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})
     run.set_tags(
         {
             TAG_MODEL_VERSION: f"{registered_model}/{version.version}",
             "decision": decision.sentence,
+            "champion": age["sentence"] if age else "none",
         }
     )
-    run.key_figure(f"version {version.version}: {decision.stage}")
+    warning = f"; champion {age['sentence']}" if age and age["too_old"] else ""
+    run.key_figure(f"version {version.version}: {decision.stage}{warning}")
 
 
-def _read(run: StepRun, evaluation: str) -> dict[str, Any]:
+def _json(run: StepRun, uri: str) -> Any:
     try:
-        judged: dict[str, Any] = json.loads(run.input(evaluation).read_text())
-        for key in ("recipe", "model", "holdout", "lead_over_prior"):
+        return json.loads(run.input(uri).read_text())
+    except ValueError:
+        return None
+
+
+def _read_evaluation(run: StepRun, evaluation: str) -> dict[str, Any]:
+    judged = _json(run, evaluation)
+    try:
+        for key in ("recipe", "model", "table_sha256"):
             judged[key]
-    except (ValueError, KeyError, TypeError) as error:
+        for key in ("id", "candidate", "horizon"):
+            judged["recipe"][key]
+    except (KeyError, TypeError) as error:
         raise DataError(
             f"evaluation={evaluation!r}: not an evaluation.json of evaluate; give one"
         ) from error
-    return judged
+    return dict(judged)
 
 
 def _model(run: StepRun, model_uri: str) -> Any:
@@ -96,72 +155,47 @@ def _model(run: StepRun, model_uri: str) -> Any:
         ) from error
 
 
-def _tags(
-    judged: Mapping[str, Any], model: Mapping[str, str], evaluation: str, predictions: str
-) -> dict[str, str]:
-    lead = judged["lead_over_prior"]
-    metrics = {name: f"{value:.6g}" for name, value in judged["model"].items() if value is not None}
-    return {
-        RECIPE_TAG: judged["recipe"]["id"],
-        "candidate": judged["recipe"]["candidate"],
-        "data_sha256": judged["table_sha256"],
-        "git_commit": model.get("git_commit", "unknown"),
-        "evaluation": evaluation,
-        PREDICTIONS_TAG: predictions,
-        "lead_over_prior": f"{lead['mean']:.6g}",
-        "lead_p_value": f"{lead['p_value']:.6g}",
-        **{f"holdout_{name}": text for name, text in metrics.items()},
-    }
-
-
-def _decide(
-    run: StepRun,
-    judged: Mapping[str, Any],
-    predictions: str,
-    champion: Any | None,
-    version: Any,
-    may_promote: bool,
-) -> Decision:
-    lead = judged["lead_over_prior"]
-    values = {
-        "lead": lead["mean"],
-        "lead_p_value": lead["p_value"],
-        "worse_than_prior_p_value": lead["worse_p_value"],
-        "calibration_error": judged["model"]["calibration_error"],
-        "dates": lead["dates"],
-    }
-    if champion is not None and str(champion.version) == str(version.version):
-        same = decide(
-            values, has_champion=True, is_refresh=True, against_champion=None, may_promote=True
-        )
-        return Decision("Production", (CHAMPION,), same.verdicts, "it is the champion already")
-    is_refresh = champion is not None and champion.tags.get(RECIPE_TAG) == judged["recipe"]["id"]
-    against = None
-    if champion is not None and not is_refresh:
-        against = _lead_over(run, predictions, champion, judged["recipe"]["horizon"])
-    return decide(
-        values,
-        has_champion=champion is not None,
-        is_refresh=is_refresh,
-        against_champion=against,
-        may_promote=may_promote,
-    )
-
-
-def _lead_over(run: StepRun, predictions: str, champion: Any, horizon: int) -> Lead | None:
-    """Lead over the champion's recipe, by the predictions of its own evaluation run."""
-    from pipeline.errors import InputError
-
-    try:
-        theirs = _frame(run, champion.tags.get(PREDICTIONS_TAG, ""))
-    except InputError:
-        return None  # its evidence is gone: no common dates, and the gate says so
-    lead, _ = lead_over_predictions(_frame(run, predictions), theirs, horizon)
-    return lead
-
-
 def _frame(run: StepRun, uri: str) -> pd.DataFrame:
     return read(run.input(uri)).to_pandas()
+
+
+def _values(
+    run: StepRun,
+    judged: dict[str, Any],
+    forecasts: pd.DataFrame,
+    version: Any,
+    champion: Any | None,
+    is_refresh: bool,
+) -> tuple[Values, list[Look]]:
+    """What the rules look at, and the looks that it took."""
+    recipe, data = judged["recipe"], judged["table_sha256"]
+    horizon = recipe["horizon"]
+    looks = [
+        take_look(
+            run.client, version, question(recipe["id"], forecasts), forecasts,
+            references(forecasts), data, horizon,
+        )
+    ]  # fmt: skip
+    values = baseline_values(forecasts, looks[0], horizon)
+    theirs = _evidence_of(run, champion)
+    if champion is None or theirs is None:
+        return values, looks  # its evidence is gone: nothing to compare with, and the gate says so
+    values["shared_symbols"] = shared_symbols(forecasts, theirs)
+    if is_refresh:
+        promised = promise_of(champion)
+        return values | (refresh_values(forecasts, promised, horizon) if promised else {}), looks
+    common = beside_champion(forecasts, theirs)
+    asked = question(recipe["id"], forecasts, champion.tags.get(RECIPE_TAG, "unknown"))
+    looks.append(take_look(run.client, version, asked, common, (CHAMPION_COLUMN,), data, horizon))
+    return values | champion_values(common, looks[1], horizon), looks
+
+
+def _evidence_of(run: StepRun, champion: Any | None) -> pd.DataFrame | None:
+    """Predictions of the champion's own evaluation run, where they still are."""
+    try:
+        return _frame(run, champion.tags[PREDICTIONS_TAG]) if champion is not None else None
+    except (InputError, KeyError):
+        return None
 
 
 if __name__ == "__main__":

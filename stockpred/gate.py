@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stockpred.compare import Lead
-
 _DIRECTIONS: Mapping[str, Callable[[float, float], bool]] = {
     "below": operator.lt,
     "above": operator.gt,
@@ -25,23 +23,41 @@ class Rule:
     meaning: str
 
 
-# A new recipe, or the first, against the baselines on its own holdout.
+_CALIBRATED = Rule(
+    "excess_calibration_error", "below", 0.05, "its probabilities are near the observed shares"
+)
+_SOUND = Rule("unsound_share", "below", 0.05, "the bars were validated and nearly all are sound")
+_COMPARABLE = (
+    Rule("shared_symbols", "at_least", 0.5, "it forecasts the symbols that the champion forecasts"),
+    Rule("common_dates", "at_least", 250, "the two evaluations share enough dates"),
+)
+# A new recipe, or the first, against the base rates on its own holdout.
 BASELINE_RULES = (
-    Rule("lead", "above", 0.0, "its log loss is lower than the expanding prior's"),
-    Rule("lead_p_value", "below", 0.05, "chance alone would seldom give such a lead"),
-    Rule("calibration_error", "below", 0.05, "its probabilities are near the observed shares"),
+    Rule("lead", "above", 0.0, "its log loss is lower than that of the expanding prior"),
+    Rule("anytime_p_value", "below", 0.05, "chance alone would seldom look so good, ever"),
+    _CALIBRATED,
     Rule("dates", "at_least", 250, "the holdout has enough dates to tell"),
+    _SOUND,
 )
 # A new recipe against the champion's, on the dates that both evaluations share.
 CHAMPION_RULES = (
-    Rule("common_dates", "at_least", 250, "the two evaluations share enough dates"),
+    *_COMPARABLE,
     Rule("champion_lead", "above", 0.0, "its log loss is lower than the champion's there"),
-    Rule("champion_lead_p_value", "below", 0.10, "chance alone would seldom give such a lead"),
+    Rule("champion_p_value", "below", 0.10, "chance alone would seldom look so good, ever"),
+)
+# Or: the champion's recipe no longer shows skill there, and the new one does.
+SUCCESSION_RULES = (
+    *_COMPARABLE,
+    Rule("champion_baseline_p_value", "at_least", 0.05, "the champion shows no skill there"),
+    Rule("common_p_value", "below", 0.05, "the new recipe shows skill there"),
 )
 # The champion's own recipe on newer data: replaced unless it has become worse.
 REFRESH_RULES = (
+    _COMPARABLE[0],
+    Rule("shortfall_p_value", "at_least", 0.05, "its recent record is not below its promise"),
     Rule("worse_than_prior_p_value", "at_least", 0.05, "it is not clearly worse than the prior"),
-    Rule("calibration_error", "below", 0.05, "its probabilities are near the observed shares"),
+    _CALIBRATED,
+    _SOUND,
 )
 
 
@@ -82,51 +98,46 @@ def judge(values: Mapping[str, float | None], rules: Sequence[Rule]) -> tuple[Ve
 def decide(
     values: Mapping[str, float | None],
     *,
-    has_champion: bool,
-    is_refresh: bool,
-    against_champion: Lead | None,
-    may_promote: bool,
+    has_champion: bool = False,
+    is_refresh: bool = False,
+    may_promote: bool = True,
 ) -> Decision:
     """Decide on a newly registered version.
 
     Parameters
     ----------
     values : mapping
-        Metric -> value, as the rules name them.
+        Metric -> value, as the rules name them (see `assessment`).
     has_champion, is_refresh : bool
         Whether a version is champion, and whether it has the same recipe.
-    against_champion : Lead, optional
-        Lead over the champion's recipe on common dates.
     may_promote : bool
         False holds it at Staging (`phase=pilot`).
     """
     refresh = has_champion and is_refresh
     verdicts = judge(values, REFRESH_RULES if refresh else BASELINE_RULES)
-    if not all(verdict.passed for verdict in verdicts):
+    if not _all_passed(verdicts):
         return Decision("Development", (), verdicts, _refusal(verdicts))
     if refresh:
         why = "the champion's recipe on newer data, not worse than promised"
     elif not has_champion:
         why = "the first to pass the checks against the baselines"
     else:
-        lead = against_champion
-        compared = judge(
-            {
-                **values,
-                "common_dates": lead.dates if lead else 0,
-                "champion_lead": lead.mean if lead else None,
-                "champion_lead_p_value": lead.p_value if lead else None,
-            },
-            CHAMPION_RULES,
-        )
-        verdicts += compared
-        if not all(verdict.passed for verdict in compared):
-            sentence = f"passed against the baselines, stays challenger: {_refusal(compared)}"
+        beaten, succeeded = judge(values, CHAMPION_RULES), judge(values, SUCCESSION_RULES)
+        verdicts += tuple(dict.fromkeys(beaten + succeeded))
+        if _all_passed(beaten):
+            why = "it beat the champion's recipe on the same dates"
+        elif _all_passed(succeeded):
+            why = "it shows skill on the dates on which the champion's recipe shows none"
+        else:
+            sentence = f"passed against the baselines, stays challenger: {_refusal(beaten)}"
             return Decision("Staging", ("challenger",), verdicts, sentence)
-        why = "it beat the champion's recipe on the same dates"
     if not may_promote:
         return Decision("Staging", ("challenger",), verdicts, f"{why}; held at Staging by phase")
     return Decision("Production", ("champion",), verdicts, why)
+
+
+def _all_passed(verdicts: Sequence[Verdict]) -> bool:
+    return all(verdict.passed for verdict in verdicts)
 
 
 def _refusal(verdicts: Sequence[Verdict]) -> str:

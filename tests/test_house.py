@@ -21,7 +21,10 @@ ROOMS = {
     "pipeline": set(),
     "stockpred": set(),
 }
-SHARED_IN_STEPS = {"steps.options", "steps.values", "steps.shell", "steps.ending", "steps.stored"}
+SHARED_IN_STEPS = {
+    "steps.options", "steps.values", "steps.shell", "steps.ending", "steps.record", "steps.stored",
+    "steps.versions",
+}  # fmt: skip
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 

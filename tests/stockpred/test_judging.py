@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, the paired test against its truth, the gate against its rules."""
+"""Metrics against scikit-learn, the paired test against its truth."""
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,7 @@ from sklearn import metrics as reference
 
 from stockpred.calibration import calibration_error
 from stockpred.candidates import CANDIDATES
-from stockpred.compare import Lead, lead_over_column, lead_over_predictions, paired_lead
-from stockpred.gate import BASELINE_RULES, Decision, Rule, decide, judge
+from stockpred.compare import lead_over_column, lead_over_predictions, paired_lead
 from stockpred.metrics import by_direction, evaluate, probabilistic
 from stockpred.recipe import Recipe
 from stockpred.splits import holdout_start
@@ -144,67 +143,3 @@ def test_lead_over_another_model_counts_common_rows_only() -> None:
     assert lead.mean > 0
     lead, rows = lead_over_predictions(ours, theirs.assign(symbol="other"), 1)
     assert rows == 0 and lead.p_value == 1.0
-
-
-GOOD = {
-    "lead": 0.01, "lead_p_value": 0.01, "calibration_error": 0.01, "dates": 500,
-    "worse_than_prior_p_value": 0.9,
-}  # fmt: skip
-AHEAD = Lead(0.01, 0.001, 0.01, 0.99, 400)
-
-
-def decided(**given: object) -> Decision:
-    options = {
-        "has_champion": False, "is_refresh": False, "against_champion": None, "may_promote": True,
-    }  # fmt: skip
-    values = {**GOOD, **given.pop("values", {})}
-    return decide(values, **{**options, **given})
-
-
-@pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
-@pytest.mark.parametrize("direction", ["below", "above", "at_least"])
-def test_what_is_unknown_never_passes(missing: float | None, direction: str) -> None:
-    [verdict] = judge({"x": missing}, [Rule("x", direction, 0.0, "")])
-    assert not verdict.passed and verdict.value is None
-    assert not judge({}, [Rule("x", direction, 0.0, "")])[0].passed
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("lead", 0.0), ("lead", -0.1), ("lead_p_value", 0.05), ("calibration_error", 0.05),
-     ("dates", 249), ("lead_p_value", None), ("lead", float("nan"))],
-)  # fmt: skip
-def test_each_baseline_rule_can_refuse(name: str, value: float | None) -> None:
-    decision = decided(values={name: value})
-    assert (decision.stage, decision.aliases) == ("Development", ())
-    assert name in decision.sentence
-    assert [v.passed for v in decision.verdicts].count(False) == 1
-
-
-def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
-    assert decided().aliases == ("champion",)
-    assert len(decided().verdicts) == len(BASELINE_RULES)
-    held = decided(may_promote=False)
-    assert (held.stage, held.aliases) == ("Staging", ("challenger",))
-
-
-def test_a_new_recipe_must_beat_the_champion_on_enough_common_dates() -> None:
-    new = {"has_champion": True}
-    assert decided(**new, against_champion=AHEAD).aliases == ("champion",)
-    for lead in (
-        None,
-        Lead(0.01, 0.001, 0.01, 0.99, 249),
-        Lead(-0.01, 0.001, 0.99, 0.01, 400),
-        Lead(0.01, 0.01, 0.10, 0.90, 400),
-    ):
-        decision = decided(**new, against_champion=lead)
-        assert (decision.stage, decision.aliases) == ("Staging", ("challenger",))
-        assert "stays challenger" in decision.sentence
-
-
-def test_a_refresh_replaces_the_champion_unless_it_has_become_worse() -> None:
-    refresh = {"has_champion": True, "is_refresh": True}
-    no_new_proof = {"lead": -0.0001, "lead_p_value": 0.6}
-    assert decided(**refresh, values=no_new_proof).aliases == ("champion",)
-    worse = {"worse_than_prior_p_value": 0.01}
-    assert decided(**refresh, values=worse).stage == "Development"

@@ -1,0 +1,37 @@
+"""The record of looks in the registry: a tag of the registered model for each question asked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.registry import notes, write_note
+from stockpred.looks import Look, Question, claim, look, look_from
+
+PREFIX = "look."
+
+
+def take_look(
+    client: Any,
+    version: Any,
+    asked: Question,
+    predictions: pd.DataFrame,
+    references: Sequence[str],
+    data: str,
+    horizon: int,
+) -> Look:
+    """Look at a question once more (see `looks.look`) and put it on record before anyone decides.
+
+    A version writes under its own number, so that two at once never overwrite each other. Its
+    claim stands before it reads the record: of two new questions at once at least the later one
+    sees the other, so that no two take the same share of the level.
+    """
+    name = version.name
+    key = f"{PREFIX}{asked.id}.{version.version}"
+    if key not in notes(client, name, PREFIX):
+        write_note(client, name, key, claim(asked).to_text())
+    record = {each: look_from(text) for each, text in notes(client, name, PREFIX).items()}
+    taken = look(record.values(), asked, predictions, references, data, horizon)
+    replaced = [each for each, old in record.items() if old.question == asked and each != key]
+    write_note(client, name, key, taken.to_text(), instead_of=replaced)
+    return taken
