@@ -24,7 +24,8 @@ def take_look(
 
     A version writes under its own number, so that two at once never overwrite each other. Its
     claim stands before it reads the record: of two new questions at once at least the later one
-    sees the other, so that no two take the same share of the level.
+    sees the other, so that no two take the same share of the level. Replaced are only looks that
+    this one has taken in; a claim may be that of a version at work at this moment.
     """
     name = version.name
     key = f"{PREFIX}{asked.id}.{version.version}"
@@ -32,6 +33,8 @@ def take_look(
         write_note(client, name, key, claim(asked).to_text())
     record = {each: look_from(text) for each, text in notes(client, name, PREFIX).items()}
     taken = look(record.values(), asked, predictions, references, data, horizon)
-    replaced = [each for each, old in record.items() if old.question == asked and each != key]
+    replaced = [
+        each for each, old in record.items() if old.question == asked and old.looks and each != key
+    ]
     write_note(client, name, key, taken.to_text(), instead_of=replaced)
     return taken

@@ -100,11 +100,11 @@ def main(
         "decision.json",
         {
             "registered_model": registered_model,
-            "version": version.version,
+            "version": str(version.version),
             "stage": decision.stage,
             "aliases": aliases_of(run.client, registered_model, version.version),
             "sentence": decision.sentence,
-            "champion_before": champion.version if champion else None,
+            "champion_before": str(champion.version) if champion else None,
             "champion": age,
             "phase": phase,
             "rules": [verdict.to_dict() for verdict in decision.verdicts],

@@ -55,7 +55,7 @@ def champion_age(
     sentence += f": too old (max_age={max_age})" if too_old else ""
     client.set_model_version_tag(name, champion.version, AGE_TAG, sentence)
     return {
-        "version": champion.version,
+        "version": str(champion.version),
         "trained_to": trained,
         "sessions": sessions,
         "max_age": max_age,

@@ -80,11 +80,7 @@ class Look:
 
     def to_text(self) -> str:
         """As compact JSON, well below the 5,000 characters that a registry's tag may have."""
-        content = asdict(self)
-        for each in content["evidence"].values():
-            each["log_wealth"] = [[round(x, 9) for x in row] for row in each["log_wealth"]]
-            each["block"] = [round(x, 12) for x in each["block"]]
-        return json.dumps(content, separators=(",", ":"))
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
         """For people, JSON-ready."""

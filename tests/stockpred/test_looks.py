@@ -119,7 +119,7 @@ def test_a_look_fits_in_a_tag_at_any_horizon() -> None:
     for horizon in (1, 2, 21, 252):
         found = look([], question("r" * 64, rows), rows, BOTH, "d" * 64, horizon)
         assert found.evidence["prior"].dates > 0
-        assert len(found.to_text()) < 2000
+        assert len(found.to_text()) < 2500 and look_from(found.to_text()) == found
         assert len(found.evidence["prior"].block) == len(STAKES)
 
 
