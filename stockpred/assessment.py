@@ -98,7 +98,8 @@ def champion_values(common: pd.DataFrame, look: Look, horizon: int) -> Values:
     return {
         "common_dates": lead.dates,
         "champion_lead": lead.mean if lead.dates else None,
-        "champion_p_value": look.adjusted_p_value,
+        "champion_lead_p_value": lead.p_value,
+        "champion_anytime_p_value": look.adjusted_p_value,
         "common_p_value": _p_value(rows, horizon),
         "champion_baseline_p_value": _p_value(champion, horizon),
     }

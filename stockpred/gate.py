@@ -34,7 +34,12 @@ _COMPARABLE = (
 # A new recipe, or the first, against the base rates on its own holdout.
 BASELINE_RULES = (
     Rule("lead", "above", 0.0, "its log loss is lower than that of the expanding prior"),
-    Rule("anytime_p_value", "below", 0.05, "chance alone would seldom look so good, ever"),
+    Rule(
+        "anytime_p_value",
+        "below",
+        0.05,
+        "chance alone would seldom do so in any look",
+    ),
     _CALIBRATED,
     Rule("dates", "at_least", 250, "the holdout has enough dates to tell"),
     _SOUND,
@@ -43,7 +48,9 @@ BASELINE_RULES = (
 CHAMPION_RULES = (
     *_COMPARABLE,
     Rule("champion_lead", "above", 0.0, "its log loss is lower than the champion's there"),
-    Rule("champion_p_value", "below", 0.10, "chance alone would seldom look so good, ever"),
+    # Bets tell only that the champion is not right, and a worse recipe can see that, too.
+    Rule("champion_lead_p_value", "below", 0.10, "chance alone would seldom give such a lead"),
+    Rule("champion_anytime_p_value", "below", 0.10, "nor would it in any look"),
 )
 # Or: the champion's recipe no longer shows skill there, and the new one does.
 SUCCESSION_RULES = (

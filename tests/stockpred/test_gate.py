@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from test_evidence import evidence, fitted, forecasts
 
 from stockpred.assessment import (
@@ -29,8 +30,11 @@ GOOD = {
     "unsound_share": 0.0, "worse_than_prior_p_value": 0.9, "shortfall_p_value": 0.5,
     "shared_symbols": 1.0,
 }  # fmt: skip
-AHEAD = {"common_dates": 400, "champion_lead": 0.01, "champion_p_value": 0.01}
-LEVEL = {"common_dates": 400, "champion_lead": -0.001, "champion_p_value": 1.0}
+AHEAD = {
+    "common_dates": 400, "champion_lead": 0.01, "champion_lead_p_value": 0.01,
+    "champion_anytime_p_value": 0.01,
+}  # fmt: skip
+LEVEL = {**AHEAD, "champion_lead": -0.001}
 
 
 def decided(values: dict[str, float | None], **given: bool) -> Decision:
@@ -67,8 +71,9 @@ def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("common_dates", 249), ("champion_lead", 0.0), ("champion_p_value", 0.1),
-     ("champion_p_value", None), ("shared_symbols", 0.4), ("shared_symbols", None)],
+    [("common_dates", 249), ("champion_lead", 0.0), ("champion_lead_p_value", 0.1),
+     ("champion_lead_p_value", None), ("champion_anytime_p_value", 0.1),
+     ("champion_anytime_p_value", None), ("shared_symbols", 0.4), ("shared_symbols", None)],
 )  # fmt: skip
 def test_a_new_recipe_must_beat_the_champion_on_enough_common_dates(
     name: str, value: float | None
@@ -179,7 +184,7 @@ def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     label = common["label"].to_numpy()
     loss, other = (row_log_loss(label, common[c].to_numpy()) for c in ("probability_up", "prior"))
     assert values["champion_lead"] == paired_lead(common["date"], loss, other).mean
-    assert values["champion_p_value"] == 2 * evidence(common).p_value < 0.01
+    assert values["champion_anytime_p_value"] == 2 * evidence(common).p_value < 0.01
     assert values["champion_baseline_p_value"] == 1.0
     assert values["common_p_value"] == evidence(common).p_value
     same = beside_champion(ours, ours)
@@ -189,6 +194,28 @@ def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     nothing = champion_values(same.iloc[:0], look([], asked.question, same.iloc[:0],
                                                   ("champion",), "data", 1), 1)  # fmt: skip
     assert nothing["common_dates"] == 0 and nothing["champion_lead"] is None
+
+
+def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, float | None]:
+    """Two recipes that know the same signal and trust it more or less than it deserves."""
+    rng = np.random.default_rng(seed)
+    rows = forecasts(seed, 500, 5, 0.0)
+    signal = 0.3 * rng.standard_normal(len(rows))
+    label = (rng.random(len(rows)) < expit(signal)).astype(float)
+    rows = rows.assign(label=label, probability_up=expit(bold * signal))
+    common = beside_champion(rows, rows.assign(probability_up=expit(champion_bold * signal)))
+    asked = look([], question("new", common, "old"), common, ("champion",), "data", 1)
+    return {**GOOD, **champion_values(common, asked, 1), "champion_baseline_p_value": 0.0}
+
+
+def test_a_bolder_recipe_that_is_worse_than_a_timid_champion_is_not_promoted() -> None:
+    worse = [against_champion(seed, 1.9, 0.5) for seed in range(25)]
+    assert np.mean([values["champion_anytime_p_value"] < 0.1 for values in worse]) > 0.5
+    promoted = [decide(values, has_champion=True).stage == "Production" for values in worse]
+    assert np.mean(promoted) <= 0.1
+    better = [against_champion(seed, 1.0, 0.0) for seed in range(25)]
+    promoted = [decide(values, has_champion=True).stage == "Production" for values in better]
+    assert np.mean(promoted) > 0.7
 
 
 def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
