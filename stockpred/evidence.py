@@ -61,22 +61,29 @@ class Evidence:
 
     def bet(self, gain: Array, risk: Array) -> "Evidence":
         """Bet on further dates, in time order (see `date_gains`)."""
-        length = max(1, self.horizon - 1)
+        if not len(gain):
+            return self
+        length, bettors = max(1, self.horizon - 1), len(self.log_wealth)
         most = np.full_like(risk, np.inf)
         np.divide(AT_RISK / length, risk, out=most, where=risk > 0)
         # (dates, stakes): each stake is fixed before its date's outcomes are known.
         gains = np.minimum(STAKES, most[:, None]) * gain[:, None]
-        wealth, block = np.array(self.log_wealth), np.array(self.block)
         begun = self.dates % length
-        for first in range(-begun, len(gain), length):
-            block = block + gains[max(first, 0) : first + length].sum(axis=0)
-            if first + length <= len(gain):
-                wealth[self._bettor(self.dates + first)] += np.log1p(block)
-                block = np.zeros(len(STAKES))
+        edges = np.maximum(np.arange(-begun, len(gain), length), 0)
+        blocks = np.add.reduceat(gains, edges, axis=0)  # (blocks, stakes)
+        blocks[0] += self.block
+        whole = (begun + len(gain)) // length
+        number = self.dates // length + np.arange(whole)
+        grown = np.log1p(blocks[:whole])
+        wealth = [
+            np.add(before, grown[number % bettors == bettor].sum(axis=0))
+            for bettor, before in enumerate(self.log_wealth)
+        ]
+        block = blocks[whole] if whole < len(blocks) else np.zeros(len(STAKES))
         return replace(
             self,
             dates=self.dates + len(gain),
-            log_wealth=tuple(tuple(row) for row in wealth.tolist()),
+            log_wealth=tuple(tuple(each.tolist()) for each in wealth),
             block=tuple(block.tolist()),
         )
 
