@@ -14,7 +14,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 # Low ones for forecasts bolder than the truth or of symbols that move as one, high ones for timid
 # forecasts of many symbols.
 STAKES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-AT_RISK = 0.9  # share of its wealth that a bet can lose at most
+AT_RISK = 0.9  # share of its wealth that a block of bets can lose at most
+LONGEST_BLOCK = 4  # dates, unless it would take more than so many bettors
+MOST_BETTORS = 6
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Evidence:
     move together in any way.
 
     Wealth is split evenly among `STAKES` and, where outcomes of `horizon` > 1 sessions overlap,
-    among two bettors who take turns: each bets on a block of ``horizon - 1`` dates and rests for
-    the next one, so that all its outcomes are known before it bets again.
+    among a few bettors who take turns: each bets on a block of dates, and rests while the others
+    bet on theirs until all its own outcomes are known.
 
     Attributes
     ----------
@@ -37,7 +39,7 @@ class Evidence:
     dates : int
         Dates bet on so far.
     log_wealth : tuple of tuple of float
-        Log wealth of each bettor (1, or 2 where horizon > 1) and stake at its last whole block.
+        Log wealth of each bettor and stake at its last whole block.
     block : tuple of float
         Gain so far, by stake, of the block in progress, as a share of the wealth before it.
     """
@@ -51,7 +53,7 @@ class Evidence:
     def log_e_value(self) -> float:
         """Log of the wealth in all, the block in progress included."""
         wealth = np.array(self.log_wealth)
-        wealth[self._bettor(self.dates)] += np.log1p(self.block)
+        wealth[self.dates // self._length % len(wealth)] += np.log1p(self.block)
         return float(np.logaddexp.reduce(wealth, axis=None) - np.log(wealth.size))
 
     @property
@@ -63,7 +65,7 @@ class Evidence:
         """Bet on further dates, in time order (see `date_gains`)."""
         if not len(gain):
             return self
-        length, bettors = max(1, self.horizon - 1), len(self.log_wealth)
+        length, bettors = self._length, len(self.log_wealth)
         most = np.full_like(risk, np.inf)
         np.divide(AT_RISK / length, risk, out=most, where=risk > 0)
         # (dates, stakes): each stake is fixed before its date's outcomes are known.
@@ -87,13 +89,16 @@ class Evidence:
             block=tuple(block.tolist()),
         )
 
-    def _bettor(self, date: int) -> int:
-        return date // max(1, self.horizon - 1) % len(self.log_wealth)
+    @property
+    def _length(self) -> int:
+        """Dates of a block: with the blocks of the others they outlast the horizon."""
+        return max(1, -(-(self.horizon - 1) // max(1, len(self.log_wealth) - 1)))
 
 
 def no_evidence(horizon: int) -> Evidence:
     """The state before the first bet."""
-    bettors = 1 if horizon == 1 else 2
+    # Few bettors on long blocks lose little to overlap, but may stake little on each date.
+    bettors = min(MOST_BETTORS, 1 + -(-(horizon - 1) // LONGEST_BLOCK))
     nothing = (0.0,) * len(STAKES)
     return Evidence(horizon, 0, (nothing,) * bettors, nothing)
 

@@ -66,7 +66,10 @@ def evidence(predictions: pd.DataFrame, horizon: int = 1) -> Evidence:
 
 def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
     """The e-value as the docstrings tell it, one bet after another."""
-    length, bettors = max(1, horizon - 1), 1 if horizon == 1 else 2
+    bettors = len(no_evidence(horizon).log_wealth)
+    length = 1
+    while length * (bettors - 1) < horizon - 1:
+        length += 1
     total = 0.0
     for stake in STAKES:
         wealth, block, gained = [1.0] * bettors, 0, [0.0] * bettors
@@ -86,7 +89,7 @@ def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
 
 
 @given(
-    seed=st.integers(0, 9999), dates=st.integers(1, 40), horizon=st.integers(1, 6),
+    seed=st.integers(0, 9999), dates=st.integers(1, 40), horizon=st.integers(1, 12),
     bold=st.sampled_from([0.0, 0.3, 3.0]),
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
@@ -100,7 +103,7 @@ def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -
 
 
 @given(
-    dates=st.integers(2, 60), horizon=st.integers(1, 8),
+    dates=st.integers(2, 60), horizon=st.sampled_from([1, 2, 3, 5, 8, 40]),
     cuts=st.lists(st.integers(0, 60), max_size=4),
 )  # fmt: skip
 @settings(max_examples=40, deadline=None)
@@ -114,6 +117,20 @@ def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[in
     assert pieces.dates == whole.dates
     assert np.allclose(pieces.log_wealth, whole.log_wealth)
     assert np.allclose(pieces.block, whole.block)
+
+
+@given(horizon=st.integers(1, 252))
+def test_a_bettor_knows_all_its_outcomes_before_it_bets_again(horizon: int) -> None:
+    bettors = len(no_evidence(horizon).log_wealth)
+    state, blocks = no_evidence(horizon), []
+    for _ in range(3 * bettors * max(1, horizon // 2)):
+        before, state = state, state.bet(np.array([0.1]), np.array([0.1]))
+        if before.log_wealth != state.log_wealth:
+            blocks.append(state.dates)  # a bettor's wealth moves when its block ends
+        if len(blocks) > bettors:
+            break
+    first_end, next_begin = blocks[0] - 1, blocks[bettors - 1]
+    assert next_begin >= first_end + horizon
 
 
 def test_wealth_never_ends_and_is_never_nan() -> None:
@@ -160,7 +177,7 @@ def test_noise_seldom_passes_in_a_year_of_looks() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("horizon", "bold"), [(1, 0.05), (1, 0.3), (5, 0.2), (10, 0.2)])
+@pytest.mark.parametrize(("horizon", "bold"), [(1, 0.05), (1, 0.3), (5, 0.2), (10, 0.2), (21, 0.2)])
 def test_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks(
     horizon: int, bold: float
 ) -> None:
