@@ -1,17 +1,16 @@
 """What the gate's rules look at, drawn from predictions: plain values by metric."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stockpred.calibration import BINS
 from stockpred.columns import CHAMPION, DATE, LABEL, PRIOR, PRIOR_SYMBOL, PROBABILITY_UP, SYMBOL
 from stockpred.compare import lead_over_column
 from stockpred.evidence import date_gains, no_evidence
 from stockpred.looks import Look
-from stockpred.metrics import BINS
 
 Values = dict[str, float | None]
 RECENT = 250  # dates, at most, of the record that a promise is held against
@@ -178,8 +177,6 @@ def sessions_after(predictions: pd.DataFrame, date: str) -> int:
 def unsound_share(validation: Any) -> float | None:
     """Share of the bars that validation took out, or None where it does not tell."""
     try:
-        found: Sequence[Any] = validation["problems"]
-        unsound = sum(each["count"] for each in found if each["level"] == "fail")
-        return float(unsound / (unsound + validation["bars"]))
+        return 1 - float(validation["bars"] / validation["listed"])
     except (KeyError, TypeError, ZeroDivisionError):
         return None

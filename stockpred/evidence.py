@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.calibration import CLIP
 from stockpred.columns import DATE, LABEL, PROBABILITY_UP
-from stockpred.metrics import CLIP
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
