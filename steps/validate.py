@@ -15,7 +15,7 @@ from reports.strips import missing_sessions
 from reports.validation import validation_report
 from sources.calendars import Dates, expected_sessions
 from steps.shell import shell
-from stockpred.bars import BarsInfo, by_symbol, from_arrow, read_info, to_arrow
+from stockpred.bars import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.checks import NO_SESSIONS, Validated, summarise, validate
 from stockpred.columns import DATE, KEY
 from stockpred.errors import DataError
@@ -59,6 +59,7 @@ def _sound(
     judged: dict[str, Validated],
 ) -> Iterator[pa.Table]:
     """Yield each symbol's sound bars, one in memory, noting in `judged` what was found."""
+    nothing = from_arrow(SCHEMA.empty_table())
     for group in groups(source):
         for symbol, rows in by_symbol(group):
             if symbol in judged:
@@ -66,8 +67,8 @@ def _sound(
             calendar = info.calendars.get(symbol, "")
             expected = sessions.get(calendar, NO_SESSIONS)
             result = judge(from_arrow(rows), calendar=calendar, sessions=expected)
-            # A copy of nothing: a slice would keep the whole symbol in memory.
-            judged[symbol] = dataclasses.replace(result, bars=result.bars.iloc[:0].copy())
+            # None of its own, not even an empty slice: that would keep the symbol in memory.
+            judged[symbol] = dataclasses.replace(result, bars=nothing)
             if result.kept:
                 yield to_arrow(result.bars)
     lost = [symbol for symbol in info.calendars if symbol not in judged]

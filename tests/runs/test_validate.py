@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_bars
@@ -16,7 +17,7 @@ from conftest import make_bars
 from pipeline.tables import metadata, write_groups
 from steps.validate import _sound
 from stockpred.bars import BarsInfo, Span, read_info, to_arrow
-from stockpred.checks import validate
+from stockpred.checks import Validated, validate
 from stockpred.errors import DataError
 
 pytestmark = pytest.mark.run
@@ -122,3 +123,19 @@ def test_a_file_that_is_not_whole_is_refused(
     write(path, frames, AAA="union", BBB="union")
     with pytest.raises(DataError, match=words):
         list(_sound(path, read_info(metadata(path)), {}, validate, {}))
+
+
+def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bars.parquet"
+    frames = [
+        make_bars(20_000, f"S{number:02d}", seed=number, start="1930-01-01") for number in range(20)
+    ]
+    write(path, frames, **{f"S{number:02d}": "union" for number in range(20)})
+    del frames
+    judged: dict[str, Validated] = {}
+    before = pa.total_allocated_bytes()
+    rows = sum(
+        table.num_rows for table in _sound(path, read_info(metadata(path)), {}, validate, judged)
+    )
+    assert rows == sum(found.kept for found in judged.values()) > 399_000
+    assert pa.total_allocated_bytes() - before < 1 << 20  # a symbol's names alone are 0.1 MiB
