@@ -68,6 +68,7 @@ format: env
 bench: env
 	python -m benchmarks.orchestration
 	python -m benchmarks.yahoo
+	python -m benchmarks.validation
 
 prune: env
 	python -m steps.prune --keep $(KEEP)
