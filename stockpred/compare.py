@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from stockpred.columns import DATE, LABEL, PROBABILITY_UP, SYMBOL
+from stockpred.columns import DATE, LABEL, PROBABILITY_UP
 from stockpred.metrics import row_log_loss
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -75,25 +75,3 @@ def lead_over_column(predictions: pd.DataFrame, column: str, horizon: int) -> Le
     label = rows[LABEL].to_numpy()
     loss, other = (row_log_loss(label, rows[name].to_numpy()) for name in (PROBABILITY_UP, column))
     return paired_lead(rows[DATE].to_numpy(), loss, other, horizon)
-
-
-def lead_over_predictions(
-    predictions: pd.DataFrame, others: pd.DataFrame, horizon: int
-) -> tuple[Lead, int]:
-    """Lead over another model's predictions on the symbols and dates that both have.
-
-    Returns
-    -------
-    lead : Lead
-    rows : int
-        Rows in common whose label is known and the same in both.
-    """
-    other = others[[SYMBOL, DATE, PROBABILITY_UP, LABEL]]
-    both = predictions[predictions[LABEL].notna()].merge(
-        other, on=[SYMBOL, DATE], suffixes=("", "_other")
-    )
-    both = both[both[LABEL] == both[f"{LABEL}_other"]]
-    label = both[LABEL].to_numpy()
-    loss = row_log_loss(label, both[PROBABILITY_UP].to_numpy())
-    other_loss = row_log_loss(label, both[f"{PROBABILITY_UP}_other"].to_numpy())
-    return paired_lead(both[DATE].to_numpy(), loss, other_loss, horizon), len(both)

@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from stockpred.calibration import calibration_error
 from stockpred.candidates import CANDIDATES
-from stockpred.compare import lead_over_column, lead_over_predictions, paired_lead
+from stockpred.compare import lead_over_column, paired_lead
 from stockpred.metrics import by_direction, evaluate, probabilistic
 from stockpred.recipe import Recipe
 from stockpred.splits import holdout_start
@@ -133,13 +133,3 @@ def test_signal_leads_the_prior_and_noise_does_not() -> None:
     assert lead_over_column(walked(0.8, 1), "prior", 1).p_value < 0.01
     noise = [lead_over_column(walked(0.0, seed), "prior", 1) for seed in range(12)]
     assert sum(lead.mean > 0 and lead.p_value < 0.05 for lead in noise) <= 3
-
-
-def test_lead_over_another_model_counts_common_rows_only() -> None:
-    ours, theirs = walked(0.8, 1), walked(0.8, 1).iloc[200:].copy()
-    theirs["probability_up"] = 0.5
-    lead, rows = lead_over_predictions(ours, theirs, 1)
-    assert rows == theirs["label"].notna().sum() and lead.dates == theirs["date"].nunique()
-    assert lead.mean > 0
-    lead, rows = lead_over_predictions(ours, theirs.assign(symbol="other"), 1)
-    assert rows == 0 and lead.p_value == 1.0
