@@ -10,6 +10,7 @@ from stockpred.errors import ParameterError, TooLittleData
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def holdout_start(dates: ArrayLike, share: float) -> np.datetime64:
@@ -31,7 +32,7 @@ def holdout_start(dates: ArrayLike, share: float) -> np.datetime64:
 
 
 class PurgedWalkForward:
-    """Walk-forward folds over dates, purged, with an expanding training window.
+    """Walk-forward folds over dates, purged, with an expanding or rolling training window.
 
     As scikit-learn's TimeSeriesSplit on the distinct dates: `n_splits` test windows of equal length
     at the end, each after its training window; all rows of a date stand on one side. Two kinds of
@@ -50,11 +51,21 @@ class PurgedWalkForward:
     dates, label_end : array-like of datetime64, shape (rows,)
         Date of each row, in any order, and the date on which its label is known; a row without a
         label (NaT) is in no training window.
+    train_window : int, optional
+        Sessions of a training window, those that the purge takes rows from included; None: all.
     """
 
-    def __init__(self, n_splits: int, gap: int, dates: ArrayLike, label_end: ArrayLike) -> None:
+    def __init__(
+        self,
+        n_splits: int,
+        gap: int,
+        dates: ArrayLike,
+        label_end: ArrayLike,
+        train_window: int | None = None,
+    ) -> None:
         self.n_splits = n_splits
         self.gap = gap
+        self.train_window = train_window
         self.dates = np.asarray(dates, dtype="datetime64[s]")
         self.label_end = np.asarray(label_end, dtype="datetime64[s]")
 
@@ -73,7 +84,7 @@ class PurgedWalkForward:
         Raises
         ------
         ParameterError
-            `n_splits` below 2 or `gap` below 0.
+            `n_splits` below 2, `gap` below 0 or `train_window` below 1.
         TooLittleData
             Too few dates, or a fold without a training row.
         """
@@ -84,13 +95,16 @@ class PurgedWalkForward:
             raise ParameterError("folds", self.n_splits, "give at least 2")
         if self.gap < 0:
             raise ParameterError("gap", self.gap, "give 0 or more sessions")
+        if self.train_window is not None and self.train_window < 1:
+            raise ParameterError("train_window", self.train_window, "give 1 or more sessions")
         folds = [self._fold(first, last) for first, last in self._test_windows()]
         for number, (train, _) in enumerate(folds, start=1):
             if not len(train):
                 raise TooLittleData(
-                    f"folds={self.n_splits}, gap={self.gap}: fold {number} has no training row "
-                    f"left among {rows} rows on {len(np.unique(self.dates))} dates; "
-                    "give fewer folds, a smaller gap, or more dates"
+                    f"folds={self.n_splits}, gap={self.gap}, "
+                    f"train_window={self.train_window or 'all'}: fold {number} has no training "
+                    f"row left among {rows} rows on {len(np.unique(self.dates))} dates; give "
+                    "fewer folds, a smaller gap, a longer window, or more dates"
                 )
         yield from folds
 
@@ -107,13 +121,37 @@ class PurgedWalkForward:
         return [(distinct[start], distinct[start + length - 1]) for start in starts]
 
     def _fold(self, first: np.datetime64, last: np.datetime64) -> tuple[Indices, Indices]:
-        distinct = np.unique(self.dates)
-        border = distinct[np.searchsorted(distinct, first) - self.gap]
-        train = (self.dates < border) & known_before(self.label_end, first)
+        train = training_rows(self.dates, self.label_end, first, self.gap, self.train_window)
         test = (self.dates >= first) & (self.dates <= last)
         return np.flatnonzero(train), np.flatnonzero(test)
 
 
-def known_before(label_end: Dates, date: np.datetime64) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def training_rows(
+    dates: Dates,
+    label_end: Dates,
+    first: np.datetime64 | None = None,
+    gap: int = 0,
+    train_window: int | None = None,
+) -> Mask:
+    """Rows that a model may learn from which predicts from a date on, shape (rows,).
+
+    Those of the last `train_window` sessions (None: of all) that end `gap` sessions before `first`,
+    without the ones whose label was not known then.
+
+    Parameters
+    ----------
+    first : datetime64, optional
+        None: the session after the last.
+    """
+    distinct = np.unique(dates)
+    border = len(distinct) if first is None else int(np.searchsorted(distinct, first))
+    window = distinct[: max(border - gap, 0)][-(train_window or len(distinct)) :]
+    if not len(window):
+        return np.zeros(len(dates), dtype=bool)
+    known = ~np.isnat(label_end) if first is None else known_before(label_end, first)
+    return known & (dates >= window[0]) & (dates <= window[-1])
+
+
+def known_before(label_end: Dates, date: np.datetime64) -> Mask:
     """Rows whose label was known before a date; never those without a label."""
     return label_end < date  # NaT compares False

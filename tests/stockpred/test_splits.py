@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 
 from stockpred.errors import ParameterError, TooLittleData
 from stockpred.selection import before
-from stockpred.splits import PurgedWalkForward, holdout_start
+from stockpred.splits import PurgedWalkForward, holdout_start, training_rows
 
 
 def panel(sessions: int, symbols: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,18 +39,22 @@ def test_toy_folds_with_gap_and_two_symbols() -> None:
     horizon=st.sampled_from([1, 3, 10]),
     folds=st.integers(2, 6),
     gap=st.integers(0, 12),
+    window=st.none() | st.integers(1, 60),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=150, deadline=None)
-def test_rules(sessions: int, symbols: int, horizon: int, folds: int, gap: int, seed: int) -> None:
+@settings(max_examples=200, deadline=None)
+def test_rules(
+    sessions: int, symbols: int, horizon: int, folds: int, gap: int, window: int | None, seed: int
+) -> None:
     dates, ends = panel(sessions, symbols, horizon)
     order = np.random.default_rng(seed).permutation(len(dates))
     dates, ends = dates[order], ends[order]
     try:
-        found = list(PurgedWalkForward(folds, gap, dates, ends).split())
+        found = list(PurgedWalkForward(folds, gap, dates, ends, window).split())
     except TooLittleData:
         first_test = sessions - folds * (sessions // (folds + 1))
-        assert first_test - max(gap, horizon) <= 0
+        # The purge takes the window's last sessions that the gap has not taken.
+        assert first_test - max(gap, horizon) <= 0 or (window or sessions) <= horizon - gap
         return
     assert len(found) == folds
     tested: list[np.datetime64] = []
@@ -60,6 +64,11 @@ def test_rules(sessions: int, symbols: int, horizon: int, folds: int, gap: int, 
         assert ends[train].max() < first
         between = np.unique(dates[(dates > dates[train].max()) & (dates < first)])
         assert len(between) >= gap
+        # Counted by hand: the sessions before the gap, and of these what the purge leaves.
+        before_gap = np.unique(dates[dates < first])[: -gap or None]
+        kept = before_gap if window is None else before_gap[-window:]
+        expected = np.isin(dates, kept) & (ends < first)
+        assert train.tolist() == np.flatnonzero(expected).tolist()
         assert not set(dates[train]) & set(dates[test])
         for day in np.unique(dates[test]):
             assert np.isin(np.flatnonzero(dates == day), test).all()
@@ -88,6 +97,7 @@ def test_rows_without_a_label_are_never_trained_on() -> None:
     [
         (1, 0, 50, ParameterError, "folds=1: give at least 2"),
         (3, -1, 50, ParameterError, "gap=-1: give 0 or more"),
+        (2, 0, 0, TooLittleData, "0 dates before the holdout are too few"),
         (5, 5, 8, TooLittleData, "folds=5, gap=5: 8 dates before the holdout are too few"),
         (2, 0, 3, TooLittleData, "fold 1 has no training row"),
     ],
@@ -101,11 +111,33 @@ def test_errors_come_before_the_first_fold_and_print_the_numbers(
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("window", "error", "words"),
+    [(0, ParameterError, "train_window=0: give 1 or more"),
+     (3, TooLittleData, "train_window=3: fold 1 has no training row")],
+)  # fmt: skip
+def test_a_window_that_holds_nothing_is_an_error(
+    window: int, error: type[Exception], words: str
+) -> None:
+    dates, ends = panel(60, 1, 3)
+    with pytest.raises(error, match=words):
+        next(PurgedWalkForward(3, 0, dates, ends, window).split())
+
+
+def test_a_rolling_window_after_the_last_session_leaves_out_what_has_no_label_yet() -> None:
+    dates, ends = panel(20, 2, 1)
+    ends[[19, 39]] = np.datetime64("NaT")
+    rows = np.flatnonzero(training_rows(dates, ends, train_window=4))
+    assert rows.tolist() == [16, 17, 18, 36, 37, 38]
+    assert training_rows(dates, ends).sum() == 38
+    assert not training_rows(dates[:0], ends[:0]).any()
+
+
 def test_usable_in_a_search_of_scikit_learn() -> None:
     dates, ends = panel(60, 2, 1)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(120, 3)), rng.integers(0, 2, 120)
-    splitter = PurgedWalkForward(3, 2, dates, ends)
+    splitter = PurgedWalkForward(3, 2, dates, ends, train_window=12)
     search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=splitter).fit(x, y)
     assert len(search.cv_results_["mean_test_score"]) == 2
     assert splitter.get_n_splits() == 3
