@@ -1,19 +1,71 @@
-"""A fitted estimator as bytes: skops, without pickle, the same bytes for the same fit."""
+"""A fitted estimator as files: no pickle among them, the same bytes for the same fit."""
 
 import io
+import json
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stockpred.calibrators import Calibrated, from_dict, to_dict
 from stockpred.candidates import candidate
+
+ESTIMATOR = "estimator"
+CALIBRATION = "calibration"
 
 _NUMBER = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")')
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can tell
 
 
-def to_bytes(estimator: Any) -> bytes:
+def to_files(estimator: Any, folder: Path) -> dict[str, Path]:
     """Store a fitted estimator.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder to write to.
+
+    Returns
+    -------
+    dict of str to Path
+        `ESTIMATOR`: scikit-learn's as skops, a boosting library's as its own JSON;
+        `CALIBRATION`, where there is one: its map as JSON.
+    """
+    files = {}
+    if isinstance(estimator, Calibrated):
+        files[CALIBRATION] = folder / "calibration.json"
+        files[CALIBRATION].write_text(json.dumps(to_dict(estimator.map), indent=2) + "\n")
+        estimator = estimator.estimator
+    if hasattr(estimator, "get_booster"):
+        files[ESTIMATOR] = folder / "estimator.json"
+        files[ESTIMATOR].write_bytes(estimator.get_booster().save_raw("json"))
+    else:
+        files[ESTIMATOR] = folder / "estimator.skops"
+        files[ESTIMATOR].write_bytes(_skops(estimator))
+    return files
+
+
+def from_files(files: Mapping[str, str | Path], name: str) -> Any:
+    """Load a stored estimator of a candidate.
+
+    Of skops files only skops' own types and those of the candidate are trusted.
+    """
+    path = Path(files[ESTIMATOR])
+    if path.suffix == ".json":
+        estimator = candidate(name).build({}, 0)
+        estimator.load_model(path)
+    else:
+        import skops.io
+
+        estimator = skops.io.load(path, trusted=list(candidate(name).trusted))
+    if CALIBRATION not in files:
+        return estimator
+    return Calibrated(estimator, from_dict(json.loads(Path(files[CALIBRATION]).read_text())))
+
+
+def _skops(estimator: Any) -> bytes:
+    """skops' own form, made repeatable.
 
     skops names parts by their memory addresses and dates them; here they are numbered in the
     order in which they come up, and bear no date, so that equal fits have equal bytes.
@@ -37,10 +89,3 @@ def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     archive.writestr(entry, content)
-
-
-def from_file(path: Path, name: str) -> Any:
-    """Load a stored estimator; only skops' own types and those of its candidate are trusted."""
-    import skops.io
-
-    return skops.io.load(path, trusted=list(candidate(name).trusted))

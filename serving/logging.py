@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from serving.estimator import to_bytes
+from serving.estimator import to_files
 from stockpred.bars import NUMBERS
+from stockpred.candidates import candidate
 from stockpred.columns import ADJ_CLOSE, DATE, DIRECTION, PROBABILITY_UP, SYMBOL
 from stockpred.predict import predict
 from stockpred.recipe import Recipe
@@ -47,7 +48,7 @@ def log_model(
     from mlflow.models import ModelSignature
 
     (scratch / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2) + "\n")
-    (scratch / "estimator.skops").write_bytes(to_bytes(estimator))
+    files = to_files(estimator, scratch)
     needed = longest_lookback(recipe.feature_sets, recipe.window)
     first = bars[bars[SYMBOL] == bars[SYMBOL].iloc[0]]
     example = first.tail(needed).reset_index(drop=True)
@@ -58,13 +59,22 @@ def log_model(
         code_paths=[str(root / "stockpred"), str(root / "serving")],
         artifacts={
             "recipe": str(scratch / "recipe.json"),
-            "estimator": str(scratch / "estimator.skops"),
+            **{name: str(path) for name, path in files.items()},
         },
         signature=ModelSignature(**_signature()),
         input_example=example,
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        pip_requirements=requirements(recipe),
         metadata={**metadata, "recipe_id": recipe.id, "lookback": needed},
     )
+
+
+def requirements(recipe: Recipe) -> list[str]:
+    """What a model of this recipe needs, pinned to what it was made with."""
+    names = list(REQUIREMENTS)
+    if extra := candidate(recipe.candidate).extra:
+        # The module may come from one of several distributions, such as xgboost and xgboost-cpu.
+        names.append(packages_distributions()[extra][0])
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def _signature() -> dict[str, Any]:

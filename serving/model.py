@@ -13,7 +13,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel
 
-from serving.estimator import from_file
+from serving.estimator import from_files
 from stockpred.errors import StockpredError
 from stockpred.predict import predict
 from stockpred.recipe import recipe_from
@@ -25,7 +25,7 @@ class BarsModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load recipe and estimator from the model's folder."""
         self.recipe = recipe_from(json.loads(Path(context.artifacts["recipe"]).read_text()))
-        self.estimator = from_file(Path(context.artifacts["estimator"]), self.recipe.candidate)
+        self.estimator = from_files(context.artifacts, self.recipe.candidate)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

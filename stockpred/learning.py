@@ -5,12 +5,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.calibrators import Calibrated, fit_map
 from stockpred.candidates import Hyperparameters, candidate
-from stockpred.columns import LABEL
+from stockpred.columns import DATE, LABEL, LABEL_END
 from stockpred.errors import TooLittleData
+from stockpred.recipe import Training
+from stockpred.splits import PurgedWalkForward
 from stockpred.table import feature_columns
+from stockpred.weights import sample_weights
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+INNER_FOLDS = 3
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:
@@ -18,12 +23,23 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
     return table[table[LABEL].notna()]
 
 
-def fit(table: pd.DataFrame, name: str, hyperparameters: Hyperparameters, seed: int) -> Any:
-    """Fit a candidate on the labelled rows of a table.
+def fit(
+    table: pd.DataFrame,
+    name: str,
+    hyperparameters: Hyperparameters,
+    seed: int,
+    training: Training = Training(),  # noqa: B008 - a frozen value
+) -> Any:
+    """Fit a candidate on the labelled rows of a table, weighted (`weights.sample_weights`).
 
     A training window of one class gives the base rate with one made-up row of each class (Laplace),
     whatever the candidate: most cannot be fitted on it, and a probability of 0 or 1 from a short
     window would be punished without bound.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The training window; it has been cut to `training.train_window` already.
 
     Returns
     -------
@@ -32,17 +48,56 @@ def fit(table: pd.DataFrame, name: str, hyperparameters: Hyperparameters, seed: 
     Raises
     ------
     TooLittleData
-        No labelled row.
+        No labelled row, or too few dates for the inner folds of a calibration.
     """
     rows = labelled(table)
     if rows.empty:
         raise TooLittleData("no labelled row to learn from; give more dates")
     x = rows[feature_columns(table)].to_numpy(np.float32)
     y = rows[LABEL].to_numpy().astype(np.int8)
+    weights = sample_weights(rows, training.half_life)
+    estimator = _fit(name, hyperparameters, seed, x, y, weights)
+    if training.calibration == "none" or not candidate(name).calibrate:
+        return estimator
+    try:
+        folds = PurgedWalkForward(INNER_FOLDS, 0, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy())
+        windows = list(folds.split())
+    except TooLittleData as error:
+        raise TooLittleData(
+            f"calibration={training.calibration}: a training window of {rows[DATE].nunique()} "
+            f"dates is too short for {INNER_FOLDS} inner folds; give none, or more dates"
+        ) from error
+    forecasts = []
+    for train, test in windows:
+        # A window's weights come from its own rows: neighbours beyond it are in its future.
+        own = sample_weights(rows.iloc[train], training.half_life)
+        inner = _fit(name, hyperparameters, seed, x[train], y[train], own)
+        forecasts.append(inner.predict_proba(x[test])[:, 1].astype(np.float64))
+    seen = np.concatenate([test for _, test in windows])
+    own = None if weights is None else weights[seen]
+    label = y[seen].astype(np.float64)
+    return Calibrated(
+        estimator, fit_map(training.calibration, np.concatenate(forecasts), label, own)
+    )
+
+
+def _fit(
+    name: str,
+    hyperparameters: Hyperparameters,
+    seed: int,
+    x: np.ndarray[Any, np.dtype[np.float32]],
+    y: np.ndarray[Any, np.dtype[np.int8]],
+    weights: Array | None,
+) -> Any:
     if y.min() == y.max():
         both = np.concatenate([y, [0, 1]]).astype(np.int8)
-        return candidate("prior").build({}, seed).fit(np.zeros((len(both), x.shape[1])), both)
-    return candidate(name).build(hyperparameters, seed).fit(x, y)
+        counts = None if weights is None else np.concatenate([weights, [1.0, 1.0]])
+        prior = candidate("prior").build({}, seed)
+        return prior.fit(np.zeros((len(both), x.shape[1])), both, sample_weight=counts)
+    estimator = candidate(name).build(hyperparameters, seed)
+    # The last step of a scikit-learn pipeline is the one that learns.
+    step = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
+    return estimator.fit(x, y, **{f"{step}sample_weight": weights})
 
 
 def probability_up(estimator: Any, table: pd.DataFrame) -> Array:

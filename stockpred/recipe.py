@@ -11,6 +11,25 @@ from stockpred.errors import DataError
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a candidate is fitted, beside its hyperparameters.
+
+    Attributes
+    ----------
+    calibration : str
+        One of `calibrators.METHODS`.
+    train_window : int, optional
+        Sessions of a training window; None: all.
+    half_life : int, optional
+        Sessions after which a row counts half; None: it never fades.
+    """
+
+    calibration: str = "none"
+    train_window: int | None = None
+    half_life: int | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A way to make a model.
 
@@ -18,8 +37,8 @@ class Recipe:
     ----------
     candidate : str
         Name in `candidates.CANDIDATES`.
-    calibration : str
-        ``none``.
+    calibration, train_window, half_life
+        See `Training`.
     code : str
         sha256 of the `stockpred` room: another way to compute a feature is another recipe.
     """
@@ -31,6 +50,13 @@ class Recipe:
     window: int
     horizon: int
     code: str
+    train_window: int | None = None
+    half_life: int | None = None
+
+    @property
+    def training(self) -> Training:
+        """How it is fitted."""
+        return Training(self.calibration, self.train_window, self.half_life)
 
     @property
     def id(self) -> str:

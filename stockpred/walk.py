@@ -19,7 +19,7 @@ from stockpred.columns import (
 from stockpred.errors import TooLittleData
 from stockpred.learning import Array, fit, probability_up
 from stockpred.recipe import Recipe
-from stockpred.splits import Dates, known_before
+from stockpred.splits import Dates, training_rows
 
 REFIT = "refit"
 PREVIOUS_UP = "previous_up"
@@ -86,12 +86,14 @@ def _block(
     from threadpoolctl import threadpool_limits
 
     dates = table[DATE].to_numpy()
-    is_known = known_before(table[LABEL_END].to_numpy(), block[0])
+    is_known = training_rows(
+        dates, table[LABEL_END].to_numpy(), block[0], train_window=recipe.train_window
+    )
     known = table[is_known & table[LABEL].notna().to_numpy()]
     rows = table[(dates >= block[0]) & (dates <= block[-1])]
     # Set for this thread alone: the fits side by side use the cores already.
     with threadpool_limits(1, user_api="openmp"):
-        estimator = fit(known, recipe.candidate, recipe.hyperparameters, seed)
+        estimator = fit(known, recipe.candidate, recipe.hyperparameters, seed, recipe.training)
         probability = probability_up(estimator, rows)
     prior = (known[LABEL].sum() + 1) / (len(known) + 2)
     part = pd.DataFrame(
