@@ -64,7 +64,7 @@ class Folds:
         )
         self._table = table
         self._windows = list(splitter.split())
-        self._training = training
+        self.training = training
         self.seed = seed
         self.numbers = range(1, count + 1)
 
@@ -81,9 +81,11 @@ class Folds:
         # Set for this thread alone: the fits side by side use the cores already.
         with threadpool_limits(1, user_api="openmp"):
             estimator = fit(
-                self._table.iloc[train], name, hyperparameters, self.seed, self._training
+                self._table.iloc[train], name, hyperparameters, self.seed, self.training
             )
             probability = probability_up(estimator, rows)
+        if not np.isfinite(probability).all():
+            raise ArithmeticError(f"{name}, fold {number}: a forecast is no finite number")
         label = rows[LABEL].to_numpy()
         predictions = pd.DataFrame(
             {

@@ -1,5 +1,6 @@
 """Fitting and asking one estimator, with the cases that scikit-learn leaves open closed."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,25 @@ from stockpred.weights import sample_weights
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 INNER_FOLDS = 3
+
+
+def prepare(names: Iterable[str], training: Training = Training()) -> None:  # noqa: B008
+    """Import what fits of some candidates need, before they run side by side.
+
+    Threads that import parts of one package at the same time find each other's half made.
+
+    Raises
+    ------
+    ParameterError
+        An unknown candidate, or one whose library is not installed.
+    """
+    import threadpoolctl  # noqa: F401
+
+    for name in {*names, "prior"}:
+        candidate(name).build(candidate(name).defaults, 0)
+    if training.calibration != "none":
+        import sklearn.isotonic
+        import sklearn.linear_model  # noqa: F401
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Choosing a candidate on the dates before the holdout."""
+"""Choosing a candidate and its hyperparameters on the dates before the holdout."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stockpred.candidates import CANDIDATES
-from stockpred.columns import CANDIDATE, DATE, FOLD, LABEL, LABEL_END, PROBABILITY_UP, SYMBOL
-from stockpred.learning import fit, labelled, probability_up
+from stockpred.columns import CANDIDATE, FOLD, LABEL, LABEL_END, PROBABILITY_UP
+from stockpred.folds import Folds
+from stockpred.learning import labelled
 from stockpred.metrics import row_log_loss
-from stockpred.splits import PurgedWalkForward, known_before
+from stockpred.recipe import Training
+from stockpred.search import Search
+from stockpred.splits import known_before
+from stockpred.trials import Trial, best_of
 
 
 def before(table: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
@@ -28,6 +31,7 @@ def cross_validate(
     seed: int,
     jobs: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    training: Training = Training(),  # noqa: B008 - a frozen value
 ) -> pd.DataFrame:
     """Predictions of every candidate on every fold, each by a fit that had not seen its date.
 
@@ -41,56 +45,58 @@ def cross_validate(
     Returns
     -------
     DataFrame
-        symbol, date, candidate, fold (from 1), probability_up, label.
+        See `predictions`.
     """
-    from joblib import Parallel, delayed
+    search = Search(Folds(table, folds, gap, seed, training), models, jobs=jobs)
+    for trial in search.run():
+        progress(f"{trial.candidate}: log loss {trial.mean:.4f} over {folds} folds")
+    return predictions(search)
 
-    splitter = PurgedWalkForward(folds, gap, table[DATE].to_numpy(), table[LABEL_END].to_numpy())
-    windows = list(splitter.split())
-    tasks = [(name, number) for name in models for number in range(1, folds + 1)]
-    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
-        delayed(_one)(table, name, number, *windows[number - 1], seed) for name, number in tasks
-    )
-    parts = []
-    for (name, number), part in zip(tasks, results, strict=True):
-        parts.append(part)
-        progress(f"{name}, fold {number}: log loss {_mean_loss(part):.4f}")
+
+def predictions(search: Search) -> pd.DataFrame:
+    """Predictions of the best trial of each candidate, once the search has ended.
+
+    Returns
+    -------
+    DataFrame
+        symbol, date, candidate, fold (from 1), probability_up, label, forward_return.
+    """
+    best = [best_of(trials) for trials in search.trials.values()]
+    parts = [result.predictions for trial in best for result in trial.results]
     return pd.concat(parts, ignore_index=True)
-
-
-def _one(
-    table: pd.DataFrame, name: str, number: int, train: Any, test: Any, seed: int
-) -> pd.DataFrame:
-    from threadpoolctl import threadpool_limits
-
-    # Set for this thread alone: the fits side by side use the cores already.
-    with threadpool_limits(1, user_api="openmp"):
-        estimator = fit(table.iloc[train], name, CANDIDATES[name].defaults, seed)
-        rows = table.iloc[test]
-        return pd.DataFrame(
-            {
-                SYMBOL: rows[SYMBOL].to_numpy(),
-                DATE: rows[DATE].to_numpy(),
-                CANDIDATE: name,
-                FOLD: np.int32(number),
-                PROBABILITY_UP: probability_up(estimator, rows),
-                LABEL: rows[LABEL].to_numpy(),
-            }
-        )
-
-
-def _mean_loss(rows: pd.DataFrame) -> float:
-    return float(row_log_loss(rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()).mean())
 
 
 def fold_losses(predictions: pd.DataFrame) -> dict[str, list[float]]:
     """Mean log loss of each candidate on each fold, in the order of folds."""
     losses: dict[str, list[float]] = {}
     for (name, _), rows in predictions.groupby([CANDIDATE, FOLD], sort=False, observed=True):
-        losses.setdefault(str(name), []).append(_mean_loss(rows))
+        label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
+        losses.setdefault(str(name), []).append(float(row_log_loss(label, probability).mean()))
     return losses
 
 
 def choose(losses: Mapping[str, Sequence[float]]) -> str:
     """The candidate with the lowest mean log loss over the folds; on a tie the first named."""
     return min(losses, key=lambda name: float(np.mean(losses[name])))
+
+
+def summary(chosen: pd.DataFrame, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What the evaluation must know of how the recipe was found.
+
+    Parameters
+    ----------
+    chosen : DataFrame
+        The chosen trial's predictions on the folds (`predictions`).
+    trials : sequence of Trial
+        Everything that was tried, of all candidates.
+
+    Returns
+    -------
+    dict
+        threshold: the probability above which the backtest goes long; trials: their count and the
+        variance of their Sharpe ratios a period (None where fewer than two have one), as the
+        deflated Sharpe ratio wants them.
+    """
+    sharpes = [trial.sharpe for trial in trials if trial.sharpe is not None]
+    variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else None
+    return {"threshold": 0.5, "trials": {"count": len(trials), "sharpe_variance": variance}}

@@ -17,7 +17,7 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.errors import TooLittleData
-from stockpred.learning import Array, fit, probability_up
+from stockpred.learning import Array, fit, prepare, probability_up
 from stockpred.recipe import Recipe
 from stockpred.splits import Dates, training_rows
 
@@ -68,6 +68,7 @@ def walk_forward(
     blocks = [dates[i : i + refit_every] for i in range(0, len(dates), refit_every)]
     from joblib import Parallel, delayed
 
+    prepare([recipe.candidate], recipe.training)
     results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
         delayed(_block)(table, recipe, block, seed) for block in blocks
     )
