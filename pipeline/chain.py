@@ -130,7 +130,7 @@ class Chain:
         import mlflow.projects
 
         began = time.monotonic()
-        with _environment(IN_CHAIN, "1"):
+        with _environment(IN_CHAIN, key.digest):
             submitted = mlflow.projects.run(
                 str(self.root),
                 entry_point=name,

@@ -16,7 +16,8 @@ from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
 from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
 
-# Set for children of a chain: the chain then says what went wrong, once.
+# Set for children of a chain to their cache key; its tag reaches the run when they have begun.
+# What went wrong is then said by the chain, once.
 IN_CHAIN = "PIPELINE_IN_CHAIN"
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 
@@ -161,7 +162,7 @@ def open_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
         try:
             yield run
         except (Terminated, KeyboardInterrupt):
-            _ignore_signals()  # ends in order even when the user presses the keys again
+            ignore_signals()  # ends in order even when the user presses the keys again
             mlflow.end_run("KILLED")
             raise
         except BaseException:
@@ -217,7 +218,8 @@ def _signals_raise() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def _ignore_signals() -> None:
+def ignore_signals() -> None:
+    """From here on the process ends in order, whatever keys are pressed."""
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, signal.SIG_IGN)
 
