@@ -50,7 +50,17 @@ STEPS = (
     ),
     Step(
         "train",
-        ("models", "folds", "gap", "holdout", "seed"),
+        (
+            "models",
+            "calibration",
+            "folds",
+            "gap",
+            "train_window",
+            "half_life",
+            "holdout",
+            "trials",
+            "seed",
+        ),
         {
             "table": Output("features", "features.parquet"),
             "bars": Output("validate", "bars.parquet"),

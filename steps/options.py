@@ -16,11 +16,14 @@ from steps.values import (
     some_of,
     symbols_or_all,
     whole,
+    whole_or,
 )
-from stockpred.candidates import CANDIDATES
+from stockpred.calibrators import METHODS
+from stockpred.candidates import CANDIDATES, lacks
 from stockpred.features import FEATURE_SETS
 
 MAX_SEED = 2**32 - 1
+MAX_SESSIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,24 @@ _TABLE = (
     Parameter("window", "14", whole(1, 252), "length of the `direction` set"),
     Parameter(
         "models", "prior,logistic,random_forest,hist_gradient_boosting",
-        some_of(list(CANDIDATES)), "candidates",
+        some_of(list(CANDIDATES), lacks), "candidates",
+    ),
+    Parameter(
+        "calibration", "none", one_of(*METHODS),
+        "map of the probabilities, fitted on inner folds: `none`, `sigmoid` or `isotonic`",
     ),
     Parameter("folds", "5", whole(2, 50), "walk-forward folds"),
     Parameter(
         "gap", "5", whole(0, 1000),
         "sessions left out between a training window and its test window, beyond the purge",
+    ),
+    Parameter(
+        "train_window", "all", whole_or("all", 1, MAX_SESSIONS),
+        "sessions of a training window, the last before what it forecasts; `all` of them",
+    ),
+    Parameter(
+        "half_life", "none", whole_or("none", 1, MAX_SESSIONS),
+        "sessions after which a training row counts half; `none`: old rows never fade",
     ),
     Parameter(
         "holdout", "0.2",
@@ -77,9 +92,8 @@ _TABLE = (
     ),
     Parameter("refit_every", "63", whole(1), "sessions between refits within the holdout"),
     Parameter(
-        "trials", "0",
-        whole(0, 0, "give 0: a search over hyperparameters is not built yet"),
-        "hyperparameter trials a candidate; 0 = the defaults",
+        "trials", "0", whole(0, 1000),
+        "hyperparameter trials a candidate, the first with the defaults; 0 = the defaults alone",
     ),
     Parameter(
         "cost_bps", "5",

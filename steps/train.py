@@ -1,6 +1,5 @@
 """Reads features.parquet; writes recipe.json, the model and cv_predictions.parquet."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +9,63 @@ import pyarrow as pa
 
 from pipeline.artifacts import local_folder, model_digest
 from pipeline.code import Code, file_sha256
+from pipeline.nested import dataset
 from pipeline.run import StepRun, say
 from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tables import groups, metadata, read, write_groups
 from reports.plots import fold_losses as plot_losses
 from serving.logging import log_model
 from steps.shell import shell
+from steps.tried import search_shown
 from steps.values import ROOT
 from stockpred.bars import from_arrow
-from stockpred.candidates import CANDIDATES
-from stockpred.columns import CANDIDATE, DATE
+from stockpred.columns import CANDIDATE, DATE, LABEL_END
+from stockpred.folds import Folds
 from stockpred.learning import fit, labelled
-from stockpred.recipe import Recipe
-from stockpred.selection import before, choose, cross_validate, fold_losses
-from stockpred.splits import holdout_start
+from stockpred.recipe import Recipe, Training
+from stockpred.selection import before, choose, fold_losses, predictions, summary
+from stockpred.splits import holdout_start, training_rows
 from stockpred.table import Made, read_made, rows_from_arrow
+from stockpred.trials import Trial, best_of
 
 
-@shell("train", "table", "bars", "models", "folds", "gap", "holdout", "seed")
+@shell(
+    "train", "table", "bars", "models", "calibration", "folds", "gap", "train_window", "half_life",
+    "holdout", "trials", "seed",
+)  # fmt: skip
 def main(
     run: StepRun,
     table: str,
     bars: str,
     models: tuple[str, ...],
+    calibration: str,
     folds: int,
     gap: int,
+    train_window: int | None,
+    half_life: int | None,
     holdout: float,
+    trials: int,
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
     path = run.input(table)
     made = read_made(metadata(path))
-    rows = rows_from_arrow(read(path))
+    arrow = read(path)
+    rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
-    predictions = cross_validate(
-        before(rows, start), models, folds, gap, seed, jobs=os.cpu_count() or 1, progress=say
-    )
-    losses = fold_losses(predictions)
-    recipe = _recipe(choose(losses), made)
+    training = Training(calibration, train_window, half_life)
+    tried = Folds(before(rows, start), folds, gap, seed, training)
+    sha256 = file_sha256(path)
+    source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
+    search, importances = search_shown(run, tried, models, trials, source)
+    forecasts = predictions(search)
+    losses = fold_losses(forecasts)
+    name = choose(losses)
+    recipe = _recipe(best_of(search.trials[name]), training, made)
     with run.output("cv_predictions.parquet") as out:
-        frames = (part for _, part in predictions.groupby(CANDIDATE, sort=False))
+        frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
         write_groups(out, (pa.Table.from_pandas(f, preserve_index=False) for f in frames))
+    everything = [trial for known in search.trials.values() for trial in known]
     run.output_json(
         "recipe.json",
         {
@@ -61,36 +76,44 @@ def main(
                 "gap": gap,
                 "seed": seed,
                 "log_loss_by_fold": losses,
+                **summary(forecasts[forecasts[CANDIDATE] == name], everything),
+                "importances": importances[name],
             },
         },
     )
-    run.figure("cv_log_loss.png", plot_losses(losses, recipe.candidate))
-    say(f"{recipe.candidate}: fitting on every labelled row")
-    known = labelled(rows)
-    estimator = fit(known, recipe.candidate, recipe.hyperparameters, seed)
+    run.figure("cv_log_loss.png", plot_losses(losses, name))
+    say(f"{name}: fitting on every labelled row of its window")
+    window = training_rows(
+        rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=train_window
+    )
+    known = labelled(rows[window])
+    estimator = fit(known, name, recipe.hyperparameters, seed, training)
     facts = {
         "horizon": recipe.horizon,
         "feature_sets": list(recipe.feature_sets),
         "trained_from": f"{known[DATE].min():%Y-%m-%d}",
         "trained_to": f"{known[DATE].max():%Y-%m-%d}",
-        "table_sha256": file_sha256(path),
+        "table_sha256": sha256,
         "git_commit": run.git_commit,
     }
     _log_model(run, recipe, estimator, run.input(bars), facts)
     run.metrics({f"cv_log_loss_{name}": float(np.mean(each)) for name, each in losses.items()})
-    mean = float(np.mean(losses[recipe.candidate]))
-    run.key_figure(f"{recipe.candidate}, log loss {mean:.4f} over {folds} folds")
+    mean = float(np.mean(losses[name]))
+    count = f", {len(everything)} trials" if trials else ""
+    run.key_figure(f"{name}, log loss {mean:.4f} over {folds} folds{count}")
 
 
-def _recipe(name: str, made: Made) -> Recipe:
+def _recipe(best: Trial, training: Training, made: Made) -> Recipe:
     return Recipe(
-        candidate=name,
-        hyperparameters=CANDIDATES[name].defaults,
-        calibration="none",
+        candidate=best.candidate,
+        hyperparameters=best.hyperparameters,
+        calibration=training.calibration,
         feature_sets=made.feature_sets,
         window=made.window,
         horizon=made.horizon,
         code=Code(ROOT).of_room("stockpred"),
+        train_window=training.train_window,
+        half_life=training.half_life,
     )
 
 

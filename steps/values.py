@@ -47,19 +47,31 @@ class OptionError(click.UsageError):
         super().__init__(f"{name}={shown!r}: {rule}")
 
 
-def whole(low: int, high: int | None = None, rule: str = "") -> Checked:
+def whole(low: int, high: int | None = None) -> Checked:
     """A whole number in a range, both ends included."""
+    return Checked(lambda text: _whole(text, low, high), _range(low, high))
 
-    def convert(text: str) -> int:
-        if not re.fullmatch(r"[+-]?\d{1,18}", text):
-            raise ValueError
-        value = int(text)
-        if value < low or (high is not None and value > high):
-            raise ValueError
-        return value
 
+def whole_or(word: str, low: int, high: int | None = None) -> Checked:
+    """A whole number in a range, both ends included, or None for the given word."""
+    return Checked(
+        lambda text: None if text == word else _whole(text, low, high),
+        f"{_range(low, high)}, or {word}",
+    )
+
+
+def _whole(text: str, low: int, high: int | None) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,18}", text):
+        raise ValueError
+    value = int(text)
+    if value < low or (high is not None and value > high):
+        raise ValueError
+    return value
+
+
+def _range(low: int, high: int | None) -> str:
     span = f"from {low} to {high}" if high is not None else f"of at least {low}"
-    return Checked(convert, rule or f"give a whole number {span}")
+    return f"give a whole number {span}"
 
 
 def share(low: float, high: float, *, with_low: bool, rule: str) -> Checked:
@@ -85,14 +97,22 @@ def one_of(*names: str) -> Checked:
     return Checked(convert, f"choose one of {', '.join(names)}")
 
 
-def some_of(names: Sequence[str]) -> Checked:
-    """A comma-separated list of registered names, in the given order, without repeats."""
+def some_of(
+    names: Sequence[str], lacks: Callable[[str], str | None] = lambda name: None
+) -> Checked:
+    """A comma-separated list of registered names, in the given order, without repeats.
+
+    `lacks` says what a name needs that is not there.
+    """
 
     def convert(text: str) -> tuple[str, ...]:
         chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
         unknown = [name for name in chosen if name not in names]
         if unknown:
             raise Detail(f"{unknown[0]!r} is none of them")
+        for name in chosen:
+            if lack := lacks(name):
+                raise Detail(lack)
         return chosen
 
     return Checked(convert, f"give a comma-separated list out of {', '.join(names)}")

@@ -68,7 +68,11 @@ WRONG_VALUES = [
     ("--folds", "1", "folds='1': give a whole number from 2 to 50"),
     ("--gap", "-1", "gap='-1': give a whole number from 0"),
     ("--refit_every", "0", "refit_every='0': give a whole number of at least 1"),
-    ("--trials", "-1", "trials='-1': give 0"),
+    ("--trials", "-1", "trials='-1': give a whole number from 0 to 1000"),
+    ("--trials", "1001", "trials='1001': give a whole number from 0 to 1000"),
+    ("--train_window", "0", "train_window='0': give a whole number from 1 to 100000, or all"),
+    ("--half_life", "all", "half_life='all': give a whole number from 1 to 100000, or none"),
+    ("--calibration", "platt", "calibration='platt': choose one of none, sigmoid, isotonic"),
     ("--cost_bps", "inf", "cost_bps='inf': give basis points"),
     ("--short", "yes", "short='yes': choose one of off, on"),
     ("--borrow_bps", "-1", "borrow_bps='-1': give basis points from 0 to below 10000"),
@@ -114,6 +118,14 @@ def convert(name: str, value: str) -> str:
 def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, words: str) -> None:
     message = convert(name, value)
     assert words in message and "\n" not in message
+
+
+def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
+    message = convert("--models", "prior,xgboost")
+    assert message.startswith("models='prior,xgboost': give a comma-separated list")
+    assert message.endswith("needs the extra 'xgboost', which is not installed: "
+                            "uv sync --extra xgboost)")  # fmt: skip
 
 
 def test_end_before_start(root: Path, store: Path) -> None:

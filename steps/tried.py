@@ -1,0 +1,116 @@
+"""What `train` tries, as nested runs: a candidate below its run, a trial below its candidate."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from pipeline.nested import NestedRuns, Point, nested_runs
+from pipeline.run import StepRun, say
+from reports.plots import importances as plot_importances
+from stockpred.folds import Folds
+from stockpred.importance import permutation_importances
+from stockpred.search import Search
+from stockpred.trials import FAILED, Trial, best_of, trial_from
+
+TAG_TRIAL = "trial.record"
+TAG_STATE = "trial.state"
+TAG_NUMBER = "trial.number"
+
+
+def search_shown(
+    run: StepRun, folds: Folds, models: tuple[str, ...], trials: int, source: Any
+) -> tuple[Search, dict[str, Mapping[str, float]]]:
+    """Search with every candidate and trial as a nested run.
+
+    Without trials a candidate's run alone tells all there is to tell.
+
+    Returns
+    -------
+    search : Search
+        It has ended.
+    importances : dict
+        By candidate, then by feature.
+    """
+    jobs = os.cpu_count() or 1
+    importances: dict[str, Mapping[str, float]] = {}
+    with nested_runs(run) as nested:
+        search = Search(folds, models, trials, jobs, _left_behind(nested))
+        run_ids = {name: nested.open(name) for name in models}
+        for name, taken in search.trials.items():
+            for trial in taken:
+                _log_trial(nested, run_ids[name], trial)
+            if taken:
+                say(f"{name}: {len(taken)} trials taken over from a run that was broken off")
+        with closing(search.run()) as ended:
+            for trial in ended:
+                say(_line(trial))
+                if trials:
+                    _log_trial(nested, run_ids[trial.candidate], trial)
+        for name, known in search.trials.items():
+            best = best_of(known)
+            importances[name] = permutation_importances(folds, best)
+            folder = run.scratch(f"importances-{name}")
+            _log_candidate(nested, run_ids[name], best, source, importances[name], folder)
+    return search, importances
+
+
+def _line(trial: Trial) -> str:
+    what = trial.error or f"log loss {trial.mean:.4f} over {len(trial.losses)} folds"
+    return f"{trial.candidate}, trial {trial.number}, {trial.state}: {what}"
+
+
+def _left_behind(nested: NestedRuns) -> dict[str, list[Trial]]:
+    """Trials that an earlier run of this very search finished before it was broken off."""
+    found: dict[str, list[Trial]] = {}
+    for _, runs in nested.left_behind():
+        for run in runs:
+            # A run without end may have been broken off in the middle of its record.
+            if TAG_TRIAL in run.data.tags and run.info.status in ("FINISHED", "FAILED"):
+                trial = trial_from(json.loads(run.data.tags[TAG_TRIAL]))
+                found.setdefault(trial.candidate, []).append(trial)
+    return found
+
+
+def _log_trial(nested: NestedRuns, candidate_run: str, trial: Trial) -> None:
+    """Log a trial that has ended; its record lets a later run take it over."""
+    run_id = nested.open(f"{trial.candidate}-{trial.number}", candidate_run)
+    tags = {TAG_TRIAL: json.dumps(trial.to_dict()), TAG_STATE: trial.state}
+    nested.log(run_id, trial.hyperparameters, _points(trial), tags)
+    nested.close(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
+
+
+def _log_candidate(
+    nested: NestedRuns,
+    run_id: str,
+    best: Trial,
+    dataset: Any,
+    importances: Mapping[str, float],
+    folder: Path,
+) -> None:
+    """Log a candidate's best trial, what it learnt from and what it leant on; close its run.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty, for the files on their way.
+    """
+    nested.log(run_id, best.hyperparameters, _points(best), {TAG_NUMBER: str(best.number)})
+    nested.log_input(run_id, dataset)
+    (folder / "importances.json").write_text(json.dumps(importances, indent=2) + "\n")
+    if any(importances.values()):  # a base rate leans on nothing: no picture
+        png = plot_importances(importances, best.candidate)
+        (folder / "importances.png").write_bytes(png)
+    nested.log_files(run_id, folder)
+    nested.close(run_id)
+
+
+def _points(trial: Trial) -> list[Point]:
+    points = [Point("log_loss", loss, fold) for fold, loss in enumerate(trial.losses, start=1)]
+    if trial.losses:
+        points.append(Point("mean_log_loss", trial.mean, 0))
+    if trial.sharpe is not None:
+        points.append(Point("sharpe", trial.sharpe, 0))
+    return points
