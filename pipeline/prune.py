@@ -52,6 +52,9 @@ def prune(client: Any, experiment_id: str, keep: int, entry_point: str = "main")
         and TAG_PRUNED not in run.data.tags
         and any(name.startswith(TAG_OUTPUT) for name in run.data.tags)
     ]
+    below: dict[str, list[Any]] = {}
+    for run in runs:
+        below.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
     models = versions = 0
     for run in removed:
         if TAG_MODEL_VERSION in run.data.tags:
@@ -59,7 +62,8 @@ def prune(client: Any, experiment_id: str, keep: int, entry_point: str = "main")
     for run in removed:
         if TAG_MODEL_URI in run.data.tags:
             models += _drop_model(client, run.data.tags[TAG_MODEL_URI])
-        _delete(run.info.artifact_uri)
+        for each in (run, *_nested(below, run.info.run_id)):
+            _delete(each.info.artifact_uri)
         client.set_tag(run.info.run_id, TAG_PRUNED, "true")
     return Pruned(len(removed), models, versions)
 
@@ -76,6 +80,13 @@ def _runs(client: Any, experiment_id: str) -> Iterator[Any]:
         token = page.token
         if not token:
             return
+
+
+def _nested(below: dict[str, list[Any]], run_id: str) -> Iterator[Any]:
+    """The runs below a run, at any depth."""
+    for run in below.get(run_id, ()):
+        yield run
+        yield from _nested(below, run.info.run_id)
 
 
 def _steps_of(parent: Any) -> list[str]:

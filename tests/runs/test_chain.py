@@ -256,7 +256,18 @@ import sys, mlflow
 from pipeline.prune import prune
 client = mlflow.MlflowClient()
 experiment = client.get_experiment_by_name("toy").experiment_id
+tries = {}
+for run in client.search_runs([experiment], "tags.`pipeline.cache_key` != ''"):
+    tags = {"mlflow.parentRunId": run.info.run_id}
+    tried = client.create_run(experiment, tags=tags).info.run_id
+    deeper = client.create_run(experiment, tags={"mlflow.parentRunId": tried}).info.run_id
+    client.log_text(deeper, "x", "x.txt")
+    tries[deeper] = run.info.run_id
 print(prune(client, experiment, int(sys.argv[1])))
+for tried, step in tries.items():
+    is_pruned = "pipeline.pruned" in client.get_run(step).data.tags
+    assert is_pruned == (not client.list_artifacts(tried)), step
+print(sorted({"pipeline.pruned" in client.get_run(step).data.tags for step in tries.values()}))
 """
 
 
@@ -268,5 +279,6 @@ def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "models=0, versions=0" in done.stdout, done.stderr
+    assert "[False, True]" in done.stdout, "what was tried goes with its step"
     assert toy.statuses("--word", "new") == ALL_CACHED
     assert toy.statuses("--word", "old") == ALL_EXECUTED

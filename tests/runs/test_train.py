@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from conftest import make_bars
 
 from pipeline.tables import write_groups
@@ -160,6 +161,20 @@ def test_the_recipe_holds_all_that_defines_it(store: Store, trained: Any) -> Non
     assert np.isfinite(forecasts["forward_return"]).all()
     assert set(forecasts["candidate"]) == {"prior", "logistic", "xgboost"}
     assert pd.Timestamp(selection["holdout_start"]) > forecasts["date"].max()
+
+
+def test_the_model_learns_from_the_last_window_and_needs_its_library(
+    store: Store, trained: Any
+) -> None:
+    model_id = trained.data.tags["pipeline.model_uri"].removeprefix("models:/")
+    location = store.client.get_logged_model(model_id).artifact_location
+    folder = Path(location.removeprefix("file://"))
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    dates = pq.read_table(store.folder / "features.parquet")["date"].unique().sort()
+    assert metadata["trained_from"] == str(dates[-200]) and len(dates) > 300
+    recipe = json.loads((folder / "artifacts" / "recipe.json").read_text())
+    needs = (folder / "requirements.txt").read_text()
+    assert ("xgboost-cpu==" in needs) == (recipe["candidate"] == "xgboost")
 
 
 @pytest.mark.long

@@ -207,6 +207,24 @@ def test_a_walk_learns_only_from_labels_known_before_each_block() -> None:
     pd.testing.assert_frame_equal(walk_forward(table, recipe(), start, 100, 0), first_block)
 
 
+def test_a_walk_forgets_what_lies_before_its_window() -> None:
+    table = market(dates=200, strength=0.5)
+    dates = np.unique(table["date"])
+    start = holdout_start(table["date"], 0.25)
+    rolling = replace(recipe(), train_window=40)
+    walked = walk_forward(table, rolling, start, 25, 0)
+    # The first block starts at session 150, so it learns from sessions 110 to 148.
+    turned = table.copy()
+    old = turned["date"] < dates[110]
+    turned.loc[old, "label"] = 1 - turned.loc[old, "label"]
+    pd.testing.assert_frame_equal(walk_forward(turned, rolling, start, 25, 0), walked)
+    last = turned["date"] == dates[110]
+    turned.loc[last, "label"] = 1 - turned.loc[last, "label"]
+    again = walk_forward(turned, rolling, start, 25, 0)
+    changed = again["probability_up"] != walked["probability_up"]
+    assert set(walked["refit"][changed]) == {1}
+
+
 def test_previous_direction_comes_from_the_direction_set() -> None:
     table = market(dates=60).rename(columns={"x1": "up_0"})
     walked = walk_forward(table, recipe(), holdout_start(table["date"], 0.2), 63, 0)
