@@ -96,12 +96,12 @@ def lead_by_date(predictions: pd.DataFrame) -> bytes:
 def importances(values: Mapping[str, float], model: str, most: int = 20) -> bytes:
     """Mean rise in log loss when a feature is shuffled, the largest ones, as bars."""
     shown = sorted(values.items(), key=lambda item: item[1])[-most:]
-    figure, axes = _figure(f"{model}: rise in log loss without the feature, on the folds")
+    figure, axes = blank(f"{model}: rise in log loss without the feature, on the folds")
     axes.barh([name for name, _ in shown], [value for _, value in shown], color=MODEL)
     axes.axvline(0, color=BASELINE, linewidth=0.8)
     axes.tick_params(axis="y", labelsize=7)
     axes.set_xlabel("nats, mean over folds")
-    return _png(figure)
+    return png(figure)
 
 
 def fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> bytes:

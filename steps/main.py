@@ -59,6 +59,9 @@ STEPS = (
             "half_life",
             "holdout",
             "trials",
+            "cost_bps",
+            "short",
+            "borrow_bps",
             "seed",
         ),
         {

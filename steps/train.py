@@ -1,5 +1,6 @@
 """Reads features.parquet; writes recipe.json, the model and cv_predictions.parquet."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from serving.logging import log_model
 from steps.shell import shell
 from steps.tried import search_shown
 from steps.values import ROOT
+from stockpred.backtest import Terms, sharpe_on_folds
 from stockpred.bars import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
 from stockpred.folds import Folds
@@ -31,7 +33,7 @@ from stockpred.trials import Trial, best_of
 
 @shell(
     "train", "table", "bars", "models", "calibration", "folds", "gap", "train_window", "half_life",
-    "holdout", "trials", "seed",
+    "holdout", "trials", "cost_bps", "short", "borrow_bps", "seed",
 )  # fmt: skip
 def main(
     run: StepRun,
@@ -45,6 +47,9 @@ def main(
     half_life: int | None,
     holdout: float,
     trials: int,
+    cost_bps: float,
+    short: str,
+    borrow_bps: float,
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
@@ -57,7 +62,9 @@ def main(
     tried = Folds(before(rows, start), folds, gap, seed, training)
     sha256 = file_sha256(path)
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
-    search, importances = search_shown(run, tried, models, trials, source)
+    terms = Terms(cost_bps, short == "on", borrow_bps)
+    sharpe = partial(sharpe_on_folds, horizon=made.horizon, terms=terms)
+    search, importances = search_shown(run, tried, models, trials, source, sharpe)
     forecasts = predictions(search)
     losses = fold_losses(forecasts)
     name = choose(losses)
@@ -76,7 +83,7 @@ def main(
                 "gap": gap,
                 "seed": seed,
                 "log_loss_by_fold": losses,
-                **summary(forecasts[forecasts[CANDIDATE] == name], everything),
+                **summary(forecasts[forecasts[CANDIDATE] == name], everything, made.horizon, terms),
                 "importances": importances[name],
             },
         },

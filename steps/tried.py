@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pipeline.nested import NestedRuns, Point, nested_runs
 from pipeline.run import StepRun, say
@@ -21,7 +23,12 @@ TAG_NUMBER = "trial.number"
 
 
 def search_shown(
-    run: StepRun, folds: Folds, models: tuple[str, ...], trials: int, source: Any
+    run: StepRun,
+    folds: Folds,
+    models: tuple[str, ...],
+    trials: int,
+    source: Any,
+    sharpe: Callable[[pd.DataFrame], float | None],
 ) -> tuple[Search, dict[str, Mapping[str, float]]]:
     """Search with every candidate and trial as a nested run.
 
@@ -37,7 +44,7 @@ def search_shown(
     jobs = os.cpu_count() or 1
     importances: dict[str, Mapping[str, float]] = {}
     with nested_runs(run) as nested:
-        search = Search(folds, models, trials, jobs, _left_behind(nested))
+        search = Search(folds, models, trials, jobs, _left_behind(nested), sharpe)
         run_ids = {name: nested.open(name) for name in models}
         for name, taken in search.trials.items():
             for trial in taken:

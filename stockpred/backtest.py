@@ -8,7 +8,7 @@ import pandas as pd
 
 from stockpred.columns import DAILY_RETURN, DATE, FORWARD_RETURN, PROBABILITY_UP, SYMBOL
 from stockpred.errors import DataError
-from stockpred.sharpe import SESSIONS_A_YEAR
+from stockpred.sharpe import SESSIONS_A_YEAR, sharpe
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 GROSS, NET, TURNOVER, EXPOSURE, BORROW = "gross", "net", "turnover", "exposure", "borrow"
@@ -166,6 +166,18 @@ def buy_and_hold(predictions: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     frame[BORROW], frame[TURNOVER], frame[EXPOSURE] = 0.0, bought + sold, 1.0
     frame[NET] = frame[GROSS] - terms.side * frame[TURNOVER]
     return frame
+
+
+def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, terms: Terms) -> float | None:
+    """Sharpe ratio by session, net, of predictions made before the holdout, at their own threshold.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As for `choose_threshold`, and daily_return.
+    """
+    threshold = choose_threshold(predictions, terms.cost_bps, horizon, short=terms.short)
+    return sharpe(strategy_returns(predictions, threshold, horizon, terms)[NET].to_numpy())
 
 
 def choose_threshold(

@@ -9,6 +9,7 @@ import pandas as pd
 from stockpred.candidates import Hyperparameters
 from stockpred.columns import (
     CANDIDATE,
+    DAILY_RETURN,
     DATE,
     FOLD,
     FORWARD_RETURN,
@@ -30,7 +31,7 @@ class FoldResult:
     Attributes
     ----------
     predictions : DataFrame
-        symbol, date, candidate, fold (from 1), probability_up, label, forward_return.
+        symbol, date, candidate, fold (from 1), probability_up, label, forward_return, daily_return.
     loss : float
         Mean log loss of the fold's rows, in nats.
     """
@@ -96,6 +97,7 @@ class Folds:
                 PROBABILITY_UP: probability,
                 LABEL: label,
                 FORWARD_RETURN: rows[FORWARD_RETURN].to_numpy(),
+                DAILY_RETURN: rows[DAILY_RETURN].to_numpy(),
             }
         )
         return FoldResult(estimator, predictions, float(row_log_loss(label, probability).mean()))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.backtest import Terms, choose_threshold
 from stockpred.columns import CANDIDATE, FOLD, LABEL, LABEL_END, PROBABILITY_UP
 from stockpred.folds import Folds
 from stockpred.learning import labelled
@@ -59,7 +60,7 @@ def predictions(search: Search) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        symbol, date, candidate, fold (from 1), probability_up, label, forward_return.
+        symbol, date, candidate, fold (from 1), probability_up, label, forward_return, daily_return.
     """
     best = [best_of(trials) for trials in search.trials.values()]
     parts = [result.predictions for trial in best for result in trial.results]
@@ -80,7 +81,9 @@ def choose(losses: Mapping[str, Sequence[float]]) -> str:
     return min(losses, key=lambda name: float(np.mean(losses[name])))
 
 
-def summary(chosen: pd.DataFrame, trials: Sequence[Trial]) -> dict[str, Any]:
+def summary(
+    chosen: pd.DataFrame, trials: Sequence[Trial], horizon: int, terms: Terms
+) -> dict[str, Any]:
     """What the evaluation must know of how the recipe was found.
 
     Parameters
@@ -89,14 +92,17 @@ def summary(chosen: pd.DataFrame, trials: Sequence[Trial]) -> dict[str, Any]:
         The chosen trial's predictions on the folds (`predictions`).
     trials : sequence of Trial
         Everything that was tried, of all candidates.
+    horizon : int
+        Sessions from entry to exit.
 
     Returns
     -------
     dict
-        threshold: the probability above which the backtest goes long; trials: their count and the
-        variance of their Sharpe ratios a period (None where fewer than two have one), as the
-        deflated Sharpe ratio wants them.
+        threshold: the probability above which the backtest goes long (`choose_threshold`);
+        trials: their count and the variance of their Sharpe ratios a period (None where fewer than
+        two have one), as the deflated Sharpe ratio wants them.
     """
     sharpes = [trial.sharpe for trial in trials if trial.sharpe is not None]
     variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else None
-    return {"threshold": 0.5, "trials": {"count": len(trials), "sharpe_variance": variance}}
+    threshold = choose_threshold(chosen, terms.cost_bps, horizon, short=terms.short)
+    return {"threshold": threshold, "trials": {"count": len(trials), "sharpe_variance": variance}}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from markets import market
 from sklearn.inspection import permutation_importance
 
+from stockpred.backtest import Terms, sharpe_on_folds
 from stockpred.candidates import CANDIDATES, Choice, Hyperparameters
 from stockpred.errors import ParameterError, TooLittleData
 from stockpred.folds import Folds
@@ -239,15 +241,17 @@ def test_predictions_carry_what_a_backtest_needs() -> None:
 
 
 def test_the_summary_counts_all_that_was_tried() -> None:
-    search = Search(folds(), LOGISTIC, 8, sharpe=lambda rows: float(rows["probability_up"].mean()))
+    sharpe = partial(sharpe_on_folds, horizon=1, terms=Terms())
+    search = Search(folds(), LOGISTIC, 8, sharpe=sharpe)
     run(search)
     tried = [t for known in search.trials.values() for t in known]
-    found = summary(predictions(search), tried)
+    found = summary(predictions(search), tried, 1, Terms())
     assert found["trials"]["count"] == 9
+    assert found["threshold"] == choose_threshold(predictions(search), Terms().cost_bps, 1)
     assert found["trials"]["sharpe_variance"] == pytest.approx(
-        np.var([t.sharpe for t in tried], ddof=1)
+        np.var([t.sharpe for t in tried if t.sharpe is not None], ddof=1)
     )
-    assert summary(predictions(search), tried[:1])["trials"]["sharpe_variance"] is None
+    assert summary(predictions(search), tried[:1], 1, Terms())["trials"]["sharpe_variance"] is None
 
 
 def test_importances_against_scikit_learn() -> None:
