@@ -23,7 +23,7 @@ def run_project(
     package: str,
     preload: Sequence[str],
     still_valid: Callable[[Any, str, Any], bool],
-    tags: Mapping[str, str] | None = None,
+    settled: Mapping[str, str] | None = None,
 ) -> list[Done]:
     """Run the steps as children of this process's run (`run.open_run`).
 
@@ -41,8 +41,9 @@ def run_project(
         Third-party modules that steps want (see `warm.WarmServer`).
     still_valid : callable
         See `chain.Chain`.
-    tags : mapping of str to str, optional
-        Set on the parent run before any step starts.
+    settled : mapping of str to str, optional
+        Parameters whose text is settled once for the whole chain, such as an instant for ``now``:
+        handed to the steps instead of `texts`, and set as tags of the parent run.
 
     Raises
     ------
@@ -70,14 +71,14 @@ def run_project(
         with open_run(root, "main", texts) as run:
             client = MlflowClient()
             parent = client.get_run(run.info.run_id)
-            for name, value in (tags or {}).items():
+            for name, value in (settled or {}).items():
                 client.set_tag(run.info.run_id, name, value)
             chain = Chain(
                 steps, root, package, client, parent, params["cache"] == "on", backend,
                 still_valid, say, storage, watch_parent=handed_over,
             )  # fmt: skip
             try:
-                finished = chain.run(params, texts)
+                finished = chain.run(params, {**texts, **(settled or {})})
             except StepFailed as error:
                 client.set_tag(run.info.run_id, TAG_ERROR, str(error)[:4000])
                 raise

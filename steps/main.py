@@ -134,7 +134,7 @@ def chain(**params: Any) -> None:
     texts = click.get_current_context().meta["texts"]
     # One instant for the whole chain, however long it takes.
     as_of = params["as_of"] or dt.datetime.now(dt.UTC).replace(microsecond=0)
-    params["as_of"], texts["as_of"] = as_of, as_of.isoformat()
+    params["as_of"] = as_of
     source_digest(params)  # a source that is not there fails before any child exists
 
     from pipeline.project import run_project
@@ -144,7 +144,7 @@ def chain(**params: Any) -> None:
     finished = run_project(
         steps, params, texts,
         root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
-        tags={"as_of": texts["as_of"]},
+        settled={"as_of": as_of.isoformat()},
     )  # fmt: skip
     from mlflow import get_tracking_uri
 
