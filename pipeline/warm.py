@@ -107,9 +107,10 @@ def _serve(channel: socket.socket, root: Path, preload: list[str]) -> NoReturn:
     """The server's life: fork what is asked for, tell what ended, import when idle."""
     code = 0
     try:
-        # The chain ends its steps itself; a Ctrl-C on the terminal's whole group is for the chain.
+        # The chain ends its steps itself, and the server by closing the channel: what is sent to
+        # the whole group (Ctrl-C on a terminal, a cancelled job) is for the chain.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _drop_modules_below(root)
         _Server(channel, preload).loop()
     except BaseException as error:
@@ -196,6 +197,7 @@ def _run_step(order: dict[str, Any]) -> NoReturn:
     """In the fork: become `python -m module`, and end as an interpreter would."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_parent()
     os.environ.clear()
     os.environ.update(order["env"])

@@ -1,5 +1,6 @@
 """The chain on a toy diamond, as real processes: cache, backends, failures, signals, kills."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -177,15 +178,19 @@ def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
 
 @both_backends
 @pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize("whole_group", [False, long(True)])
 def test_a_signal_ends_the_children_and_leaves_killed(
-    toy: Toy, backend: str, signum: signal.Signals
+    toy: Toy, backend: str, signum: signal.Signals, whole_group: bool
 ) -> None:
     toy.behave(left={"sleep": 60}, right={"sleep": 60})
     (toy.folder / "log.txt").write_text("")
-    process = toy.start("--word", f"{signum} {backend}", "--backend", backend)
+    process = toy.start("--word", f"{signum} {backend} {whole_group}", "--backend", backend)
     toy.wait_for("left start")
     toy.wait_for("right start")
-    process.send_signal(signum)
+    if whole_group:
+        os.killpg(process.pid, signum)
+    else:
+        process.send_signal(signum)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 128 + signum, err
     assert dict(toy.runs()[-4:]) == {

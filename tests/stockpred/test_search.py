@@ -14,7 +14,7 @@ import pytest
 from markets import market
 from sklearn.inspection import permutation_importance
 
-from stockpred.backtest import Terms, sharpe_on_folds
+from stockpred.backtest import Terms, choose_threshold, sharpe_on_folds
 from stockpred.candidates import CANDIDATES, Choice, Hyperparameters
 from stockpred.errors import ParameterError, TooLittleData
 from stockpred.folds import Folds
