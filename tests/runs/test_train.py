@@ -156,7 +156,8 @@ def test_the_recipe_holds_all_that_defines_it(store: Store, trained: Any) -> Non
     assert list(selection["importances"]) == [f"up_{i}" for i in range(5)]
     forecasts = pq.read_table(store.artifact(trained, "cv_predictions.parquet")).to_pandas()
     assert list(forecasts) == [
-        "symbol", "date", "candidate", "fold", "probability_up", "label", "forward_return"
+        "symbol", "date", "candidate", "fold", "probability_up", "label", "forward_return",
+        "daily_return",
     ]  # fmt: skip
     assert np.isfinite(forecasts["forward_return"]).all()
     assert set(forecasts["candidate"]) == {"prior", "logistic", "xgboost"}

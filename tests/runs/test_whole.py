@@ -107,7 +107,7 @@ def test_the_artifacts_are_those_of_the_design(store: Store, first: str) -> None
         "evaluate": {
             "holdout_predictions.parquet", "evaluation.json", "report.html",
             "confusion_matrix.png", "roc.png", "calibration.png", "lead.png", "by_symbol.png",
-            "by_year.png", "equity.png",
+            "by_year.png", "equity.png", "importances.png",
         },
         "register": {"decision.json"},
     }  # fmt: skip
