@@ -1,0 +1,133 @@
+"""The pipeline's verdict on bars in memory: what its steps call, in one process."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from steps.options import PARAMETERS
+from stockpred.assessment import baseline_values, references
+from stockpred.candidates import CANDIDATES
+from stockpred.columns import DATE, FORWARD_RETURN, LABEL, LABEL_END, PRIOR, SYMBOL
+from stockpred.compare import Lead, lead_over_column
+from stockpred.gate import Decision, decide
+from stockpred.looks import Look, look, question
+from stockpred.metrics import evaluate
+from stockpred.recipe import Recipe
+from stockpred.selection import before, choose, cross_validate, fold_losses
+from stockpred.splits import holdout_start
+from stockpred.table import feature_rows
+from stockpred.walk import walk_forward
+
+DEFAULTS = {p.name: p.type.convert(p.default, None, None) for p in PARAMETERS.values()}
+FAST = ("prior", "logistic")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The pipeline's parameters with its own defaults, but for the candidates: the fast ones."""
+
+    models: Sequence[str] = FAST
+    feature_sets: tuple[str, ...] = DEFAULTS["feature_sets"]
+    window: int = DEFAULTS["window"]
+    horizon: int = DEFAULTS["horizon"]
+    folds: int = DEFAULTS["folds"]
+    gap: int = DEFAULTS["gap"]
+    holdout: float = DEFAULTS["holdout"]
+    refit_every: int = DEFAULTS["refit_every"]
+    seed: int = DEFAULTS["seed"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the pipeline says of a recipe; `predictions` as `walk_forward` gives them."""
+
+    recipe: Recipe
+    predictions: pd.DataFrame
+    metrics: dict[str, Any]
+    lead: Lead
+    decision: Decision
+    look: Look
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate would make it champion."""
+        return "champion" in self.decision.aliases
+
+    @property
+    def auc(self) -> float:
+        """Area under the ROC curve on the holdout."""
+        return float(self.metrics["model"]["roc_auc"])
+
+
+def table_of(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Features and outcomes of all symbols, as `features` writes them."""
+    sets, window, horizon = settings.feature_sets, settings.window, settings.horizon
+    parts = [
+        feature_rows(rows.reset_index(drop=True), sets, window, horizon)
+        for _, rows in bars.groupby(SYMBOL, sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def recipe_of(name: str, settings: Settings) -> Recipe:
+    """A candidate's recipe with its default hyperparameters."""
+    return Recipe(
+        name, CANDIDATES[name].defaults, "none",
+        settings.feature_sets, settings.window, settings.horizon, "benchmark",
+    )  # fmt: skip
+
+
+def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
+    """The recipe that the folds before the holdout choose, as `train` does."""
+    start = holdout_start(table[DATE], settings.holdout)
+    predictions = cross_validate(
+        before(table, start), settings.models, settings.folds, settings.gap, settings.seed
+    )
+    return recipe_of(choose(fold_losses(predictions)), settings)
+
+
+def judged(
+    table: pd.DataFrame, recipe: Recipe, settings: Settings, record: Sequence[Look] = ()
+) -> Verdict:
+    """The recipe walked through the holdout and held against the gate, as a first model.
+
+    `record` has the looks before this one.
+    """
+    start = holdout_start(table[DATE], settings.holdout)
+    predictions = walk_forward(table, recipe, start, settings.refit_every, settings.seed)
+    metrics = evaluate(predictions)
+    lead = lead_over_column(predictions, PRIOR, recipe.horizon)
+    data = str(predictions[DATE].max())
+    taken = look(
+        record, question(recipe.id, predictions), predictions, references(predictions), data,
+        recipe.horizon,
+    )  # fmt: skip
+    # Generated bars are sound.
+    values = baseline_values(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
+    return Verdict(recipe, predictions, metrics, lead, decide(values), taken)
+
+
+def looks(
+    table: pd.DataFrame, recipe: Recipe, settings: Settings, ends: Iterable[np.datetime64]
+) -> Iterator[Verdict]:
+    """The verdict on one recipe as of each of several dates, in their order."""
+    record: tuple[Look, ...] = ()
+    for end in ends:
+        verdict = judged(as_of(table, end), recipe, settings, record)
+        record = (*record, verdict.look)
+        yield verdict
+
+
+def as_of(table: pd.DataFrame, end: np.datetime64) -> pd.DataFrame:
+    """The table as it stood after the close of `end`: later rows gone, later outcomes unknown.
+
+    The same as a table made of the bars up to `end`, since no feature looks ahead.
+    """
+    seen = table[table[DATE].to_numpy() <= end].copy()
+    unknown = ~(seen[LABEL_END].to_numpy() <= end)
+    seen.loc[unknown, [LABEL, FORWARD_RETURN]] = np.nan
+    seen.loc[unknown, LABEL_END] = np.datetime64("NaT", "s")
+    return seen.reset_index(drop=True)
