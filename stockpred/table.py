@@ -29,6 +29,7 @@ from stockpred.columns import (
 )
 from stockpred.errors import DataError, ParameterError
 from stockpred.features import FEATURE_SETS, Feature, Segment
+from stockpred.guards import check_table
 from stockpred.label import daily_return, outcome
 
 METADATA_KEY = b"stockpred.table"
@@ -177,7 +178,8 @@ def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
     Raises
     ------
     DataError
-        A column of the key or the outcome is missing, or there is no feature.
+        A column of the key or the outcome is missing, or there is no feature; or the rows are not
+        to be believed (`check_table`).
     """
     there = table.column_names
     missing = [name for name in (*KEY, *OUTCOME) if name not in there]
@@ -193,4 +195,6 @@ def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
             data[name] = column.cast(pa.timestamp("s")).to_numpy()
         else:
             data[name] = column.to_numpy()
-    return pd.DataFrame(data)
+    rows = pd.DataFrame(data)
+    check_table(rows, feature_columns(rows))
+    return rows

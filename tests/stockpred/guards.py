@@ -1,12 +1,13 @@
-"""The guards that every feature set must pass; each raises AssertionError where one is broken."""
+"""The guards that features, rows, splits and walks must pass; a broken one is an AssertionError."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from stockpred.features import FeatureSet, Segment
 from stockpred.features.base import Array
+from stockpred.table import feature_columns
 
 RTOL, ATOL = 1e-5, 1e-7
 NUMBERS = ("open", "high", "low", "close", "adj_close", "volume")
@@ -86,3 +87,39 @@ def all_guards(
         blind_to_the_future(feature_set, bars, window, t)
         bounded_memory(feature_set, bars, window, t)
     free_of_scale(feature_set, bars, window, 0.5, 0.97)
+
+
+def predictions_blind_to_the_future(
+    walk: Callable[[pd.DataFrame], pd.DataFrame], table: pd.DataFrame
+) -> None:
+    """Predictions up to a date of the holdout keep their bits when all later rows change."""
+    dates = np.unique(table["date"])
+    cut = dates[int(len(dates) * 0.9)]
+    later = table["date"] > cut
+    changed = table.copy()
+    changed.loc[later, "label"] = 1 - changed.loc[later, "label"]
+    for name in feature_columns(table):
+        changed.loc[later, name] *= -3
+    whole, again = walk(table), walk(changed)
+    kept = whole["date"] <= cut
+    assert kept.sum() >= 50 and not whole[~kept].equals(again[~kept])
+    assert whole[kept].equals(again[kept]), "predictions depend on later rows"
+
+
+def rows_blind_to_the_future(
+    make: Callable[[pd.DataFrame], pd.DataFrame], bars: pd.DataFrame, t: int
+) -> None:
+    """The features of every session up to t are the same without the later bars."""
+    whole, cut = make(bars), make(bars.iloc[: t + 1].reset_index(drop=True))
+    seen = whole[whole["date"] <= bars["date"][t]]
+    columns = ["date", *feature_columns(cut)]
+    pd.testing.assert_frame_equal(seen[columns], cut[columns], check_exact=True)
+
+
+def nothing_of_the_test_is_trained_on(
+    splits: Iterable[tuple[Array, Array]], dates: Array, ends: Array
+) -> None:
+    """No date on both sides, and no training label that ends in the test window or after it."""
+    for train, test in splits:
+        assert not set(dates[train]) & set(dates[test]), "a date on both sides"
+        assert ends[train].max() < dates[test].min(), "a training label ends in the test window"
