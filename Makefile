@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 TESTS ?= tests
 KEEP ?= 30
 
-.PHONY: help env lock run ui test test-long lint format bench prune clean
+.PHONY: help env lock run ui test test-long lint format bench honesty prune clean
 
 help:
 	@echo 'make run        the whole chain on the embedded bars'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-long  the long forms of the tests'
 	@echo 'make lint       ruff and mypy'
 	@echo 'make bench      the figures of docs/benchmarks.md'
+	@echo 'make honesty    the proof on generated markets, the figures of docs/honesty.md (an hour)'
 	@echo 'make prune      forget artifacts of old runs (KEEP=30 newest main runs stay)'
 	@echo 'make env        only set the environment up, in .venv'
 
@@ -69,6 +70,9 @@ bench: env
 	python -m benchmarks.orchestration
 	python -m benchmarks.yahoo
 	python -m benchmarks.validation
+
+honesty: env
+	python -m benchmarks.honesty --picture docs/images/power.png
 
 prune: env
 	python -m steps.prune --keep $(KEEP)

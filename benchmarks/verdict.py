@@ -23,6 +23,7 @@ from stockpred.walk import walk_forward
 
 DEFAULTS = {p.name: p.type.convert(p.default, None, None) for p in PARAMETERS.values()}
 FAST = ("prior", "logistic")
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Verdict:
     def passed(self) -> bool:
         """Whether the gate would make it champion."""
         return "champion" in self.decision.aliases
+
+    @property
+    def leads(self) -> bool:
+        """Whether a plain paired test, as of this one look, would call it better than the prior."""
+        return self.lead.mean > 0 and self.lead.p_value < LEVEL
 
     @property
     def auc(self) -> float:

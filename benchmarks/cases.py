@@ -1,0 +1,124 @@
+"""One generated market a case: what the pipeline says of it, beside the truth, as plain data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.markets import best_auc, flipped, market, strength_for
+from benchmarks.verdict import Settings, Verdict, chosen, judged, looks, recipe_of, table_of
+from sources.snapshot import SnapshotSource
+from stockpred.columns import CLOSE, DATE, KEY, LABEL, LABEL_END, PROBABILITY_UP, SYMBOL
+from stockpred.metrics import roc_auc
+from stockpred.splits import PurgedWalkForward
+
+ROOT = Path(__file__).resolve().parent.parent
+SESSIONS = 2500
+LOOKS, WEEK = 52, 5
+TREES = ("prior", "logistic", "hist_gradient_boosting")
+NEIGHBOURS = 15
+Case = dict[str, Any]
+
+
+def noise(seed: int, kind: str, sessions: int = SESSIONS) -> Case:
+    """A market without signal: the verdict on what the folds choose, and on logistic in any case.
+
+    Parameters
+    ----------
+    kind : str
+        ``generated``, or ``flipped``: real bars with each date's moves flipped by a coin.
+    """
+    if kind == "flipped":
+        bars = flipped(SnapshotSource(ROOT).read(None, None, None).bars, seed)
+    else:
+        bars = _noise_bars(seed, sessions)
+    settings = Settings()
+    table = table_of(bars, settings)
+    logistic = judged(table, recipe_of("logistic", settings), settings)
+    recipe = chosen(table, settings)
+    same = recipe == logistic.recipe
+    verdict = logistic if same else judged(table, recipe, settings)
+    return {"chosen": _said(verdict), "logistic": _said(logistic)}
+
+
+def year(seed: int, sessions: int = SESSIONS, count: int = LOOKS) -> Case:
+    """A market without signal, logistic asked every week: when it passes, and a plain test."""
+    settings = Settings()
+    table = table_of(_noise_bars(seed, sessions + WEEK * (count - 1)), settings)
+    dates = np.unique(table[DATE].to_numpy())
+    ends = dates[len(dates) - 1 - WEEK * np.arange(count)[::-1]]
+    verdicts = list(looks(table, recipe_of("logistic", settings), settings, ends))
+    return {
+        "passed": [week for week, verdict in enumerate(verdicts) if verdict.passed],
+        "leads": [week for week, verdict in enumerate(verdicts) if verdict.leads],
+    }
+
+
+def planted(
+    seed: int, symbols: int, auc: float, signal: str = "linear", sessions: int = SESSIONS
+) -> Case:
+    """A market with a signal: the verdict, and the best possible AUC on its holdout.
+
+    Trees compete where the signal is not linear.
+    """
+    world = market(symbols, sessions, seed, signal, strength_for(signal, auc))
+    settings = Settings() if signal == "linear" else Settings(models=TREES)
+    table = table_of(world.bars, settings)
+    verdict = judged(table, chosen(table, settings), settings)
+    rows = verdict.predictions.merge(world.truth, on=list(KEY), suffixes=("", "_true"))
+    return _said(verdict) | {"best": best_auc(rows[f"{PROBABILITY_UP}_true"].to_numpy())}
+
+
+def mistake(seed: int, sessions: int = SESSIONS) -> Case:
+    """AUC on pure noise at a horizon of 10: windows split at random, split in time, this pipeline.
+
+    The windows hold 14 closes, scaled to each symbol's range, as in many a tutorial; the learner
+    asks the nearest neighbours.
+    """
+    settings = Settings(horizon=10)
+    bars = market(5, sessions, seed).bars
+    table = table_of(bars, settings)
+    closes = bars.groupby(SYMBOL)[CLOSE].transform(lambda c: (c - c.min()) / (c.max() - c.min()))
+    lags = {f"close_{k}": closes.groupby(bars[SYMBOL]).shift(k) for k in range(14)}
+    rows = pd.concat([bars[list(KEY)], pd.DataFrame(lags)], axis=1).merge(
+        table[[*KEY, LABEL, LABEL_END]], on=list(KEY)
+    )
+    rows = rows[rows[LABEL].notna()].reset_index(drop=True)
+    x, y = rows[list(lags)].to_numpy(), rows[LABEL].to_numpy()
+    order = np.random.default_rng(seed).permutation(len(rows))
+    cut = len(rows) // 5
+    splitter = PurgedWalkForward(
+        settings.folds, settings.gap, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy()
+    )
+    folds = [_neighbours_auc(x, y, train, test) for train, test in splitter.split()]
+    verdict = judged(table, recipe_of("logistic", settings), settings)
+    return {
+        "random": _neighbours_auc(x, y, order[cut:], order[:cut]),
+        "purged": float(np.mean(folds)),
+        "pipeline": verdict.auc,
+    }
+
+
+def _neighbours_auc(x: Any, y: Any, train: Any, test: Any) -> float:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    learner = KNeighborsClassifier(NEIGHBOURS).fit(x[train], y[train])
+    return float(roc_auc(y[test], learner.predict_proba(x[test])[:, 1]) or np.nan)
+
+
+def _noise_bars(seed: int, sessions: int) -> pd.DataFrame:
+    """5 to 20 symbols, and a share of ups that is seldom one half."""
+    rng = np.random.default_rng(seed)
+    symbols, up_share = int(rng.integers(5, 21)), float(rng.uniform(0.48, 0.54))
+    return market(symbols, sessions, seed, up_share=up_share).bars
+
+
+def _said(verdict: Verdict) -> Case:
+    return {
+        "candidate": verdict.recipe.candidate,
+        "passed": verdict.passed,
+        "leads": verdict.leads,
+        "p": verdict.lead.p_value,
+        "auc": verdict.auc,
+    }
