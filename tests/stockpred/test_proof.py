@@ -36,11 +36,11 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
 
 
 def test_noise_seldom_passes_and_a_strong_signal_does() -> None:
-    noise = [cases.noise(seed, "generated", sessions=1400)["logistic"] for seed in range(6)]
-    assert sum(each["passed"] for each in noise) <= 2
+    noise = [cases.noise(seed, "generated", sessions=1400)["logistic"] for seed in range(4)]
+    assert sum(each["passed"] for each in noise) <= 1
     assert np.mean([each["auc"] for each in noise]) == pytest.approx(0.5, abs=0.02)
-    found = [cases.planted(seed, 5, 0.65, sessions=1600) for seed in range(5)]
-    assert sum(each["passed"] for each in found) >= 4
+    found = [cases.planted(seed, 5, 0.65, sessions=1600) for seed in range(4)]
+    assert sum(each["passed"] for each in found) >= 3
     for name in ("best", "auc"):
         assert np.mean([each[name] for each in found]) == pytest.approx(0.65, abs=0.02)
 
