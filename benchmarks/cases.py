@@ -1,15 +1,27 @@
 """One generated market a case: what the pipeline says of it, beside the truth, as plain data."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.markets import best_auc, flipped, market, strength_for
-from benchmarks.verdict import Settings, Verdict, chosen, judged, looks, recipe_of, table_of
+from benchmarks.markets import best_auc, expected_auc, flipped, market, strength_for
+from benchmarks.verdict import (
+    Settings,
+    Verdict,
+    auc_interval,
+    chosen,
+    fitted,
+    judged,
+    looks,
+    recipe_of,
+    table_of,
+)
 from sources.snapshot import SnapshotSource
 from stockpred.columns import CLOSE, DATE, KEY, LABEL, LABEL_END, PROBABILITY_UP, SYMBOL
+from stockpred.learning import probability_up
 from stockpred.metrics import roc_auc
 from stockpred.splits import PurgedWalkForward
 
@@ -18,6 +30,7 @@ SESSIONS = 2500
 LOOKS, WEEK = 52, 5
 TREES = ("prior", "logistic", "hist_gradient_boosting")
 NEIGHBOURS = 15
+TRUE = "true_probability"
 Case = dict[str, Any]
 
 
@@ -66,8 +79,33 @@ def planted(
     settings = Settings() if signal == "linear" else Settings(models=TREES)
     table = table_of(world.bars, settings)
     verdict = judged(table, chosen(table, settings), settings)
-    rows = verdict.predictions.merge(world.truth, on=list(KEY), suffixes=("", "_true"))
-    return _said(verdict) | {"best": best_auc(rows[f"{PROBABILITY_UP}_true"].to_numpy())}
+    truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
+    rows = verdict.predictions.merge(truth, on=list(KEY))
+    return _said(verdict) | {"best": best_auc(rows[TRUE].to_numpy())}
+
+
+def coverage(seed: int, auc: float) -> Case:
+    """The 95 % interval of a fitted model's AUC on the holdout, and its AUC on a large new sample.
+
+    One model for the whole holdout, so that there is one truth; 5 symbols.
+    """
+    settings = Settings(refit_every=SESSIONS)
+    world = market(5, SESSIONS, seed, "linear", strength_for("linear", auc))
+    table = table_of(world.bars, settings)
+    recipe = recipe_of("logistic", settings)
+    verdict = judged(table, recipe, settings)
+    low, high = auc_interval(verdict.predictions, settings.horizon, seed)
+    fresh = _fresh("linear", auc)
+    score = probability_up(fitted(table, recipe, settings), fresh[list(table.columns)])
+    return {"low": low, "high": high, "true": expected_auc(score, fresh[TRUE].to_numpy())}
+
+
+@cache
+def _fresh(signal: str, auc: float) -> pd.DataFrame:
+    """A large sample of a market, with the true probabilities."""
+    world = market(10, 6000, 2**31, signal, strength_for(signal, auc))
+    truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
+    return table_of(world.bars, Settings()).merge(truth, on=list(KEY))
 
 
 def mistake(seed: int, sessions: int = SESSIONS) -> Case:

@@ -219,17 +219,22 @@ def flipped(bars: pd.DataFrame, seed: int) -> pd.DataFrame:
     )
 
 
-def best_auc(probability: Array) -> float:
-    """Expected area under the ROC curve of true probabilities, which no forecast can exceed.
+def expected_auc(score: Array, probability: Array) -> float:
+    """Expected area under the ROC curve of a score, given the true probabilities.
 
-    The share of (up, down) pairs put in the right order, each row an up with its probability and a
-    down with the rest; ties count half.
+    The share of (up, down) pairs that it puts in the right order, each row an up with its
+    probability and a down with the rest; ties count half.
     """
-    values, position = np.unique(probability, return_inverse=True)
+    values, position = np.unique(score, return_inverse=True)
     ups = np.bincount(position, probability, len(values))
     downs = np.bincount(position, 1 - probability, len(values))
     below = np.cumsum(downs) - downs / 2
     return float(ups @ below / (ups.sum() * downs.sum()))
+
+
+def best_auc(probability: Array) -> float:
+    """Expected AUC of the true probabilities themselves, which no forecast can exceed."""
+    return expected_auc(probability, probability)
 
 
 @cache

@@ -158,6 +158,24 @@ def auc(runner: Runner) -> Section:
     return out
 
 
+def coverage(runner: Runner) -> Section:
+    """How often the 95 % interval of the AUC holds the fitted model's true AUC."""
+    count, out, rows = runner.count(250), Section(), []
+    held, cells = 0, (0.53, 0.57)
+    for best in cells:
+        given = [{"seed": 50_000 + seed, "auc": best} for seed in range(count)]
+        found = runner.run(cases.coverage, given)
+        inside = sum(each["low"] <= each["true"] <= each["high"] for each in found)
+        width = np.mean([each["high"] - each["low"] for each in found])
+        true = np.mean([each["true"] for each in found])
+        rows.append([f"AUC {best}", f"{true:.3f}", f"{width:.3f}", f"{inside} of {count}"])
+        held += inside
+    out.table(["planted", "mean true AUC of the models", "mean width", "true AUC inside"], rows)
+    share = held / (len(cells) * count)
+    out.claim(f"95 % intervals hold the truth in 92 to 98 % ({share:.1%})", 0.92 <= share <= 0.98)
+    return out
+
+
 def mistake(runner: Runner) -> Section:
     """The classic mistake on pure noise: a random split of overlapping windows."""
     count, out = runner.count(100), Section()
@@ -180,4 +198,4 @@ def mistake(runner: Runner) -> Section:
     return out
 
 
-SECTIONS = {each.__name__: each for each in (noise, year, power, auc, mistake)}
+SECTIONS = {each.__name__: each for each in (noise, year, power, auc, coverage, mistake)}

@@ -13,15 +13,19 @@ from stockpred.candidates import CANDIDATES
 from stockpred.columns import DATE, FORWARD_RETURN, LABEL, LABEL_END, PRIOR, SYMBOL
 from stockpred.compare import Lead, lead_over_column
 from stockpred.gate import Decision, decide
+from stockpred.intervals import bootstrap
+from stockpred.learning import fit
 from stockpred.looks import Look, look, question
 from stockpred.metrics import evaluate
-from stockpred.recipe import Recipe
+from stockpred.recipe import Recipe, Training
 from stockpred.selection import before, choose, cross_validate, fold_losses
 from stockpred.splits import holdout_start
+from stockpred.statistics import metric_statistics
 from stockpred.table import feature_rows
 from stockpred.walk import walk_forward
 
 DEFAULTS = {p.name: p.type.convert(p.default, None, None) for p in PARAMETERS.values()}
+TRAINING = Training(*(DEFAULTS[name] for name in ("calibration", "train_window", "half_life")))
 FAST = ("prior", "logistic")
 LEVEL = 0.05
 
@@ -81,8 +85,9 @@ def table_of(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 def recipe_of(name: str, settings: Settings) -> Recipe:
     """A candidate's recipe with its default hyperparameters."""
     return Recipe(
-        name, CANDIDATES[name].defaults, "none",
+        name, CANDIDATES[name].defaults, TRAINING.calibration,
         settings.feature_sets, settings.window, settings.horizon, "benchmark",
+        TRAINING.train_window, TRAINING.half_life,
     )  # fmt: skip
 
 
@@ -90,8 +95,9 @@ def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
     """The recipe that the folds before the holdout choose, as `train` does."""
     start = holdout_start(table[DATE], settings.holdout)
     predictions = cross_validate(
-        before(table, start), settings.models, settings.folds, settings.gap, settings.seed
-    )
+        before(table, start), settings.models, settings.folds, settings.gap, settings.seed,
+        training=TRAINING,
+    )  # fmt: skip
     return recipe_of(choose(fold_losses(predictions)), settings)
 
 
@@ -114,6 +120,20 @@ def judged(
     # Generated bars are sound.
     values = baseline_values(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
     return Verdict(recipe, predictions, metrics, lead, decide(values), taken)
+
+
+def fitted(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:
+    """The model that the walk's first block is predicted by."""
+    start = holdout_start(table[DATE], settings.holdout)
+    known = before(table, start)
+    return fit(known, recipe.candidate, recipe.hyperparameters, settings.seed, recipe.training)
+
+
+def auc_interval(predictions: pd.DataFrame, horizon: int, seed: int) -> tuple[float, float]:
+    """The 95 % interval of the AUC, as `evaluate` reports it."""
+    rows = predictions[predictions[LABEL].notna()]
+    auc = {"roc_auc": metric_statistics(rows)["roc_auc"]}
+    return bootstrap(auc, rows[DATE].nunique(), horizon, seed)["roc_auc"] or (np.nan, np.nan)
 
 
 def looks(

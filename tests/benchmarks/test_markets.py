@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kurtosis
 
-from benchmarks.markets import SIGNALS, best_auc, flipped, market, strength_for
+from benchmarks.markets import SIGNALS, best_auc, expected_auc, flipped, market, strength_for
 from benchmarks.verdict import Settings, table_of
 from stockpred.bars import tidy
 from stockpred.checks import validate
@@ -134,14 +134,23 @@ def test_labels_follow_the_truth() -> None:
 
 @given(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.52, 0.9]), min_size=1, max_size=12))
 @few
-def test_best_auc_against_a_loop(given: list[float]) -> None:
+def test_expected_auc_against_a_loop(given: list[float]) -> None:
+    score = np.round(np.sin(np.arange(len(given))), 1)
     right = pairs = 0.0
-    for up in given:
-        for down in given:
-            weight = up * (1 - down)
-            pairs += weight
-            right += weight * (1.0 if up > down else 0.5 if up == down else 0.0)
-    assert best_auc(np.array(given)) == pytest.approx(right / pairs)
+    for up, one in zip(given, score, strict=True):
+        for down, other in zip(given, score, strict=True):
+            pairs += up * (1 - down)
+            right += up * (1 - down) * (1.0 if one > other else 0.5 if one == other else 0.0)
+    assert expected_auc(score, np.array(given)) == pytest.approx(right / pairs)
+
+
+@given(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.52, 0.9]), min_size=1, max_size=12))
+@few
+def test_no_score_beats_the_truth(given: list[float]) -> None:
+    truth = np.array(given)
+    best = best_auc(truth)
+    for seed in range(5):
+        assert expected_auc(np.random.default_rng(seed).random(len(truth)), truth) <= best + 1e-12
 
 
 @pytest.mark.parametrize("signal", SIGNALS)

@@ -8,7 +8,17 @@ from benchmarks import cases
 from benchmarks.many import Runner, run_cases
 from benchmarks.markets import market, strength_for
 from benchmarks.sections import SECTIONS, allowed
-from benchmarks.verdict import Settings, as_of, judged, looks, recipe_of, table_of
+from benchmarks.verdict import (
+    Settings,
+    as_of,
+    auc_interval,
+    fitted,
+    judged,
+    looks,
+    recipe_of,
+    table_of,
+)
+from stockpred.learning import probability_up
 
 
 def test_a_table_as_of_a_date_is_that_of_the_bars_up_to_it() -> None:
@@ -63,10 +73,23 @@ def test_looks_are_verdicts_on_what_was_known_then() -> None:
     pd.testing.assert_frame_equal(first.predictions, alone.predictions, check_exact=True)
 
 
+def test_the_model_asked_about_a_new_sample_is_the_one_that_was_judged() -> None:
+    chosen = Settings(refit_every=2000)
+    table = table_of(market(3, 400, 0).bars, chosen)
+    recipe = recipe_of("logistic", chosen)
+    predictions = judged(table, recipe, chosen).predictions
+    rows = table.merge(predictions[["symbol", "date"]], on=["symbol", "date"], how="right")
+    asked = probability_up(fitted(table, recipe, chosen), rows)
+    assert asked == pytest.approx(predictions["probability_up"].to_numpy(), abs=1e-6)
+    low, high = auc_interval(predictions, 1, 0)
+    assert low < judged(table, recipe, chosen).auc < high
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_claims_hold(section: str, tmp_path) -> None:
-    markets = {"noise": 60, "year": 20, "power": 24, "auc": 6, "mistake": 20}
+    markets = {"noise": 60, "year": 20, "power": 24, "auc": 6, "coverage": 100,
+               "mistake": 20}  # fmt: skip
     runner = Runner(markets[section], 2, tmp_path / "kept.jsonl", tmp_path / "power.png")
     claims = SECTIONS[section](runner).claims
     assert claims and all(holds for _, holds in claims), claims
