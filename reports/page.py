@@ -16,7 +16,6 @@ th:first-child,td:first-child,.words{text-align:left}
 .pictures img{max-width:100%;height:auto}
 .wide{overflow-x:auto;margin:.8rem 0}
 pre{background:#f6f8fa;padding:.7rem 1rem;white-space:pre-wrap;font-size:12px}
-.pictures img:only-child{width:100%}
 """
 
 
