@@ -15,6 +15,7 @@ from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read
 from steps.record import take_look
 from steps.shell import shell
+from steps.tries import deflated_over_experiment
 from steps.versions import (
     CANDIDATE,
     CHALLENGER,
@@ -109,6 +110,7 @@ def main(
             "phase": phase,
             "rules": [verdict.to_dict() for verdict in decision.verdicts],
             "looks": [each.to_dict() for each in looks],
+            "tried": deflated_over_experiment(run, judged.get("backtest", {})),
         },
     )
     run.metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})

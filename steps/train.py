@@ -64,11 +64,12 @@ def main(
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
     terms = Terms(cost_bps, short == "on", borrow_bps)
     sharpe = partial(sharpe_on_folds, horizon=made.horizon, terms=terms)
-    search, importances = search_shown(run, tried, models, trials, source, sharpe)
+    recipe_of = partial(_recipe, training=training, made=made, code=Code(ROOT).of_room("stockpred"))
+    search, importances = search_shown(run, tried, models, trials, source, sharpe, recipe_of)
     forecasts = predictions(search)
     losses = fold_losses(forecasts)
     name = choose(losses)
-    recipe = _recipe(best_of(search.trials[name]), training, made)
+    recipe = recipe_of(best_of(search.trials[name]))
     with run.output("cv_predictions.parquet") as out:
         frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
         write_groups(out, (pa.Table.from_pandas(f, preserve_index=False) for f in frames))
@@ -110,15 +111,15 @@ def main(
     run.key_figure(f"{name}, log loss {mean:.4f} over {folds} folds{count}")
 
 
-def _recipe(best: Trial, training: Training, made: Made) -> Recipe:
+def _recipe(trial: Trial, training: Training, made: Made, code: str) -> Recipe:
     return Recipe(
-        candidate=best.candidate,
-        hyperparameters=best.hyperparameters,
+        candidate=trial.candidate,
+        hyperparameters=trial.hyperparameters,
         calibration=training.calibration,
         feature_sets=made.feature_sets,
         window=made.window,
         horizon=made.horizon,
-        code=Code(ROOT).of_room("stockpred"),
+        code=code,
         train_window=training.train_window,
         half_life=training.half_life,
     )

@@ -14,12 +14,14 @@ from pipeline.run import StepRun, say
 from reports.plots import importances as plot_importances
 from stockpred.folds import Folds
 from stockpred.importance import permutation_importances
+from stockpred.recipe import Recipe
 from stockpred.search import Search
 from stockpred.trials import FAILED, Trial, best_of, trial_from
 
 TAG_TRIAL = "trial.record"
 TAG_STATE = "trial.state"
 TAG_NUMBER = "trial.number"
+TAG_RECIPE = "recipe_id"
 
 
 def search_shown(
@@ -29,10 +31,12 @@ def search_shown(
     trials: int,
     source: Any,
     sharpe: Callable[[pd.DataFrame], float | None],
+    recipe_of: Callable[[Trial], Recipe],
 ) -> tuple[Search, dict[str, Mapping[str, float]]]:
     """Search with every candidate and trial as a nested run.
 
-    Without trials a candidate's run alone tells all there is to tell.
+    Without trials a candidate's run alone tells all there is to tell. Each bears the id of the
+    recipe that it tried, by which `tries.recipes_tried` counts them.
 
     Returns
     -------
@@ -48,19 +52,20 @@ def search_shown(
         run_ids = {name: nested.open(name) for name in models}
         for name, taken in search.trials.items():
             for trial in taken:
-                _log_trial(nested, run_ids[name], trial)
+                _log_trial(nested, run_ids[name], trial, recipe_of(trial))
             if taken:
                 say(f"{name}: {len(taken)} trials taken over from a run that was broken off")
         with closing(search.run()) as ended:
             for trial in ended:
                 say(_line(trial))
                 if trials:
-                    _log_trial(nested, run_ids[trial.candidate], trial)
+                    _log_trial(nested, run_ids[trial.candidate], trial, recipe_of(trial))
         for name, known in search.trials.items():
             best = best_of(known)
             importances[name] = permutation_importances(folds, best)
             folder = run.scratch(f"importances-{name}")
-            _log_candidate(nested, run_ids[name], best, source, importances[name], folder)
+            told = {TAG_NUMBER: str(best.number), TAG_RECIPE: recipe_of(best).id}
+            _log_candidate(nested, run_ids[name], best, told, source, importances[name], folder)
     return search, importances
 
 
@@ -81,10 +86,12 @@ def _left_behind(nested: NestedRuns) -> dict[str, list[Trial]]:
     return found
 
 
-def _log_trial(nested: NestedRuns, candidate_run: str, trial: Trial) -> None:
+def _log_trial(nested: NestedRuns, candidate_run: str, trial: Trial, recipe: Recipe) -> None:
     """Log a trial that has ended; its record lets a later run take it over."""
     run_id = nested.open(f"{trial.candidate}-{trial.number}", candidate_run)
-    tags = {TAG_TRIAL: json.dumps(trial.to_dict()), TAG_STATE: trial.state}
+    tags = {
+        TAG_TRIAL: json.dumps(trial.to_dict()), TAG_STATE: trial.state, TAG_RECIPE: recipe.id,
+    }  # fmt: skip
     nested.log(run_id, trial.hyperparameters, _points(trial), tags)
     nested.close(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
 
@@ -93,6 +100,7 @@ def _log_candidate(
     nested: NestedRuns,
     run_id: str,
     best: Trial,
+    tags: Mapping[str, str],
     dataset: Any,
     importances: Mapping[str, float],
     folder: Path,
@@ -104,7 +112,7 @@ def _log_candidate(
     folder : Path
         Empty, for the files on their way.
     """
-    nested.log(run_id, best.hyperparameters, _points(best), {TAG_NUMBER: str(best.number)})
+    nested.log(run_id, best.hyperparameters, _points(best), tags)
     nested.log_input(run_id, dataset)
     (folder / "importances.json").write_text(json.dumps(importances, indent=2) + "\n")
     if any(importances.values()):  # a base rate leans on nothing: no picture

@@ -24,7 +24,7 @@ from stockpred.errors import DataError, TooLittleData
 from stockpred.intervals import LEVEL, RESAMPLES, block_length, bootstrap
 from stockpred.metrics import evaluate
 from stockpred.power import detectable
-from stockpred.sharpe import deflated_sharpe, performance, sharpe_interval
+from stockpred.sharpe import deflated_sharpe, moments, performance, sharpe_interval
 from stockpred.statistics import group_intervals, metric_statistics
 
 BUY_AND_HOLD, ALWAYS = "buy_and_hold", "always_long"
@@ -148,13 +148,15 @@ def _backtest(
     always = strategy_returns(predictions, ALWAYS_LONG, horizon, terms)
     held = buy_and_hold(predictions, terms)
     net = ours[NET].to_numpy()
+    shape = moments(net)
     content = {
         "sessions": len(ours),
         "threshold": chosen.threshold,
         **asdict(terms),
         **_traded(ours),
         "sharpe_interval": sharpe_interval(net, horizon, seed),
-        "deflated_sharpe": deflated_sharpe(net, chosen.trials, chosen.sharpe_variance),
+        "moments": shape._asdict() if shape else None,
+        "deflated_sharpe": deflated_sharpe(shape, chosen.trials, chosen.sharpe_variance),
         "trials": {"count": chosen.trials, "sharpe_variance": chosen.sharpe_variance},
         ALWAYS: _traded(always),
         BUY_AND_HOLD: _traded(held),

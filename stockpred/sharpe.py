@@ -1,7 +1,7 @@
 """Returns by session: Sharpe ratio, its interval, the deflated one, drawdown."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,27 @@ def sharpe_interval(returns: Array, horizon: int, seed: int) -> Interval:
     return bootstrap({"sharpe": Statistic(of)}, count, horizon, seed)["sharpe"]
 
 
-def deflated_sharpe(returns: Array, trials: int, sharpe_variance: float) -> float | None:
+class Moments(NamedTuple):
+    """What the deflated Sharpe ratio needs of returns by session; `kurtosis` is 3 for normal."""
+
+    ratio: float
+    skewness: float
+    kurtosis: float
+    sessions: int
+
+
+def moments(returns: Array) -> Moments | None:
+    """Moments of returns by session, shape (sessions,); None where the ratio is undefined."""
+    ratio = sharpe(returns)
+    if ratio is None:
+        return None
+    from scipy.stats import kurtosis, skew
+
+    shape = float(skew(returns)), float(kurtosis(returns, fisher=False))
+    return Moments(ratio, *shape, len(returns))
+
+
+def deflated_sharpe(of: Moments | None, trials: int, sharpe_variance: float) -> float | None:
     """Probability that the true Sharpe ratio is above what the best of some trials has by luck.
 
     Bailey and Lopez de Prado (2014), "The deflated Sharpe ratio": the ratio is held against the
@@ -55,7 +75,8 @@ def deflated_sharpe(returns: Array, trials: int, sharpe_variance: float) -> floa
 
     Parameters
     ----------
-    returns : array, shape (sessions,)
+    of : Moments, optional
+        Of the strategy's returns.
     trials : int
         Strategies tried, this one included.
     sharpe_variance : float
@@ -66,14 +87,10 @@ def deflated_sharpe(returns: Array, trials: int, sharpe_variance: float) -> floa
     float or None
         None where the ratio is undefined.
     """
-    ratio = sharpe(returns)
-    if ratio is None:
+    if of is None:
         return None
-    from scipy.stats import kurtosis, skew
-
     luck = expected_best(trials, sharpe_variance)
-    shape = float(skew(returns)), float(kurtosis(returns, fisher=False))
-    return probabilistic_sharpe(ratio, luck, len(returns), *shape)
+    return probabilistic_sharpe(of.ratio, luck, of.sessions, of.skewness, of.kurtosis)
 
 
 def expected_best(trials: int, sharpe_variance: float) -> float:

@@ -23,7 +23,7 @@ ROOMS = {
 }
 SHARED_IN_STEPS = {
     "steps.options", "steps.values", "steps.shell", "steps.ending", "steps.record", "steps.stored",
-    "steps.tried", "steps.versions",
+    "steps.tried", "steps.tries", "steps.versions",
 }  # fmt: skip
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 

@@ -127,6 +127,8 @@ def test_the_decision_is_what_the_registry_shows(store: Store, first: str) -> No
     tags = dict(store.query("select key, value from model_version_tags where version = 1"))
     assert tags["stage"] == decision["stage"]
     assert {"git_commit", "data_sha256", "recipe_id", "holdout_log_loss"} <= set(tags)
+    tried = decision["tried"]
+    assert tried["recipes"] >= 2 and 0 <= tried["deflated_sharpe"] <= 1
     assert all({"metric", "limit", "value", "passed"} <= set(rule) for rule in decision["rules"])
 
 

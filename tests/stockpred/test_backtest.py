@@ -22,6 +22,7 @@ from stockpred.sharpe import (
     deflated_sharpe,
     equity,
     expected_best,
+    moments,
     performance,
     probabilistic_sharpe,
     sharpe,
@@ -222,7 +223,7 @@ def test_performance_against_a_loop(seed: int) -> None:
 def test_flat_returns_have_no_ratio() -> None:
     flat = np.zeros(100)
     assert sharpe(flat) is None and annual(None) is None
-    assert deflated_sharpe(flat, 5, 0.01) is None and sharpe_interval(flat, 1, 0) is None
+    assert deflated_sharpe(moments(flat), 5, 0.01) is None and sharpe_interval(flat, 1, 0) is None
     assert performance(flat)["max_drawdown"] == 0
     assert performance(np.append(-1.5, flat))["annual_return"] is None
     assert performance(flat[:60])["annual_return"] is None
@@ -245,7 +246,7 @@ def test_deflated_sharpe_takes_the_shape_of_the_returns() -> None:
     ratio = returns.mean() / returns.std(ddof=1)
     spread = 1 - skew(returns) * ratio + (kurtosis(returns) + 2) / 4 * ratio**2
     expected = norm.cdf((ratio - expected_best(7, 0.002)) * 499**0.5 / spread**0.5)
-    assert deflated_sharpe(returns, 7, 0.002) == pytest.approx(expected)
+    assert deflated_sharpe(moments(returns), 7, 0.002) == pytest.approx(expected)
 
 
 def test_the_best_of_many_trials_is_not_taken_for_skill() -> None:
@@ -255,8 +256,8 @@ def test_the_best_of_many_trials_is_not_taken_for_skill() -> None:
         trials = rng.standard_normal((50, 250))
         ratios = np.array([sharpe(each) or 0.0 for each in trials])
         best = trials[ratios.argmax()]
-        passed.append((deflated_sharpe(best, 50, float(ratios.var(ddof=1))) or 0) > 0.95)
-        naive.append((deflated_sharpe(best, 1, 0.0) or 0) > 0.95)
+        passed.append((deflated_sharpe(moments(best), 50, float(ratios.var(ddof=1))) or 0) > 0.95)
+        naive.append((deflated_sharpe(moments(best), 1, 0.0) or 0) > 0.95)
     assert np.mean(passed) < 0.1 and np.mean(naive) > 0.9
 
 
