@@ -118,14 +118,14 @@ def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
 
 def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # A space that reaches beyond what scikit-learn takes.
-    bad = replace(CANDIDATES["logistic"], space={"C": Choice((0.01, -1.0))})
+    bad = replace(CANDIDATES["logistic"], space={"C": Choice((0.001, -1.0))})
     monkeypatch.setitem(CANDIDATES, "logistic", bad)
     search = Search(folds(), ["logistic"], 8)
     found = run(search)
     states = {t.hyperparameters["C"]: t for t in found}
     assert states[-1.0].state == FAILED and "'C' parameter" in states[-1.0].error
-    assert states[0.01].state == COMPLETE and len(found) == 8
-    assert best_of(search.trials["logistic"]).hyperparameters["C"] == 0.01
+    assert states[0.001].state == COMPLETE and len(found) == 8
+    assert best_of(search.trials["logistic"]).hyperparameters["C"] == 0.001
 
 
 def test_the_same_search_twice_and_with_other_workers() -> None:
