@@ -1,24 +1,122 @@
 """MLflow's model registry: a version once a model, an alias on one version, stage tags, notes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from pipeline.errors import InputError
+
+CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
+AUTO = "auto"
 STAGE_TAG = "stage"
 NOTE_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
 
-def version_exists(client: Any, reference: str) -> bool:
-    """Whether `name/version` stands in the registry."""
+@dataclass(frozen=True)
+class Resolved:
+    """The model that a `model_uri` means.
+
+    Attributes
+    ----------
+    uri : str
+        ``models:/name/version``, which stays the same model when an alias moves on, or
+        ``models:/m-...`` of a model that is not registered.
+    name, version : str or None
+        None where the model is not registered.
+    alias : str or None
+        By which it was found.
+    warning : str or None
+        One line for the user, where it is not what was hoped for.
+    """
+
+    uri: str
+    name: str | None
+    version: str | None
+    alias: str | None
+    warning: str | None
+
+
+def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
+    """Find the model that a `model_uri` means.
+
+    Parameters
+    ----------
+    model_uri : str
+        ``auto`` (the champion of `registered_model`, else its candidate, with a warning),
+        ``models:/name@alias``, ``models:/name/version`` or ``models:/m-...``.
+
+    Raises
+    ------
+    InputError
+        Another form, or no such model.
+    """
+    if model_uri == AUTO:
+        for alias in (CHAMPION, CANDIDATE):
+            if (version := holder(client, registered_model, alias)) is not None:
+                warning = (
+                    f"{registered_model} has no champion: its candidate, version "
+                    f"{version.version}, stands in, for which no evidence of skill was found"
+                )
+                return _resolved(version, alias, None if alias == CHAMPION else warning)
+        raise _unresolved(
+            model_uri, f"{registered_model!r} has neither champion nor candidate; run main first"
+        )
+    scheme, _, place = model_uri.partition(":/")
+    if scheme != "models" or not place:
+        raise _unresolved(model_uri, "no model's URI")
+    if place.startswith("m-") and "/" not in place and "@" not in place:
+        return _logged(client, model_uri, registered_model)
+    name, _, alias = place.rpartition("@")
+    if name and "/" not in alias:
+        if (version := holder(client, name, alias)) is None:
+            raise _unresolved(model_uri, f"no version of {name!r} is {alias!r}")
+        return _resolved(version, alias, None)
+    name, _, number = place.rpartition("/")
+    if not (name and number.isascii() and number.isdigit()):
+        raise _unresolved(model_uri, "neither a version's number nor an alias")
+    if (version := _or_none(lambda: client.get_model_version(name, number))) is None:
+        raise _unresolved(model_uri, f"{name!r} has no version {number}")
+    return _resolved(version, None, None)
+
+
+def _logged(client: Any, model_uri: str, registered_model: str) -> Resolved:
+    """A model by its own id, with the version that holds it where there is one."""
+    model = _or_none(lambda: client.get_logged_model(model_uri.removeprefix("models:/")))
+    if model is None:
+        raise _unresolved(model_uri, "no such model")
+    version = _version_at(client, registered_model, model.artifact_location)
+    if version is None:
+        return Resolved(model_uri, None, None, None, None)
+    return _resolved(version, None, None)
+
+
+def _resolved(version: Any, alias: str | None, warning: str | None) -> Resolved:
+    number = str(version.version)
+    return Resolved(f"models:/{version.name}/{number}", version.name, number, alias, warning)
+
+
+def _unresolved(model_uri: str, reason: str) -> InputError:
+    ways = "auto, models:/name@alias, models:/name/version or models:/m-..."
+    return InputError(f"model_uri={model_uri!r}: {reason}; give {ways}")
+
+
+def _or_none(call: Callable[[], Any]) -> Any | None:
+    """What a call finds, or None; a registry that does not answer is an error, not a None."""
     from mlflow.exceptions import MlflowException
 
-    name, _, version = reference.rpartition("/")
-    if not name:
-        return False
     try:
-        client.get_model_version(name, version)
-    except MlflowException:
-        return False
-    return True
+        return call()
+    except MlflowException as error:
+        # MLflow calls an alias that nobody has an invalid parameter.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def version_exists(client: Any, reference: str) -> bool:
+    """Whether `name/version` stands in the registry."""
+    name, _, version = reference.rpartition("/")
+    return bool(name) and _or_none(lambda: client.get_model_version(name, version)) is not None
 
 
 def register_once(
@@ -35,24 +133,21 @@ def register_once(
             raise
     model_id = model_uri.removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
-    quoted = name.replace("'", "''")
-    for version in client.search_model_versions(f"name = '{quoted}'"):
-        # A search leaves out the model's id; where its files lie is as telling.
-        if version.source == location:
-            return version
-    return client.create_model_version(
+    return _version_at(client, name, location) or client.create_model_version(
         name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
     )
 
 
+def _version_at(client: Any, name: str, location: str) -> Any | None:
+    """The version whose files lie there; a search leaves out the model's id."""
+    quoted = name.replace("'", "''")
+    found = client.search_model_versions(f"name = '{quoted}'")
+    return next((version for version in found if version.source == location), None)
+
+
 def holder(client: Any, name: str, alias: str) -> Any | None:
     """The version that has an alias, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None
+    return _or_none(lambda: client.get_model_version_by_alias(name, alias))
 
 
 def aliases_of(client: Any, name: str, version: str) -> list[str]:

@@ -9,7 +9,15 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.registry import aliases_of, holder, move, register_once
+from pipeline.registry import (
+    CANDIDATE,
+    CHALLENGER,
+    CHAMPION,
+    aliases_of,
+    holder,
+    move,
+    register_once,
+)
 from pipeline.run import StepRun
 from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read
@@ -17,9 +25,6 @@ from steps.record import take_look
 from steps.shell import shell
 from steps.tries import deflated_over_experiment
 from steps.versions import (
-    CANDIDATE,
-    CHALLENGER,
-    CHAMPION,
     PREDICTIONS_TAG,
     PROMISE_TAGS,
     RECIPE_TAG,

@@ -5,10 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.registry import holder
+from pipeline.registry import CHAMPION, holder
 from stockpred.assessment import Promise, promise, sessions_after, trained_to
 
-CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 RECIPE_TAG, PREDICTIONS_TAG, TRAINED_TAG, AGE_TAG = "recipe_id", "predictions", "trained_to", "age"
 PROMISE_TAGS = ("promise", "promise_error", "promised_to")
 

@@ -1,0 +1,116 @@
+"""Which model a `model_uri` means, on a real registry."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline.errors import InputError
+from pipeline.registry import Resolved, holder, register_once, resolve
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+    """A registry with two versions of `a b`, and a model that is not registered."""
+    folder = tmp_path_factory.mktemp("registry")
+    client = MlflowClient(f"sqlite:///{folder}/store.db")
+    experiment = client.create_experiment("e", artifact_location=folder.as_uri())
+    for name in ("a b", "empty"):
+        client.create_registered_model(name)
+    for number in range(3):
+        logged = client.create_logged_model(experiment, name=f"model{number}")
+        if number < 2:
+            client.create_model_version("a b", logged.artifact_location)
+    return client
+
+
+def model_ids(client: MlflowClient) -> list[str]:
+    [experiment] = [e for e in client.search_experiments() if e.name == "e"]
+    models = client.search_logged_models([experiment.experiment_id])
+    return [m.model_id for m in sorted(models, key=lambda m: m.name)]
+
+
+def test_auto_is_the_champion_else_the_candidate_with_a_warning(client: MlflowClient) -> None:
+    with pytest.raises(InputError, match="'a b' has neither champion nor candidate; run main"):
+        resolve(client, "auto", "a b")
+    client.set_registered_model_alias("a b", "candidate", "2")
+    found = resolve(client, "auto", "a b")
+    assert found.warning and "no champion" in found.warning and "version 2" in found.warning
+    assert found == Resolved("models:/a b/2", "a b", "2", "candidate", found.warning)
+    client.set_registered_model_alias("a b", "champion", "1")
+    champion = Resolved("models:/a b/1", "a b", "1", "champion", None)
+    assert resolve(client, "auto", "a b") == champion
+    # Whatever `registered_model` says, a URI names its own; and it stays fixed: no alias in it.
+    assert resolve(client, "models:/a b@champion", "stockpred") == champion
+    client.delete_registered_model_alias("a b", "champion")
+
+
+def test_a_version_and_a_model_by_its_id(client: MlflowClient) -> None:
+    second = Resolved("models:/a b/2", "a b", "2", None, None)
+    assert resolve(client, "models:/a b/2", "other") == second
+    ids = model_ids(client)
+    assert resolve(client, f"models:/{ids[1]}", "a b") == second
+    for model, name in ((ids[2], "a b"), (ids[1], "empty"), (ids[1], "none")):
+        uri = f"models:/{model}"
+        assert resolve(client, uri, name) == Resolved(uri, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("auto", "'none' has neither champion nor candidate"),
+        ("models:/a b@champion", "no version of 'a b' is 'champion'"),
+        ("models:/none@champion", "no version of 'none' is 'champion'"),
+        ("models:/a b/3", "'a b' has no version 3"),
+        ("models:/none/1", "'none' has no version 1"),
+        ("models:/m-none", "no such model"),
+        ("models:/a b/latest", "neither a version's number nor an alias"),
+        ("models:/a b/Production", "neither a version's number nor an alias"),
+        ("models:/a b", "neither a version's number nor an alias"),
+        ("models:/@champion", "neither a version's number nor an alias"),
+        ("models:/a b@", "no version of 'a b' is ''"),
+        ("models:/", "no model's URI"),
+        ("runs:/1/model", "no model's URI"),
+        ("champion", "no model's URI"),
+    ],
+)
+def test_what_is_no_model_is_one_line_with_the_ways(
+    client: MlflowClient, uri: str, words: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        resolve(client, uri, "none")
+    text = str(error.value)
+    assert text.startswith(f"model_uri={uri!r}: ") and words in text and "\n" not in text
+    assert text.endswith("; give auto, models:/name@alias, models:/name/version or models:/m-...")
+
+
+def test_a_registry_that_does_not_answer_has_not_lost_its_champion(tmp_path: Path) -> None:
+    # Port 9 (discard) is closed; with retries the client would wait for minutes.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        away: Any = MlflowClient("http://127.0.0.1:9", "http://127.0.0.1:9")
+        with pytest.raises(MlflowException):
+            holder(away, "a b", "champion")
+
+
+def test_a_model_is_registered_once(client: MlflowClient) -> None:
+    # MLflow looks the model up in the store that is set for the process.
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        uri = f"models:/{model_ids(client)[2]}"
+        first = register_once(client, "once", uri, "", {"a": "1"})
+        again = register_once(client, "once", uri, "", {"a": "2"})
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert str(first.version) == str(again.version) == "1"
+    assert resolve(client, uri, "once").version == "1"
