@@ -74,11 +74,12 @@ def _prior(given: Hyperparameters, seed: int) -> Any:
 
 
 def _logistic(given: Hyperparameters, seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(random_state=seed, **given))
+    from stockpred.linear import RowwiseLogistic
+
+    return make_pipeline(StandardScaler(), RowwiseLogistic(random_state=seed, **given))
 
 
 def _random_forest(given: Hyperparameters, seed: int) -> Any:
@@ -108,6 +109,7 @@ CANDIDATES: Mapping[str, Candidate] = {
         # the noise of the others drowns a planted signal that this still finds.
         {"C": 0.001, "max_iter": 500},
         {"C": Float(1e-4, 10, log=True)},
+        trusted=("stockpred.linear.RowwiseLogistic",),
     ),
     "random_forest": Candidate(
         _random_forest,

@@ -113,6 +113,19 @@ def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
         assert changed > (1e-5 if name == "prior" else 1e-3)
 
 
+@pytest.mark.parametrize("calibration", METHODS)
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibration: str) -> None:
+    table = market(dates=100, strength=2, features=40)
+    asked = fit(table, name, small(name), 0, Training(calibration))
+    whole = probability_up(asked, table)
+    assert name == "prior" or len(np.unique(whole)) > 3
+    for size in (1, 7, 64):
+        for row in range(0, len(table), 50):
+            part = probability_up(asked, table.iloc[row : row + size])
+            assert part.tobytes() == whole[row : row + size].tobytes()
+
+
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_constant_feature_breaks_nothing(name: str) -> None:
     table = market(dates=100, strength=2).assign(x1=np.float32(0.1), x2=np.float32(0))
