@@ -11,10 +11,19 @@ import pandas as pd
 from serving.estimator import to_files
 from stockpred.bars import NUMBERS
 from stockpred.candidates import candidate
-from stockpred.columns import ADJ_CLOSE, DATE, DIRECTION, PROBABILITY_UP, SYMBOL
+from stockpred.columns import (
+    ADJ_CLOSE,
+    DATE,
+    DIRECTION,
+    IN_RANGE,
+    PROBABILITY_UP,
+    SYMBOL,
+    TRAINED_TO,
+)
 from stockpred.predict import predict
 from stockpred.recipe import Recipe
 from stockpred.table import longest_lookback
+from stockpred.training_range import TrainingRange
 
 # What prediction imports; their own needs follow.
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")
@@ -24,6 +33,7 @@ def log_model(
     recipe: Recipe,
     estimator: Any,
     bars: pd.DataFrame,
+    trained: TrainingRange,
     *,
     root: Path,
     scratch: Path,
@@ -35,6 +45,8 @@ def log_model(
     ----------
     bars : DataFrame
         Sound bars of one symbol or more; the last sessions of the first are the input example.
+    trained : TrainingRange
+        What the estimator was fitted on.
     root : Path
         The project's folder, whose `stockpred` and `serving` are shipped along.
     scratch : Path
@@ -48,23 +60,39 @@ def log_model(
     from mlflow.models import ModelSignature
 
     (scratch / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2) + "\n")
+    training = scratch / "training.json"
+    training.write_text(json.dumps(trained.to_dict(), indent=2) + "\n")
     files = to_files(estimator, scratch)
     needed = longest_lookback(recipe.feature_sets, recipe.window)
     first = bars[bars[SYMBOL] == bars[SYMBOL].iloc[0]]
     example = first.tail(needed).reset_index(drop=True)
-    predict(example, recipe, estimator)  # what cannot answer its own example is not logged
+    predict(
+        example, recipe, estimator, trained=trained
+    )  # what cannot answer its own example is not logged
     return mlflow.pyfunc.log_model(
         name="model",
         python_model=str(root / "serving" / "model.py"),
         code_paths=[str(root / "stockpred"), str(root / "serving")],
         artifacts={
             "recipe": str(scratch / "recipe.json"),
+            "training": str(training),
             **{name: str(path) for name, path in files.items()},
         },
         signature=ModelSignature(**_signature()),
         input_example=example,
         pip_requirements=requirements(recipe),
-        metadata={**metadata, "recipe_id": recipe.id, "lookback": needed},
+        metadata={
+            **metadata,
+            "recipe_id": recipe.id,
+            "candidate": recipe.candidate,
+            "horizon": recipe.horizon,
+            "feature_sets": list(recipe.feature_sets),
+            "features": list(trained.features),
+            "lookback": needed,
+            "trained_from": trained.trained_from,
+            "trained_to": trained.trained_to,
+            "trained_rows": trained.rows,
+        },
     )
 
 
@@ -87,6 +115,8 @@ def _signature() -> dict[str, Any]:
     answer: list[Any] = [
         ColSpec(DataType.double, PROBABILITY_UP),
         ColSpec(DataType.long, DIRECTION),
+        ColSpec(DataType.boolean, IN_RANGE),
+        ColSpec(DataType.string, TRAINED_TO),
     ]
     return {
         "inputs": Schema(key + numbers),

@@ -17,14 +17,18 @@ from serving.estimator import from_files
 from stockpred.errors import StockpredError
 from stockpred.predict import predict
 from stockpred.recipe import recipe_from
+from stockpred.training_range import training_range_from
 
 
 class BarsModel(PythonModel):
     """Predicts from raw bars; see `stockpred.predict.predict`."""
 
     def load_context(self, context: Any) -> None:
-        """Load recipe and estimator from the model's folder."""
-        self.recipe = recipe_from(json.loads(Path(context.artifacts["recipe"]).read_text()))
+        """Load recipe, training range and estimator from the model's folder."""
+        recipe, trained = (
+            json.loads(Path(context.artifacts[name]).read_text()) for name in ("recipe", "training")
+        )
+        self.recipe, self.trained = recipe_from(recipe), training_range_from(trained)
         self.estimator = from_files(context.artifacts, self.recipe.candidate)
 
     def predict(
@@ -33,7 +37,9 @@ class BarsModel(PythonModel):
         """Answer one request; what is wrong with it is one sentence, and a 400 over HTTP."""
         all_dates = bool((params or {}).get("all_dates", False))
         try:
-            return predict(model_input, self.recipe, self.estimator, all_dates)
+            return predict(
+                model_input, self.recipe, self.estimator, all_dates, trained=self.trained
+            )
         except StockpredError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
 

@@ -28,6 +28,7 @@ from stockpred.recipe import Recipe, Training
 from stockpred.selection import before, choose, fold_losses, predictions, summary
 from stockpred.splits import holdout_start, training_rows
 from stockpred.table import Made, read_made, rows_from_arrow
+from stockpred.training_range import TrainingRange, training_range
 from stockpred.trials import Trial, best_of
 
 
@@ -96,15 +97,8 @@ def main(
     )
     known = labelled(rows[window])
     estimator = fit(known, name, recipe.hyperparameters, seed, training)
-    facts = {
-        "horizon": recipe.horizon,
-        "feature_sets": list(recipe.feature_sets),
-        "trained_from": f"{known[DATE].min():%Y-%m-%d}",
-        "trained_to": f"{known[DATE].max():%Y-%m-%d}",
-        "table_sha256": sha256,
-        "git_commit": run.git_commit,
-    }
-    _log_model(run, recipe, estimator, run.input(bars), facts)
+    facts = {"table_sha256": sha256, "git_commit": run.git_commit}
+    _log_model(run, recipe, estimator, training_range(known), run.input(bars), facts)
     run.metrics({f"cv_log_loss_{name}": float(np.mean(each)) for name, each in losses.items()})
     mean = float(np.mean(losses[name]))
     count = f", {len(everything)} trials" if trials else ""
@@ -126,11 +120,16 @@ def _recipe(trial: Trial, training: Training, made: Made, code: str) -> Recipe:
 
 
 def _log_model(
-    run: StepRun, recipe: Recipe, estimator: Any, bars: Path, facts: dict[str, Any]
+    run: StepRun,
+    recipe: Recipe,
+    estimator: Any,
+    trained: TrainingRange,
+    bars: Path,
+    facts: dict[str, Any],
 ) -> None:
     example = from_arrow(next(groups(bars)))
     info = log_model(
-        recipe, estimator, example, root=ROOT, scratch=run.scratch("model"), metadata=facts
+        recipe, estimator, example, trained, root=ROOT, scratch=run.scratch("model"), metadata=facts
     )
     location = run.client.get_logged_model(info.model_id).artifact_location
     folder = local_folder(location) or Path(mlflow.artifacts.download_artifacts(info.model_uri))

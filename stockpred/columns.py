@@ -21,6 +21,8 @@ OUTCOME = (LABEL, LABEL_END, FORWARD_RETURN, DAILY_RETURN)
 
 PROBABILITY_UP = "probability_up"
 DIRECTION = "direction"
+IN_RANGE = "in_range"
+TRAINED_TO = "trained_to"
 PRIOR = "prior"
 PRIOR_SYMBOL = "prior_symbol"
 CHAMPION = "champion"

@@ -122,7 +122,14 @@ def _fit(
 
 def probability_up(estimator: Any, table: pd.DataFrame) -> Array:
     """Probability of label 1 for each row, shape (rows,)."""
-    x = table[feature_columns(table)].to_numpy(np.float32)
+    return probabilities(estimator, table[feature_columns(table)].to_numpy(np.float32))
+
+
+def probabilities(estimator: Any, x: np.ndarray[Any, np.dtype[np.float32]]) -> Array:
+    """Probability of label 1 for each row of features, shape (rows,).
+
+    A row's has the same bits whatever rows are asked about beside it.
+    """
     if not len(x):
         return np.empty(0)
     return np.asarray(estimator.predict_proba(x)[:, 1], dtype=np.float64)

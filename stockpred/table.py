@@ -110,9 +110,8 @@ def feature_rows(
         daily_return (NaN where a stretch begins). Rows before the longest look-back are left out;
         rows without an outcome stay, for scoring.
     """
-    features = describe(feature_sets, window)
     parts = [
-        _segment_rows(bars.iloc[first:last], feature_sets, features, window, horizon)
+        _segment_rows(bars.iloc[first:last], feature_sets, window, horizon)
         for first, last in _segments(bars[DATE].to_numpy(), spans)
     ]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
@@ -125,25 +124,34 @@ def _segments(dates: np.ndarray[Any, Any], spans: Sequence[Span]) -> list[tuple[
     return list(pairwise(edges)) or [(0, 0)]
 
 
+def feature_arrays(
+    segment: Segment, feature_sets: Sequence[str], window: int
+) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Each feature of some sets over a segment, by name, in the order of a table's columns.
+
+    Arrays have shape (rows,). A row with a whole look-back behind it has the same bits whatever
+    lies before that.
+    """
+    computed: dict[str, np.ndarray[Any, Any]] = {}
+    for name in feature_sets:
+        computed.update(FEATURE_SETS[name].compute(segment, window))
+    names = [feature.name for feature in describe(feature_sets, window)]
+    return {name: computed[name].astype(np.float32) for name in names}
+
+
 def _segment_rows(
-    bars: pd.DataFrame,
-    feature_sets: Sequence[str],
-    features: Sequence[Feature],
-    window: int,
-    horizon: int,
+    bars: pd.DataFrame, feature_sets: Sequence[str], window: int, horizon: int
 ) -> pd.DataFrame:
     arrays = [
         bars[name].to_numpy(np.float64) for name in (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE, VOLUME)
     ]
     segment = Segment(*(np.ascontiguousarray(array) for array in arrays))
     dates = bars[DATE].to_numpy()
-    computed: dict[str, np.ndarray[Any, Any]] = {}
-    for name in feature_sets:
-        computed.update(FEATURE_SETS[name].compute(segment, window))
-    first = max(feature.lookback for feature in features) - 1
+    computed = feature_arrays(segment, feature_sets, window)
+    first = longest_lookback(feature_sets, window) - 1
     found = outcome(segment, dates, horizon)
     columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: dates[first:]}
-    columns |= {f.name: computed[f.name][first:].astype(np.float32) for f in features}
+    columns |= {name: values[first:] for name, values in computed.items()}
     columns |= {
         LABEL: found.label[first:],
         LABEL_END: found.label_end[first:],

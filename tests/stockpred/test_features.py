@@ -67,6 +67,15 @@ def test_memory_is_bounded_by_the_lookback(
 
 
 @every_set
+@given(bars=hard_bars(), before=hard_bars(), rows=st.integers(1, SESSIONS))
+@few
+def test_blind_to_what_lies_before_the_lookback(
+    feature_set: FeatureSet, bars: pd.DataFrame, before: pd.DataFrame, rows: int
+) -> None:
+    guards.blind_to_what_lies_before(feature_set, bars, before.iloc[-rows:], WINDOW)
+
+
+@every_set
 @given(bars=hard_bars(), split=st.floats(0.01, 100), dividend=st.floats(0.5, 1))
 @few
 def test_free_of_scale(
@@ -104,6 +113,18 @@ def test_a_planted_mistake_is_caught(name: str) -> None:
     planted = FeatureSet("planted", lambda window: features, PLANTED[name])
     with pytest.raises(AssertionError):
         guards.all_guards(planted, make_bars(SESSIONS), WINDOW, (70, 80))
+
+
+def test_a_running_sum_is_told_by_its_bits() -> None:
+    def compute(bars, window):
+        total = np.cumsum(bars.close)
+        return {"planted": np.append(np.full(9, np.nan), (total - lag(total, 10))[9:])}
+
+    features = (Feature("planted", 11, "carries the rounding of all earlier values along"),)
+    planted, bars = FeatureSet("planted", lambda window: features, compute), make_bars(SESSIONS)
+    guards.bounded_memory(planted, bars, WINDOW, 80)
+    with pytest.raises(AssertionError, match="remembers what lies before"):
+        guards.blind_to_what_lies_before(planted, bars.iloc[50:], bars.iloc[:50], WINDOW)
 
 
 def test_direction_against_a_loop() -> None:
