@@ -6,24 +6,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+Processes = tuple[int, int]
+
 
 @contextmanager
-def stop_orders(watch_parent: bool) -> Iterator[Callable[[], int | None]]:
+def stop_orders(
+    watch_parent: bool, above: Processes | None = None
+) -> Iterator[Callable[[], int | None]]:
     """Within the block SIGINT and SIGTERM are noted, not raised; yield what tells which came.
 
     Parameters
     ----------
     watch_parent : bool
         Whether the end of the process above counts as SIGTERM.
+    above : optional
+        What `processes_above` said when this process began, where that is a while ago.
     """
     noted: list[int] = []
-    above = _above()
+    above = above or processes_above()
 
     def handle(signum: int, frame: object) -> None:
         noted.append(signum)
 
     def stopped() -> int | None:
-        if watch_parent and not noted and _above() != above:
+        if watch_parent and not noted and processes_above() != above:
             noted.append(signal.SIGTERM)
         return noted[0] if noted else None
 
@@ -35,7 +41,7 @@ def stop_orders(watch_parent: bool) -> Iterator[Callable[[], int | None]]:
             signal.signal(signum, handler)
 
 
-def _above() -> tuple[int, int]:
+def processes_above() -> Processes:
     """The parent, and its parent where the former is a shell that only carries out a command.
 
     `mlflow run` starts `bash -c "source .../activate && python ..."` where it made the environment:

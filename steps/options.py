@@ -1,13 +1,13 @@
 """Every parameter of the chain, once: name, default, type, help. The shells take theirs by name."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
 from steps.values import (
     Checked,
     date_or,
+    host,
     instant_or_now,
     model_name,
     one_of,
@@ -32,7 +32,7 @@ class Parameter:
 
     name: str
     default: str
-    type: click.ParamType[Any]
+    type: Checked
     help: str
 
 
@@ -129,6 +129,19 @@ _TABLE = (
 )  # fmt: skip
 PARAMETERS = {parameter.name: parameter for parameter in _TABLE}
 
+# Taken by entry points outside of the chain alone.
+_ALONE = (
+    Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
+    Parameter(
+        "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
+        "address of the model server; 0.0.0.0: every one that this machine has",
+    ),
+    Parameter(
+        "max_rows", "100000", whole(1, 10_000_000), "most rows of one request to the model server"
+    ),
+)  # fmt: skip
+ALONE = {parameter.name: parameter for parameter in _ALONE}
+
 _INPUTS = {
     "bars": "bars.parquet of acquire or validate",
     "table": "features.parquet of features",
@@ -140,18 +153,23 @@ _INPUTS = {
 }
 
 
-def option(name: str) -> click.Option:
-    """The click option of a parameter, or of an input (a path or URI, required)."""
-    if name in PARAMETERS:
-        parameter = PARAMETERS[name]
-        return click.Option(
-            [f"--{name}"], type=parameter.type, default=parameter.default,
-            show_default=True, help=parameter.help,
-        )  # fmt: skip
-    rule = f"give a path or URI: {_INPUTS[name]}"
+def option(spec: str) -> click.Option:
+    """The click option of a parameter, or of an input (a path or URI).
+
+    Parameters
+    ----------
+    spec : str
+        Its name, or ``name=default`` where the entry point has a default of its own; an input
+        without one is required.
+    """
+    name, _, own = spec.partition("=")
+    parameter = PARAMETERS.get(name) or ALONE.get(name)
+    if parameter is None:
+        rule = f"give a path or URI: {_INPUTS[name]}"
+        what = f"{_INPUTS[name]}: path or URI"
+        parameter = Parameter(name, own, Checked(path_or_uri, rule), what)
+    default = own or parameter.default
     return click.Option(
-        [f"--{name}"],
-        type=Checked(path_or_uri, rule),
-        required=True,
-        help=f"{_INPUTS[name]}: path or URI",
-    )
+        [f"--{name}"], type=parameter.type, default=default or None, required=not default,
+        show_default=True, help=parameter.help,
+    )  # fmt: skip

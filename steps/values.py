@@ -176,6 +176,13 @@ def path_or_uri(text: str) -> str:
     return text
 
 
+def host(text: str) -> str:
+    """A host name or an address."""
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", text):
+        raise ValueError
+    return text
+
+
 def model_name(text: str) -> str:
     """A name that the registry takes and a URI can hold."""
     if not re.fullmatch(r"[\w][\w .-]{0,200}", text):

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 
 from steps.main import LAST_STEP, STEPS
-from steps.options import PARAMETERS, option
+from steps.options import ALONE, PARAMETERS
 
 ROOMS = {
     "steps": {"pipeline", "sources", "stockpred", "reports", "serving"},
@@ -25,6 +25,7 @@ SHARED_IN_STEPS = {
     "steps.options", "steps.values", "steps.shell", "steps.ending", "steps.record", "steps.stored",
     "steps.tried", "steps.tries", "steps.versions",
 }  # fmt: skip
+ENTRIES = ("main", *(step.name for step in STEPS), "serve")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
@@ -66,36 +67,37 @@ def project() -> dict:
 
 def test_mlproject_declares_every_parameter_with_its_default() -> None:
     entries = project()["entry_points"]
-    assert list(entries) == ["main", *(step.name for step in STEPS)]
+    assert tuple(entries) == ENTRIES
     taken = {"main": tuple(PARAMETERS)}
     taken |= {step.name: (*step.inputs, *step.params, *step.unkeyed) for step in STEPS}
     for name, entry in entries.items():
         declared = entry["parameters"]
-        assert tuple(declared) == taken[name]
-        for parameter, spec in declared.items():
-            assert spec["type"] == "string"
-            default = PARAMETERS[parameter].default if parameter in PARAMETERS else None
-            assert spec.get("default") == default
+        assert name not in taken or tuple(declared) == taken[name]
+        assert all(spec["type"] == "string" for spec in declared.values())
         words = " ".join(f"--{p} {{{p}}}" for p in declared)
         # No quotes: MLflow quotes each value itself, and inside quotes that is an open door.
         assert entry["command"].strip() == f"python -m steps.{name} {words}"
 
 
-@pytest.mark.parametrize("name", ["main", *(step.name for step in STEPS)])
+@pytest.mark.parametrize("name", ENTRIES)
 def test_shells_take_what_mlproject_gives(name: str) -> None:
     module = __import__(f"steps.{name}", fromlist=["main"])
     declared = project()["entry_points"][name]["parameters"]
-    assert sorted(p.name for p in module.main.command.params) == sorted(declared)
-    assert all(option(parameter).required for parameter in declared if parameter not in PARAMETERS)
+    taken = {p.name: None if p.required else p.default for p in module.main.command.params}
+    assert taken == {parameter: spec.get("default") for parameter, spec in declared.items()}
+    if name in ("main", *(step.name for step in STEPS)):
+        known = {p: PARAMETERS[p].default if p in PARAMETERS else None for p in declared}
+        assert taken == known
 
 
 def test_the_parameter_page_has_the_same_table() -> None:
     text = (ROOT / "docs" / "parameters.md").read_text()
+    everything = [*PARAMETERS.values(), *ALONE.values()]
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| (.+) \|$", text, re.MULTILINE)
     assert [(name, default) for name, default, _ in rows] == [
-        (parameter.name, parameter.default) for parameter in PARAMETERS.values()
+        (parameter.name, parameter.default) for parameter in everything
     ]
-    for (_, _, meaning), parameter in zip(rows, PARAMETERS.values(), strict=True):
+    for (_, _, meaning), parameter in zip(rows, everything, strict=True):
         assert meaning.startswith(parameter.help), parameter.name
 
 

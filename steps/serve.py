@@ -1,0 +1,64 @@
+"""Reads a registered model; writes nothing: becomes the model server until it is told to end."""
+
+import os
+import sys
+
+import click
+
+from pipeline.registry import resolve
+from pipeline.run import say, step_run
+from pipeline.step import TAG_MODEL_VERSION
+from pipeline.stopping import processes_above, stop_orders
+from serving.process import listen, start
+from steps.shell import main_function
+from steps.values import ROOT
+
+PARAMETERS = ("model_uri=auto", "registered_model", "port", "host", "max_rows")
+
+
+def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
+    """Serve a model; being told to end is its good end."""
+    texts = click.get_current_context().meta["texts"]
+    above, handed_over = processes_above(), "MLFLOW_RUN_ID" in os.environ
+    with (
+        listen(host, port) as listener,
+        start(listener) as server,
+        step_run(ROOT, "serve", texts) as run,
+    ):
+        from mlflow.artifacts import download_artifacts
+
+        found = resolve(run.client, model_uri, registered_model)
+        if found.warning:
+            say(f"warning: {found.warning}")
+        # A copy: the store may prune what is still served.
+        folder = download_artifacts(found.uri, dst_path=str(run.scratch("model")))
+        what = f"{found.name}, version {found.version}" if found.name else found.uri
+        about = {
+            "uri": found.uri,
+            "name": found.name,
+            "version": found.version,
+            "alias": found.alias,
+        }
+        order = {
+            "folder": folder,
+            "about": about,
+            "max_rows": max_rows,
+            "socket": listener.fileno(),
+        }
+        with stop_orders(handed_over, above) as stopped:
+            if server.load(order, stopped):
+                shown, number = listener.getsockname()[:2]
+                address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
+                if found.name:
+                    run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
+                run.key_figure(f"{what} on {address}")
+                run.flush()
+                say(f"serving {what} on {address}")
+                server.wait(stopped)
+        say(f"{what}: told to end, no longer served")
+
+
+main = main_function("serve", PARAMETERS, serve, __name__)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Request bodies against a signature: what passes, what is refused, and in which words."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from serving.requests import Refused, check
+
+# MLflow's own, when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+DAYS = ("2012-12-28", "2012-12-31", "2013-01-02")
+INPUTS = Schema(
+    [
+        ColSpec(DataType.string, "symbol"),
+        ColSpec(DataType.datetime, "date"),
+        ColSpec(DataType.double, "close"),
+        ColSpec(DataType.double, "adj_close", required=False),
+        ColSpec(DataType.long, "count", required=False),
+    ]
+)
+PARAMS = ParamSchema([ParamSpec("all_dates", DataType.boolean, False)])
+ROWS = [{"symbol": "AAA", "date": day, "close": 10.5} for day in DAYS]
+SPLIT = {"columns": ["symbol", "date", "close"], "data": [list(row.values()) for row in ROWS]}
+
+
+def ask(content: Any, media_type: str = "application/json", max_rows: int = 5) -> None:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    check(body, media_type, INPUTS, PARAMS, max_rows)
+
+
+def rows(**changes: Any) -> list[dict[str, Any]]:
+    """The rows with the second one changed."""
+    return [ROWS[0], {**ROWS[1], **changes}, ROWS[2]]
+
+
+def all_rows(**changes: Any) -> list[dict[str, Any]]:
+    return [{**row, **changes} for row in ROWS]
+
+
+GOOD = {
+    "records": {"dataframe_records": ROWS},
+    "split": {"dataframe_split": SPLIT},
+    "with an index": {"dataframe_split": {**SPLIT, "index": [5, "x", 7]}},
+    "params": {"dataframe_records": ROWS, "params": {"all_dates": True}},
+    "no params": {"dataframe_records": ROWS, "params": None},
+    "whole numbers": {"dataframe_records": all_rows(close=10, count=3)},
+    "null, for the model to refuse": {"dataframe_records": all_rows(close=None, symbol=None)},
+    "times of midnight": {
+        "dataframe_records": [{**row, "date": row["date"] + "T00:00:00.000"} for row in ROWS]
+    },
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_the_model_can_read_passes(name: str) -> None:
+    ask(GOOD[name])
+    ask(GOOD[name], "Application/JSON; charset=utf-8")
+
+
+BAD: dict[str, Any] = {
+    "the body is not JSON": b"{",
+    "the body is not JSON; give": b"\xff\xfe{",
+    "the body is not JSON; give an object": b"[" * 100_000,
+    "the body must hold one of dataframe_records or dataframe_split": [1],
+    "the body must hold one of": {"inputs": ROWS},
+    "the body must hold one": {"dataframe_records": ROWS, "dataframe_split": SPLIT},
+    "the body must hold": {"dataframe_records": ROWS, "more": 1},
+    "the rows must be a list": {"dataframe_records": {"0": ROWS[0]}},
+    "there are no rows": {"dataframe_records": []},
+    "there are no rows; give": {"dataframe_split": {**SPLIT, "data": []}},
+    "6 rows are too many; give at most 5": {"dataframe_records": ROWS * 2},
+    "row 2 is not an object": {"dataframe_records": [ROWS[0], 1]},
+    "row 2 is not a list": {"dataframe_split": {**SPLIT, "data": [[1, 2, 3], {}]}},
+    "row 2: column 'close' is missing": {"dataframe_records": [ROWS[0], {"symbol": "SECRET"}]},
+    "row 2: column 'x' is not in row 1": {"dataframe_records": rows(x=1)},
+    "row 1: 2 values for 3 columns": {"dataframe_split": {**SPLIT, "data": [[1, 2]]}},
+    "dataframe_split must be an object": {"dataframe_split": [1]},
+    "dataframe_split must be": {"dataframe_split": {"columns": ["close"]}},
+    "columns must be a list of names": {"dataframe_split": {**SPLIT, "columns": [1, 2, 3]}},
+    "column 'date' stands twice": {"dataframe_split": {**SPLIT, "columns": ["date"] * 3}},
+    "index must be a list": {"dataframe_split": {**SPLIT, "index": [1]}},
+    "index must be a list with": {"dataframe_split": {**SPLIT, "index": [{}, [], 1]}},
+    "column 'symbol' is missing; give symbol, date, close, adj_close, count": {
+        "dataframe_records": [{"date": DAYS[0], "close": 1.0}]
+    },
+    "column 'x' is one too many": {"dataframe_records": all_rows(x="SECRET")},
+    "column 'xxxxxxxxxx.*xxx...' is one too many": {"dataframe_records": all_rows(**{"x" * 99: 1})},
+    "row 2: column 'close' is text; give a number": {"dataframe_records": rows(close="SECRET")},
+    "row 2: column 'close' is true or false": {"dataframe_records": rows(close=True)},
+    "row 2: column 'close' is a list": {"dataframe_records": rows(close=["SECRET"])},
+    "row 2: column 'close' is not a number": {"dataframe_records": rows(close=10**400)},
+    "row 1: column 'count' is a number; give a whole": {"dataframe_records": all_rows(count=1.5)},
+    "row 1: column 'count' is not a whole": {"dataframe_records": all_rows(count=2**64)},
+    "row 2: column 'symbol' is a number; give text": {"dataframe_records": rows(symbol=7)},
+    "row 2: column 'symbol' is not text": {"dataframe_records": rows(symbol="\ud800")},
+    "row 2: column 'date' is a number": {"dataframe_records": rows(date=1356912000)},
+    "row 2: column 'date' is not a date": {"dataframe_records": rows(date="31.12.2012")},
+    "row 2: column 'date' is not a date such as": {"dataframe_records": rows(date="2012-13-31")},
+    "row 2: column 'date' is not a date such": {"dataframe_records": rows(date="0001-01-01")},
+    "row 2: column 'date' is not a": {"dataframe_records": rows(date="2012-12-31T09:30:00")},
+    "row 2: column 'date' is not": {"dataframe_records": rows(date="2012-12-31T00:00:00Z")},
+    "column 'date' is written in two ways": {
+        "dataframe_records": rows(date="2012-12-31T00:00:00")
+    },
+    "params must be an object": {"dataframe_records": ROWS, "params": [1]},
+    "params: 'SECRET' is not known; give all_dates": {
+        "dataframe_records": ROWS, "params": {"SECRET": 1}
+    },
+    "params: 'all_dates' is text; give true or false": {
+        "dataframe_records": ROWS, "params": {"all_dates": "SECRET"}
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_what_is_wrong_is_one_sentence(words: str) -> None:
+    with pytest.raises(Refused, match=f"^{words}") as refusal:
+        ask(BAD[words])
+    text = str(refusal.value)
+    assert "\n" not in text and len(text) < 200 and refusal.value.status == 400
+    assert ("SECRET" in text) == ("SECRET" in words), "the name of a column or parameter alone"
+
+
+@pytest.mark.parametrize("media_type", ["", "text/csv", "text/plain", "application/jsonx"])
+def test_another_content_type_is_refused(media_type: str) -> None:
+    with pytest.raises(Refused, match="the body must be JSON"):
+        ask({"dataframe_records": ROWS}, media_type)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+ANYTHING = st.recursive(
+    LEAVES | st.sampled_from(DAYS),
+    lambda below: (
+        st.lists(below, max_size=3)
+        | st.dictionaries(st.sampled_from(["columns", "data", "index", "close", "x"]), below)
+    ),
+    max_leaves=6,
+)
+
+
+@given(change=ANYTHING, place=st.sampled_from(["body", "rows", "row", "cell", "split", "params"]))
+@settings(max_examples=200, deadline=None)
+def test_whatever_comes_is_read_or_refused(change: Any, place: str) -> None:
+    content = {
+        "body": change,
+        "rows": {"dataframe_records": change},
+        "row": {"dataframe_records": [ROWS[0], change]},
+        "cell": {"dataframe_records": rows(close=change, date=change, symbol=change)},
+        "split": {"dataframe_split": change},
+        "params": {"dataframe_records": ROWS, "params": change},
+    }[place]
+    try:
+        ask(content)
+    except Refused as refusal:
+        assert "\n" not in str(refusal) and len(str(refusal)) < 300
+    else:
+        # What passes, MLflow reads.
+        from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+        infer_and_parse_data({k: v for k, v in content.items() if k != "params"}, INPUTS)
+
+
+@given(body=st.binary(max_size=30))
+def test_bytes_are_never_more_than_refused(body: bytes) -> None:
+    with pytest.raises(Refused):
+        ask(body)
