@@ -26,7 +26,7 @@ from stockpred.table import longest_lookback
 from stockpred.training_range import TrainingRange
 
 # What prediction imports; their own needs follow.
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")
+REQUIREMENTS = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")
 
 
 def log_model(
@@ -81,6 +81,8 @@ def log_model(
         signature=ModelSignature(**_signature()),
         input_example=example,
         pip_requirements=requirements(recipe),
+        # Else MLflow takes up the project's own lock, with all that the pipeline needs.
+        uv_project_path=str(scratch),
         metadata={
             **metadata,
             "recipe_id": recipe.id,

@@ -74,6 +74,7 @@ class Registry:
             "MLFLOW_TRACKING_URI": self.uri,
             "MLFLOW_EXPERIMENT_ID": self.experiment,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENV_ROOT": str(self.folder / "envs"),
             "OMP_NUM_THREADS": "1",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
@@ -325,7 +326,8 @@ def test_the_model_answers_with_its_own_code(
     checkout = tmp_path / "checkout"
     for room in ("steps", "pipeline", "sources", "stockpred", "reports", "serving"):
         shutil.copytree(registry.root / room, checkout / room)
-    shutil.copy(registry.root / "MLproject", checkout)
+    for name in ("MLproject", "conda.yaml"):
+        shutil.copy(registry.root / name, checkout)
     for name in ("features/direction.py", "features/technical.py", "predict.py"):
         path = checkout / "stockpred" / name
         path.write_text(path.read_text().replace("np.", "np.broken."))
@@ -418,3 +420,6 @@ def test_mlflows_own_server_in_an_environment_of_its_requirements(
     """Just what prediction needs, as the model asks for it."""
     with mlflow_served(registry, "--env-manager", "uv", seconds=600) as plain:
         check_without_front(plain, server)
+    installed = {path.name for path in registry.folder.glob("envs/*/lib/*/site-packages/*")}
+    assert {"sklearn", "skops", "talib"} <= installed
+    assert not installed & {"yfinance", "dask", "optuna", "matplotlib", "sqlalchemy", "flask"}

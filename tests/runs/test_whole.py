@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from serving.logging import REQUIREMENTS
+
 pytestmark = pytest.mark.run
 BIN = Path(sys.executable).parent
 FAST = {"models": "prior,logistic", "refit_every": "200"}
@@ -209,10 +211,14 @@ def test_a_logged_model_holds_no_pickle_and_tells_what_it_is(store: Store, first
     assert "artifacts/estimator.skops" in files and "code/stockpred/predict.py" in files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pyc"))]
     mlmodel = (folder / "MLmodel").read_text()
-    for word in ("recipe_id", "lookback", "trained_to", "table_sha256", "all_dates"):
+    for word in (
+        "recipe_id", "lookback", "features", "horizon", "trained_from", "trained_to",
+        "table_sha256", "git_commit", "all_dates", "run_id", "utc_time_created", "signature",
+    ):  # fmt: skip
         assert word in mlmodel
-    requirements = (folder / "requirements.txt").read_text()
-    assert "skops==" in requirements and "yfinance" not in requirements
+    assert {"input_example.json", "artifacts/training.json"} <= files and "uv.lock" not in files
+    requirements = (folder / "requirements.txt").read_text().splitlines()
+    assert [line.partition("==")[0] for line in requirements] == list(REQUIREMENTS)
 
 
 def test_bars_with_a_bad_stretch_go_through_without_it(store: Store, tmp_path: Path) -> None:
