@@ -1,5 +1,6 @@
 """The model server as a process: answers, refusals, and how it ends; MLflow's own beside it."""
 
+import ast
 import json
 import os
 import re
@@ -358,6 +359,14 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def answers(server: Server) -> bool:
+    assert server.process.poll() is None, "the server has ended"
+    try:
+        return server.get("/ping")[0] == 200
+    except OSError:
+        return False
+
+
 @contextmanager
 def mlflow_served(registry: Registry, *options: str, seconds: float) -> Iterator[Server]:
     """`mlflow models serve`, outside of the checkout: it has no front."""
@@ -369,16 +378,8 @@ def mlflow_served(registry: Registry, *options: str, seconds: float) -> Iterator
             start_new_session=True,
         )  # fmt: skip
     server = Server(process, f"http://127.0.0.1:{port}")  # type: ignore[arg-type]
-
-    def answers() -> bool:
-        assert process.poll() is None, (registry.folder / "mlflow.log").read_text()
-        try:
-            return server.get("/ping")[0] == 200
-        except OSError:
-            return False
-
     try:
-        wait_until(answers, seconds)
+        wait_until(lambda: answers(server), seconds)
         yield server
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -402,6 +403,54 @@ def check_without_front(server: Server, mine: Server) -> None:
     empty = {"columns": list(records(BARS)[0]), "data": []}
     status, answer = server.ask({"dataframe_split": empty})
     assert status == 400 and "\nError: there are no rows" in json.loads(answer)["message"]
+
+
+@pytest.mark.long
+def test_the_readme_holds(registry: Registry) -> None:
+    """Its commands and its script as they stand, but for the ports and the environment's place."""
+    text = (registry.root / "README.md").read_text()
+    section = text.partition("## Serve\n")[2].partition("\n## ")[0]
+    for port in ("5001", "5002"):
+        section = section.replace(port, str(free_port()))
+    blocks = re.findall(r"```(bash|python)\n(.*?)```", section.replace(".venv/bin/", ""), re.DOTALL)
+    assert [language for language, _ in blocks] == ["bash", "bash", "python", "bash"]
+    start, curl, script, plain = (block for _, block in blocks)
+    process = registry.start("bash", "-c", f"exec {start}")
+    try:
+        server = Server(process, address_in(process))
+        found = run_in(registry, "bash", "-c", curl)
+        [row] = json.loads(found)["predictions"]
+        assert (row["symbol"], row["in_range"]) == ("AAA", True)
+        predictions = run_in(registry, sys.executable, "-c", script)
+        rows = ast.literal_eval(predictions)
+        assert [each["symbol"] for each in rows] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+        with (registry.folder / "plain.log").open("w") as log:
+            other = subprocess.Popen(
+                ["bash", "-c", f"exec {plain}"], cwd=registry.root, env=registry.env(),
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        here = re.findall(r"127\.0\.0\.1:(\d+)", section)[0]
+        there = re.findall(r"-p (\d+)", plain)[0]
+        beside = Server(other, f"http://127.0.0.1:{there}")  # type: ignore[arg-type]
+        try:
+            wait_until(lambda: answers(beside), 90)
+            again = run_in(registry, sys.executable, "-c", script.replace(here, there))
+            assert again == predictions
+        finally:
+            os.killpg(other.pid, signal.SIGTERM)
+            other.wait(20)
+        assert server.get("/ping")[0] == 200
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def run_in(registry: Registry, *command: str) -> str:
+    done = subprocess.run(
+        command, cwd=registry.root, env=registry.env(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.long
