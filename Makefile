@@ -70,6 +70,7 @@ bench: env
 	python -m benchmarks.orchestration
 	python -m benchmarks.yahoo
 	python -m benchmarks.validation
+	python -m benchmarks.serving
 
 honesty: env
 	python -m benchmarks.honesty --picture docs/images/power.png
