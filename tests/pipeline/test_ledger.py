@@ -1,0 +1,189 @@
+"""The ledger: rows are added whole, once, and never changed; whoever is killed leaves no part."""
+
+import datetime as dt
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.ledger import Appended, Ledger
+
+MONDAY = dt.date(2024, 1, 1)
+# A writer of its own: KEYS keys in each of DAYS partitions, values made of both.
+WRITER = """
+import sys, datetime as dt
+from pathlib import Path
+import pyarrow as pa
+from pipeline.ledger import Ledger
+to, keys, days = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])
+rows = [(dt.date(2024, 1, 1) + dt.timedelta(day), key, hash((day, int(key, 36))) % 997 / 7)
+        for day in range(days) for key in keys]
+table = pa.table(dict(zip(("day", "key", "value"), map(list, zip(*rows)))))
+table = table.set_column(0, "day", table["day"].cast(pa.date32()))
+print("ready", flush=True)
+print(Ledger(to, Path("/"), "day").append(table, "v1", "key", ("value",)), flush=True)
+"""
+
+
+def table(rows: list[tuple[int, str, float]]) -> pa.Table:
+    """Rows of (day, key, value)."""
+    days = pa.array([MONDAY + dt.timedelta(day) for day, _, _ in rows], pa.date32())
+    keys = pa.array([key for _, key, _ in rows], pa.string())
+    return pa.table({"day": days, "key": keys, "value": [float(value) for *_, value in rows]})
+
+
+def content(ledger: Ledger) -> list[tuple[int, str, float]]:
+    found = ledger.read().select(["day", "key", "value"]).to_pylist()
+    return [((row["day"] - MONDAY).days, row["key"], row["value"]) for row in found]
+
+
+def test_rows_come_back_and_lie_where_readers_of_datasets_look(tmp_path: Path) -> None:
+    ledger = Ledger("book", tmp_path, "day")
+    done = ledger.append(table([(1, "b", 2), (0, "a", 1), (1, "a", 3)]), "some model/7", "key")
+    assert done == Appended(added=3)
+    assert content(ledger) == [(0, "a", 1), (1, "a", 3), (1, "b", 2)]
+    files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.parquet"))
+    assert files == [
+        f"book/day=2024-01-0{day}/some%20model%2F7.parquet" for day in (1, 2)
+    ]  # fmt: skip
+    assert ledger.read().schema.field("day").type == pa.date32()
+    whole = pq.read_table(tmp_path / "book").to_pandas()  # as somebody without our code would
+    assert whole["key"].tolist() == ["a", "a", "b"]
+
+
+def test_a_row_stands_as_it_was_first_written(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path.as_uri(), Path("/"), "day")
+    ledger.append(table([(0, "a", 1), (0, "c", 1)]), "v1", "key")
+    [path] = tmp_path.rglob("*.parquet")
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    again = ledger.append(table([(0, "a", 1), (0, "c", 9)]), "v1", "key", ("value",))
+    assert again == Appended(known=2, differing=1)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    more = ledger.append(table([(0, "b", 5), (0, "a", 7)]), "v1", "key", ("value",))
+    assert more == Appended(added=1, known=1, differing=1)
+    assert content(ledger) == [(0, "a", 1), (0, "b", 5), (0, "c", 1)]
+    # Another name is another row.
+    assert ledger.append(table([(0, "a", 7)]), "v2", "key").added == 1
+    assert sorted(content(ledger)) == [(0, "a", 1), (0, "a", 7), (0, "b", 5), (0, "c", 1)]
+
+
+rows = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from("abcd"), st.integers(0, 2)),
+    min_size=1, max_size=8, unique_by=lambda row: row[:2],
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["v1", "v2"]), rows), min_size=1, max_size=5))
+def test_it_holds_what_a_plain_record_would(calls: list) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(folder, Path("/"), "day")
+        record: dict[tuple[int, str, str], float] = {}
+        for name, given_rows in calls:
+            places = [(day, name, key) for day, key, _ in given_rows]
+            known = [place for place in places if place in record]
+            values = dict(zip(places, (value for *_, value in given_rows), strict=True))
+            differing = sum(record[place] != values[place] for place in known)
+            done = ledger.append(table(given_rows), name, "key", ("value",))
+            assert done == Appended(len(places) - len(known), len(known), differing)
+            record = values | record
+        assert content(ledger) == [
+            (day, key, value) for (day, _, key), value in sorted(record.items())
+        ]
+
+
+def test_a_place_without_a_ledger_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place in ("none", "empty"):
+        with pytest.raises(InputError, match=f"'{place}': no ledger there"):
+            Ledger(place, tmp_path, "day").read()
+    with pytest.raises(InputError, match="'nosuch://x': cannot be opened"):
+        Ledger("nosuch://x", tmp_path, "day")
+
+
+def test_an_object_store_gets_whole_objects() -> None:
+    ledger = Ledger("mock:///book", Path("/"), "day")  # Arrow's own store in memory
+    assert not isinstance(ledger._files, pafs.LocalFileSystem)
+    ledger.append(table([(0, "a", 1)]), "v1", "key")
+    done = ledger.append(table([(0, "a", 2), (0, "b", 2), (1, "a", 3)]), "v1", "key", ("value",))
+    assert done == Appended(added=2, known=1, differing=1)
+    assert content(ledger) == [(0, "a", 1), (0, "b", 2), (1, "a", 3)]
+
+
+def test_what_fsspec_opens_will_do() -> None:
+    pytest.importorskip("fsspec")
+    ledger = Ledger("memory://book", Path("/"), "day")
+    ledger.append(table([(0, "a", 1)]), "v1", "key")
+    done = ledger.append(table([(0, "a", 2), (0, "b", 2), (1, "a", 3)]), "v1", "key", ("value",))
+    assert done == Appended(added=2, known=1, differing=1)
+    assert content(ledger) == [(0, "a", 1), (0, "b", 2), (1, "a", 3)]
+
+
+def writer(root: Path, to: Path, keys: str, days: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(to), keys, str(days)],
+        cwd=root, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.run
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_writer_leaves_no_part_and_the_next_one_makes_it_good(
+    root: Path, tmp_path: Path, kills: int
+) -> None:
+    days, keys = 150, ",".join("abcdefgh")
+    process = writer(root, tmp_path / "whole", keys, days)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    ready = time.monotonic()
+    process.communicate(timeout=120)
+    span = time.monotonic() - ready
+    assert process.returncode == 0
+    expected = content(Ledger(str(tmp_path / "whole"), root, "day"))
+    assert len(expected) == days * 8
+
+    rng = random.Random(kills)
+    book = Ledger(str(tmp_path / "book"), root, "day")
+    cut_short = 0
+    for _ in range(kills):
+        process = writer(root, tmp_path / "book", keys, days)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(rng.random() * span / 2)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        try:
+            found = content(book)
+        except InputError:  # killed before its first row
+            continue
+        by_day: dict[int, int] = {}
+        for day, _, _ in found:
+            by_day[day] = by_day.get(day, 0) + 1
+        assert set(by_day.values()) == {8} and set(found) <= set(expected)
+        cut_short += len(found) < len(expected)
+    assert cut_short
+    process = writer(root, tmp_path / "book", keys, days)
+    said, _ = process.communicate(timeout=120)
+    assert "differing=0" in said
+    assert content(book) == expected
+    left = [path for path in (tmp_path / "book").rglob(".*") if path.name != ".lock"]
+    assert len(left) <= kills
+
+
+@pytest.mark.run
+def test_two_writers_of_the_same_files_lose_no_row(root: Path, tmp_path: Path) -> None:
+    each = [writer(root, tmp_path / "book", keys, 40) for keys in ("a,b,c", "c,d,e")]
+    said = [process.communicate(timeout=120)[0] for process in each]
+    assert [process.returncode for process in each] == [0, 0]
+    assert sorted("known=40" in text for text in said) == [False, True]
+    found = content(Ledger(str(tmp_path / "book"), root, "day"))
+    assert [(day, key) for day, key, _ in found] == [(d, k) for d in range(40) for k in "abcde"]
