@@ -88,8 +88,8 @@ class StepRun:
         self.set_tags({TAG_KEPT: reason})
         self.flush()
 
-    def earlier_runs(self, params: Mapping[str, str], most: int) -> Iterator[Any]:
-        """Ended runs of this entry point in this experiment that left something, newest first.
+    def earlier_runs(self, entry_point: str, params: Mapping[str, str], most: int) -> Iterator[Any]:
+        """Ended runs of an entry point in this experiment that left something, newest first.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class StepRun:
             How many at the most.
         """
         this = self.client.get_run(self.run_id)
-        wanted = [f"tags.`{ENTRY_POINT_TAG}` = '{this.data.tags[ENTRY_POINT_TAG]}'"]
+        wanted = [f"tags.`{ENTRY_POINT_TAG}` = '{entry_point}'"]
         wanted += [f"params.`{name}` = '{value}'" for name, value in params.items()]
         runs = self.client.search_runs(
             [this.info.experiment_id], " and ".join(wanted), max_results=most,

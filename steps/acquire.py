@@ -1,19 +1,16 @@
 """Reads a source; writes bars.parquet (one row group a symbol) and acquire.json."""
 
 import datetime as dt
-from typing import Any
 
-from pipeline.progress import Progress
 from pipeline.run import StepRun
 from pipeline.step import TAG_INCOMPLETE
 from pipeline.tables import write_groups
-from sources import YAHOO, Acquired, open_source
+from sources import Acquired
+from steps.asked import judge_acquired, open_asked
 from steps.shell import shell
-from steps.stored import PARTIAL, WHOLE, stored_bars
-from steps.values import ROOT
+from steps.stored import PARTIAL, WHOLE
 from stockpred.bars import to_arrow
 from stockpred.columns import SYMBOL
-from stockpred.missing import judge_missing
 
 
 @shell("acquire", "source", "symbols", "start", "end", "max_missing", "as_of")
@@ -27,20 +24,10 @@ def main(
     as_of: dt.datetime | None,
 ) -> None:
     """Fetch the bars of the asked symbols and dates."""
-    yahoo: dict[str, Any] = {}
-    if source == YAHOO:
-        yahoo = {
-            "folder": run.scratch("yfinance"),
-            "stored": lambda: stored_bars(run, source, symbols or ()),
-            "progress": Progress(),
-        }
-    opened = open_source(source, ROOT, as_of or dt.datetime.now(dt.UTC), **yahoo)
+    opened = open_asked(run, source, symbols, as_of)
     try:
         acquired = opened.read(symbols, start, end)
-        failures = acquired.report.get("failures", {})
-        reasons = {name: f"{why['reason']} ({why['detail']})" for name, why in failures.items()}
-        asked = len(symbols or ()) or len(acquired.info.calendars)
-        judge_missing(reasons, asked, max_missing, "could not be fetched")
+        failures = judge_acquired(acquired, symbols, max_missing)
     except BaseException:
         if (partial := opened.partial()) is not None:
             _write(run, partial, PARTIAL)

@@ -29,7 +29,7 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
     An artifact that is gone or damaged is passed over and said so: its symbols are fetched whole.
     """
     found: dict[str, Stored] = {}
-    for earlier in run.earlier_runs({"source": source}, LOOK_BACK):
+    for earlier in run.earlier_runs("acquire", {"source": source}, LOOK_BACK):
         wanted = set(symbols) - set(found)
         if not wanted:
             break

@@ -22,8 +22,8 @@ ROOMS = {
     "stockpred": set(),
 }
 SHARED_IN_STEPS = {
-    "steps.options", "steps.values", "steps.shell", "steps.ending", "steps.record", "steps.stored",
-    "steps.tried", "steps.tries", "steps.versions",
+    "steps.asked", "steps.ending", "steps.options", "steps.record", "steps.shell", "steps.sound",
+    "steps.stored", "steps.tried", "steps.tries", "steps.values", "steps.versions",
 }  # fmt: skip
 ENTRIES = ("main", *(step.name for step in STEPS), "serve")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))

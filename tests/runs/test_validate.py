@@ -15,7 +15,7 @@ import pytest
 from conftest import make_bars
 
 from pipeline.tables import metadata, write_groups
-from steps.validate import _sound
+from steps.sound import _sound
 from stockpred.bars import BarsInfo, Span, read_info, to_arrow
 from stockpred.checks import Validated, validate
 from stockpred.errors import DataError
