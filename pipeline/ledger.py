@@ -87,7 +87,7 @@ class Ledger:
         compared : sequence of str
             Columns in which a known row may differ from the one that is given.
         """
-        ordered = rows.sort_by([(self._partition, "ascending"), (key, "ascending")])
+        ordered = rows.sort_by(self._partition)
         runs = pc.run_end_encode(ordered[self._partition].combine_chunks())
         total, first = Appended(), 0
         with self._locked():
@@ -122,6 +122,8 @@ class Ledger:
     def _add(
         self, rows: pa.Table, folder: str, name: str, key: str, compared: Sequence[str]
     ) -> Appended:
+        plain = {each: _plain(rows[each]) for each in rows.column_names}
+        rows = pa.table(plain).sort_by(key)
         path = f"{folder}/{name}"
         if self._files.get_file_info(path).type != pafs.FileType.File:
             self._write(rows, folder, name)
@@ -162,6 +164,12 @@ class Ledger:
         with (Path(self._folder) / LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of a dictionary: in another file it would be another one."""
+    is_coded = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_coded else column
 
 
 def _open(uri: str, root: Path) -> tuple[Any, str]:

@@ -50,7 +50,9 @@ def content(ledger: Ledger) -> list[tuple[int, str, float]]:
 
 def test_rows_come_back_and_lie_where_readers_of_datasets_look(tmp_path: Path) -> None:
     ledger = Ledger("book", tmp_path, "day")
-    done = ledger.append(table([(1, "b", 2), (0, "a", 1), (1, "a", 3)]), "some model/7", "key")
+    given_rows = table([(1, "b", 2), (0, "a", 1), (1, "a", 3)])
+    coded = given_rows.set_column(1, "key", given_rows["key"].dictionary_encode())
+    done = ledger.append(coded, "some model/7", "key")
     assert done == Appended(added=3)
     assert content(ledger) == [(0, "a", 1), (1, "a", 3), (1, "b", 2)]
     files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.parquet"))
@@ -58,6 +60,7 @@ def test_rows_come_back_and_lie_where_readers_of_datasets_look(tmp_path: Path) -
         f"book/day=2024-01-0{day}/some%20model%2F7.parquet" for day in (1, 2)
     ]  # fmt: skip
     assert ledger.read().schema.field("day").type == pa.date32()
+    assert ledger.read().schema.field("key").type == pa.string()
     whole = pq.read_table(tmp_path / "book").to_pandas()  # as somebody without our code would
     assert whole["key"].tolist() == ["a", "a", "b"]
 
