@@ -112,12 +112,12 @@ def feature_rows(
     """
     parts = [
         _segment_rows(bars.iloc[first:last], feature_sets, window, horizon)
-        for first, last in _segments(bars[DATE].to_numpy(), spans)
+        for first, last in segments(bars[DATE].to_numpy(), spans)
     ]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
-def _segments(dates: np.ndarray[Any, Any], spans: Sequence[Span]) -> list[tuple[int, int]]:
+def segments(dates: np.ndarray[Any, Any], spans: Sequence[Span]) -> list[tuple[int, int]]:
     """Row ranges between the spans."""
     cuts = {int(np.searchsorted(dates, np.datetime64(span.first, "s"))) for span in spans}
     edges = sorted({0, len(dates), *cuts})
