@@ -79,6 +79,10 @@ class StepRun:
         self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
         self.client.log_artifact(self.run_id, str(path))
 
+    def written(self, artifact: str) -> Path:
+        """Path of an artifact that this step has written."""
+        return self._folder / artifact
+
     def keep(self, reason: str) -> None:
         """Let what has been written so far count although the step will not end well.
 

@@ -7,6 +7,7 @@ import click
 from steps.values import (
     Checked,
     date_or,
+    dates_asked,
     host,
     instant_or_now,
     model_name,
@@ -24,6 +25,7 @@ from stockpred.features import FEATURE_SETS
 
 MAX_SEED = 2**32 - 1
 MAX_SESSIONS = 100_000
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,16 @@ PARAMETERS = {parameter.name: parameter for parameter in _TABLE}
 
 # Taken by entry points outside of the chain alone.
 _ALONE = (
+    Parameter(
+        "dates", "last",
+        Checked(dates_asked, "give last, all, or FROM:TO such as 2012-01-01:2012-12-31"),
+        "sessions after which to forecast: `last` of each symbol, `all`, or `FROM:TO`, both "
+        "included",
+    ),
+    Parameter(
+        "to", NONE, Checked(path_or_uri, "give a folder or URI of a ledger").or_none(),
+        "folder or URI of the ledger that forecasts are added to; `none`: none",
+    ),
     Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
     Parameter(
         "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
@@ -160,7 +172,7 @@ def option(spec: str) -> click.Option:
     ----------
     spec : str
         Its name, or ``name=default`` where the entry point has a default of its own; an input
-        without one is required.
+        without one is required, and ``none`` stands for None where it is the default.
     """
     name, _, own = spec.partition("=")
     parameter = PARAMETERS.get(name) or ALONE.get(name)
@@ -169,7 +181,8 @@ def option(spec: str) -> click.Option:
         what = f"{_INPUTS[name]}: path or URI"
         parameter = Parameter(name, own, Checked(path_or_uri, rule), what)
     default = own or parameter.default
+    kind = parameter.type.or_none() if own == NONE else parameter.type
     return click.Option(
-        [f"--{name}"], type=parameter.type, default=default or None, required=not default,
+        [f"--{name}"], type=kind, default=default or None, required=not default,
         show_default=True, help=parameter.help,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from stockpred.errors import DataError
 from stockpred.missing import judge_missing
 
 
-def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -> None:
+def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:
     """Write the sound ones of some bars as bars.parquet, validation.json and validation.html.
 
     Parameters
@@ -32,6 +32,11 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
         Share of symbols that may have too few sound bars.
     lookback : int
         The longest of the features.
+
+    Returns
+    -------
+    Path
+        The sound bars.
     """
     info = read_info(metadata(source))
     # Exchanges ahead of UTC are a day further on.
@@ -47,6 +52,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
 
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())
+    return run.written("bars.parquet")
 
 
 def _dates(source: Path) -> Iterator[tuple[str, Dates]]:

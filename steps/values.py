@@ -34,6 +34,12 @@ class Checked(click.ParamType[Any]):
             reason = f" ({error})" if isinstance(error, Detail) else ""
             raise OptionError(name, value, self.rule + reason) from error
 
+    def or_none(self) -> "Checked":
+        """The same, and None for the word ``none``."""
+        return Checked(
+            lambda text: None if text == "none" else self._convert(text), f"{self.rule}, or none"
+        )
+
 
 class Detail(ValueError):
     """What of a rule was broken, where the rule alone does not tell."""
@@ -129,6 +135,20 @@ def date_or(word: str) -> Checked:
         return dt.date.fromisoformat(text)
 
     return Checked(convert, f"give a date such as 2012-12-31, or {word}")
+
+
+def dates_asked(text: str) -> tuple[dt.date, dt.date] | None:
+    """First and last date, both included; None for ``last``, all there are for ``all``."""
+    if text == "last":
+        return None
+    if text == "all":
+        return dt.date.min, dt.date.max
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}:\d{4}-\d{2}-\d{2}", text):
+        raise ValueError
+    first, last = (dt.date.fromisoformat(part) for part in text.split(":"))
+    if last < first:
+        raise Detail(f"{last} lies before {first}")
+    return first, last
 
 
 def instant_or_now(text: str) -> dt.datetime | None:

@@ -22,10 +22,10 @@ ROOMS = {
     "stockpred": set(),
 }
 SHARED_IN_STEPS = {
-    "steps.asked", "steps.ending", "steps.options", "steps.record", "steps.shell", "steps.sound",
-    "steps.stored", "steps.tried", "steps.tries", "steps.values", "steps.versions",
+    "steps.asked", "steps.ending", "steps.options", "steps.record", "steps.scoring", "steps.shell",
+    "steps.sound", "steps.stored", "steps.tried", "steps.tries", "steps.values", "steps.versions",
 }  # fmt: skip
-ENTRIES = ("main", *(step.name for step in STEPS), "serve")
+ENTRIES = ("main", *(step.name for step in STEPS), "score", "serve")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 

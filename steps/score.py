@@ -1,0 +1,124 @@
+"""Reads a registered model and bars; writes predictions.parquet and score.json, and adds to the
+ledger `to` where one is given.
+"""
+
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.ledger import Ledger
+from pipeline.registry import resolve
+from pipeline.run import StepRun, say
+from pipeline.step import TAG_MODEL_VERSION
+from pipeline.tables import read, write_groups
+from steps.asked import judge_acquired, open_asked
+from steps.scoring import Between, Scored, Scorer, predictions, scorer
+from steps.shell import shell
+from steps.sound import write_sound
+from steps.values import ROOT
+from stockpred.bars import to_arrow
+from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
+from stockpred.errors import ParameterError
+
+
+@shell(
+    "score", "model_uri=auto", "registered_model", "bars=none", "source=none", "symbols", "as_of",
+    "max_missing", "dates", "to",
+)  # fmt: skip
+def main(
+    run: StepRun,
+    model_uri: str,
+    registered_model: str,
+    bars: str | None,
+    source: str | None,
+    symbols: tuple[str, ...] | None,
+    as_of: dt.datetime | None,
+    max_missing: float,
+    dates: Between,
+    to: str | None,
+) -> None:
+    """Forecast with a registered model."""
+    if bars is not None and source is not None:
+        raise ParameterError("source", source, f"bars={bars!r} is given, too; give one of them")
+    ledger = Ledger(to, ROOT, DATE) if to is not None else None
+    found = resolve(run.client, model_uri, registered_model)
+    if found.warning:
+        say(f"warning: {found.warning}")
+    model = scorer(run, found)
+    if bars is not None:
+        path = run.input(bars)
+    else:
+        path = _sound_bars(run, source or "snapshot", symbols, as_of, max_missing, model)
+        symbols = None  # the source gave no other
+    scored = Scored()
+    with run.output("predictions.parquet") as out:
+        write_groups(out, predictions(path, model, symbols, dates, scored))
+    added = _enter(ledger, model, run) if ledger else {}
+    run.output_json(
+        "score.json",
+        {
+            **dataclasses.asdict(found),
+            "trained_by": model.run_id,
+            "trained_to": model.trained_to,
+            "horizon": model.horizon,
+            **dataclasses.asdict(scored),
+            "ledger": {"to": to, **added} if ledger else None,
+        },
+    )
+    if found.name:
+        run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
+    skipped = len(scored.skipped)
+    run.metrics(
+        {
+            "rows": scored.rows,
+            "symbols": scored.symbols,
+            "symbols_skipped": skipped,
+            "out_of_range": scored.out_of_range,
+            **{f"ledger_{name}": count for name, count in added.items()},
+        }
+    )
+    by = f"{found.name} {found.version}" if found.name else model.version
+    run.key_figure(
+        f"{scored.rows:,} forecasts of {scored.symbols} symbols by {by}"
+        + (f"; {skipped} symbols skipped" if skipped else "")
+        + (f"; ledger: {_told(added)}" if ledger else "")
+    )
+
+
+def _sound_bars(
+    run: StepRun,
+    source: str,
+    symbols: tuple[str, ...] | None,
+    as_of: dt.datetime | None,
+    max_missing: float,
+    model: Scorer,
+) -> Path:
+    """Fetch and validate, as acquire and validate do; the sound bars become an artifact."""
+    acquired = open_asked(run, source, symbols, as_of).read(symbols, None, None)
+    judge_acquired(acquired, symbols, max_missing)
+    raw = run.scratch("acquired") / "bars.parquet"
+    by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
+    write_groups(raw, (to_arrow(rows) for _, rows in by_symbol), acquired.info.to_metadata)
+    return write_sound(run, raw, max_missing, model.lookback)
+
+
+def _enter(ledger: Ledger, model: Scorer, run: StepRun) -> dict[str, int]:
+    """Add the predictions to the ledger, with when and by which run they were made."""
+    rows = read(run.written("predictions.parquet"))
+    when = pa.scalar(run.started, pa.timestamp("ms", "UTC"))
+    rows = rows.append_column(SCORED_AT, pa.repeat(when, len(rows)))
+    rows = rows.append_column(SCORED_BY, pa.repeat(run.run_id, len(rows)).dictionary_encode())
+    name = f"{model.name}-{model.version}" if model.name else model.version
+    return dataclasses.asdict(ledger.append(rows, name, SYMBOL, (PROBABILITY_UP,)))
+
+
+def _told(added: dict[str, int]) -> str:
+    differing = added["differing"]
+    known = f"{added['added']} added, {added['known']} known"
+    return known + (f", {differing} of them other now and left as they were" if differing else "")
+
+
+if __name__ == "__main__":
+    main()
