@@ -27,7 +27,7 @@ from stockpred.errors import DataError
 from stockpred.table import segments
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
-REQUEST_ROWS = 4096  # from which on a request is not made longer: what it costs besides is little
+REQUEST_ROWS = 16_384  # from which on a request is not made longer: its own cost is little then
 _WORD = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
@@ -169,16 +169,18 @@ def rows(batch: Sequence[Asked], answer: pa.Table, maker: Maker) -> pa.Table:
     DataError
         It answers other symbols or dates than were asked for.
     """
-    symbols = np.repeat([each.symbol for each in batch], [len(each.dates) for each in batch])
+    places = np.repeat(np.arange(len(batch), dtype=np.int32), [len(each.dates) for each in batch])
+    symbols = pa.DictionaryArray.from_arrays(places, [each.symbol for each in batch])
     dates = np.concatenate([each.dates for each in batch])
     given = answer[DATE].cast(pa.timestamp("s")).to_numpy()
-    if not np.array_equal(given, dates) or answer[SYMBOL].to_pylist() != symbols.tolist():
+    told = answer[SYMBOL].cast(pa.string()).combine_chunks()
+    if not np.array_equal(given, dates) or not told.equals(symbols.dictionary_decode()):
         raise DataError(
-            f"model: asked for {len(dates)} forecasts from {symbols[0]} {dates[0]} on, it answers "
+            f"model: asked for {len(dates)} forecasts from {batch[0].symbol} on, it answers "
             f"{len(given)} others; give a model that train logged"
         )
     columns = {
-        SYMBOL: pa.array(symbols, pa.string()).dictionary_encode(),
+        SYMBOL: symbols,
         DATE: _days(dates),
         ENTRY_DATE: _days(np.concatenate([each.entry for each in batch])),
         EXIT_DATE: _days(np.concatenate([each.exit for each in batch])),

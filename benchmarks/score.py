@@ -1,0 +1,126 @@
+"""What scoring costs: 5 million generated bars through the real step, beside the bare computation.
+
+Run it with `python -m benchmarks.score`; it prints a Markdown table. Bare is, in one process and
+without reading, checking or writing anything: features and `predict_proba`, symbol by symbol. All
+runs on one core.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.processes import cost
+from benchmarks.validation import CALENDAR, LAST, ROOT, tables
+from pipeline.tables import groups, metadata, write_groups
+from sources.calendars import sessions
+from stockpred.bars import BarsInfo, Span, from_arrow, read_info
+from stockpred.candidates import CANDIDATES
+from stockpred.columns import DATE, SYMBOL
+from stockpred.features import Segment
+from stockpred.learning import fit
+from stockpred.recipe import Recipe
+from stockpred.table import feature_arrays, feature_rows, longest_lookback, segments
+from stockpred.training_range import training_range
+
+SETS, WINDOW = ("direction", "technical"), 14
+LEARNT = 20  # symbols
+
+
+def spans_of(info: BarsInfo, symbol: str) -> list[Span]:
+    """A symbol's quarantined stretches."""
+    return [span for span in info.spans if span.symbol == symbol]
+
+
+def logged(name: str, bars: Path, scratch: Path) -> tuple[str, Any]:
+    """Fit a candidate on some symbols and log it; return its URI and the estimator."""
+    import mlflow
+
+    from serving.logging import log_model
+
+    info = read_info(metadata(bars))
+    frames = [from_arrow(group) for _, group in zip(range(LEARNT), groups(bars), strict=False)]
+    table = pd.concat(
+        [feature_rows(f, SETS, WINDOW, 1, spans_of(info, f[SYMBOL].iloc[0])) for f in frames]
+    )
+    recipe = Recipe(name, CANDIDATES[name].defaults, "none", SETS, WINDOW, 1, "benchmark")
+    estimator = fit(table, name, recipe.hyperparameters, 0)
+    scratch.mkdir()
+    with mlflow.start_run():
+        model = log_model(
+            recipe, estimator, frames[0], training_range(table),
+            root=ROOT, scratch=scratch, metadata={},
+        )  # fmt: skip
+    return f"models:/{model.model_id}", estimator
+
+
+def bare(bars: Path, estimator: Any) -> tuple[float, int]:
+    """Seconds of CPU that features and forecasts take, and the number of forecasts."""
+    info, needed = read_info(metadata(bars)), longest_lookback(SETS, WINDOW)
+    seconds, rows = 0.0, 0
+    for group in groups(bars):
+        frame = from_arrow(group)
+        for first, last in segments(frame[DATE].to_numpy(), spans_of(info, frame[SYMBOL].iloc[0])):
+            part = frame.iloc[first:last]
+            names = ("open", "high", "low", "close", "adj_close", "volume")
+            segment = Segment(*(np.ascontiguousarray(part[name].to_numpy()) for name in names))
+            began = time.process_time()
+            columns = feature_arrays(segment, SETS, WINDOW)
+            values = np.column_stack([column[needed - 1 :] for column in columns.values()])
+            if len(values):
+                estimator.predict_proba(values)
+            seconds += time.process_time() - began
+            rows += len(values)
+    return seconds, rows
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--symbols", type=int, default=2000)
+    parser.add_argument("--sessions", type=int, default=2500)
+    parser.add_argument("--models", default="logistic,hist_gradient_boosting,random_forest")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {0})  # and what it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+    dates = sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        env = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db"}
+        os.environ.update(env)
+        import mlflow
+
+        mlflow.create_experiment("bench", artifact_location=(folder / "artifacts").as_uri())
+        mlflow.set_experiment("bench")
+        env["MLFLOW_EXPERIMENT_NAME"] = "bench"
+        calendars = {f"S{number:05d}": CALENDAR for number in range(given.symbols)}
+        raw = folder / "raw.parquet"
+        write_groups(
+            raw, tables(given.symbols, dates), BarsInfo("made", "as made", calendars).to_metadata
+        )
+        cost([sys.executable, "-m", "steps.validate", "--bars", str(raw)], ROOT, env)
+        bars = next((folder / "artifacts").rglob("bars.parquet"))
+        sys.stdout.write(
+            "| model | forecasts | bare CPU s | score CPU s | ratio | score wall s | MiB |\n"
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        )
+        for model in given.models.split(","):
+            uri, estimator = logged(model, bars, folder / model)
+            step = [sys.executable, "-m", "steps.score", "--dates", "all"]
+            user, wall, memory = cost([*step, "--model_uri", uri, "--bars", str(bars)], ROOT, env)
+            seconds, rows = bare(bars, estimator)
+            sys.stdout.write(
+                f"| {model} | {rows:,} | {seconds:.1f} | {user:.1f} | {user / seconds:.2f} "
+                f"| {wall:.1f} | {memory:.0f} |\n"
+            )
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
