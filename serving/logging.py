@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from serving.check import EXAMPLE_ANSWER, as_answer
 from serving.estimator import to_files
 from stockpred.bars import NUMBERS
 from stockpred.candidates import candidate
@@ -66,9 +67,8 @@ def log_model(
     needed = longest_lookback(recipe.feature_sets, recipe.window)
     first = bars[bars[SYMBOL] == bars[SYMBOL].iloc[0]]
     example = first.tail(needed).reset_index(drop=True)
-    predict(
-        example, recipe, estimator, trained=trained
-    )  # what cannot answer its own example is not logged
+    # What cannot answer its own example is not logged.
+    answer = _stored(predict(example, recipe, estimator, trained=trained), scratch)
     return mlflow.pyfunc.log_model(
         name="model",
         python_model=str(root / "serving" / "model.py"),
@@ -76,6 +76,7 @@ def log_model(
         artifacts={
             "recipe": str(scratch / "recipe.json"),
             "training": str(training),
+            EXAMPLE_ANSWER: str(answer),
             **{name: str(path) for name, path in files.items()},
         },
         signature=ModelSignature(**_signature()),
@@ -96,6 +97,13 @@ def log_model(
             "trained_rows": trained.rows,
         },
     )
+
+
+def _stored(answer: pd.DataFrame, folder: Path) -> Path:
+    """The answer to the input example as a file (see `check.why_not`)."""
+    path = folder / f"{EXAMPLE_ANSWER}.json"
+    path.write_text(json.dumps(as_answer(answer), indent=2) + "\n")
+    return path
 
 
 def requirements(recipe: Recipe) -> list[str]:
