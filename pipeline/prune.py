@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.registry import STAGE_TAG
+from pipeline.registry import DEVELOPMENT, STAGE_TAG, versions
 from pipeline.step import TAG_MODEL_URI, TAG_MODEL_VERSION, TAG_OUTPUT, TAG_STEP
 
 TAG_PRUNED = "pipeline.pruned"
@@ -97,11 +97,9 @@ def _steps_of(parent: Any) -> list[str]:
 def _kept_versions(client: Any, runs: list[Any]) -> Iterator[Any]:
     references = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs} - {None}
     for name in {reference.rpartition("/")[0] for reference in references}:
-        quoted = name.replace("'", "''")
-        for found in client.search_model_versions(f"name = '{quoted}'"):
-            # A search leaves aliases out.
+        for found in versions(client, name):
             version = client.get_model_version(name, found.version)
-            if version.aliases or version.tags.get(STAGE_TAG, "Development") != "Development":
+            if version.aliases or version.tags.get(STAGE_TAG, DEVELOPMENT) != DEVELOPMENT:
                 yield version
 
 

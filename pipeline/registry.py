@@ -1,13 +1,15 @@
-"""MLflow's model registry: a version once a model, an alias on one version, stage tags, notes."""
+"""MLflow's model registry: which model is meant, a version once a model, aliases, notes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.turns import turn
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 AUTO = "auto"
+DEVELOPMENT, STAGING, PRODUCTION, ARCHIVED = "Development", "Staging", "Production", "Archived"
 STAGE_TAG = "stage"
 NOTE_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
@@ -55,7 +57,7 @@ def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
             if (version := holder(client, registered_model, alias)) is not None:
                 warning = (
                     f"{registered_model} has no champion: its candidate, version "
-                    f"{version.version}, stands in, for which no evidence of skill was found"
+                    f"{version.version} (stage {version.tags.get(STAGE_TAG, 'none')}), stands in"
                 )
                 return _resolved(version, alias, None if alias == CHAMPION else warning)
         raise _unresolved(
@@ -113,6 +115,11 @@ def _or_none(call: Callable[[], Any]) -> Any | None:
         raise
 
 
+def registered(client: Any, name: str) -> bool:
+    """Whether the registry has a model of this name."""
+    return _or_none(lambda: client.get_registered_model(name)) is not None
+
+
 def version_exists(client: Any, reference: str) -> bool:
     """Whether `name/version` stands in the registry."""
     name, _, version = reference.rpartition("/")
@@ -133,16 +140,21 @@ def register_once(
             raise
     model_id = model_uri.removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
-    return _version_at(client, name, location) or client.create_model_version(
-        name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
-    )
+    with turn(client, name):
+        return _version_at(client, name, location) or client.create_model_version(
+            name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
+        )
+
+
+def versions(client: Any, name: str) -> list[Any]:
+    """Every version of a registered model, without its aliases: a search leaves them out."""
+    quoted = name.replace("'", "''")
+    return list(client.search_model_versions(f"name = '{quoted}'"))
 
 
 def _version_at(client: Any, name: str, location: str) -> Any | None:
     """The version whose files lie there; a search leaves out the model's id."""
-    quoted = name.replace("'", "''")
-    found = client.search_model_versions(f"name = '{quoted}'")
-    return next((version for version in found if version.source == location), None)
+    return next((v for v in versions(client, name) if v.source == location), None)
 
 
 def holder(client: Any, name: str, alias: str) -> Any | None:
@@ -153,44 +165,6 @@ def holder(client: Any, name: str, alias: str) -> Any | None:
 def aliases_of(client: Any, name: str, version: str) -> list[str]:
     """The aliases of one version, sorted."""
     return sorted(client.get_model_version(name, version).aliases)
-
-
-def move(
-    client: Any,
-    name: str,
-    version: str,
-    *,
-    stage: str,
-    aliases: tuple[str, ...],
-    without: tuple[str, ...] = (),
-    loser_stages: Mapping[str, str] | None = None,
-) -> None:
-    """Put a version on a stage and give it aliases.
-
-    Parameters
-    ----------
-    stage : str
-        Value of the tag `stage`.
-    aliases : tuple of str
-        Set on this version; MLflow takes each off whichever version had it.
-    without : tuple of str
-        Taken off this version where it has them.
-    loser_stages : mapping of str to str, optional
-        Alias -> stage of the version that loses it, such as champion -> Archived.
-    """
-    losers = {
-        alias: holder(client, name, alias) for alias in loser_stages or {} if alias in aliases
-    }
-    client.set_model_version_tag(name, version, STAGE_TAG, stage)
-    for alias in aliases:
-        client.set_registered_model_alias(name, alias, version)
-    for alias in set(without) & set(aliases_of(client, name, version)):
-        client.delete_registered_model_alias(name, alias)
-    for alias, loser in losers.items():
-        if loser is not None and str(loser.version) != str(version):
-            client.set_model_version_tag(
-                name, loser.version, STAGE_TAG, (loser_stages or {})[alias]
-            )
 
 
 def notes(client: Any, name: str, prefix: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from pipeline.registry import aliases_of
+from pipeline.registry import CHAMPION, STAGE_TAG, aliases_of, holder
 from pipeline.step import TAG_MODEL_VERSION, Done
 from pipeline.summary import table
 
@@ -28,16 +28,20 @@ def show(finished: Sequence[Done], tracking_uri: str) -> None:
 
 
 def _version(registered: Done) -> list[str]:
+    """As things stand now: a person may have moved the version of a cached run."""
     from mlflow import MlflowClient
 
-    name, _, version = registered.tags[TAG_MODEL_VERSION].rpartition("/")
+    from steps.versions import AGE_TAG, GATE_TAG
+
+    name, _, number = registered.tags[TAG_MODEL_VERSION].rpartition("/")
     client = MlflowClient()
-    aliases = ", ".join(aliases_of(client, name, version)) or "none"
-    stage = client.get_model_version(name, version).tags.get("stage", "none")
+    version, champion = client.get_model_version(name, number), holder(client, name, CHAMPION)
+    aliases = ", ".join(aliases_of(client, name, number)) or "none"
+    age = champion.tags.get(AGE_TAG, f"version {champion.version}") if champion else "none"
     return [
-        f"Model {name}, version {version}: stage {stage}, aliases {aliases}",
-        f"Gate: {registered.tags.get('decision', '')}",
-        f"Champion: {registered.tags.get('champion', 'none')}",
+        f"Model {name}, version {number}: stage {version.tags.get(STAGE_TAG)}, aliases {aliases}",
+        f"Gate: {version.tags.get(GATE_TAG, '')}",
+        f"Champion: {age}",
     ]
 
 

@@ -13,6 +13,7 @@ from steps.values import (
     model_name,
     one_of,
     path_or_uri,
+    sentence,
     share,
     some_of,
     symbols_or_all,
@@ -143,6 +144,20 @@ _ALONE = (
         "to", NONE, Checked(path_or_uri, "give a folder or URI of a ledger").or_none(),
         "folder or URI of the ledger that forecasts are added to; `none`: none",
     ),
+    Parameter(
+        "action", "register", one_of("register", "promote", "reject", "rollback", "history"),
+        "`register` a model and let the gate decide; by hand `promote` or `reject` a version, or "
+        "`rollback` to the champion before; `history` tells who was champion when, and why",
+    ),
+    Parameter(
+        "reason", NONE,
+        Checked(sentence, "give a few words in one line, at most 200 characters").or_none(),
+        "why, in a few words: for what is moved by hand",
+    ),
+    Parameter(
+        "date", "latest", date_or("latest"),
+        "ISO date, UTC, of which `history` tells the champion",
+    ),
     Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
     Parameter(
         "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
@@ -158,7 +173,7 @@ _INPUTS = {
     "bars": "bars.parquet of acquire or validate",
     "table": "features.parquet of features",
     "recipe": "recipe.json of train",
-    "model_uri": "the model of train, models:/m-...",
+    "model_uri": "models:/m-... of train, models:/name/version, models:/name@alias, or auto",
     "evaluation": "evaluation.json of evaluate",
     "predictions": "holdout_predictions.parquet of evaluate",
     "validation": "validation.json of validate",

@@ -21,16 +21,20 @@ QUIET = {
 }
 
 
-def shell(entry_point: str, *names: str) -> Callable[[Callable[..., None]], Callable[[], NoReturn]]:
+def shell(
+    entry_point: str, *names: str, check: Callable[..., None] | None = None
+) -> Callable[[Callable[..., None]], Callable[[], NoReturn]]:
     """Make a step's body the main function of its module.
 
     The body is called with its open `StepRun` and one typed argument a name; names are those of
-    `options.PARAMETERS` and the inputs.
+    `options.option`. Before the run opens, `check` may refuse values that do not go together.
     """
 
     def wrap(body: Callable[..., None]) -> Callable[[], NoReturn]:
         def callback(**values: Any) -> None:
             texts = click.get_current_context().meta["texts"]
+            if check is not None:
+                check(**values)
             with step_run(ROOT, entry_point, texts) as run:
                 body(run, **values)
 

@@ -203,6 +203,13 @@ def host(text: str) -> str:
     return text
 
 
+def sentence(text: str) -> str:
+    """A few words in one line, at most 200 characters."""
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise ValueError
+    return text.strip()
+
+
 def model_name(text: str) -> str:
     """A name that the registry takes and a URI can hold."""
     if not re.fullmatch(r"[\w][\w .-]{0,200}", text):

@@ -1,14 +1,21 @@
-"""What a registered version's tags tell: its recipe, its evidence, its promise, its age."""
+"""What a registered version tells: its recipe, its evidence, its promise, its age, its fitness."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.registry import CHAMPION, holder
+from pipeline.artifacts import local_folder
+from pipeline.registry import CHAMPION, holder, versions
+from pipeline.run import StepRun
+from serving.check import why_not
 from stockpred.assessment import Promise, promise, sessions_after, trained_to
 
 RECIPE_TAG, PREDICTIONS_TAG, TRAINED_TAG, AGE_TAG = "recipe_id", "predictions", "trained_to", "age"
+# Why a person made it champion, and why a person took it out of the running.
+BY_HAND_TAG, REJECTED_TAG = "promoted_by_hand", "rejected"
+GATE_TAG = "gate"  # the sentence that the latest decision comes down to
 PROMISE_TAGS = ("promise", "promise_error", "promised_to")
 
 
@@ -31,6 +38,39 @@ def version_tags(
     }
 
 
+def number_of(version: Any) -> str:
+    """A version's number as text: MLflow's stores disagree on its type."""
+    return str(version.version)
+
+
+def why_unfit(run: StepRun, version: Any) -> str | None:
+    """Why a version's model may not be promoted (see `serving.check.why_not`), or None."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        folder = local_folder(version.source) or Path(
+            download_artifacts(version.source, dst_path=str(run.scratch("model")))
+        )
+    except (MlflowException, OSError) as error:
+        return f"its model cannot be read ({' '.join(str(error).split())})"
+    return why_not(folder)
+
+
+def rejection(client: Any, version: Any, is_refresh: bool) -> str | None:
+    """Why a version may not rise: it was rejected by hand, or its recipe was in another version.
+
+    A refresh of the champion's recipe may: that recipe is in service.
+    """
+    if (reason := version.tags.get(REJECTED_TAG)) is not None:
+        return f"rejected by hand: {reason}"
+    for other in [] if is_refresh else versions(client, version.name):
+        reason = other.tags.get(REJECTED_TAG)
+        if reason is not None and other.tags.get(RECIPE_TAG) == version.tags.get(RECIPE_TAG):
+            return f"its recipe was rejected by hand, as version {other.version}: {reason}"
+    return None
+
+
 def promise_of(version: Any) -> Promise | None:
     """What a version's recipe promised, where its tags tell."""
     if not all(tag in version.tags for tag in PROMISE_TAGS):
@@ -51,6 +91,8 @@ def champion_age(
     too_old = sessions is None or sessions > max_age
     sentence = f"version {champion.version}, trained to {trained or 'an unknown date'}"
     sentence += f", {sessions} sessions behind the data" if trained else ""
+    by_hand = champion.tags.get(BY_HAND_TAG)
+    sentence += f", promoted by hand ({by_hand})" if by_hand else ""
     sentence += f": too old (max_age={max_age})" if too_old else ""
     client.set_model_version_tag(name, champion.version, AGE_TAG, sentence)
     return {

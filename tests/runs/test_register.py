@@ -1,6 +1,7 @@
 """The register shell on a real registry: champions, refreshes, challengers, record of looks."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 from mlflow import MlflowClient
 from test_evidence import fitted
 
+from pipeline.history import history
 from pipeline.registry import NOTE_LIMIT, holder, notes, write_note
 from pipeline.run import StepRun
+from steps.byhand import promote, rollback
+from steps.gated import register
 from steps.record import PREFIX, take_look
-from steps.register import main
+from steps.versions import why_unfit
 from stockpred.looks import look_from, question
 
 pytestmark = [
@@ -58,7 +63,7 @@ class Nights:
         pq.write_table(pa.Table.from_pandas(rows), scratch / "predictions.parquet")
         run = StepRun(self.client, run_id, scratch, scratch)
         given = {"phase": "production", "max_age": 63, **options}
-        main.body(
+        register(
             run, model, str(scratch / "evaluation.json"), str(scratch / "predictions.parquet"),
             str(scratch / "validation.json"), name, **given,
         )  # fmt: skip
@@ -68,6 +73,17 @@ class Nights:
 
     def tags(self, name: str, version: str) -> dict[str, str]:
         return dict(self.client.get_model_version(name, version).tags)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fit_models() -> Iterator[None]:
+    """These nights are about the gate: their models are empty, and none is asked (it takes
+    seconds). `test_lifecycle.py` puts the same question to real ones.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("gated", "byhand"):
+            patch.setattr(f"steps.{module}.why_unfit", lambda run, version: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +167,8 @@ def test_pilot_holds_back_what_production_then_moves(nights: Nights, skilled: pd
     assert (moved["version"], moved["aliases"]) == ("1", ["candidate", "champion"])
     assert moved["looks"] == held["looks"]
     asked = nights.night("three", rows, "a", "1", model=held["model"])
-    assert asked["sentence"] == "it is the champion already"
+    assert asked["sentence"] == "it is the champion already" and asked["moves"] == []
+    assert nights.tags("three", "1")["gate"] == moved["sentence"]
 
 
 def test_a_champion_too_old_is_said_so_everywhere(nights: Nights, skilled: pd.DataFrame) -> None:
@@ -167,6 +184,94 @@ def test_a_champion_too_old_is_said_so_everywhere(nights: Nights, skilled: pd.Da
         assert "version 1" in text and "70 sessions" in text and "too old (max_age=63)" in text
     fresh = nights.night("four", noise, "b", "2", max_age=70)
     assert not fresh["champion"]["too_old"] and "too old" not in nights.tags("four", "1")["age"]
+
+
+def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.DataFrame) -> None:
+    client, rows = nights.client, until(skilled, 500)
+    timid = rows.assign(
+        probability_up=lambda rows: 0.8 * rows["prior"] + 0.2 * rows["probability_up"]
+    )
+    nights.night("seven", timid, "a", "1")
+    better = nights.night("seven", rows, "b", "1")
+    assert better["aliases"] == ["candidate", "champion"]
+    run = StepRun(client, client.create_run(nights.experiment).info.run_id, ROOT, nights.folder)
+    rollback(run, "seven", "fills were bad")
+    assert nights.tags("seven", "2")["rejected"] == "fills were bad"
+    # The same version again, and its recipe in another: neither rises, and the first is no
+    # candidate either.
+    same = nights.night("seven", rows, "b", "1", model=better["model"])
+    assert (same["stage"], same["sentence"]) == ("Archived", "rejected by hand: fills were bad")
+    other = nights.night("seven", rows, "b", "2")
+    assert (other["stage"], other["aliases"]) == ("Development", ["candidate"])
+    assert other["sentence"] == "its recipe was rejected by hand, as version 2: fills were bad"
+    assert all(rule["passed"] for rule in other["rules"][:5])
+    # The recipe that is in service is refreshed all the same.
+    assert nights.night("seven", timid, "a", "2")["stage"] == "Production"
+
+
+def test_a_refresh_on_older_data_is_none(nights: Nights, skilled: pd.DataFrame) -> None:
+    nights.night("eight", until(skilled, 500), "a", "1")
+    older = nights.night("eight", until(skilled, 480), "a", "2")
+    assert older["stage"] == "Development" and "no refresh of the champion" in older["sentence"]
+    later = nights.night("eight", until(skilled, 520), "a", "3")
+    assert later["stage"] == "Production"
+    # What was champion is not forgotten where the gate meets it again.
+    again = nights.night("eight", until(skilled, 480), "a", "2", model=nights_model(nights, "1"))
+    assert (again["version"], again["stage"], again["aliases"]) == ("1", "Archived", [])
+
+
+def nights_model(nights: Nights, version: str) -> str:
+    """The model of a version of `eight`."""
+    source = nights.client.get_model_version("eight", version).source
+    [model] = [
+        m for m in nights.client.search_logged_models([nights.experiment], max_results=1000)
+        if m.artifact_location == source
+    ]  # fmt: skip
+    return f"models:/{model.model_id}"
+
+
+def test_a_model_that_cannot_answer_is_not_promoted(
+    nights: Nights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steps.gated.why_unfit", why_unfit)
+    found = nights.night("nine", until(skilled, 500), "a", "1")
+    assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
+    assert found["sentence"].startswith("passed the gate, but it does not answer its input example")
+
+
+def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
+    nights: Nights, skilled: pd.DataFrame
+) -> None:
+    noise = until(skilled, 500).assign(probability_up=lambda rows: rows["prior"])
+    assert nights.night("ten", noise, "a", "1")["stage"] == "Development"
+    folder = nights.folder / "by-hand"
+    folder.mkdir()
+    run = StepRun(
+        nights.client, nights.client.create_run(nights.experiment).info.run_id, ROOT, folder
+    )
+    promote(run, "models:/ten/1", "ten", "for the demo")
+    told = json.loads((folder / "decision.json").read_text())
+    assert told["by_hand"] and told["aliases"] == ["candidate", "champion"]
+    assert told["sentence"] == "promoted by hand, past the gate: for the demo"
+    assert nights.tags("ten", "1")["promoted_by_hand"] == "for the demo"
+    night = nights.night("ten", until(skilled, 510), "a", "2")
+    assert night["stage"] == "Production", night["sentence"]
+    assert nights.tags("ten", "2")["promoted_by_hand"] == "for the demo"
+    assert "promoted by hand (for the demo)" in night["champion"]["sentence"]
+
+
+def test_two_first_models_at_once_are_not_both_the_first(
+    nights: Nights, skilled: pd.DataFrame
+) -> None:
+    rows = until(skilled, 500)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda recipe: nights.night("eleven", rows, recipe, "1"), "ab"))
+    sentences = [each["sentence"] for each in found]
+    assert sum("the first to pass" in sentence for sentence in sentences) == 1, sentences
+    moves = history(nights.client, "eleven")
+    [first] = [each for each in moves if "champion" in each.aliases]
+    assert str(holder(nights.client, "eleven", "champion").version) == first.version
+    assert {each.version for each in moves} == {"1", "2"}
 
 
 def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd.DataFrame) -> None:

@@ -1,0 +1,142 @@
+"""Moves of versions between stages and aliases: one at a time, each put on record."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.history import Move, champion_of, history, instant_after, record
+from pipeline.registry import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, STAGE_TAG, versions
+from pipeline.turns import turn
+
+UNRECORDED = (
+    "found so: the alias was moved by other means, or by a run that was killed before it could tell"
+)
+
+
+class Overtaken(PipelineError):
+    """The champion is not the one that a decision rests on: decide again."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where versions stand: version -> stage (empty without one), alias -> version."""
+
+    stages: Mapping[str, str]
+    aliases: Mapping[str, str]
+
+
+def places(client: Any, name: str) -> Places:
+    """Where every version of a registered model stands."""
+    stages = {str(v.version): v.tags.get(STAGE_TAG, "") for v in versions(client, name)}
+    held = client.get_registered_model(name).aliases
+    return Places(stages, {alias: str(version) for alias, version in held.items()})
+
+
+def move(
+    client: Any,
+    name: str,
+    version: str,
+    *,
+    stage: str,
+    aliases: Iterable[str] = (),
+    without: Iterable[str] = (),
+    champion: str | None,
+    run_id: str,
+    why: str,
+    by_hand: bool = False,
+) -> list[Move]:
+    """Put a version on a stage, give it aliases, and put that on record.
+
+    A version that is champion no longer goes to Archived; only the newest can be `candidate`.
+
+    Parameters
+    ----------
+    version : str
+        Its number.
+    aliases, without : iterable of str
+        To give to this version (each is taken off whichever had it), and to take off it.
+    champion : str or None
+        The champion that the decision rests on.
+
+    Returns
+    -------
+    list of Move
+        What changed, this version first; empty where all was so already.
+
+    Raises
+    ------
+    Overtaken
+        The champion is another one by now; nothing was moved.
+    """
+    with turn(client, name):
+        before = places(client, name)
+        if before.aliases.get(CHAMPION) != champion:
+            raise Overtaken(
+                f"{name}: the champion changed meanwhile, nothing was moved; look again"
+            )
+        after = _after(before, version, stage, set(aliases), set(without))
+        known = history(client, name)
+        now = instant_after(known)
+        # Aliases first: they are what counts, and whoever is killed here is found out later.
+        _apply(client, name, before, after)
+        moves = [
+            Move(now, each, before.stages[each], after.stages[each], *_aliases(each, before, after),
+                 run_id, why if each == version else f"version {version} took its place", by_hand)
+            for each in _moved(version, before, after)
+        ]  # fmt: skip
+        record(client, name, [*unrecorded(known, before, now), *moves])
+        return moves
+
+
+def _apply(client: Any, name: str, before: Places, after: Places) -> None:
+    for alias in before.aliases.keys() - after.aliases.keys():
+        client.delete_registered_model_alias(name, alias)
+    for alias, version in after.aliases.items() - before.aliases.items():
+        client.set_registered_model_alias(name, alias, version)
+    for version, stage in after.stages.items() - before.stages.items():
+        client.set_model_version_tag(name, version, STAGE_TAG, stage)
+
+
+def _after(
+    before: Places, version: str, stage: str, aliases: set[str], without: set[str]
+) -> Places:
+    newest = max(before.stages, key=int)
+    held = {a: v for a, v in before.aliases.items() if v != version or a not in without}
+    held |= {a: version for a in aliases if a != CANDIDATE or version == newest}
+    stages = {**before.stages, version: stage}
+    for each, tag in stages.items():
+        if each == held.get(CHAMPION):
+            stages[each] = PRODUCTION
+        elif tag == PRODUCTION:
+            stages[each] = ARCHIVED
+    return Places(stages, held)
+
+
+def _moved(version: str, before: Places, after: Places) -> list[str]:
+    """This version first, then others; those that merely lost an alias go without saying."""
+    others = [v for v, stage in after.stages.items() if stage != before.stages[v] and v != version]
+    same = after.stages[version] == before.stages[version]
+    if same and _aliases(version, before, after) == ((), ()):
+        return others
+    return [version, *others]
+
+
+def _aliases(
+    version: str, before: Places, after: Places
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Aliases that a version gained and lost."""
+    old, new = ({a for a, v in at.aliases.items() if v == version} for at in (before, after))
+    return tuple(sorted(new - old)), tuple(sorted(old - new))
+
+
+def unrecorded(known: Sequence[Move], now: Places, when: dt.datetime) -> list[Move]:
+    """What must have happened to the champion beside the record."""
+    recorded, holder = champion_of(known), now.aliases.get(CHAMPION)
+    if holder == recorded:
+        return []
+    version = holder or str(recorded)
+    stage = now.stages.get(version, "")
+    gained, lost = ((CHAMPION,), ()) if holder else ((), (CHAMPION,))
+    return [Move(when, version, stage, stage, gained, lost, "", UNRECORDED, False)]

@@ -1,0 +1,74 @@
+"""Turns at a registered model: who changes more than one thing there does it alone.
+
+MLflow's registry has no lock and no compare-and-set, but each tag is read and written whole. That
+is enough for a bakery's queue (Lamport 1974, CACM 17(8)): take a number above every number in the
+queue, and wait until no smaller one is left.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+PREFIX = "turn."
+CHOOSING = "choosing"
+TICK = 0.05  # seconds between two looks at the queue
+PATIENCE = 60.0  # seconds that one may hold up the others before it counts as dead
+
+Queue = dict[str, str]  # key -> its number, or CHOOSING
+
+
+@contextmanager
+def turn(client: Any, name: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Within the block no one else has a turn at this registered model.
+
+    It is for a few requests, not for work: whoever takes longer than `patience` seconds, on the
+    clock of one who waits, counts as killed and is passed over.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        A registered model that exists.
+    """
+    mine = f"{PREFIX}{uuid4().hex}"
+    client.set_registered_model_tag(name, mine, CHOOSING)
+    try:
+        numbers = [int(text) for text in _queue(client, name).values() if text != CHOOSING]
+        number = 1 + max(numbers, default=0)
+        client.set_registered_model_tag(name, mine, str(number))
+        _wait(client, name, mine, number, patience)
+        yield
+    finally:
+        client.delete_registered_model_tag(name, mine)
+
+
+def _queue(client: Any, name: str) -> Queue:
+    tags = client.get_registered_model(name).tags
+    return {key: text for key, text in tags.items() if key.startswith(PREFIX)}
+
+
+def _wait(client: Any, name: str, mine: str, number: int, patience: float) -> None:
+    since: dict[tuple[str, str], float] = {}
+    while ahead := in_front(_queue(client, name), mine, number):
+        now = time.monotonic()
+        since = {entry: since.get(entry, now) for entry in ahead.items()}
+        for (key, _), began in since.items():
+            if now - began > patience:
+                client.delete_registered_model_tag(name, key)
+        time.sleep(TICK)
+
+
+def in_front(queue: Mapping[str, str], mine: str, number: int) -> Queue:
+    """Those that hold up one with a number: who still chooses, and the very first in the queue.
+
+    Only these can be blamed for a standstill; who waits behind them may be alive and well.
+    """
+    others = {key: text for key, text in queue.items() if key != mine}
+    choosing = {key: text for key, text in others.items() if text == CHOOSING}
+    numbered = {key: text for key, text in others.items() if text != CHOOSING}
+    first = min(numbered, key=lambda key: (int(numbered[key]), key), default=None)
+    if first is not None and (int(numbered[first]), first) < (number, mine):
+        choosing[first] = numbered[first]
+    return choosing
