@@ -21,6 +21,7 @@ from pipeline.registry import (
 from pipeline.run import StepRun, say
 from steps.evidence import read_evaluation, read_frame, read_json, read_model, values_of
 from steps.told import decided
+from steps.tries import deflated_over_experiment
 from steps.versions import (
     BY_HAND_TAG,
     GATE_TAG,
@@ -95,6 +96,7 @@ def register(
         phase=phase,
         rules=[verdict.to_dict() for verdict in decision.verdicts],
         looks=[each.to_dict() for each in looks],
+        tried=deflated_over_experiment(run, judged.get("backtest", {})),
     )  # fmt: skip
     run.metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})
     run.set_tags({"champion": age["sentence"] if age else "none"})
