@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.features import FEATURE_SETS, Feature, FeatureSet
-from stockpred.features.base import rolling
+from stockpred.features.base import lag, rolling
 
 SESSIONS = 90
 WINDOW = 14
