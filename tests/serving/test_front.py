@@ -1,0 +1,121 @@
+"""The front before MLflow's real scoring app, where a model or a client goes wrong."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.front import FAILED, ROW_BYTES, SPARE_BYTES, UNREADABLE, Front
+
+# MLflow's own, when it is imported and when it saves a model.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*ype hint:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*input example was not provided:UserWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+MODEL = """
+import time
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModel
+
+class Moody(PythonModel):
+    def predict(self, context, model_input, params=None):
+        word = model_input["word"].iloc[0]
+        if word == "bug":
+            raise KeyError("SECRET")
+        if word == "refuse":
+            raise MlflowException.invalid_parameter_value("row 1: no; give another")
+        if word == "chatter":
+            raise MlflowException.invalid_parameter_value("SECRET\\nSECRET")
+        if word == "sleep":
+            time.sleep(2)
+        return model_input
+
+mlflow.models.set_model(Moody())
+"""
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Front:
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import scoring_server
+    from mlflow.types import ColSpec, DataType, Schema
+
+    folder: Path = tmp_path_factory.mktemp("front")
+    (folder / "model.py").write_text(MODEL)
+    signature = ModelSignature(Schema([ColSpec(DataType.string, "word")]))
+    mlflow.pyfunc.save_model(
+        folder / "saved", python_model=str(folder / "model.py"), signature=signature,
+        pip_requirements=["mlflow"], uv_project_path=str(folder),
+    )  # fmt: skip
+    model = mlflow.pyfunc.load_model(str(folder / "saved"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "1")
+        patch.setenv(
+            "_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false"
+        )  # the app sets it; then as before
+        app = scoring_server.init(model)
+    return Front(app, model.metadata, {"/model": b"{}"}, max_rows=10)
+
+
+def call(front: Front, parts: list[bytes], path: str = "/invocations") -> tuple[int, str]:
+    """Send a body in parts; return status and body of the answer."""
+    left, sent = list(parts), []
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.sleep(60)  # a client that waits for its answer
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "http_version": "1.1", "scheme": "http",
+        "headers": [(b"content-type", b"application/json")],
+    }  # fmt: skip
+    asyncio.run(front(scope, receive, send))
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode()
+
+
+def ask(front: Front, word: str) -> tuple[int, str]:
+    return call(front, [json.dumps({"dataframe_records": [{"word": word}]}).encode()])
+
+
+def test_what_passes_is_answered_as_mlflow_answers(front: Front) -> None:
+    assert ask(front, "fine") == (200, '{"predictions": [{"word": "fine"}]}')
+    whole = json.dumps({"dataframe_records": [{"word": "fine"}]}).encode()
+    assert call(front, [whole[:9], b"", whole[9:]])[0] == 200
+    assert call(front, [b""], "/elsewhere")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "sentence"),
+    [
+        ("refuse", 400, "row 1: no; give another"),
+        ("chatter", 400, UNREADABLE),
+        ("bug", 500, FAILED),
+        ("sleep", 504, "the request took too long; give fewer rows"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(
+    front: Front, capsys: pytest.CaptureFixture[str], word: str, status: int, sentence: str
+) -> None:
+    assert ask(front, word) == (status, json.dumps({"error": sentence}))
+    said = capsys.readouterr().err
+    # The operator sees what the client does not.
+    assert ("KeyError: 'SECRET'" in said) == (word == "bug")
+
+
+def test_no_more_of_a_body_is_kept_than_may_be(front: Front) -> None:
+    most = SPARE_BYTES + 10 * ROW_BYTES
+    status, answer = call(front, [b" " * most, b" "])
+    assert status == 413 and f"in {most} bytes" in answer
+    assert call(front, [b" " * (most - 1), b"{"])[0] == 400
+    # One that never ends is answered all the same.
+    assert call(front, [b" " * most] * 1000)[0] == 413
