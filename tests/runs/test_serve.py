@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,9 @@ def test_an_answer_is_that_of_the_model_itself(registry: Registry, server: Serve
     status, alone = server.ask(split)
     assert status == 200
     assert json.loads(alone)["predictions"] == [r for r in rows if r["symbol"] == "SECRET"][-1:]
+    # At once as one after the other.
+    with ThreadPoolExecutor(4) as pool:
+        assert {*pool.map(server.ask, [split] * 16)} == {(200, alone)}
 
 
 def test_it_tells_of_its_model(server: Server) -> None:
