@@ -71,6 +71,7 @@ bench: env
 	python -m benchmarks.yahoo
 	python -m benchmarks.validation
 	python -m benchmarks.serving
+	python -m benchmarks.score
 
 honesty: env
 	python -m benchmarks.honesty --picture docs/images/power.png

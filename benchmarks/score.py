@@ -1,17 +1,18 @@
 """What scoring costs: 5 million generated bars through the real step, beside the bare computation.
 
-Run it with `python -m benchmarks.score`; it prints a Markdown table. Bare is, in one process and
-without reading, checking or writing anything: features and `predict_proba`, symbol by symbol. All
-runs on one core.
+Run it with `python -m benchmarks.score`; it prints a Markdown table. Bare is features and
+`predict_proba` of a fitted estimator, over as many rows at a time as score asks for, without
+checking or writing anything: the seconds of these two calls alone, and of the program that makes
+them, which starts and reads, too. All in user CPU on one core.
 """
 
 import argparse
+import json
 import os
+import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ import pandas as pd
 from benchmarks.processes import cost
 from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.tables import groups, metadata, write_groups
+from serving.estimator import from_files
 from sources.calendars import sessions
 from stockpred.bars import BarsInfo, Span, from_arrow, read_info
 from stockpred.candidates import CANDIDATES
@@ -26,6 +28,7 @@ from stockpred.columns import DATE, SYMBOL
 from stockpred.features import Segment
 from stockpred.learning import fit
 from stockpred.recipe import Recipe
+from stockpred.scoring import REQUEST_ROWS
 from stockpred.table import feature_arrays, feature_rows, longest_lookback, segments
 from stockpred.training_range import training_range
 
@@ -38,8 +41,8 @@ def spans_of(info: BarsInfo, symbol: str) -> list[Span]:
     return [span for span in info.spans if span.symbol == symbol]
 
 
-def logged(name: str, bars: Path, scratch: Path) -> tuple[str, Any]:
-    """Fit a candidate on some symbols and log it; return its URI and the estimator."""
+def logged(name: str, bars: Path, scratch: Path) -> str:
+    """Fit a candidate on some symbols and log it; return its URI."""
     import mlflow
 
     from serving.logging import log_model
@@ -57,27 +60,36 @@ def logged(name: str, bars: Path, scratch: Path) -> tuple[str, Any]:
             recipe, estimator, frames[0], training_range(table),
             root=ROOT, scratch=scratch, metadata={},
         )  # fmt: skip
-    return f"models:/{model.model_id}", estimator
+    return f"models:/{model.model_id}"
 
 
-def bare(bars: Path, estimator: Any) -> tuple[float, int]:
-    """Seconds of CPU that features and forecasts take, and the number of forecasts."""
+def bare(bars: Path, name: str, files: Path) -> None:
+    """Write to bare.json beside the estimator's files: seconds, and the number of forecasts."""
     info, needed = read_info(metadata(bars)), longest_lookback(SETS, WINDOW)
+    estimator = from_files({"estimator": next(files.glob("estimator.*"))}, name)
     seconds, rows = 0.0, 0
+    waiting: list[np.ndarray] = []
+
+    def forecast() -> None:
+        if waiting:
+            estimator.predict_proba(np.concatenate(waiting))
+            waiting.clear()
+
     for group in groups(bars):
         frame = from_arrow(group)
         for first, last in segments(frame[DATE].to_numpy(), spans_of(info, frame[SYMBOL].iloc[0])):
             part = frame.iloc[first:last]
-            names = ("open", "high", "low", "close", "adj_close", "volume")
-            segment = Segment(*(np.ascontiguousarray(part[name].to_numpy()) for name in names))
-            began = time.process_time()
-            columns = feature_arrays(segment, SETS, WINDOW)
-            values = np.column_stack([column[needed - 1 :] for column in columns.values()])
-            if len(values):
-                estimator.predict_proba(values)
-            seconds += time.process_time() - began
-            rows += len(values)
-    return seconds, rows
+            columns = ("open", "high", "low", "close", "adj_close", "volume")
+            segment = Segment(*(np.ascontiguousarray(part[name].to_numpy()) for name in columns))
+            began = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+            made = feature_arrays(segment, SETS, WINDOW)
+            waiting.append(np.column_stack([column[needed - 1 :] for column in made.values()]))
+            rows += len(waiting[-1])
+            if sum(map(len, waiting)) >= REQUEST_ROWS:
+                forecast()
+            seconds += resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
+    forecast()
+    (files / "bare.json").write_text(json.dumps([seconds, rows]))
 
 
 def main() -> None:
@@ -86,7 +98,10 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=2500)
     parser.add_argument("--models", default="logistic,hist_gradient_boosting,random_forest")
+    parser.add_argument("--bare", nargs=3, metavar=("BARS", "MODEL", "FILES"))
     given = parser.parse_args()
+    if given.bare:
+        return bare(Path(given.bare[0]), given.bare[1], Path(given.bare[2]))
     os.sched_setaffinity(0, {0})  # and what it starts
     os.environ["OMP_NUM_THREADS"] = "1"
     dates = sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
@@ -107,17 +122,20 @@ def main() -> None:
         cost([sys.executable, "-m", "steps.validate", "--bars", str(raw)], ROOT, env)
         bars = next((folder / "artifacts").rglob("bars.parquet"))
         sys.stdout.write(
-            "| model | forecasts | bare CPU s | score CPU s | ratio | score wall s | MiB |\n"
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+            "| model | forecasts | bare calls s | program s | score s | ratios | wall s | MiB |\n"
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         )
         for model in given.models.split(","):
-            uri, estimator = logged(model, bars, folder / model)
-            step = [sys.executable, "-m", "steps.score", "--dates", "all"]
-            user, wall, memory = cost([*step, "--model_uri", uri, "--bars", str(bars)], ROOT, env)
-            seconds, rows = bare(bars, estimator)
+            files = folder / model
+            words = ["--dates", "all", "--model_uri", logged(model, bars, files)]
+            step = [sys.executable, "-m", "steps.score", *words, "--bars", str(bars)]
+            user, wall, memory = cost(step, ROOT, env)
+            plain = [sys.executable, "-m", "benchmarks.score", "--bare", str(bars), model]
+            program = cost([*plain, str(files)], ROOT, env).user
+            calls, rows = json.loads((files / "bare.json").read_text())
             sys.stdout.write(
-                f"| {model} | {rows:,} | {seconds:.1f} | {user:.1f} | {user / seconds:.2f} "
-                f"| {wall:.1f} | {memory:.0f} |\n"
+                f"| {model} | {rows:,} | {calls:.1f} | {program:.1f} | {user:.1f} "
+                f"| {user / calls:.2f}, {user / program:.2f} | {wall:.1f} | {memory:.0f} |\n"
             )
             sys.stdout.flush()
 
