@@ -55,10 +55,12 @@ def prune(client: Any, experiment_id: str, keep: int, entry_point: str = "main")
     below: dict[str, list[Any]] = {}
     for run in runs:
         below.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
-    models = versions = 0
-    for run in removed:
-        if TAG_MODEL_VERSION in run.data.tags:
-            versions += _drop_version(client, run.data.tags[TAG_MODEL_VERSION], kept_versions)
+    # A run that stays may have registered a version that an old one merely asked.
+    gone = {run.info.run_id for run in removed}
+    named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id not in gone}
+    unwanted = {run.data.tags.get(TAG_MODEL_VERSION) for run in removed} - named - {None}
+    models = 0
+    versions = sum(_drop_version(client, each, kept_versions) for each in sorted(unwanted))
     for run in removed:
         if TAG_MODEL_URI in run.data.tags:
             models += _drop_model(client, run.data.tags[TAG_MODEL_URI])
