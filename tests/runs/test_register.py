@@ -136,7 +136,7 @@ def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
     nights: Nights, skilled: pd.DataFrame
 ) -> None:
     timid = until(skilled, 500).assign(
-        probability_up=lambda rows: 0.8 * rows["prior"] + 0.2 * rows["probability_up"]
+        probability_up=lambda rows: 0.6 * rows["prior"] + 0.4 * rows["probability_up"]
     )
     champion = nights.night("two", timid, "a", "1")
     assert champion["aliases"] == ["candidate", "champion"]
@@ -189,7 +189,7 @@ def test_a_champion_too_old_is_said_so_everywhere(nights: Nights, skilled: pd.Da
 def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.DataFrame) -> None:
     client, rows = nights.client, until(skilled, 500)
     timid = rows.assign(
-        probability_up=lambda rows: 0.8 * rows["prior"] + 0.2 * rows["probability_up"]
+        probability_up=lambda rows: 0.6 * rows["prior"] + 0.4 * rows["probability_up"]
     )
     nights.night("seven", timid, "a", "1")
     better = nights.night("seven", rows, "b", "1")
