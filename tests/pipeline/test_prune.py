@@ -1,0 +1,45 @@
+"""What prune removes of a registry, on a real one."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline.prune import prune
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+
+
+def test_a_version_goes_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    experiment = client.create_experiment("e", artifact_location=tmp_path.as_uri())
+    client.create_registered_model("m")
+
+    def run(entry_point: str, parent: str | None = None, **tags: str) -> str:
+        above = {"mlflow.parentRunId": parent} if parent else {}
+        tags = {"mlflow.project.entryPoint": entry_point, **above, **tags}
+        run_id = str(client.create_run(experiment, tags=tags).info.run_id)
+        client.set_terminated(run_id)
+        return run_id
+
+    def registered(version: int) -> str:
+        client.create_model_version("m", tmp_path.as_uri())
+        main = run("main")
+        version_tags = {"pipeline.model_version": f"m/{version}", "pipeline.output.x": "0"}
+        client.set_tag(main, "pipeline.step.register.run_id", run("register", main, **version_tags))
+        # Asked by a run of its own, which nothing keeps.
+        run("score", **version_tags)
+        return main
+
+    registered(1)
+    registered(2)
+    done = prune(client, experiment, keep=1)
+    assert (done.runs, done.versions) == (3, 1)  # both scores, and the older registration
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_model_version("m", "1")
+    assert client.get_model_version("m", "2").version
