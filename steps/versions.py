@@ -16,7 +16,7 @@ RECIPE_TAG, PREDICTIONS_TAG, TRAINED_TAG, AGE_TAG = "recipe_id", "predictions", 
 # Why a person made it champion, and why a person took it out of the running.
 BY_HAND_TAG, REJECTED_TAG = "promoted_by_hand", "rejected"
 GATE_TAG = "gate"  # the sentence that the latest decision comes down to
-PROMISE_TAGS = ("promise", "promise_error", "promised_to")
+PROMISE_TAGS = ("promise", "promise_error", "promised_to", "promise_claim")
 
 
 def version_tags(
@@ -25,7 +25,10 @@ def version_tags(
     """Tags of a new version: what it is, and what later ones are held against."""
     metrics = {name: f"{value:.6g}" for name, value in judged["model"].items() if value is not None}
     promised = promise(forecasts, judged["recipe"]["horizon"])
-    numbers = (f"{promised.lead:.9g}", f"{promised.standard_error:.9g}", promised.to)
+    numbers = (
+        f"{promised.lead:.9g}", f"{promised.standard_error:.9g}", promised.to,
+        f"{promised.claimed:.9g}",
+    )  # fmt: skip
     return {
         RECIPE_TAG: judged["recipe"]["id"],
         "candidate": judged["recipe"]["candidate"],
@@ -75,8 +78,8 @@ def promise_of(version: Any) -> Promise | None:
     """What a version's recipe promised, where its tags tell."""
     if not all(tag in version.tags for tag in PROMISE_TAGS):
         return None
-    lead, error, to = (version.tags[tag] for tag in PROMISE_TAGS)
-    return Promise(float(lead), float(error), to)
+    lead, error, to, claimed = (version.tags[tag] for tag in PROMISE_TAGS)
+    return Promise(float(lead), float(error), to, float(claimed))
 
 
 def champion_age(

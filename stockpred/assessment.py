@@ -11,6 +11,7 @@ from stockpred.columns import CHAMPION, DATE, LABEL, PRIOR, PRIOR_SYMBOL, PROBAB
 from stockpred.compare import lead_over_column
 from stockpred.evidence import date_gains, no_evidence
 from stockpred.looks import Look
+from stockpred.metrics import claimed_lead
 
 Values = dict[str, float | None]
 RECENT = 250  # dates, at most, of the record that a promise is held against
@@ -127,17 +128,23 @@ class Promise:
         Nats.
     to : str
         ISO date of the last outcome it rests on.
+    claimed : float
+        Nats by which the forecasts would lead were they true.
     """
 
     lead: float
     standard_error: float
     to: str
+    claimed: float
 
 
 def promise(predictions: pd.DataFrame, horizon: int) -> Promise:
     """What predictions promise of their recipe."""
-    lead = lead_over_column(predictions, PRIOR, horizon)
-    return Promise(lead.mean, lead.standard_error, trained_to(predictions))
+    rows = predictions[predictions[LABEL].notna()]
+    lead = lead_over_column(rows, PRIOR, horizon)
+    claimed = claimed_lead(rows[PROBABILITY_UP].to_numpy(), rows[PRIOR].to_numpy())
+    by_date = pd.Series(claimed).groupby(rows[DATE].to_numpy()).mean().mean()
+    return Promise(lead.mean, lead.standard_error, trained_to(rows), float(by_date))
 
 
 def refresh_values(predictions: pd.DataFrame, promised: Promise, horizon: int) -> Values:

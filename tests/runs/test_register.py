@@ -115,7 +115,7 @@ def test_nights_of_one_recipe(nights: Nights, skilled: pd.DataFrame) -> None:
     assert (week["looks"][0]["looks"], week["looks"][0]["dates"]) == (2, 505)
     assert "not worse than promised" in week["sentence"]
     # A refresh keeps the promise of the version that the gate let through.
-    for tag in ("promise", "promise_error", "promised_to"):
+    for tag in ("promise", "promise_error", "promised_to", "promise_claim"):
         assert nights.tags("one", "3")[tag] == nights.tags("one", "1")[tag]
     assert nights.tags("one", "3")["trained_to"] > nights.tags("one", "1")["trained_to"]
     assert [nights.tags("one", v)["stage"] for v in "123"] == ["Archived", "Archived", "Production"]

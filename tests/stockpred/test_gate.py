@@ -232,7 +232,7 @@ def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
     late = fallen[fallen["date"] >= dates[550]]
     assert refresh_values(late, promised, 1) == refresh_values(fallen, promised, 1)
     assert refresh_values(early, promised, 1)["shortfall_p_value"] == 1.0
-    assert refresh_values(rows, Promise(0.1, 0.0, promised.to), 1)["shortfall_p_value"] < 1e-6
+    assert refresh_values(rows, Promise(0.1, 0.0, promised.to, 0.1), 1)["shortfall_p_value"] < 1e-6
 
 
 def test_age_is_counted_in_sessions_of_the_data() -> None:
