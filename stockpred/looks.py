@@ -158,7 +158,7 @@ def look(
     data = data[:SHORT]
     if data == base.data:
         return base
-    rows = _ripe(predictions, horizon)
+    rows = ripe(predictions, horizon)
     if base.last:
         rows = rows[rows[DATE] > np.datetime64(base.last, "s")]
     evidence = {}
@@ -172,7 +172,7 @@ def look(
     return Look(asked, base.index, looks, data, base.first or first, last or base.last, evidence)
 
 
-def _ripe(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:
+def ripe(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:
     """Labelled rows of the dates on which no outcome is still to come.
 
     A date is bet on once: where symbols trade on different days, it waits for the last of them;
