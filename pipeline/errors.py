@@ -3,12 +3,15 @@
 PipelineError
 ├── InputError      an input artifact is missing or is not what its producer wrote
 ├── StepFailed      a child run did not finish
+├── Alerted         what a step watches is not as it should be
 └── Interrupted     the chain was told to stop
 """
 
 
 class PipelineError(RuntimeError):
     """Root of the errors that a user can mend; its message is one line."""
+
+    exit_code = 1
 
 
 class InputError(PipelineError):
@@ -17,6 +20,12 @@ class InputError(PipelineError):
 
 class StepFailed(PipelineError):
     """A child run did not finish."""
+
+
+class Alerted(PipelineError):
+    """What a step watches is not as it should be; the step itself did its work."""
+
+    exit_code = 3
 
 
 class Interrupted(PipelineError):

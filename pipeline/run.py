@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class StepRun:
         self.root = root
         self._folder = scratch
         self._tags: dict[str, str] = {}
-        self._metrics: dict[str, float] = {}
+        self._metrics: dict[tuple[str, int], float] = {}
 
     def input(self, uri: str) -> Path:
         """Path of an input on this machine (see `artifacts.fetch`)."""
@@ -130,7 +130,11 @@ class StepRun:
 
     def metrics(self, values: Mapping[str, float | None]) -> None:
         """Metrics to log when the step has ended well; undefined ones (None) are left out."""
-        self._metrics.update({k: float(v) for k, v in values.items() if v is not None})
+        self._metrics.update({(k, 0): float(v) for k, v in values.items() if v is not None})
+
+    def series(self, name: str, values: Iterable[tuple[int, float | None]]) -> None:
+        """A metric of many steps, which the MLflow UI draws as a line; at most 1,000 in all."""
+        self._metrics.update({(name, step): float(v) for step, v in values if v is not None})
 
     def key_figure(self, text: str) -> None:
         """The one figure of this step in the chain's table."""
@@ -144,7 +148,9 @@ class StepRun:
         now = get_current_time_millis()
         self.client.log_batch(
             self.run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in self._metrics.items()],
+            metrics=[
+                Metric(name, value, now, step) for (name, step), value in self._metrics.items()
+            ],
             tags=[RunTag(name, value) for name, value in self._tags.items()],
         )
 

@@ -50,7 +50,7 @@ def main_function(
 ) -> Callable[[], NoReturn]:
     """A function that parses the command line, runs the callback and ends the process.
 
-    Exit codes: 0 done, 1 failed, 2 a wrong option, 128 + n ended by signal n.
+    Exit codes: 0 done, 1 failed, 2 a wrong option, 3 an alert, 128 + n ended by signal n.
     """
     text = sys.modules[module].__doc__ or entry_point
     options: list[click.Parameter] = [option(name) for name in names]
@@ -71,7 +71,8 @@ def main_function(
             _end("", 128 + error.signum)
         except (StockpredError, PipelineError) as error:
             # In a chain, the chain says it: the line is on the run.
-            _end("" if IN_CHAIN in os.environ else str(error), 1)
+            code = error.exit_code if isinstance(error, PipelineError) else 1
+            _end("" if IN_CHAIN in os.environ else str(error), code)
         except Exception as error:
             if not _is_outside_fault(error):
                 raise
