@@ -160,6 +160,11 @@ _ALONE = (
     ),
     Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
     Parameter(
+        "on_alert", "report", one_of("report", "fail", "retrain"),
+        "what an alert does beside being told: `report` nothing, `fail` ends with exit code 3, "
+        "`retrain` says in monitoring.json that training is due",
+    ),
+    Parameter(
         "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
         "address of the model server; 0.0.0.0: every one that this machine has",
     ),
@@ -177,6 +182,7 @@ _INPUTS = {
     "evaluation": "evaluation.json of evaluate",
     "predictions": "holdout_predictions.parquet of evaluate",
     "validation": "validation.json of validate",
+    "ledger": "folder or URI of the ledger that score adds forecasts to",
 }
 
 

@@ -4,7 +4,6 @@ ledger `to` where one is given.
 
 import dataclasses
 import datetime as dt
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -13,12 +12,10 @@ from pipeline.registry import resolve
 from pipeline.run import StepRun, say
 from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read, write_groups
-from steps.asked import judge_acquired, open_asked
 from steps.scoring import Between, Scored, Scorer, predictions, scorer
 from steps.shell import shell
-from steps.sound import write_sound
+from steps.sound import sound_bars
 from steps.values import ROOT
-from stockpred.bars import to_arrow
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
 from stockpred.errors import ParameterError
 
@@ -50,7 +47,7 @@ def main(
     if bars is not None:
         path = run.input(bars)
     else:
-        path = _sound_bars(run, source or "snapshot", symbols, as_of, max_missing, model)
+        path = sound_bars(run, source or "snapshot", symbols, as_of, max_missing, model.lookback)
         symbols = None  # the source gave no other
     scored = Scored()
     with run.output("predictions.parquet") as out:
@@ -85,23 +82,6 @@ def main(
         + (f"; {skipped} symbols skipped" if skipped else "")
         + (f"; ledger: {_told(added)}" if ledger else "")
     )
-
-
-def _sound_bars(
-    run: StepRun,
-    source: str,
-    symbols: tuple[str, ...] | None,
-    as_of: dt.datetime | None,
-    max_missing: float,
-    model: Scorer,
-) -> Path:
-    """Fetch and validate, as acquire and validate do; the sound bars become an artifact."""
-    acquired = open_asked(run, source, symbols, as_of).read(symbols, None, None)
-    judge_acquired(acquired, symbols, max_missing)
-    raw = run.scratch("acquired") / "bars.parquet"
-    by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
-    write_groups(raw, (to_arrow(rows) for _, rows in by_symbol), acquired.info.to_metadata)
-    return write_sound(run, raw, max_missing, model.lookback)
 
 
 def _enter(ledger: Ledger, model: Scorer, run: StepRun) -> dict[str, int]:

@@ -14,9 +14,10 @@ from pipeline.tables import groups, metadata, write_groups
 from reports.strips import missing_sessions
 from reports.validation import validation_report
 from sources.calendars import Dates, expected_sessions
+from steps.asked import judge_acquired, open_asked
 from stockpred.bars import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.checks import NO_SESSIONS, Validated, summarise, validate
-from stockpred.columns import DATE, KEY
+from stockpred.columns import DATE, KEY, SYMBOL
 from stockpred.errors import DataError
 from stockpred.missing import judge_missing
 
@@ -53,6 +54,23 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())
     return run.written("bars.parquet")
+
+
+def sound_bars(
+    run: StepRun,
+    source: str,
+    symbols: tuple[str, ...] | None,
+    as_of: dt.datetime | None,
+    max_missing: float,
+    lookback: int,
+) -> Path:
+    """Fetch and validate, as acquire and validate do; the sound bars become an artifact."""
+    acquired = open_asked(run, source, symbols, as_of).read(symbols, None, None)
+    judge_acquired(acquired, symbols, max_missing)
+    raw = run.scratch("acquired") / "bars.parquet"
+    by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
+    write_groups(raw, (to_arrow(rows) for _, rows in by_symbol), acquired.info.to_metadata)
+    return write_sound(run, raw, max_missing, lookback)
 
 
 def _dates(source: Path) -> Iterator[tuple[str, Dates]]:

@@ -76,7 +76,7 @@ def record_of(
     Parameters
     ----------
     forecasts : DataFrame
-        As `realised.joined` gives them, of any versions.
+        As `outcomes.joined` gives them, of any versions.
     """
     parts = []
     for name, rows in forecasts.groupby(MODEL_VERSION, sort=False):
@@ -141,10 +141,8 @@ def watch(
     return Watched(content, known, found)
 
 
-def data_alerts(
-    newest: Mapping[str, np.datetime64], sessions: Dates, unsound: float | None, late: int | None
-) -> list[dict[str, Any]]:
-    """What is wrong with the data.
+def stopped_symbols(newest: Mapping[str, np.datetime64], sessions: Dates) -> list[str]:
+    """Symbols whose newest bar is more than `BEHIND` sessions older than that of the others.
 
     Parameters
     ----------
@@ -152,18 +150,30 @@ def data_alerts(
         Date of each symbol's newest bar.
     sessions : array of datetime64
         Every date of the bars, in order.
+    """
+    return sorted(s for s, date in newest.items() if (sessions > date).sum() > BEHIND)
+
+
+def data_alerts(
+    stopped: Sequence[str], symbols: int, unsound: float | None, late: int | None
+) -> list[dict[str, Any]]:
+    """What is wrong with the data.
+
+    Parameters
+    ----------
+    stopped : sequence of str
+        As `stopped_symbols` gives them, of so many `symbols`; one of them is not worth an alert.
     unsound : float or None
         Share of the bars that the latest validation took out.
     late : int or None
         Weekdays from the newest bar to the moment of asking; None where the source does not go on.
     """
-    stopped = sorted(s for s, date in newest.items() if (sessions > date).sum() > BEHIND)
     alerts = []
-    if len(stopped) > max(1, UNSOUND * len(newest)) or len(stopped) == len(newest):
+    if len(stopped) > max(1, UNSOUND * symbols):
         shown = ", ".join(stopped[:5]) + (", ..." if len(stopped) > 5 else "")
         alerts.append(
-            f"{len(stopped)} of {len(newest)} symbols have had no bar for over {BEHIND} "
-            f"sessions: {shown}"
+            f"{len(stopped)} of {symbols} symbols have had no bar for over {BEHIND} sessions: "
+            f"{shown}"
         )
     if unsound is not None and unsound >= UNSOUND:
         alerts.append(f"validation took out {unsound:.1%} of the bars, to be below {UNSOUND:.0%}")
@@ -198,10 +208,10 @@ def needs_training(alerts: Sequence[Mapping[str, Any]], versions: Sequence[Versi
 
 
 def verdict(content: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on what is wrong, and one on what could not be seen yet."""
+    """One sentence on what is wrong and, where the forecasts are not, one on what was not seen."""
     wrong = "; ".join(each["sentence"] for each in alerts)
     said = f"Alert: {wrong}." if alerts else f"No alert: {_kept(content)}."
-    return f"{said} {_unseen(content)}"
+    return said if content["alarm"]["raised"] else f"{said} {_unseen(content)}"
 
 
 def _kept(content: Mapping[str, Any]) -> str:

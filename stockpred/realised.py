@@ -1,7 +1,6 @@
-"""What became of forecasts: outcomes joined to them, and figures by week, symbol and version."""
+"""What became of forecasts: figures by date, week, symbol and version."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +8,8 @@ import pandas as pd
 from stockpred.columns import (
     DATE,
     DIRECTION,
-    FORWARD_RETURN,
     KEY,
     LABEL,
-    LABEL_END,
     MODEL_VERSION,
     PRIOR,
     PROBABILITY_UP,
@@ -27,59 +24,7 @@ from stockpred.statistics import metric_statistics
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _SHOWN = ("log_loss", "brier", "roc_auc", "calibration_error", "accuracy", "ic")
 LEVEL = 0.95
-
-
-class Outcomes(NamedTuple):
-    """What came after some dates.
-
-    Attributes
-    ----------
-    rows : DataFrame
-        symbol, date, label, label_end, forward_return; NaN and NaT where not known yet.
-    counts : DataFrame
-        By date on which outcomes became known: ``ups`` and ``rows`` of the whole table, from which
-        the prior of a later date follows.
-    """
-
-    rows: pd.DataFrame
-    counts: pd.DataFrame
-
-
-def outcomes(tables: Iterable[pd.DataFrame], dates: Iterable[Any]) -> Outcomes:
-    """Gather from feature tables, one symbol at a time, what forecasts of some dates ask about.
-
-    Parameters
-    ----------
-    tables : iterable of DataFrame
-        As `table.feature_rows` gives them.
-    dates : iterable of datetime64
-        Dates of the forecasts.
-    """
-    wanted = pd.DatetimeIndex(list(dates)).as_unit("s")
-    rows, counts = [], []
-    for each in tables:
-        known = each[each[LABEL].notna()]
-        counts.append(known.groupby(LABEL_END)[LABEL].agg(ups="sum", rows="size"))
-        rows.append(each.loc[each[DATE].isin(wanted), [*KEY, LABEL, LABEL_END, FORWARD_RETURN]])
-    counted = pd.concat(counts).groupby(level=0).sum().sort_index()
-    return Outcomes(pd.concat(rows, ignore_index=True), counted)
-
-
-def joined(forecasts: pd.DataFrame, found: Outcomes) -> pd.DataFrame:
-    """Forecasts with their outcome and, as ``prior``, the share of ups known on their date.
-
-    Each class of the prior is counted once more, as `walk` does.
-
-    Parameters
-    ----------
-    forecasts : DataFrame
-        Rows of a ledger; a symbol and date that has no bar (any more) has no outcome.
-    """
-    rows = forecasts.merge(found.rows, on=list(KEY), how="left", validate="many_to_one")
-    place = np.searchsorted(found.counts.index.to_numpy(), rows[DATE].to_numpy(), side="right")
-    ups, known = (np.append(0, found.counts[name].cumsum())[place] for name in ("ups", "rows"))
-    rows[PRIOR] = (ups + 1) / (known + 2)
-    return rows.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
+MIN_DATES = 3
 
 
 def by_date(rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,13 +63,14 @@ def by_date(rows: pd.DataFrame) -> pd.DataFrame:
 def mean_with_interval(dates: Any, values: Array, horizon: int) -> tuple[float | None, Interval]:
     """Mean over dates and its 95 % interval by Student's t, errors as in `compare.paired_lead`.
 
-    For stretches too short to draw blocks from; None for fewer than two dates.
+    For stretches too short to draw blocks from; no interval for fewer than three dates, where it
+    would tell nothing.
     """
     known = np.isfinite(values)
     if not known.any():
         return None, None
     found = paired_lead(np.asarray(dates)[known], np.zeros(known.sum()), values[known], horizon)
-    if not found.standard_error:
+    if found.dates < MIN_DATES or not found.standard_error:
         return found.mean, None
     from scipy.stats import t as student
 
@@ -203,7 +149,7 @@ def symbols(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
     Parameters
     ----------
     record : DataFrame
-        As `joined` gives it, of one version at a time; also rows without an outcome.
+        As `outcomes.joined` gives it, of one version at a time; also rows without an outcome.
     """
     shown = []
     for name, rows in record.groupby(SYMBOL, observed=True, sort=True):
@@ -233,7 +179,7 @@ def beside(record: pd.DataFrame, others: pd.DataFrame, horizon: int) -> list[dic
     Parameters
     ----------
     record, others : DataFrame
-        Labelled rows as `joined` gives them; `others` of any number of versions.
+        Labelled rows as `outcomes.joined` gives them; `others` of any number of versions.
 
     Returns
     -------

@@ -24,9 +24,10 @@ ROOMS = {
 SHARED_IN_STEPS = {
     "steps.asked", "steps.byhand", "steps.ending", "steps.evidence", "steps.gated",
     "steps.options", "steps.record", "steps.scoring", "steps.shell", "steps.sound", "steps.stored",
-    "steps.told", "steps.tried", "steps.tries", "steps.values", "steps.versions",
+    "steps.told", "steps.tried", "steps.tries", "steps.values", "steps.versions", "steps.watched",
 }  # fmt: skip
-ENTRIES = ("main", *(step.name for step in STEPS), "score", "serve")
+AROUND = ("score", "monitor", "serve")  # entry points beside the chain
+ENTRIES = ("main", *(step.name for step in STEPS), *AROUND)
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 

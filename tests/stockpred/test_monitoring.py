@@ -15,6 +15,7 @@ from stockpred.monitoring import (
     loss_alerts,
     needs_training,
     record_of,
+    stopped_symbols,
     unseen,
     verdict,
     watch,
@@ -65,7 +66,7 @@ def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> Non
     assert alert["kind"] == "loss" and alert["since"] == since > "2015-07-01"
     assert f"worse than was promised, as of {since}" in alert["sentence"]
     assert "promised +0.0078" in alert["sentence"]
-    assert verdict(dead, [alert]).startswith("Alert: the forecasts are worse than was promised")
+    assert verdict(dead, [alert]) == f"Alert: {alert['sentence']}."
     assert needs_training([alert], [CHAMPION])
     later = Version("2", "b", since, None)
     assert not needs_training([alert], [CHAMPION, later])
@@ -125,14 +126,16 @@ def test_a_date_waits_for_the_last_of_its_outcomes() -> None:
 
 
 def test_data_alerts_are_plain_limits() -> None:
-    fresh = {f"S{i}": DAYS[-1] for i in range(40)}
-    assert data_alerts(fresh, DAYS, 0.049, 5) == []
-    assert data_alerts(fresh, DAYS, None, None) == []
-    stopped = {f"S{i}": DAYS[-7] for i in range(3)}
-    [alert] = data_alerts(fresh | stopped, DAYS, 0.0, None)
+    newest = {"A": DAYS[-1], "B": DAYS[-6], "C": DAYS[-7], "D": DAYS[0]}
+    assert stopped_symbols(newest, DAYS) == ["C", "D"]
+    assert data_alerts([], 40, 0.049, 5) == []
+    assert data_alerts(["C"], 4, None, None) == []
+    assert data_alerts(["C", "D"], 40, 0.0, None) == []
+    [alert] = data_alerts(["C", "D", "E"], 40, 0.0, None)
     assert alert["kind"] == "data" and alert["sentence"].startswith("3 of 40 symbols")
-    assert alert["sentence"].endswith("S0, S1, S2")
-    assert data_alerts(fresh | {"S0": DAYS[-7]}, DAYS, 0.0, None) == []
-    assert data_alerts(fresh | {f"S{i}": DAYS[-6] for i in range(9)}, DAYS, 0.0, None) == []
-    assert len(data_alerts(fresh, DAYS, 0.05, 6)) == 2
-    assert len(data_alerts({"S0": DAYS[-9]}, DAYS, None, None)) == 1
+    assert alert["sentence"].endswith("C, D, E")
+    sentences = [each["sentence"] for each in data_alerts([], 40, 0.05, 6)]
+    assert sentences == [
+        "validation took out 5.0% of the bars, to be below 5%",
+        "the newest bar is 6 weekdays old, to be at most 5",
+    ]

@@ -1,0 +1,253 @@
+"""The monitor shell on a real registry and ledger: joins, alerts, exit codes, page, metrics."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from mlflow import MlflowClient
+from test_alarm import dying, forecasts
+
+from pipeline.errors import Alerted
+from pipeline.ledger import Ledger
+from pipeline.run import StepRun
+from pipeline.tables import write_groups
+from steps.monitor import main
+from steps.versions import PROMISE_TAGS
+from stockpred.bars import BarsInfo, to_arrow
+from stockpred.errors import DataError, ParameterError
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}
+BEFORE = 40  # sessions of bars before the first forecast
+NAME = "watched"
+
+
+def bars_of(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
+    """Bars in which the outcomes of forecasts come true: each stands in the next session's bar."""
+    dates = np.unique(rows["date"])
+    before = pd.bdate_range(end=pd.Timestamp(dates[0]) - pd.Timedelta(days=1), periods=BEFORE)
+    after = pd.bdate_range(pd.Timestamp(dates[-1]) + pd.Timedelta(days=1), periods=1)
+    days = np.concatenate([before.to_numpy(), dates, after.to_numpy()]).astype("datetime64[s]")
+    parts = []
+    for number, (symbol, mine) in enumerate(rows.groupby("symbol")):
+        rng = np.random.default_rng(number)
+        first = rng.integers(0, 2, BEFORE + 1)  # the first forecast's own session, too
+        up = np.concatenate([first, mine["label"].to_numpy()]) == 1
+        opened = 50 + rng.random(len(days))
+        closed = opened * np.where(up, 1.01, 0.99)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "symbol": symbol, "date": days, "open": opened,
+                    "high": np.maximum(opened, closed), "low": np.minimum(opened, closed),
+                    "close": closed, "adj_close": closed, "volume": 1e6 * (1 + rng.random(len(up))),
+                }
+            ).iloc[:last]
+        )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+class World:
+    """A registry with a champion, a ledger, bars."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.uri = f"sqlite:///{folder}/store.db"
+        self.client = MlflowClient(self.uri)
+        where = (folder / "artifacts").as_uri()
+        self.experiment = self.client.create_experiment("nights", artifact_location=where)
+        self.client.create_registered_model(NAME)
+
+    def register(self, trained_to: str, recipe: str, *aliases: str) -> str:
+        logged = self.client.create_logged_model(self.experiment, name="model")
+        files = Path(logged.artifact_location.removeprefix("file://")) / "artifacts"
+        files.mkdir(parents=True)
+        (files / "recipe.json").write_text(json.dumps(RECIPE))
+        tags = dict(zip(PROMISE_TAGS, ("0.0078", "0.001", "2014-12-31", "0.0078"), strict=True))
+        tags |= {"trained_to": trained_to, "recipe_id": recipe}
+        version = self.client.create_model_version(NAME, logged.artifact_location, tags=tags)
+        for alias in aliases:
+            self.client.set_registered_model_alias(NAME, alias, version.version)
+        return str(version.version)
+
+    def enter(self, rows: pd.DataFrame, version: str) -> None:
+        """Add forecasts to the ledger as score does, each on the evening of its date."""
+        dates = rows["date"].to_numpy().astype("datetime64[D]")
+        close = pd.offsets.BusinessDay(1)
+        ends = (pd.to_datetime(rows["date"]) + close).to_numpy().astype("datetime64[D]")
+        table = pa.table(
+            {
+                "symbol": pa.array(rows["symbol"], pa.string()),
+                "date": pa.array(dates, pa.date32()),
+                "entry_date": pa.array(ends, pa.date32()),
+                "exit_date": pa.array(ends, pa.date32()),
+                "probability_up": rows["probability_up"].to_numpy(),
+                "direction": pa.array(rows["probability_up"] > 0.5).cast(pa.int64()),
+                "in_range": pa.array([True] * len(rows)),
+                "model": [NAME] * len(rows),
+                "model_version": [version] * len(rows),
+                "scored_at": pa.array(
+                    rows["date"].to_numpy() + np.timedelta64(22, "h"), pa.timestamp("ms", "UTC")
+                ),
+            }
+        )
+        self.ledger.append(table, f"{NAME}-{version}", "symbol")
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger("ledger", self.folder, "date")
+
+    def write_bars(self, bars: pd.DataFrame, name: str = "bars.parquet") -> str:
+        calendars = dict.fromkeys(sorted(bars["symbol"].unique()), "union")
+        info = BarsInfo("generated", "as generated", calendars)
+        tables = (to_arrow(part) for _, part in bars.groupby("symbol", sort=True))
+        write_groups(self.folder / name, tables, info.to_metadata)
+        return str(self.folder / name)
+
+    def monitor(self, bars: str, on_alert: str = "report", **given: Any) -> dict[str, Any]:
+        """Run the step's body; return monitoring.json, with its run and page beside."""
+        run_id = self.client.create_run(
+            self.experiment, tags={"mlflow.project.entryPoint": "monitor"}
+        ).info.run_id
+        scratch = self.folder / run_id
+        scratch.mkdir()
+        run = StepRun(self.client, run_id, self.folder, scratch)
+        options = {
+            "ledger": str(self.folder / "ledger"), "bars": bars, "source": None, "symbols": None,
+            "as_of": None, "max_missing": 0.05, "registered_model": NAME, "on_alert": on_alert,
+        }  # fmt: skip
+        main.body(run, **{**options, **given})
+        run.flush()
+        return {
+            **json.loads((scratch / "monitoring.json").read_text()),
+            "run": self.client.get_run(run_id),
+            "page": (scratch / "monitoring.html").read_text(),
+        }
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A champion that keeps its promise, a challenger that is its equal, bars to the last exit."""
+    world = World(tmp_path_factory.mktemp("good"))
+    rows = forecasts(0, 90)
+    world.rows = rows  # type: ignore[attr-defined]
+    champion = world.register("2014-12-31", "a", "champion", "candidate")
+    challenger = world.register("2014-12-31", "b", "challenger")
+    world.enter(rows, champion)
+    world.enter(rows[rows["date"] > np.unique(rows["date"])[29]], challenger)
+    world.write_bars(bars_of(rows))
+    return world
+
+
+def test_a_record_is_what_the_bars_say_it_is(good: World) -> None:
+    found = good.monitor(str(good.folder / "bars.parquet"))
+    rows = good.rows  # type: ignore[attr-defined]
+    assert found["record"]["dates"] == 90 and found["record"]["rows"] == len(rows)
+    p = np.where(rows["label"] == 1, rows["probability_up"], 1 - rows["probability_up"])
+    assert found["record"]["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
+    assert found["record"]["accuracy"]["mean"] == pytest.approx((p > 0.5).mean())
+    assert found["alerts"] == [] and not found["retrain"] and found["late"] == 0
+    assert found["champion"]["version"] == "1" and found["champion"]["sessions"] == 91
+    [other] = found["versions"]
+    assert (other["version"], other["dates"], other["lead"]) == ("2", 60, 0.0)
+    assert found["sentence"].startswith("No alert: on 90 dates")
+    assert {each["name"] for each in found["drift"]["features"]} == {"up_0", "up_1", "up_2"}
+    assert found["data"]["stopped"] == [] and found["data"]["late"] is None
+    metrics = found["run"].data.metrics
+    assert metrics["alerts"] == 0 and metrics["dates"] == 90
+    trend = good.client.get_metric_history(found["run"].info.run_id, "week_log_loss")
+    assert [point.step for point in trend] == list(range(len(found["weeks"])))
+    assert [point.value for point in trend] == pytest.approx(
+        [week["log_loss"]["mean"] for week in found["weeks"]]
+    )
+    assert found["page"].count("data:image/png") == 5
+    # The last night: its outcome is not known yet.
+    short = good.write_bars(bars_of(rows, last=-1), "short.parquet")
+    fresh = good.monitor(short)
+    assert fresh["record"]["dates"] == 89 and len(fresh["today"]) == 20
+    last = str(rows["date"].max())[:10]
+    assert {each["date"] for each in fresh["today"]} == {last}
+
+
+def test_what_cannot_be_watched_is_one_line(good: World) -> None:
+    bars = str(good.folder / "bars.parquet")
+    with pytest.raises(DataError, match="no forecast of 'other'"):
+        good.client.create_registered_model("other")
+        version = good.client.get_model_version_by_alias(NAME, "champion")
+        good.client.create_model_version("other", version.source)
+        good.client.set_registered_model_alias("other", "champion", "1")
+        good.monitor(bars, registered_model="other")
+    from steps.monitor import one_of_two
+
+    with pytest.raises(ParameterError, match="give one of them"):
+        one_of_two(bars, "snapshot")
+
+
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A champion whose signal died, and bars that stop for some symbols."""
+    world = World(tmp_path_factory.mktemp("dead"))
+    rows = dying(1, 100)
+    world.enter(rows, world.register("2014-12-31", "a", "champion"))
+    world.write_bars(bars_of(rows))
+    return world
+
+
+def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: World) -> None:
+    bars = str(dead.folder / "bars.parquet")
+    found = dead.monitor(bars, "retrain")
+    [alert] = found["alerts"]
+    assert alert["kind"] == "loss" and found["retrain"]
+    assert found["sentence"].startswith("Alert: the forecasts are worse than was promised")
+    assert found["run"].data.metrics["alarm_level"] > 100
+    assert not dead.monitor(bars)["retrain"]
+    before = {run.info.run_id for run in dead.client.search_runs([dead.experiment])}
+    with pytest.raises(Alerted, match="worse than was promised"):
+        dead.monitor(bars, "fail")
+    [failed] = [
+        r for r in dead.client.search_runs([dead.experiment]) if r.info.run_id not in before
+    ]
+    # What it found is kept with the run.
+    assert "pipeline.output.monitoring.json" in failed.data.tags
+    assert failed.data.metrics["alerts"] == 1
+    # A version trained on what came since has answered the alert.
+    dead.register(alert["since"], "c", "candidate")
+    assert not dead.monitor(bars, "retrain")["retrain"]
+
+
+def test_dead_feeds_alert_whatever_the_forecasts(good: World) -> None:
+    bars = bars_of(good.rows)  # type: ignore[attr-defined]
+    stop = np.unique(bars["date"])[-10]
+    gone = bars["symbol"].isin(["S1", "S2", "S3"]) & (bars["date"] > stop)
+    found = good.monitor(good.write_bars(bars[~gone], "stopped.parquet"), "retrain")
+    [alert] = found["alerts"]
+    assert alert["kind"] == "data" and "3 of 20 symbols" in alert["sentence"]
+    assert not found["retrain"]
+
+
+def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
+    env = {
+        **os.environ, "MLFLOW_TRACKING_URI": dead.uri, "MLFLOW_EXPERIMENT_NAME": "nights",
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "steps.monitor", "--ledger", str(dead.folder / "ledger"), "--bars",
+        str(dead.folder / "bars.parquet"), "--registered_model", NAME, "--on_alert",
+    ]  # fmt: skip
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([*command, "fail"], cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: Alert: the forecasts are worse than was promised")
+    [newest] = dead.client.search_runs([dead.experiment], max_results=1)
+    assert newest.info.status == "FAILED"
