@@ -44,10 +44,10 @@ def step_key(
         Package of the shells, such as ``steps``.
     """
     parts: dict[str, Any] = {
-        "entry_point": step.name,
-        "params": {name: params[name] for name in step.params},
+        "entry_point": step.runs,
+        "params": {**{name: params[name] for name in step.params}, **step.fixed},
         "inputs": dict(inputs),
-        "code": code.of_step(f"{package}.{step.name}"),
+        "code": code.of_step(f"{package}.{step.runs}"),
     }
     if step.source is not None:
         parts["source"] = step.source(params)

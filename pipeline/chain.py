@@ -64,7 +64,12 @@ class Chain:
     _done: dict[str, Done] = field(default_factory=dict)
     _running: dict[str, "_Child"] = field(default_factory=dict)
 
-    def run(self, params: Mapping[str, Any], texts: Mapping[str, str]) -> list[Done]:
+    def run(
+        self,
+        params: Mapping[str, Any],
+        texts: Mapping[str, str],
+        then: Callable[[Sequence[Done]], Sequence[Step]] = lambda done: (),
+    ) -> list[Done]:
         """Run the table and return its finished steps, in the table's order.
 
         Steps whose inputs are ready and that do not need each other run side by side.
@@ -75,6 +80,8 @@ class Chain:
             Typed parameters: what the cache's keys are made of.
         texts : mapping of str to str
             The same parameters as they are handed to the steps.
+        then : callable
+            Asked, whenever all rows are done, which rows follow from what they found; none ends it.
 
         Raises
         ------
@@ -83,9 +90,9 @@ class Chain:
         Interrupted
             SIGINT or SIGTERM came; every child has been ended and stands as KILLED.
         """
-        check_table(self.steps)
+        steps, waiting = list(self.steps), list(self.steps)
+        check_table(steps)
         code = Code(self.root)
-        waiting = list(self.steps)
         with stop_orders(self.watch_parent) as stopped:
             try:
                 while waiting or self._running:
@@ -95,13 +102,18 @@ class Chain:
                         waiting.remove(step)
                         self._begin(step, params, texts, code)
                     self._collect()
+                    if not waiting and not self._running:
+                        waiting = list(then([self._done[step.name] for step in steps]))
+                        steps += waiting
+                        check_table(steps)
             except BaseException:
                 self._end_all()
                 raise
-        return [self._done[step.name] for step in self.steps]
+        return [self._done[step.name] for step in steps]
 
     def _is_ready(self, step: Step) -> bool:
-        return all(output.step in self._done for output in step.inputs.values())
+        needed = {*step.after, *(output.step for output in step.inputs.values())}
+        return needed <= set(self._done)
 
     def _begin(
         self, step: Step, params: Mapping[str, Any], texts: Mapping[str, str], code: Code
@@ -120,27 +132,27 @@ class Chain:
             if hit is not None:
                 self._finish(step.name, hit, CACHED, time.monotonic() - began)
                 return
-        values = {name: texts[name] for name in (*step.params, *step.unkeyed)}
+        values = {name: texts[name] for name in (*step.params, *step.unkeyed)} | dict(step.fixed)
         for name, output in step.inputs.items():
             values[name] = self._done[output.step].uri(output.artifact)
         self.progress(f"{step.name}: started")
-        self._running[step.name] = self._start(step.name, values, key)
+        self._running[step.name] = self._start(step, values, key)
 
-    def _start(self, name: str, values: dict[str, str], key: cache.Key) -> "_Child":
+    def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> "_Child":
         import mlflow.projects
 
         began = time.monotonic()
         with _environment(IN_CHAIN, key.digest):
             submitted = mlflow.projects.run(
                 str(self.root),
-                entry_point=name,
+                entry_point=step.runs,
                 parameters=values,
                 experiment_id=self.parent.info.experiment_id,
                 backend=self.backend,
                 env_manager="local",
                 storage_dir=self.storage,
                 synchronous=False,
-                run_name=name,
+                run_name=step.name,
             )
         self.client.set_tag(submitted.run_id, TAG_KEY, key.digest)
         return _Child(submitted, began)

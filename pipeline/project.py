@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Interrupted, StepFailed
+from pipeline.errors import Interrupted, PipelineError
 from pipeline.run import Terminated, open_run, say
 from pipeline.step import TAG_ERROR, Done, Step
 from pipeline.summary import note
@@ -24,6 +24,8 @@ def run_project(
     preload: Sequence[str],
     still_valid: Callable[[Any, str, Any], bool],
     settled: Mapping[str, str] | None = None,
+    entry_point: str = "main",
+    then: Callable[[Any, Sequence[Done]], Sequence[Step]] = lambda client, done: (),
 ) -> list[Done]:
     """Run the steps as children of this process's run (`run.open_run`).
 
@@ -44,6 +46,11 @@ def run_project(
     settled : mapping of str to str, optional
         Parameters whose text is settled once for the whole chain, such as an instant for ``now``:
         handed to the steps instead of `texts`, and set as tags of the parent run.
+    entry_point : str
+        The parent's.
+    then : callable
+        (client, finished steps) -> rows that follow (see `Chain.run`). What it raises of
+        `PipelineError` ends the chain, too.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def run_project(
     backends.install(backend, server)
     storage = tempfile.mkdtemp(prefix="pipeline-")
     try:
-        with open_run(root, "main", texts) as run:
+        with open_run(root, entry_point, texts) as run:
             client = MlflowClient()
             parent = client.get_run(run.info.run_id)
             for name, value in (settled or {}).items():
@@ -78,13 +85,15 @@ def run_project(
                 still_valid, say, storage, watch_parent=handed_over,
             )  # fmt: skip
             try:
-                finished = chain.run(params, {**texts, **(settled or {})})
-            except StepFailed as error:
-                client.set_tag(run.info.run_id, TAG_ERROR, str(error)[:4000])
-                raise
+                finished = chain.run(
+                    params, {**texts, **(settled or {})}, lambda done: then(client, done)
+                )
             except Interrupted as error:
                 # Ends the run as KILLED on the way out.
                 raise Terminated(error.signum) from error
+            except PipelineError as error:
+                client.set_tag(run.info.run_id, TAG_ERROR, str(error)[:4000])
+                raise
             text = note(finished, parent.info.experiment_id)
             client.set_tag(run.info.run_id, "mlflow.note.content", text)
             return finished

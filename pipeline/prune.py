@@ -1,6 +1,6 @@
 """Forgetting the artifacts of old runs that nothing needs any more."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ class Pruned:
     versions: int
 
 
-def prune(client: Any, experiment_id: str, keep: int, entry_point: str = "main") -> Pruned:
+def prune(
+    client: Any, experiment_id: str, keep: int, entry_points: Collection[str] = ("main", "daily")
+) -> Pruned:
     """Remove artifacts and models of old steps; the runs stay, with parameters and metrics.
 
     Kept is what the newest `keep` finished parent runs are made of (each step that they ran or
@@ -31,9 +33,11 @@ def prune(client: Any, experiment_id: str, keep: int, entry_point: str = "main")
     ----------
     keep : int
         How many parent runs, at least 1.
+    entry_points : collection of str
+        Those of the parents.
     """
     runs = list(_runs(client, experiment_id))
-    parents = [r for r in runs if r.data.tags.get("mlflow.project.entryPoint") == entry_point]
+    parents = [r for r in runs if r.data.tags.get("mlflow.project.entryPoint") in entry_points]
     running = {
         r.info.run_id for r in parents if r.info.status not in ("FAILED", "KILLED", "FINISHED")
     }

@@ -34,7 +34,7 @@ class Step:
     Attributes
     ----------
     name : str
-        Entry point in MLproject, and the module `steps/<name>.py`.
+        Unlike that of any other row; where `entry_point` is empty, also the entry point.
     params : sequence of str
         The chain's parameters that this step takes.
     inputs : mapping of str to Output
@@ -44,6 +44,12 @@ class Step:
     unkeyed : sequence of str
         Parameters that the step takes, too, but that change nothing of its result by themselves,
         such as an instant of which `source` tells what matters.
+    fixed : mapping of str to str
+        Parameters whose text this row gives, whatever the chain's are.
+    after : sequence of str
+        Rows above that must be done first, though nothing that they write is an input.
+    entry_point : str
+        Entry point in MLproject, and the module `steps/<entry_point>.py`.
     """
 
     name: str
@@ -51,6 +57,14 @@ class Step:
     inputs: Mapping[str, Output] = field(default_factory=dict)
     source: Callable[[Mapping[str, Any]], str] | None = None
     unkeyed: Sequence[str] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    after: Sequence[str] = ()
+    entry_point: str = ""
+
+    @property
+    def runs(self) -> str:
+        """The entry point that it runs."""
+        return self.entry_point or self.name
 
 
 @dataclass(frozen=True)
@@ -88,5 +102,10 @@ def check_table(steps: Sequence[Step]) -> None:
                 raise ValueError(
                     f"step {step.name}: input {parameter} comes from {output.step!r}, "
                     f"which is not a row above it ({', '.join(sorted(seen)) or 'none'})"
+                )
+        for name in step.after:
+            if name not in seen:
+                raise ValueError(
+                    f"step {step.name}: comes after {name!r}, which is no row above it"
                 )
         seen.add(step.name)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from toyproject import SIGNALS, Toy, gone
 
+from pipeline.step import Step, check_table
+
 pytestmark = pytest.mark.run
 ALL_EXECUTED = dict.fromkeys(("first", "left", "right", "last"), "executed")
 both_backends = pytest.mark.parametrize(
@@ -287,3 +289,23 @@ def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
     assert "[False, True]" in done.stdout, "what was tried goes with its step"
     assert toy.statuses("--word", "new") == ALL_CACHED
     assert toy.statuses("--word", "old") == ALL_EXECUTED
+
+
+def test_rows_that_follow_from_what_was_found(toy: Toy) -> None:
+    done = toy.run("--word", "more")
+    assert list(done) == ["first", "left", "right", "last", "again"]
+    again = done["again"][1]
+    [(text,)] = toy.query(f"select value from params where run_uuid = '{again}' and key = 'word'")
+    assert text == "again"
+    # The same entry point, another key: the row's own text counts.
+    assert toy.statuses("--word", "more") == {**ALL_CACHED, "again": "cached"}
+    assert "again" not in toy.statuses()
+    run = f"run_uuid = '{again}'"
+    names = toy.query(f"select value from tags where {run} and key = 'mlflow.runName'")
+    assert names == [("again",)]
+
+
+def test_a_table_may_not_wait_for_what_is_not_above() -> None:
+    check_table([Step("a", ()), Step("b", (), after=("a",))])
+    with pytest.raises(ValueError, match="comes after 'b', which is no row above"):
+        check_table([Step("a", (), after=("b",)), Step("b", ())])
