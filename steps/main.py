@@ -125,17 +125,23 @@ def still_valid(client: Any, step: str, run: Any) -> bool:
     return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
 
 
-def chain(**params: Any) -> None:
-    """Run the chain up to the phase's last step and show what came of it."""
+def settle(params: dict[str, Any]) -> dict[str, str]:
+    """Check what one parameter alone does not tell; return what holds for the whole chain."""
     if params["start"] and params["end"] and params["end"] < params["start"]:
         raise click.UsageError(
             f"end='{params['end']}': lies before start='{params['start']}'; give a later end"
         )
-    texts = click.get_current_context().meta["texts"]
-    # One instant for the whole chain, however long it takes.
+    # One instant, however long it takes.
     as_of = params["as_of"] or dt.datetime.now(dt.UTC).replace(microsecond=0)
     params["as_of"] = as_of
     source_digest(params)  # a source that is not there fails before any child exists
+    return {"as_of": as_of.isoformat()}
+
+
+def chain(**params: Any) -> None:
+    """Run the chain up to the phase's last step and show what came of it."""
+    texts = click.get_current_context().meta["texts"]
+    settled = settle(params)
 
     from pipeline.project import run_project
     from steps.ending import show
@@ -144,7 +150,7 @@ def chain(**params: Any) -> None:
     finished = run_project(
         steps, params, texts,
         root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
-        settled={"as_of": as_of.isoformat()},
+        settled=settled,
     )  # fmt: skip
     from mlflow import get_tracking_uri
 

@@ -98,6 +98,7 @@ def main(
         "alerts": alerts,
         "retrain": on_alert == "retrain" and needs_training(alerts, list(versions.values())),
         "champion": _champion(found, champion, seen),
+        "training": _training(versions, seen),
         "horizon": made.horizon,
         "moves": [each.to_dict() for each in history(run.client, registered_model)],
         "late": int(watched.record[LATE].sum()),
@@ -125,6 +126,13 @@ def _champion(found: Resolved, champion: Version, seen: Bars) -> dict[str, Any]:
         "version": champion.version, "alias": found.alias, "recipe": champion.recipe,
         "trained_to": trained, "sessions": age, "sentence": f"{words}.",
     }  # fmt: skip
+
+
+def _training(versions: Mapping[str, Version], seen: Bars) -> dict[str, Any]:
+    """How far the data is ahead of the newest training."""
+    newest = max((each.trained_to or "" for each in versions.values()), default="")
+    ahead = sessions_after(pd.DataFrame({DATE: seen.sessions}), newest) if newest else None
+    return {"newest": newest or None, "sessions": ahead}
 
 
 def _data(run: StepRun, seen: Bars, bars: str | None, as_of: dt.datetime | None) -> dict[str, Any]:

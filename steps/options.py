@@ -165,6 +165,13 @@ _ALONE = (
         "`retrain` says in monitoring.json that training is due",
     ),
     Parameter(
+        "shadow", "false", one_of("false", "true"),
+        "`true` lets the challengers forecast, too, so that they can be compared",
+    ),
+    Parameter(
+        "retrain_every", "21", whole(1), "sessions after which the training chain is due again"
+    ),
+    Parameter(
         "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
         "address of the model server; 0.0.0.0: every one that this machine has",
     ),

@@ -1,0 +1,125 @@
+"""Every day: acquire, validate, score into the ledger, monitor, and the training chain when due.
+
+All are children of one run. Where there is no model yet, the training chain comes first.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.errors import Alerted, InputError
+from pipeline.step import Done, Output, Step
+from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
+from steps.options import PARAMETERS
+from steps.shell import main_function
+from steps.values import ROOT
+
+LEDGER = ".stockpred/ledger"
+OWN = (f"ledger={LEDGER}", "shadow", "retrain_every", "on_alert=retrain")
+DATA, TRAINING = STEPS[:2], STEPS[2:]
+SOUND = {"bars": Output("validate", "bars.parquet")}
+SHADOWS = 5  # challengers, the newest ones
+
+
+def scoring(name: str, model_uri: str, ledger: str) -> Step:
+    """A row that enters one model's forecasts in the ledger."""
+    fixed = {"model_uri": model_uri, "to": ledger}
+    return Step(name, ("registered_model",), SOUND, fixed=fixed, entry_point="score")
+
+
+def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Rows that score with a model and, where asked for, its challengers, and then monitor."""
+    from pipeline.registry import STAGING, versions
+
+    name, ledger = params["registered_model"], params["ledger"]
+    shadows: list[Step] = []
+    if params["shadow"] == "true":
+        staged = [v for v in versions(client, name) if v.tags.get("stage") == STAGING]
+        numbers = sorted((int(v.version) for v in staged), reverse=True)[:SHADOWS]
+        uris = {number: f"models:/{name}/{number}" for number in numbers}
+        shadows = [
+            scoring(f"shadow_{number}", uri, ledger)
+            for number, uri in uris.items()
+            if uri != model_uri
+        ]
+    # An alert that fails the night does so here, when all is written.
+    asked = "retrain" if params["on_alert"] == "retrain" else "report"
+    monitor = Step(
+        "monitor", ("registered_model",), SOUND,
+        fixed={"ledger": ledger, "on_alert": asked},
+        after=("score", *(step.name for step in shadows)),
+    )  # fmt: skip
+    return scoring("score", model_uri, ledger), *shadows, monitor
+
+
+def rows_that_follow(
+    client: Any, done: Sequence[Done], params: Mapping[str, Any]
+) -> tuple[Step, ...]:
+    """What comes after the steps that are done.
+
+    Raises
+    ------
+    Alerted
+        The monitor alerts, and `on_alert` is ``fail``.
+    """
+    from pipeline.registry import AUTO, resolve
+
+    by_name = {each.step: each for each in done}
+    if "monitor" not in by_name:
+        try:
+            found = resolve(client, AUTO, params["registered_model"])
+        except InputError:
+            return TRAINING  # the first night
+        return watching(client, found.uri, params)
+    content = _monitoring(client, by_name["monitor"])
+    if content["alerts"] and params["on_alert"] == "fail":
+        raise Alerted(content["sentence"])
+    old = content["training"]["sessions"]
+    due = content["retrain"] or old is None or old >= params["retrain_every"]
+    return TRAINING if due and "train" not in by_name else ()
+
+
+def _monitoring(client: Any, monitor: Done) -> dict[str, Any]:
+    from pipeline.artifacts import fetch
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = fetch(client, monitor.uri("monitoring.json"), ROOT, Path(folder))
+        return dict(json.loads(path.read_text()))
+
+
+def stands(client: Any, step: str, run: Any) -> bool:
+    """Of what is not training only the data may come from the cache: the rest looks outside."""
+    chain = {each.name for each in STEPS}
+    return step in chain and still_valid(client, step, run)
+
+
+def night(**params: Any) -> None:
+    """Run a night and show what came of it."""
+    if LAST_STEP[params["phase"]] != "register":
+        rule = "it registers no model, so that nothing can be scored; give pilot or production"
+        raise click.UsageError(f"phase={params['phase']!r}: {rule}")
+    texts = click.get_current_context().meta["texts"]
+    settled = settle(params)
+
+    from pipeline.project import run_project
+    from steps.ending import show
+
+    finished = run_project(
+        DATA, params, texts,
+        root=ROOT, package="steps", preload=PRELOAD, still_valid=stands, settled=settled,
+        entry_point="daily", then=lambda client, done: rows_that_follow(client, done, params),
+    )  # fmt: skip
+    from mlflow import get_tracking_uri
+
+    show(finished, get_tracking_uri())
+
+
+main = main_function("daily", (*PARAMETERS, *OWN), night, __name__)
+
+if __name__ == "__main__":
+    sys.exit(main())

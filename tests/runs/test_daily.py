@@ -1,0 +1,100 @@
+"""Nights in a row on the embedded bars: what runs when, what the ledger holds, what alerts do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from mlflow import MlflowClient
+
+from pipeline.ledger import Ledger
+from steps.daily import watching
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+SMALL = {
+    "symbols": "AAPL,MSFT", "start": "2005-01-01", "models": "prior,logistic", "folds": "2",
+    "feature_sets": "direction", "window": "5", "retrain_every": "5",
+}  # fmt: skip
+DATA = ["acquire", "validate"]
+TRAINING = ["features", "train", "evaluate", "register"]
+WATCH = ["score", "monitor"]
+
+
+class Nights:
+    """A tracking store and a ledger, and nights on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.uri = f"sqlite:///{folder}/store.db"
+        self.client = MlflowClient(self.uri)
+        self.client.create_experiment("nights", artifact_location=(folder / "a").as_uri())
+
+    def night(self, end: str, **options: str) -> tuple[int, list[str], str]:
+        """Exit code, the steps in the parent's order, and what was said."""
+        given = {**SMALL, "end": end, "ledger": str(self.folder / "ledger"), **options}
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        env = {
+            **os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "nights",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "steps.daily", *words],
+            cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        lines = [line for line in done.stderr.splitlines() if " in " in line]
+        steps = [line.split(":")[0] for line in lines if ": executed" in line or ": cached" in line]
+        return done.returncode, steps, done.stderr + done.stdout
+
+    def forecasts(self) -> list[tuple[str, str]]:
+        table = Ledger(str(self.folder / "ledger"), ROOT, "date").read()
+        rows = zip(table["date"].to_pylist(), table["model_version"].to_pylist(), strict=True)
+        return sorted({(str(date), str(version)) for date, version in rows})
+
+
+def test_nights_in_a_row(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    code, steps, said = nights.night("2012-05-31")
+    assert (code, steps) == (0, [*DATA, *TRAINING, *WATCH]), said
+    code, steps, said = nights.night("2012-06-01")
+    assert (code, steps) == (0, [*DATA, *WATCH]), said
+    assert "No alert: on 1 dates the log loss was" in said
+    # Five sessions after the last one that was trained on.
+    code, steps, said = nights.night("2012-06-08")
+    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
+    assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-01", "1"), ("2012-06-08", "1")]
+    [parent, *_] = nights.client.search_runs(["1"], "tags.mlflow.project.entryPoint = 'daily'")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["pipeline.step.monitor.status"] == "executed"
+
+
+def test_a_phase_that_registers_nothing_is_refused(tmp_path: Path) -> None:
+    code, steps, said = Nights(tmp_path).night("2012-05-31", phase="ideation")
+    assert code == 2 and not steps
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: phase='ideation': it registers no model")
+
+
+def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    client.create_registered_model("m")
+    for _ in range(3):
+        client.create_model_version("m", str(tmp_path))
+    for version in ("1", "2"):
+        client.set_model_version_tag("m", version, "stage", "Staging")
+    params = {"registered_model": "m", "ledger": "book", "shadow": "true", "on_alert": "fail"}
+    rows = watching(client, "models:/m/1", params)
+    assert [row.name for row in rows] == ["score", "shadow_2", "monitor"]
+    score, shadow, monitor = rows
+    assert score.fixed == {"model_uri": "models:/m/1", "to": "book"}
+    assert shadow.fixed == {"model_uri": "models:/m/2", "to": "book"} and shadow.runs == "score"
+    assert monitor.after == ("score", "shadow_2")
+    assert monitor.fixed == {"ledger": "book", "on_alert": "report"}
+    alone = watching(client, "models:/m/1", {**params, "shadow": "false", "on_alert": "retrain"})
+    assert [row.name for row in alone] == ["score", "monitor"]
+    assert alone[-1].fixed["on_alert"] == "retrain"
