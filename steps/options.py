@@ -158,7 +158,6 @@ _ALONE = (
         "date", "latest", date_or("latest"),
         "ISO date, UTC, of which `history` tells the champion",
     ),
-    Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
     Parameter(
         "on_alert", "report", one_of("report", "fail", "retrain"),
         "what an alert does beside being told: `report` nothing, `fail` ends with exit code 3, "
@@ -171,6 +170,7 @@ _ALONE = (
     Parameter(
         "retrain_every", "21", whole(1), "sessions after which the training chain is due again"
     ),
+    Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
     Parameter(
         "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
         "address of the model server; 0.0.0.0: every one that this machine has",
