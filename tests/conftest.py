@@ -1,5 +1,6 @@
 """Fixtures that all rooms' tests share: generated bars, real bars, the project's folder."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,17 @@ def make_bars(
             "volume": np.round(1e6 * rng.lognormal(0, 0.5, sessions)),
         }
     )
+
+
+@pytest.fixture(autouse=True)
+def forget_the_experiment() -> Iterator[None]:
+    """MLflow tells child processes by the environment which experiment is set: after a test, none.
+
+    The commands that the next tests start would take it for theirs.
+    """
+    yield
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
