@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.registry import CHAMPION, STAGE_TAG, aliases_of, holder
 from pipeline.step import TAG_MODEL_VERSION, Done
 from pipeline.summary import table
+from steps.values import ROOT
 
 
 def show(finished: Sequence[Done], tracking_uri: str) -> None:
@@ -23,8 +24,24 @@ def show(finished: Sequence[Done], tracking_uri: str) -> None:
     if last.step == "register":
         lines += [*_version(last), ""]
     lines += ["Try next:", f"  {_ui(tracking_uri)}"]
+    if last.step == "register":
+        lines += [f"  {_step(tracking_uri, last, *what)}" for what in _STEPS]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+# Work whatever the gate's verdict was: a model is the champion, or else the candidate.
+_STEPS = (
+    ("score", "forecasts of the session to come: predictions.parquet of its run"),
+    ("serve", "a model server on http://127.0.0.1:5001; docs/serving.md has what to send it"),
+)
+
+
+def _step(tracking_uri: str, registered: Done, entry_point: str, meaning: str) -> str:
+    name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
+    python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", "--registered_model", name])
+    where = f"cd {shlex.quote(str(ROOT))} && MLFLOW_TRACKING_URI={shlex.quote(tracking_uri)}"
+    return f"{where} {python}   # {meaning}"
 
 
 def _version(registered: Done) -> list[str]:

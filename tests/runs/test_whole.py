@@ -100,6 +100,17 @@ def test_a_first_run_goes_to_the_end(store: Store, first: str) -> None:
     assert [label for _, _, label in children][1:] == STEPS
 
 
+def test_what_to_try_next_works_as_it_is_pasted(store: Store, first: str, tmp_path: Path) -> None:
+    tried = first.split("Try next:")[1].strip().splitlines()
+    assert [word for line in tried for word in re.findall(r"mlflow ui|steps\.\w+", line)] == [
+        "mlflow ui", "steps.score", "steps.serve"
+    ]  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", tried[1]], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_artifacts_are_those_of_the_design(store: Store, first: str) -> None:
     expected = {
         "acquire": {"bars.parquet", "acquire.json"},
