@@ -83,8 +83,9 @@ def test_a_fitted_model_is_found_about_as_often() -> None:
     found = [
         lead_over_column(walked(strength, seed), "prior", 1).p_value < 0.05 for seed in range(100)
     ]
-    # What the fit loses against the true probabilities costs some of the power.
-    assert 0.65 <= np.mean(found) <= 0.90
+    # What the fit loses against the true probabilities costs some of the power; that it is timid
+    # gives some: the lead of a timid forecast is smaller, but varies still less.
+    assert 0.65 <= np.mean(found) <= 0.97
 
 
 def test_symbols_that_move_as_one_count_as_one() -> None:
