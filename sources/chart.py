@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -66,9 +67,11 @@ class Charts:
         For yfinance's own caches. One for all runs would be locked by another run's writing.
     timeout : float
         Seconds that an answer may take.
+    symbols : sequence of str
+        All that will be asked for.
     """
 
-    def __init__(self, folder: Path, timeout: float) -> None:
+    def __init__(self, folder: Path, timeout: float, symbols: Sequence[str]) -> None:
         import logging
         import warnings
 
@@ -78,6 +81,11 @@ class Charts:
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what fails is said by us
         yf.config.debug.hide_exceptions = False
         yf.set_tz_cache_location(str(folder))
+        # Spares the request that looks a time zone up: the chart itself tells it. Until then it
+        # only turns dates into instants, for which a day more on either side makes up. Stored here,
+        # by one thread: several that open yfinance's database at once lock each other out.
+        for symbol in symbols:
+            yf.cache.get_tz_cache().store(symbol, "UTC")
         self._session = _session()
         self._timeout = timeout
 
@@ -93,13 +101,10 @@ class Charts:
 
         # A bad answer would be kept and given again without a request.
         YfData.cache_get.cache_clear()
-        # Spares the request that looks the time zone up: the chart itself tells it. Until then it
-        # only turns dates into instants, for which a day more on either side makes up.
-        yf.cache.get_tz_cache().store(symbol, "UTC")
-        ticker = yf.Ticker(symbol, session=self._session)
         self._session.forget()
         day = dt.timedelta(days=1)
         try:
+            ticker = yf.Ticker(symbol, session=self._session)
             frame = ticker.history(
                 start=(first or _EARLIEST) - day, end=until + 2 * day, auto_adjust=False,
                 actions=True, timeout=self._timeout,

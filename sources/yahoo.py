@@ -95,7 +95,7 @@ class YahooSource:
             raise ValueError("fetching needs a folder for yfinance's caches")
         self._start, self._end = start, end
         stored = self._stored_by()
-        charts = Charts(self._folder, self._patience.timeout)
+        charts = Charts(self._folder, self._patience.timeout, names)
         pace = Pace(self._patience)
         fetcher = Fetcher(charts, pace, self._patience, self._as_of, start, end)
         pool = ThreadPoolExecutor(POOL, thread_name_prefix="yahoo")
