@@ -33,8 +33,12 @@ def main(*given: str) -> None:
             inputs = {name: done[o.step].uri(o.artifact) for name, o in step.inputs.items()}
             with mlflow.start_run(run_name=step.name, nested=True) as active:
                 run = StepRun(client, active.info.run_id, ROOT, Path(mkdtemp()))
-                mlflow.log_params({**{name: texts[name] for name in step.params}, **inputs})
-                body(run, **inputs, **{name: params[name] for name in step.params})
+                mlflow.log_params(
+                    {**{name: texts[name] for name in (*step.params, *step.unkeyed)}, **inputs}
+                )
+                body(
+                    run, **inputs, **{name: params[name] for name in (*step.params, *step.unkeyed)}
+                )
                 run.flush()
             tags = client.get_run(run.run_id).data.tags
             done[step.name] = Done(step.name, run.run_id, "", 0.0, outputs_of(tags), tags)
