@@ -29,16 +29,18 @@ def main(*given: str) -> None:
     done: dict[str, Done] = {}
     with mlflow.start_run():
         for step in STEPS:
-            body = importlib.import_module(f"steps.{step.name}").main.body
+            shell = importlib.import_module(f"steps.{step.name}").main
             inputs = {name: done[o.step].uri(o.artifact) for name, o in step.inputs.items()}
+            own = {option.name: option for option in shell.command.params}
+            values = {
+                name: params[name] if name in params
+                else option.type.convert(option.default, option, None)
+                for name, option in own.items() if name not in inputs
+            }  # fmt: skip
             with mlflow.start_run(run_name=step.name, nested=True) as active:
                 run = StepRun(client, active.info.run_id, ROOT, Path(mkdtemp()))
-                mlflow.log_params(
-                    {**{name: texts[name] for name in (*step.params, *step.unkeyed)}, **inputs}
-                )
-                body(
-                    run, **inputs, **{name: params[name] for name in (*step.params, *step.unkeyed)}
-                )
+                mlflow.log_params({name: texts.get(name, "") for name in values} | inputs)
+                shell.body(run, **inputs, **values)
                 run.flush()
             tags = client.get_run(run.run_id).data.tags
             done[step.name] = Done(step.name, run.run_id, "", 0.0, outputs_of(tags), tags)
