@@ -32,6 +32,7 @@ class Code:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._hashes: dict[str, str] = {}
+        self._imported: dict[str, list[str]] = {}  # parsing costs, and steps share most files
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -87,7 +88,9 @@ class Code:
             found.add(name)
             if not name.endswith(".py"):
                 continue
-            for imported in self._imports(name):
+            if name not in self._imported:
+                self._imported[name] = list(self._imports(name))
+            for imported in self._imported[name]:
                 room = imported.split(".")[0]
                 if room == own_room and imported != room:
                     todo.append(self._file_of(imported))
