@@ -36,6 +36,11 @@ help:
 
 env: .venv/.locked
 
+# What the notebooks use, too.
+.venv/.workbench: .venv/.locked
+	$(UV) sync --frozen --quiet --extra workbench
+	@touch $@
+
 # conda.yaml pins what uv.lock pins: MLflow names its environments by conda.yaml's text.
 lock: | $(UV)
 	$(UV) lock
@@ -54,7 +59,7 @@ ui: env
 test: env
 	pytest -q -n 2 --dist load -m "not long" $(TESTS)
 
-test-long: env
+test-long: .venv/.workbench
 	pytest -q -n 2 --dist load $(TESTS)
 
 lint: env
