@@ -80,6 +80,7 @@ class Code:
         """
         own_room = module.split(".")[0]
         found: set[str] = set()
+        whole: set[str] = set()
         todo = [self._file_of(module)]
         while todo:
             name = todo.pop()
@@ -89,12 +90,13 @@ class Code:
             if not name.endswith(".py"):
                 continue
             if name not in self._imported:
-                self._imported[name] = list(self._imports(name))
+                self._imported[name] = sorted(set(self._imports(name)))
             for imported in self._imported[name]:
                 room = imported.split(".")[0]
                 if room == own_room and imported != room:
                     todo.append(self._file_of(imported))
-                elif room != own_room:
+                elif room != own_room and room not in whole:
+                    whole.add(room)
                     todo.extend(self._room_files(room))
         return sorted(found)
 
@@ -114,8 +116,7 @@ class Code:
 
     def _imports(self, name: str) -> Iterator[str]:
         """Dotted names of project modules that a file imports, at any depth of its code."""
-        tree = ast.parse((self.root / name).read_bytes(), filename=name)
-        for node in ast.walk(tree):
+        for node in _statements(ast.parse((self.root / name).read_bytes(), filename=name)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -131,6 +132,16 @@ class Code:
             if any(imported.split(".")[0] == "importlib" for imported in names):
                 yield from self.rooms
             yield from (imported for imported in names if imported.split(".")[0] in self.rooms)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement, at any depth; expressions, of which there are many more, are left out."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            todo.extend(getattr(node, block, ()))
 
 
 def _is_hidden(name: str) -> bool:
