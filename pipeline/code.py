@@ -32,7 +32,8 @@ class Code:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._hashes: dict[str, str] = {}
-        self._imported: dict[str, list[str]] = {}  # parsing costs, and steps share most files
+        self._sources: dict[str, bytes] = {}
+        self._imports_of: dict[str, list[str]] = {}
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -80,25 +81,38 @@ class Code:
         """
         own_room = module.split(".")[0]
         found: set[str] = set()
-        whole: set[str] = set()
-        todo = [self._file_of(module)]
-        while todo:
-            name = todo.pop()
+        missing = set(self.rooms)  # rooms of which not every file is found yet
+        own, others = [self._file_of(module)], list[str]()
+        while own or others:
+            # The own room's few files first: they name most rooms, and what names no missing
+            # room need not be parsed.
+            name = own.pop() if own else others.pop()
             if name is None or name in found:
                 continue
             found.add(name)
-            if not name.endswith(".py"):
-                continue
-            if name not in self._imported:
-                self._imported[name] = sorted(set(self._imports(name)))
-            for imported in self._imported[name]:
+            for imported in self._imported(name) if self._may_import(name, missing) else ():
                 room = imported.split(".")[0]
                 if room == own_room and imported != room:
-                    todo.append(self._file_of(imported))
-                elif room != own_room and room not in whole:
-                    whole.add(room)
-                    todo.extend(self._room_files(room))
+                    own.append(self._file_of(imported))
+                elif room != own_room and room in missing:
+                    missing.remove(room)
+                    others.extend(self._room_files(room))
         return sorted(found)
+
+    def _may_import(self, name: str, rooms: set[str]) -> bool:
+        """Whether a file's text names any of the rooms, or the way to import what has no name."""
+        if not name.endswith(".py"):
+            return False
+        if name not in self._sources:
+            self._sources[name] = (self.root / name).read_bytes()
+        source = self._sources[name]
+        return any(word.encode() in source for word in (*rooms, "importlib"))
+
+    def _imported(self, name: str) -> list[str]:
+        """What a file imports, parsed once: steps share most files."""
+        if name not in self._imports_of:
+            self._imports_of[name] = sorted(set(self._imports(name)))
+        return self._imports_of[name]
 
     def _hash(self, name: str) -> str:
         if name not in self._hashes:
@@ -116,7 +130,7 @@ class Code:
 
     def _imports(self, name: str) -> Iterator[str]:
         """Dotted names of project modules that a file imports, at any depth of its code."""
-        for node in _statements(ast.parse((self.root / name).read_bytes(), filename=name)):
+        for node in _statements(ast.parse(self._sources[name], filename=name)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
