@@ -31,14 +31,14 @@ help:
 	  || { echo 'error: uv is missing and pip could not bring it; install uv or pip' >&2; exit 1; }
 
 .venv/.locked: uv.lock pyproject.toml | $(UV)
-	$(UV) sync --frozen --quiet
+	$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 env: .venv/.locked
 
 # What the notebooks use, too.
 .venv/.workbench: .venv/.locked
-	$(UV) sync --frozen --quiet --extra workbench
+	$(UV) sync --frozen --quiet --compile-bytecode --extra workbench
 	@touch $@
 
 # conda.yaml pins what uv.lock pins: MLflow names its environments by conda.yaml's text.
