@@ -149,6 +149,11 @@ def can_fork() -> bool:
     return hasattr(os, "fork") and sys.platform != "darwin"
 
 
+def pid(submitted: SubmittedRun) -> int:
+    """Process id of a started step."""
+    return submitted.pid if isinstance(submitted, WarmRun) else _process(submitted).pid
+
+
 def exit_code(submitted: SubmittedRun) -> int | None:
     """Exit code of a started step, None while it runs."""
     if isinstance(submitted, WarmRun):

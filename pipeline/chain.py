@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import backends, cache
+from pipeline.active import IN_CHAIN
 from pipeline.artifacts import outputs_of
 from pipeline.code import Code
 from pipeline.errors import Interrupted, StepFailed
-from pipeline.run import IN_CHAIN
+from pipeline.liveness import signs
 from pipeline.step import CACHED, EXECUTED, TAG_ERROR, TAG_KEY, TAG_STEP, Done, Step, check_table
-from pipeline.stopping import stop_orders
+from pipeline.stopping import Processes, stop_orders
 from pipeline.warm import TICK
 
 GRACE = 4.0  # seconds that a step has to end in order before it is killed
@@ -48,6 +49,8 @@ class Chain:
     watch_parent : bool
         Whether the parent process's end is an order to stop: `mlflow run` that is told to end
         leaves its command running, and nobody would be left to end that.
+    above : optional
+        See `stopping.stop_orders`.
     """
 
     steps: Sequence[Step]
@@ -61,6 +64,7 @@ class Chain:
     progress: Callable[[str], None]
     storage: str
     watch_parent: bool = False
+    above: Processes | None = None
     _done: dict[str, Done] = field(default_factory=dict)
     _running: dict[str, "_Child"] = field(default_factory=dict)
 
@@ -93,7 +97,7 @@ class Chain:
         steps, waiting = list(self.steps), list(self.steps)
         check_table(steps)
         code = Code(self.root)
-        with stop_orders(self.watch_parent) as stopped:
+        with stop_orders(self.watch_parent, self.above) as stopped:
             try:
                 while waiting or self._running:
                     if (signum := stopped()) is not None:
@@ -154,7 +158,7 @@ class Chain:
                 synchronous=False,
                 run_name=step.name,
             )
-        self.client.set_tag(submitted.run_id, TAG_KEY, key.digest)
+        self._log_tags(submitted.run_id, {TAG_KEY: key.digest, **signs(backends.pid(submitted))})
         return _Child(submitted, began)
 
     def _collect(self) -> None:
@@ -181,13 +185,14 @@ class Chain:
         self.progress(f"{name}: {status} in {seconds:.1f} s")
 
     def _tag(self, name: str, run_id: str, status: str) -> None:
+        words = {f"{TAG_STEP}{name}.run_id": run_id, f"{TAG_STEP}{name}.status": status}
+        self._log_tags(self.parent.info.run_id, words)
+
+    def _log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags in one request."""
         from mlflow.entities import RunTag
 
-        tags = [
-            RunTag(f"{TAG_STEP}{name}.run_id", run_id),
-            RunTag(f"{TAG_STEP}{name}.status", status),
-        ]
-        self.client.log_batch(self.parent.info.run_id, tags=tags)
+        self.client.log_batch(run_id, tags=[RunTag(name, text) for name, text in tags.items()])
 
     def _end_all(self) -> None:
         """End every running child, at first asked to, and leave its run KILLED."""

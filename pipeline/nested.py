@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipeline.run import IN_CHAIN, StepRun, Terminated, ignore_signals
-from pipeline.step import TAG_KEY
+from pipeline.active import IN_CHAIN, Terminated, ignore_signals
+from pipeline.liveness import Heart, signs
+from pipeline.run import StepRun
+from pipeline.step import TAG_KEY, TAG_PARENT
 
-TAG_PARENT = "mlflow.parentRunId"
 MAX_FOUND = 1000
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 
@@ -36,19 +37,21 @@ class NestedRuns:
     Only the thread that made it may use it.
     """
 
-    def __init__(self, client: Any, run: Any) -> None:
+    def __init__(self, client: Any, run: Any, heart: Heart) -> None:
         self._client = client
         self._run = run
+        self._heart = heart
         self._open: dict[str, None] = {}
 
     def open(self, name: str, parent: str | None = None) -> str:
         """Create a run below another (None: the step's) and return its id."""
         created = self._client.create_run(
             self._run.info.experiment_id,
-            tags={TAG_PARENT: parent or self._run.info.run_id},
+            tags={TAG_PARENT: parent or self._run.info.run_id, **signs()},
             run_name=name,
         )
         run_id = str(created.info.run_id)
+        self._heart.add(run_id)
         self._open[run_id] = None
         return run_id
 
@@ -84,6 +87,7 @@ class NestedRuns:
 
     def close(self, run_id: str, status: str = "FINISHED") -> None:
         """End a run."""
+        self._heart.remove(run_id)
         self._client.set_terminated(run_id, status)
         del self._open[run_id]
 
@@ -131,7 +135,7 @@ class NestedRuns:
 @contextmanager
 def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
     """Nested runs of a step; what is open when the block is broken off ends as the step does."""
-    nested = NestedRuns(step.client, step.client.get_run(step.run_id))
+    nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
     try:
         yield nested
     except (Terminated, KeyboardInterrupt):

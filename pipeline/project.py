@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.active import Terminated, open_run
+from pipeline.dead import end_the_dead
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.run import Terminated, open_run, say
+from pipeline.run import say
 from pipeline.step import TAG_ERROR, Done, Step
+from pipeline.stopping import processes_above
 from pipeline.summary import note
 from pipeline.warm import WarmServer
 
@@ -57,7 +60,8 @@ def run_project(
     StepFailed, Interrupted
         As `Chain.run`; the parent run is then FAILED or KILLED.
     """
-    handed_over = "MLFLOW_RUN_ID" in os.environ
+    # Before the imports, which take seconds: who started this may be told to end meanwhile.
+    handed_over, above = "MLFLOW_RUN_ID" in os.environ, processes_above()
     # What the server has imported, every step has; and it must be forked before a store opens.
     import mlflow
     import mlflow.projects
@@ -75,14 +79,13 @@ def run_project(
     backends.install(backend, server)
     storage = tempfile.mkdtemp(prefix="pipeline-")
     try:
-        with open_run(root, entry_point, texts) as run:
+        with open_run(root, entry_point, texts, settled) as (run, _):
             client = MlflowClient()
-            parent = client.get_run(run.info.run_id)
-            for name, value in (settled or {}).items():
-                client.set_tag(run.info.run_id, name, value)
+            if dead := end_the_dead(client, run):
+                say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
-                steps, root, package, client, parent, params["cache"] == "on", backend,
-                still_valid, say, storage, watch_parent=handed_over,
+                steps, root, package, client, run, params["cache"] == "on", backend,
+                still_valid, say, storage, watch_parent=handed_over, above=above,
             )  # fmt: skip
             try:
                 finished = chain.run(
@@ -94,7 +97,7 @@ def run_project(
             except PipelineError as error:
                 client.set_tag(run.info.run_id, TAG_ERROR, str(error)[:4000])
                 raise
-            text = note(finished, parent.info.experiment_id)
+            text = note(finished, run.info.experiment_id)
             client.set_tag(run.info.run_id, "mlflow.note.content", text)
             return finished
     except Terminated as stop:
@@ -103,3 +106,7 @@ def run_project(
         shutil.rmtree(storage, ignore_errors=True)
         if server is not None:
             server.close()
+
+
+def _list(dead: Sequence[tuple[Any, str]]) -> str:
+    return "; ".join(f"{run.info.run_name} {run.info.run_id} ({why})" for run, why in dead)

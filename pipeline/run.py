@@ -1,10 +1,8 @@
-"""One step's own run: what a shell reads, writes and logs, and how the run ends."""
+"""One step's own run: what a shell reads, writes and logs."""
 
 import datetime as dt
 import json
-import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,22 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.active import open_run
 from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
-from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
-
-# Set for children of a chain to their cache key; its tag reaches the run when they have begun.
-# What went wrong is then said by the chain, once.
-IN_CHAIN = "PIPELINE_IN_CHAIN"
-ENTRY_POINT_TAG = "mlflow.project.entryPoint"
-
-
-class Terminated(BaseException):
-    """SIGTERM or an interrupt arrived; no handler of ordinary errors may swallow it."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
+from pipeline.liveness import Heart
+from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
 
 
 class StepRun:
@@ -38,10 +25,13 @@ class StepRun:
     none to offer.
     """
 
-    def __init__(self, client: Any, run_id: str, root: Path, scratch: Path) -> None:
+    def __init__(
+        self, client: Any, run_id: str, root: Path, scratch: Path, heart: Heart | None = None
+    ) -> None:
         self.client = client
         self.run_id = run_id
         self.root = root
+        self.heart = heart or Heart(client, run_id)
         self._folder = scratch
         self._tags: dict[str, str] = {}
         self._metrics: dict[tuple[str, int], float] = {}
@@ -156,54 +146,14 @@ class StepRun:
 
 
 @contextmanager
-def open_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[Any]:
-    """The MLflow run that this process works for, active within the block.
-
-    `mlflow run` hands it over in the environment; a shell started by hand makes one with the same
-    tags and parameters. It ends FINISHED, FAILED on an error, KILLED on SIGTERM or an interrupt.
-    """
-    import mlflow
-
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if run_id is None:
-        run_id = _create_run(root, entry_point, params)
-    with _signals_raise():
-        run = mlflow.start_run(run_id=run_id)
-        try:
-            yield run
-        except (Terminated, KeyboardInterrupt):
-            ignore_signals()  # ends in order even when the user presses the keys again
-            mlflow.end_run("KILLED")
-            raise
-        except BaseException:
-            mlflow.end_run("FAILED")
-            raise
-        mlflow.end_run("FINISHED")
-
-
-def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
-    """Create the run as `mlflow run` would: same source, entry point, commit and parameters."""
-    from mlflow import MlflowClient
-    from mlflow.projects.utils import get_or_create_run
-    from mlflow.tracking.fluent import _get_experiment_id
-
-    given = {name: str(value) for name, value in params.items()}
-    experiment_id = _get_experiment_id()
-    run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
-    run_id = str(run.info.run_id)
-    MlflowClient().set_tag(run_id, "mlflow.project.backend", "local")
-    return run_id
-
-
-@contextmanager
 def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[StepRun]:
     """Open the step's run and a scratch folder; on an error its one line becomes a tag."""
     from mlflow import MlflowClient
 
     scratch = Path(tempfile.mkdtemp(prefix=f"{entry_point}-"))
     try:
-        with open_run(root, entry_point, params) as active:
-            step = StepRun(MlflowClient(), active.info.run_id, root, scratch)
+        with open_run(root, entry_point, params) as (active, heart):
+            step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
             try:
                 yield step
                 step.flush()
@@ -213,25 +163,6 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    def handle(signum: int, frame: object) -> None:
-        raise Terminated(signum)
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-def ignore_signals() -> None:
-    """From here on the process ends in order, whatever keys are pressed."""
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 def say(text: str) -> None:

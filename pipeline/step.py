@@ -16,6 +16,10 @@ TAG_MODEL_VERSION = "pipeline.model_version"
 TAG_OUTPUT = "pipeline.output."
 TAG_STEP = "pipeline.step."
 
+# MLflow's own.
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+TAG_PARENT = "mlflow.parentRunId"
+
 EXECUTED = "executed"
 CACHED = "cached"
 

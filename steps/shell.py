@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 import click
 
+from pipeline.active import IN_CHAIN, Terminated
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.run import IN_CHAIN, Terminated, say, step_run
+from pipeline.run import say, step_run
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.nested import NestedRuns, Point, nested_runs
 from pipeline.run import StepRun, say
+from pipeline.step import TAG_ERROR
 from reports.plots import importances as plot_importances
 from stockpred.folds import Folds
 from stockpred.importance import permutation_importances
@@ -79,8 +80,10 @@ def _left_behind(nested: NestedRuns) -> dict[str, list[Trial]]:
     found: dict[str, list[Trial]] = {}
     for _, runs in nested.left_behind():
         for run in runs:
-            # A run without end may have been broken off in the middle of its record.
-            if TAG_TRIAL in run.data.tags and run.info.status in ("FINISHED", "FAILED"):
+            # A run without end may have been broken off in the middle of its record, also where a
+            # later chain has ended it, with an error.
+            ended = run.info.status in ("FINISHED", "FAILED") and TAG_ERROR not in run.data.tags
+            if TAG_TRIAL in run.data.tags and ended:
                 trial = trial_from(json.loads(run.data.tags[TAG_TRIAL]))
                 found.setdefault(trial.candidate, []).append(trial)
     return found

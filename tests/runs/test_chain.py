@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from toyproject import SIGNALS, Toy, gone
 
+from pipeline.liveness import signs
 from pipeline.step import Step, check_table
 
 pytestmark = pytest.mark.run
@@ -212,6 +213,14 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(toy: Toy) -> None
     toy.behave()
     statuses = toy.statuses("--word", "killed main")
     assert statuses == {**ALL_EXECUTED, "first": "cached"}
+    # `right` may have ended by itself as KILLED: the server of warm processes told it to.
+    assert dict(toy.runs()[-8:-4])["main"] == "FAILED"
+    assert not [name for name, status in toy.runs() if status == "RUNNING"]
+    [(why,)] = toy.query(
+        "select e.value from tags e join tags t on t.run_uuid = e.run_uuid and t.value = 'main' "
+        f"where e.key = 'pipeline.error' and e.value like 'its process {process.pid} on %'"
+    )
+    assert why.endswith(" is gone")
 
 
 @pytest.mark.parametrize("shell", [False, long(True)])
@@ -243,6 +252,7 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             where = f"where run_uuid = '{run_id}'"
             tags = dict(toy.query(f"select key, value from tags {where}"))
             assert tags.pop("mlflow.project.backend") == backend
+            assert {tags.pop(name) for name in signs()} != {""}
             parent = tags.pop("mlflow.parentRunId")
             params = dict(toy.query(f"select key, value from params {where}"))
             for other, (_, other_id) in done.items():  # inputs name the runs of this very chain

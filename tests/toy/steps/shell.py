@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline.active import Terminated
 from pipeline.errors import PipelineError
-from pipeline.run import Terminated, step_run
+from pipeline.run import step_run
 
 ROOT = Path(__file__).resolve().parent.parent
 

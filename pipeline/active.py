@@ -1,0 +1,97 @@
+"""The MLflow run that a process works for: how it begins, beats and ends."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.liveness import Heart, signs
+
+# Set for children of a chain to their cache key; its tag reaches the run when they have begun.
+# What went wrong is then said by the chain, once.
+IN_CHAIN = "PIPELINE_IN_CHAIN"
+
+
+class Terminated(BaseException):
+    """SIGTERM or an interrupt arrived; no handler of ordinary errors may swallow it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+@contextmanager
+def open_run(
+    root: Path,
+    entry_point: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Any, Heart]]:
+    """The MLflow run that this process works for, active within the block, and what beats for it.
+
+    `mlflow run` hands it over in the environment; a shell started by hand makes one with the same
+    tags and parameters. It ends FINISHED, FAILED on an error, KILLED on SIGTERM or an interrupt.
+
+    Parameters
+    ----------
+    tags : mapping of str to str, optional
+        To set when it begins.
+    """
+    import mlflow
+
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id is None:
+        run_id = _create_run(root, entry_point, params)
+    # The chain signs the runs of its children in the request that gives them their key.
+    first = {**({} if IN_CHAIN in os.environ else signs()), **(tags or {})}
+    with _signals_raise():
+        run = mlflow.start_run(run_id=run_id, tags=first)
+        heart = Heart(mlflow.MlflowClient(), run_id)
+        heart.start()
+        try:
+            yield run, heart
+        except (Terminated, KeyboardInterrupt):
+            ignore_signals()  # ends in order even when the user presses the keys again
+            mlflow.end_run("KILLED")
+            raise
+        except BaseException:
+            mlflow.end_run("FAILED")
+            raise
+        finally:
+            heart.stop()
+        mlflow.end_run("FINISHED")
+
+
+def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
+    """Create the run as `mlflow run` would: same source, entry point, commit and parameters."""
+    from mlflow import MlflowClient
+    from mlflow.projects.utils import get_or_create_run
+    from mlflow.tracking.fluent import _get_experiment_id
+
+    given = {name: str(value) for name, value in params.items()}
+    experiment_id = _get_experiment_id()
+    run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
+    run_id = str(run.info.run_id)
+    MlflowClient().set_tag(run_id, "mlflow.project.backend", "local")
+    return run_id
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    def handle(signum: int, frame: object) -> None:
+        raise Terminated(signum)
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def ignore_signals() -> None:
+    """From here on the process ends in order, whatever keys are pressed."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)

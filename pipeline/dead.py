@@ -1,0 +1,119 @@
+"""The runs of the dead: who was killed leaves its run RUNNING, the next chain ends it."""
+
+import contextlib
+import datetime as dt
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.liveness import Process, now, process_of, signed, start_of
+from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_PARENT
+
+SOURCE_TAG = "mlflow.source.name"
+SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
+UNSIGNED = dt.timedelta(minutes=1)  # in which a process that was started gets to sign its run
+MAX_FOUND = 1000
+
+
+def end_the_dead(client: Any, run: Any) -> list[tuple[Any, str]]:
+    """Set to FAILED the runs of this project that stand as RUNNING but whose process is gone.
+
+    One search; what is above a run stays until all below it has ended, so that a call that is cut
+    short is made good by the next.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run : mlflow.entities.Run
+        Of this process: it says which experiment, and what the project is called there.
+
+    Returns
+    -------
+    list of (run, why)
+        The innermost first. The reason stands on each as its error.
+    """
+    running = client.search_runs(
+        [run.info.experiment_id], "attributes.status = 'RUNNING'", max_results=MAX_FOUND
+    )
+    found = _Found({each.info.run_id: each for each in running}, run)
+    ended = []
+    for each, why in sorted(found.dead(), key=lambda pair: -found.depth(pair[0])):
+        # It may have ended in order since it was found.
+        if client.get_run(each.info.run_id).info.status != "RUNNING":
+            continue
+        client.set_tag(each.info.run_id, TAG_ERROR, why)
+        last = signed(each.data.tags)
+        end = int(last[1].timestamp() * 1000) if last else None
+        client.set_terminated(each.info.run_id, "FAILED", end_time=end)
+        ended.append((each, why))
+    return ended
+
+
+class _Found:
+    """Runs found RUNNING, by id, as seen from a run of this process."""
+
+    def __init__(self, runs: Mapping[str, Any], own: Any) -> None:
+        self._runs = runs
+        self._own = own
+        self._here, self._now = process_of(os.getpid()), now()
+
+    def dead(self) -> list[tuple[Any, str]]:
+        others = (run for run_id, run in self._runs.items() if run_id != self._own.info.run_id)
+        judged = ((run, self._why_dead(run)) for run in others)
+        return [(run, why) for run, why in judged if why is not None]
+
+    def depth(self, run: Any) -> int:
+        above = self._above(run)
+        return 0 if above is None else 1 + self.depth(above)
+
+    def _above(self, run: Any) -> Any | None:
+        """The run above, where a process of ours has signed it and it has not ended."""
+        run_id = run.data.tags.get(TAG_PARENT, "")
+        above = self._runs.get(run_id) if run_id != run.info.run_id else None
+        return above if above is not None and signed(above.data.tags) is not None else None
+
+    def _why_dead(self, run: Any) -> str | None:
+        above = self._above(run)
+        # A parent that lives ends its children itself, and knows more about how they ended.
+        if above is not None and self._why_dead(above) is None:
+            return None
+        if (known := signed(run.data.tags)) is not None:
+            return self._why_gone(*known)
+        if above is not None:
+            return "its process was killed before it could sign the run, and so was its parent"
+        began = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC)
+        if self._is_ours(run) and self._now - began > UNSIGNED:
+            return "its process was killed before it could sign the run"
+        return None
+
+    def _why_gone(self, process: Process, beat: dt.datetime) -> str | None:
+        silent = f"no heartbeat from {process.host} since {beat:%Y-%m-%d %H:%M:%S} UTC"
+        if process.place() == self._here.place():
+            if start_of(process.pid) != process.start:
+                return f"its process {process.pid} on {process.host} is gone"
+            if process.start:
+                return None
+        elif process.host == self._here.host and beat < _booted() and self._now - beat > UNSIGNED:
+            return f"{silent}, and it was booted since"
+        return silent if self._now - beat > SILENCE else None
+
+    def _is_ours(self, run: Any) -> bool:
+        """Whether it was started of the same project as this process's run."""
+        theirs, ours = _source(run), _source(self._own)
+        return ENTRY_POINT_TAG in run.data.tags and theirs == ours != ""
+
+
+def _source(run: Any) -> str:
+    """Folder or repository of its project; a password in the URL is no part of its name."""
+    return re.sub("//[^/]*@", "//", run.data.tags.get(SOURCE_TAG, ""))
+
+
+def _booted() -> dt.datetime:
+    """When this machine was started; where it does not tell, long ago."""
+    text = ""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/stat").read_text()
+    found = re.search(r"^btime (\d+)$", text, re.MULTILINE)
+    return dt.datetime.fromtimestamp(int(found[1]) if found else 0, dt.UTC)

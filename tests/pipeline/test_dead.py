@@ -1,0 +1,242 @@
+"""Signs of life, and who counts as dead: on a real store, with real processes."""
+
+import datetime as dt
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline import liveness
+from pipeline.dead import end_the_dead
+from pipeline.liveness import TAG_HEARTBEAT, TAG_HOST, TAG_PROCESS, Heart, signed, signs
+from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_PARENT
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+OURS = {ENTRY_POINT_TAG: "main", "mlflow.source.name": "https://me:word@example.org/project"}
+
+
+class Store:
+    """An experiment with a run of this process in it."""
+
+    def __init__(self, uri: str, kind: type[MlflowClient] = MlflowClient) -> None:
+        self.client = kind(uri)
+        self.experiment = self.client.create_experiment(uuid4().hex)
+        self.own = self.run(
+            {**OURS, **signs(), "mlflow.source.name": "https://example.org/project"}
+        )
+
+    def run(self, tags: dict[str, str], age: float = 0) -> Any:
+        start = int((time.time() - age) * 1000)
+        return self.client.create_run(self.experiment, start_time=start, tags=tags)
+
+    def ended(self) -> dict[str, str]:
+        """Run id -> why."""
+        return {run.info.run_id: why for run, why in end_the_dead(self.client, self.own)}
+
+    def status(self, run: Any) -> str:
+        return str(self.client.get_run(run.info.run_id).info.status)
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('dead')}/store.db"
+
+
+@pytest.fixture
+def store(uri: str) -> Store:
+    return Store(uri)
+
+
+@pytest.fixture
+def process() -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def changed(tags: dict[str, str], **fields: str) -> dict[str, str]:
+    """Tags as another process would have set them."""
+    words = dict(word.split("=", 1) for word in tags[TAG_PROCESS].split())
+    host = fields.pop("host", tags[TAG_HOST])
+    text = " ".join(f"{name}={value}" for name, value in {**words, **fields}.items())
+    return {**tags, TAG_HOST: host, TAG_PROCESS: text}
+
+
+def beaten(tags: dict[str, str], ago: float) -> dict[str, str]:
+    """Tags with a heartbeat that many seconds ago."""
+    when = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago)
+    return {**tags, TAG_HEARTBEAT: when.isoformat()}
+
+
+def test_signs_tell_who_and_when() -> None:
+    process, beat = signed(signs()) or pytest.fail()
+    assert abs(dt.datetime.now(dt.UTC) - beat) < dt.timedelta(seconds=5)
+    assert process.start.isdigit() and process.boot and process.namespace.isdigit()
+    assert signed({}) is None
+    for text in (
+        "",
+        "pid",
+        "pid=x start=1 boot=b namespace=n",
+        "pid=1 start=1",
+        "pid=1 colour=red",
+    ):
+        assert signed({**signs(), TAG_PROCESS: text}) is None
+    assert signed({**signs(), TAG_HEARTBEAT: "today"}) is None
+
+
+def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(
+    store: Store, process: "subprocess.Popen[bytes]"
+) -> None:
+    run = store.run(beaten(signs(process.pid), 3600))
+    assert store.ended() == {}, "silent, but there: it may have been stopped for a while"
+    process.kill()
+    while not Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].startswith(" Z"):
+        time.sleep(0.01)
+    # Nobody has waited for it yet: dead all the same.
+    why = store.ended()
+    assert list(why) == [run.info.run_id] and f"process {process.pid} on " in why[run.info.run_id]
+    found = store.client.get_run(run.info.run_id)
+    assert found.info.status == "FAILED" and found.data.tags[TAG_ERROR] == why[run.info.run_id]
+    beat = dt.datetime.fromisoformat(found.data.tags[TAG_HEARTBEAT])
+    assert found.info.end_time == int(beat.timestamp() * 1000), "when it was last seen"
+    process.wait()
+    assert store.ended() == {}
+    assert store.status(store.own) == "RUNNING"
+
+
+def test_a_process_id_given_again_is_another_process(store: Store) -> None:
+    mine = signs()
+    store.run(mine)
+    other = store.run(changed(mine, start="1"))
+    assert list(store.ended()) == [other.info.run_id]
+
+
+def test_signs_of_what_is_gone_already_are_of_the_dead(
+    store: Store, process: "subprocess.Popen[bytes]"
+) -> None:
+    process.kill()
+    process.wait()
+    run = store.run(signs(process.pid))
+    assert list(store.ended()) == [run.info.run_id]
+
+
+@pytest.mark.parametrize(
+    ("fields", "ago", "dead"),
+    [
+        ({"host": "elsewhere"}, 290, False),
+        ({"host": "elsewhere"}, 310, True),
+        ({"host": "elsewhere"}, -3600, False),  # its clock is ahead
+        ({"namespace": "1"}, 290, False),  # a container of the same name
+        ({"namespace": "1"}, 310, True),
+        ({"boot": "b"}, 290, False),  # another machine of the same name
+        ({"boot": "b"}, 10 * 365 * 86400, True),
+    ],
+)
+def test_elsewhere_silence_tells(
+    store: Store, fields: dict[str, str], ago: float, dead: bool
+) -> None:
+    run = store.run(beaten(changed(signs(), **fields), ago))
+    assert list(store.ended()) == [run.info.run_id] * dead
+
+
+def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    monkeypatch.setattr("pipeline.dead._booted", lambda: now - dt.timedelta(seconds=70))
+    run = store.run(beaten(changed(signs(), boot="b"), 90))
+    store.run(beaten(changed(signs(), boot="b"), 60))
+    store.run(beaten(changed(signs(), boot="b", host="elsewhere"), 90))
+    assert list(store.ended()) == [run.info.run_id]
+
+
+def test_without_signs_only_our_own_and_only_after_a_minute(store: Store) -> None:
+    old = store.run(OURS, age=70)
+    store.run(OURS, age=50)
+    store.run({**OURS, "mlflow.source.name": "/some/other/project"}, age=7200)
+    store.run({"mlflow.source.name": OURS["mlflow.source.name"]}, age=7200)
+    store.run({}, age=7200)
+    elsewhere = store.client.create_experiment(uuid4().hex)
+    store.client.create_run(elsewhere, start_time=1, tags=OURS)
+    assert list(store.ended()) == [old.info.run_id]
+
+
+def test_children_and_nested_runs_go_with_their_parents(
+    store: Store, process: "subprocess.Popen[bytes]"
+) -> None:
+    theirs = signs(process.pid)
+    main = store.run({**OURS, **theirs})
+    gone = changed(signs(), start="1")
+    step = store.run({**gone, TAG_PARENT: main.info.run_id})
+    nested = store.run({**gone, TAG_PARENT: step.info.run_id})
+    unsigned = store.run({TAG_PARENT: main.info.run_id})
+    assert store.ended() == {}, "main lives, and ends its children itself"
+    alone = store.run({**gone, TAG_PARENT: store.run({}).info.run_id})  # below somebody's notebook
+    process.kill()
+    process.wait()
+    order = list(store.ended())
+    below = [step.info.run_id, unsigned.info.run_id]
+    assert order[0] == nested.info.run_id and sorted(order[1:3]) == sorted(below)
+    assert sorted(order[3:]) == sorted([main.info.run_id, alone.info.run_id])
+
+
+def test_what_ended_in_order_meanwhile_keeps_its_status(uri: str) -> None:
+    class Late(MlflowClient):
+        def search_runs(self, *args: Any, **kwargs: Any) -> Any:
+            found = super().search_runs(*args, **kwargs)
+            self.set_terminated(run.info.run_id, "FINISHED")
+            return found
+
+    store = Store(uri, Late)
+    run = store.run(changed(signs(), start="1"))
+    assert store.ended() == {} and store.status(run) == "FINISHED"
+
+
+def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "BEAT", 0.05)
+    failed = []
+
+    class Failing(MlflowClient):
+        def set_tag(self, run_id: str, key: str, value: Any, *more: Any) -> None:
+            if len(failed) < 3:
+                failed.append(run_id)
+                raise OSError("no answer")
+            super().set_tag(run_id, key, value, *more)
+
+    old = beaten(signs(), 3600)
+    one, other = store.run(old), store.run(old)
+    heart = Heart(Failing(store.client.tracking_uri), one.info.run_id)
+    heart.add(other.info.run_id)
+    heart.start()
+
+    def beat(run: Any) -> str:
+        return str(store.client.get_run(run.info.run_id).data.tags[TAG_HEARTBEAT])
+
+    deadline = time.monotonic() + 30
+    while old[TAG_HEARTBEAT] in (beat(one), beat(other)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    heart.remove(other.info.run_id)
+    heart.stop()
+
+
+def test_a_heart_holds_no_process_up() -> None:
+    script = "from pipeline.liveness import Heart; Heart(None, 'x').start(); print('end')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=10,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
