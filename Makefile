@@ -77,6 +77,7 @@ bench: env
 	python -m benchmarks.validation
 	python -m benchmarks.serving
 	python -m benchmarks.score
+	python -m benchmarks.kills
 
 honesty: env
 	python -m benchmarks.honesty --picture docs/images/power.png
