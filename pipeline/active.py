@@ -12,6 +12,8 @@ from pipeline.liveness import Heart, signs
 # Set for children of a chain to their cache key; its tag reaches the run when they have begun.
 # What went wrong is then said by the chain, once.
 IN_CHAIN = "PIPELINE_IN_CHAIN"
+# The file that a child keeps its log in, so that the chain finds it when the child is killed.
+LOG = "PIPELINE_LOG"
 
 
 class Terminated(BaseException):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import backends, cache
-from pipeline.active import IN_CHAIN
+from pipeline.active import IN_CHAIN, LOG
 from pipeline.artifacts import outputs_of
 from pipeline.code import Code
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.liveness import signs
 from pipeline.step import CACHED, EXECUTED, TAG_ERROR, TAG_KEY, TAG_STEP, Done, Step, check_table
 from pipeline.stopping import Processes, stop_orders
+from pipeline.tail import log_tail
 from pipeline.warm import TICK
 
 GRACE = 4.0  # seconds that a step has to end in order before it is killed
@@ -146,7 +147,8 @@ class Chain:
         import mlflow.projects
 
         began = time.monotonic()
-        with _environment(IN_CHAIN, key.digest):
+        log = Path(self.storage) / f"{step.name}.log"
+        with _environment({IN_CHAIN: key.digest, LOG: str(log)}):
             submitted = mlflow.projects.run(
                 str(self.root),
                 entry_point=step.runs,
@@ -159,7 +161,7 @@ class Chain:
                 run_name=step.name,
             )
         self._log_tags(submitted.run_id, {TAG_KEY: key.digest, **signs(backends.pid(submitted))})
-        return _Child(submitted, began)
+        return _Child(submitted, began, log)
 
     def _collect(self) -> None:
         """Take in the children that have ended; sleep a tick when none has."""
@@ -173,6 +175,7 @@ class Chain:
             run = self.client.get_run(child.submitted.run_id)
             if code != 0 or run.info.status != "FINISHED":
                 if run.info.status in ("RUNNING", "SCHEDULED"):
+                    log_tail(self.client, run.info.run_id, child.log)
                     self.client.set_terminated(run.info.run_id, "FAILED")
                 self._tag(name, run.info.run_id, EXECUTED)
                 raise StepFailed(_why(name, run, code))
@@ -214,6 +217,7 @@ class Chain:
 class _Child:
     submitted: Any
     began: float
+    log: Path
 
 
 def _why(name: str, run: Any, code: int | None) -> str:
@@ -229,13 +233,12 @@ def _why(name: str, run: Any, code: int | None) -> str:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
+        for name in variables:
             del os.environ[name]
-        else:
-            os.environ[name] = before
+        os.environ.update({name: before[name] for name in variables if name in before})

@@ -2,19 +2,23 @@
 
 import datetime as dt
 import json
+import os
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import open_run
+from pipeline.active import LOG, open_run
 from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
 from pipeline.liveness import Heart
 from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
+from pipeline.tail import kept, log_tail, redacted
+from pipeline.usage import Usage
 
 
 class StepRun:
@@ -33,6 +37,8 @@ class StepRun:
         self.root = root
         self.heart = heart or Heart(client, run_id)
         self._folder = scratch
+        self._usage = Usage()
+        self._stored: set[Path] = set()
         self._tags: dict[str, str] = {}
         self._metrics: dict[tuple[str, int], float] = {}
 
@@ -67,7 +73,7 @@ class StepRun:
         with written_whole(path) as partial:
             yield partial
         self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
-        self.client.log_artifact(self.run_id, str(path))
+        self._store(path)
 
     def written(self, artifact: str) -> Path:
         """Path of an artifact that this step has written."""
@@ -112,6 +118,10 @@ class StepRun:
         """Store a picture or page for people; nothing downstream reads it, so it has no hash."""
         path = self._folder / artifact
         path.write_bytes(content)
+        self._store(path)
+
+    def _store(self, path: Path) -> None:
+        self._stored.add(path)
         self.client.log_artifact(self.run_id, str(path))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -130,6 +140,21 @@ class StepRun:
         """The one figure of this step in the chain's table."""
         self._tags[TAG_FIGURE] = text
 
+    def end(self) -> None:
+        """Log what was collected, and what the step took of the machine."""
+        used = self._usage.metrics(self._stored)
+        # A step's own count of rows says more than that of its files.
+        self.metrics({k: v for k, v in used.items() if (k, 0) not in self._metrics})
+        self.flush()
+
+    def fail(self, error: Exception) -> None:
+        """Log in one line what went wrong, and what the step took; nothing else of it counts."""
+        self._tags.clear()
+        self._metrics.clear()
+        line = " ".join(redacted(str(error)).split()) or type(error).__name__
+        self.set_tags({TAG_ERROR: line[:4000]})
+        self.end()
+
     def flush(self) -> None:
         """Log the collected tags and metrics in one request."""
         from mlflow.entities import Metric, RunTag
@@ -147,19 +172,21 @@ class StepRun:
 
 @contextmanager
 def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[StepRun]:
-    """Open the step's run and a scratch folder; on an error its one line becomes a tag."""
+    """Open the step's run and a scratch folder; an error leaves its one line and the log's end."""
     from mlflow import MlflowClient
 
     scratch = Path(tempfile.mkdtemp(prefix=f"{entry_point}-"))
+    log = Path(os.environ.get(LOG) or scratch / "log")
     try:
-        with open_run(root, entry_point, params) as (active, heart):
+        with open_run(root, entry_point, params) as (active, heart), kept(log) as note:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
             try:
                 yield step
-                step.flush()
+                step.end()
             except Exception as error:
-                line = " ".join(str(error).split()) or type(error).__name__
-                step.client.set_tag(step.run_id, TAG_ERROR, line[:4000])
+                note(traceback.format_exc())
+                log_tail(step.client, step.run_id, log)
+                step.fail(error)
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toyproject import SIGNALS, Toy, gone
 
 from pipeline.liveness import signs
 from pipeline.step import Step, check_table
+from pipeline.usage import Usage
 
 pytestmark = pytest.mark.run
 ALL_EXECUTED = dict.fromkeys(("first", "left", "right", "last"), "executed")
@@ -164,6 +166,30 @@ def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
 
 
 @both_backends
+@pytest.mark.parametrize("how", [{"fail": "no left"}, {"kill": True}])
+def test_a_failed_step_leaves_the_end_of_its_log(
+    toy: Toy, backend: str, how: dict[str, Any]
+) -> None:
+    said = [f"line {number} to https://me:secret@example.org" for number in range(60)]
+    toy.behave(left={"say": said, **how})
+    process = toy.start("--word", f"log {backend} {[*how]}", "--backend", backend)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and said[0] in err
+    [(uri, seconds)] = toy.query(
+        "select r.artifact_uri, max(m.value) from runs r join tags t on t.run_uuid = r.run_uuid "
+        "left join metrics m on m.run_uuid = r.run_uuid and m.key = 'seconds' "
+        "where t.key = 'mlflow.project.entryPoint' and t.value = 'left' "
+        "and r.status = 'FAILED' group by r.run_uuid order by r.start_time desc limit 1"
+    )
+    lines = (Path(uri.removeprefix("file://")) / "log_tail.txt").read_text().splitlines()
+    assert len(lines) == 50 and "line 59 to https://***@example.org" in lines
+    if "fail" in how:
+        assert lines[-1] == "pipeline.errors.PipelineError: no left" and seconds > 0
+    else:
+        assert lines[-1].startswith("line 59 ")
+
+
+@both_backends
 @pytest.mark.parametrize("moment", ["kill_late", pytest.param("kill", marks=pytest.mark.long)])
 def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
     toy: Toy, backend: str, moment: str
@@ -258,7 +284,10 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             for other, (_, other_id) in done.items():  # inputs name the runs of this very chain
                 params = {name: value.replace(other_id, other) for name, value in params.items()}
                 tags["world"] = tags["world"].replace(other_id, other)
-            metrics = toy.query(f"select key, value from metrics {where}")
+            metrics = dict(toy.query(f"select key, value from metrics {where}"))
+            taken = {name: metrics.pop(name) for name in Usage().metrics([]) if name in metrics}
+            assert min(taken.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
+            assert taken.keys() == {"peak_added_mib"}, "the toy writes no table"
             [(status, name)] = toy.query(f"select status, name from runs {where}")
             assert parent == toy.query(
                 "select run_uuid from tags where key = 'pipeline.step.last.run_id' "

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def world(step):
     """What a process sees: compared between backends."""
     mlflow_env = {k: v for k, v in os.environ.items() if k.startswith(("MLFLOW_", "PIPELINE_"))}
+    mlflow_env["PIPELINE_LOG"] = Path(mlflow_env["PIPELINE_LOG"]).name
     return {
         "argv": [word.replace(step.run_id, "RUN") for word in sys.argv[1:]],
         "cwd": str(Path.cwd()),
@@ -45,6 +46,8 @@ def run(name, make):
                 out.write(f"{name} start {time.time()} {os.getpid()}\n")
             step.set_tags({"world": json.dumps(world(step), sort_keys=True)})
             time.sleep(todo.get("sleep", 0))
+            for line in todo.get("say", ()):
+                print(line, file=sys.stderr)
             if todo.get("fail"):
                 raise PipelineError(todo["fail"])
             if todo.get("kill"):

@@ -1,0 +1,87 @@
+"""The last lines of what a step has written to its terminal, kept for its run, without secrets."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+ARTIFACT = "log_tail.txt"
+LINES = 50
+LONGEST = 1 << 16  # bytes from the end that are looked at
+# Names of variables whose values are nobody's business; shorter ones are words, not secrets.
+SECRET = re.compile("PASSW|TOKEN|SECRET|CREDENTIAL|WEBHOOK|KEY$", re.IGNORECASE)
+SHORTEST = 4
+SWITCHES = ("true", "false", "none")
+
+
+class _Tee:
+    """A stream that writes to a file beside what it is for; in all else it is that stream."""
+
+    def __init__(self, stream: TextIO, note: Callable[[str], None]) -> None:
+        self._stream, self._note = stream, note
+
+    def write(self, text: str) -> int:
+        self._note(text)
+        return self._stream.write(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[Callable[[str], None]]:
+    """Within the block stdout and stderr go to a file, too; yield what writes to the file alone.
+
+    A file, which outlives a process that is killed; and above the descriptors, so that a terminal
+    stays one. What programs that the process starts write is not in it.
+    """
+
+    def note(text: str) -> None:
+        # A log that cannot be kept, on a full disk say, is no reason to fail.
+        with contextlib.suppress(OSError):
+            os.write(handle, text.encode(errors="replace"))
+
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Tee(stream, note) for stream in before)
+    try:
+        yield note
+    finally:
+        sys.stdout, sys.stderr = before
+        os.close(handle)
+
+
+def log_tail(client: Any, run_id: str, path: Path) -> None:
+    """Store the last lines of a file as an artifact of a run, where that can be done.
+
+    It tells of a fault, and must not stand before it: a store that takes no artifact keeps none.
+    """
+    with contextlib.suppress(Exception):
+        if text := last_lines(path):
+            client.log_text(run_id, redacted(text), ARTIFACT)
+
+
+def last_lines(path: Path) -> str:
+    """The last `LINES` lines of a file; of one that was overwritten in place, what stood last."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST))
+        lines = file.read().decode(errors="replace").split("\n")
+    shown = [line.rstrip("\r").rpartition("\r")[2] for line in lines if line.strip()]
+    return "".join(f"{line}\n" for line in shown[-LINES:])
+
+
+def redacted(text: str) -> str:
+    """A text without the passwords in URLs and without the values of secret variables."""
+    text = re.sub(r"://[^/\s]*@", "://***@", text)
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= SHORTEST and value.lower() not in SWITCHES:
+            text = text.replace(value, "***")
+    return text
