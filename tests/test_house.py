@@ -153,4 +153,5 @@ def test_no_large_file_and_no_store_is_in_git() -> None:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     assert not [name for name in listed if name.startswith(("mlruns", "mlflow.db", ".venv"))]
-    assert all((ROOT / name).stat().st_size < 1 << 20 for name in listed if name)
+    written = [name for name in listed if name and name != "uv.lock"]  # lists every wheel
+    assert all((ROOT / name).stat().st_size < 1 << 20 for name in written)
