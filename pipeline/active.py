@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.liveness import Heart, signs
+from pipeline.logs import say
+from pipeline.server import ready
 
 # Set for children of a chain to their cache key; its tag reaches the run when they have begun.
 # What went wrong is then said by the chain, once.
@@ -43,6 +45,8 @@ def open_run(
     """
     import mlflow
 
+    if warning := ready(mlflow.get_tracking_uri(), checked=IN_CHAIN in os.environ):
+        say(f"warning: {warning}")
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
         run_id = _create_run(root, entry_point, params)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ def intact(client: Any, run: Any) -> bool:
     """
     outputs = outputs_of(run.data.tags)
     try:
-        return all(_is_intact(client, run, name, sha) for name, sha in outputs.items())
+        model = outputs.pop(MODEL, None)
+        return _files_intact(run, outputs) and (model is None or _model_intact(client, run, model))
     except Exception as error:
         # A store that cannot show the artifact is as good as one that lost it.
         from mlflow.exceptions import MlflowException
@@ -67,20 +68,34 @@ def intact(client: Any, run: Any) -> bool:
         raise
 
 
-def _is_intact(client: Any, run: Any, artifact: str, sha256: str) -> bool:
-    if artifact == MODEL:
-        model_id = run.data.tags[TAG_MODEL_URI].removeprefix("models:/")
-        location = client.get_logged_model(model_id).artifact_location
-        folder = local_folder(location)
-        if folder is None:
-            return bool(client.list_logged_model_artifacts(model_id))
-        return folder.is_dir() and model_digest(folder) == sha256
+def _files_intact(run: Any, outputs: dict[str, str]) -> bool:
     folder = local_folder(run.info.artifact_uri)
     if folder is None:
-        listed = client.list_artifacts(run.info.run_id, str(Path(artifact).parent).rstrip("."))
-        return any(item.path == artifact and item.file_size for item in listed)
-    path = folder / artifact
-    return path.is_file() and file_sha256(path) == sha256
+        return set(outputs) <= _listed(run.info.artifact_uri, outputs)
+    paths = {folder / name: sha for name, sha in outputs.items()}
+    return all(path.is_file() and file_sha256(path) == sha for path, sha in paths.items())
+
+
+def _model_intact(client: Any, run: Any, sha256: str) -> bool:
+    model_id = run.data.tags[TAG_MODEL_URI].removeprefix("models:/")
+    location = client.get_logged_model(model_id).artifact_location
+    folder = local_folder(location)
+    if folder is None:
+        return "MLmodel" in _listed(location, ["MLmodel"])
+    return folder.is_dir() and model_digest(folder) == sha256
+
+
+def _listed(uri: str, names: Iterable[str]) -> set[str]:
+    """Files with any bytes in the folders of a remote store that names lie in; a call a folder.
+
+    Not by the client, which asks for the run's or model's place again each time.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    store = get_artifact_repository(uri)
+    folders = {str(Path(name).parent).rstrip(".") for name in names}
+    found = (item for folder in folders for item in store.list_artifacts(folder or None))
+    return {item.path for item in found if item.file_size}
 
 
 def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
@@ -113,8 +128,10 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
             run = client.get_run(run_id)
             folder = local_folder(run.info.artifact_uri)
+            # By the run's place: by its id MLflow would ask for that twice more.
+            place = f"{run.info.artifact_uri}/{artifact}"
             path = (
-                folder / artifact if folder else Path(download_artifacts(uri, dst_path=str(into)))
+                folder / artifact if folder else Path(download_artifacts(place, dst_path=str(into)))
             )
             expected = run.data.tags.get(TAG_OUTPUT + artifact)
             if expected is not None and path.is_file() and file_sha256(path) != expected:

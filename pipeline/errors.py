@@ -2,6 +2,7 @@
 
 PipelineError
 ├── InputError      an input artifact is missing or is not what its producer wrote
+├── ServerUnfit     the tracking server is not there, refuses us or is of another version
 ├── StepFailed      a child run did not finish
 ├── Alerted         what a step watches is not as it should be
 └── Interrupted     the chain was told to stop
@@ -16,6 +17,10 @@ class PipelineError(RuntimeError):
 
 class InputError(PipelineError):
     """An input artifact is missing or is not what its producer wrote."""
+
+
+class ServerUnfit(PipelineError):
+    """The tracking server is not there, refuses us or is of another version."""
 
 
 class StepFailed(PipelineError):

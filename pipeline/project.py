@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.active import Terminated, open_run
 from pipeline.dead import end_the_dead
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.run import say
+from pipeline.logs import say
 from pipeline.step import TAG_ERROR, Done, Step
 from pipeline.stopping import processes_above
 from pipeline.summary import note

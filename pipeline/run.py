@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import os
 import shutil
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -190,9 +189,3 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def say(text: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.code import file_sha256
-from pipeline.run import StepRun, say
+from pipeline.logs import say
+from pipeline.run import StepRun
 from pipeline.tables import metadata, read, write_groups
 from reports.evaluation import evaluation_report
 from reports.plots_findings import draw

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.history import Move
+from pipeline.logs import say
 from pipeline.moves import Overtaken, move
 from pipeline.registry import (
     ARCHIVED,
@@ -18,7 +19,7 @@ from pipeline.registry import (
     holder,
     register_once,
 )
-from pipeline.run import StepRun, say
+from pipeline.run import StepRun
 from steps.evidence import read_evaluation, read_frame, read_json, read_model, values_of
 from steps.told import decided
 from steps.tries import deflated_over_experiment

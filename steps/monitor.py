@@ -11,8 +11,9 @@ import pandas as pd
 
 from pipeline.errors import Alerted
 from pipeline.history import history
+from pipeline.logs import say
 from pipeline.registry import Resolved, resolve
-from pipeline.run import StepRun, say
+from pipeline.run import StepRun
 from reports.monitoring import monitoring_report
 from reports.plots_monitoring import draw
 from sources import YAHOO

@@ -17,11 +17,13 @@ def main(keep: int) -> None:
     """Prune the experiment that `main` would run in."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, get_tracking_uri
     from mlflow.tracking.fluent import _get_experiment_id
 
     from pipeline.prune import prune
+    from pipeline.server import ready
 
+    ready(get_tracking_uri())
     done = prune(MlflowClient(), str(_get_experiment_id()), keep)
     click.echo(
         f"removed the artifacts of {done.runs} runs, {done.models} models, {done.versions} versions"

@@ -8,8 +8,9 @@ import datetime as dt
 import pyarrow as pa
 
 from pipeline.ledger import Ledger
+from pipeline.logs import say
 from pipeline.registry import resolve
-from pipeline.run import StepRun, say
+from pipeline.run import StepRun
 from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read, write_groups
 from steps.scoring import Between, Scored, Scorer, predictions, scorer

@@ -5,8 +5,9 @@ import sys
 
 import click
 
+from pipeline.logs import say
 from pipeline.registry import resolve
-from pipeline.run import say, step_run
+from pipeline.run import step_run
 from pipeline.step import TAG_MODEL_VERSION
 from pipeline.stopping import processes_above, stop_orders
 from serving.process import listen, start

@@ -9,7 +9,8 @@ import click
 
 from pipeline.active import IN_CHAIN, Terminated
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.run import say, step_run
+from pipeline.logs import say
+from pipeline.run import step_run
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError
@@ -19,6 +20,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # one more call a run
 }
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.run import StepRun, say
+from pipeline.logs import say
+from pipeline.run import StepRun
 from pipeline.step import TAG_OUTPUT
 from pipeline.tables import groups
 from sources import Stored

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.history import Move, Reign, history, instant_after, reigns, reigns_on
+from pipeline.logs import say
 from pipeline.moves import places, unrecorded
 from pipeline.registry import aliases_of, registered
-from pipeline.run import StepRun, say
+from pipeline.run import StepRun
 from pipeline.step import TAG_MODEL_VERSION
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from pipeline.artifacts import local_folder, model_digest
 from pipeline.code import Code, file_sha256
+from pipeline.logs import say
 from pipeline.nested import dataset
-from pipeline.run import StepRun, say
+from pipeline.run import StepRun
 from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tables import groups, metadata, read, write_groups
 from reports.plots import fold_losses as plot_losses
@@ -132,7 +133,9 @@ def _log_model(
         recipe, estimator, example, trained, root=ROOT, scratch=run.scratch("model"), metadata=facts
     )
     location = run.client.get_logged_model(info.model_id).artifact_location
-    folder = local_folder(location) or Path(mlflow.artifacts.download_artifacts(info.model_uri))
+    folder = local_folder(location) or Path(
+        mlflow.artifacts.download_artifacts(location, dst_path=str(run.scratch("stored")))
+    )
     run.set_tags(
         {TAG_MODEL_URI: f"models:/{info.model_id}", TAG_OUTPUT + MODEL: model_digest(folder)}
     )

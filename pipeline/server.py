@@ -1,0 +1,116 @@
+"""A tracking server, before the work begins: is it there, does it let us in, does it fit."""
+
+import os
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.errors import ServerUnfit
+
+PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
+TIMEOUT = 10.0  # seconds for one answer
+ACCESS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking URI is that of a server, not of a database or a folder."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def ready(uri: str, *, checked: bool = False) -> str | None:
+    """Make this process ready for the tracking server at `uri`; return a warning or None.
+
+    From here on MLflow asks it as `pipeline.once` and `pipeline.transfers` say. Other stores need
+    nothing.
+
+    Parameters
+    ----------
+    checked : bool
+        Whether a process above has asked already: no call is made.
+
+    Raises
+    ------
+    ServerUnfit
+        It does not answer within `PATIENCE`, refuses us, or is of another version.
+    """
+    if not is_server(uri):
+        return None
+    if urlsplit(uri).password is not None:
+        raise ServerUnfit(
+            f"{shown(uri)}: a password in the address would reach every log; give {ACCESS}"
+        )
+    from pipeline import once, transfers
+
+    once.install()
+    transfers.install()
+    return None if checked else _check(uri)
+
+
+def shown(uri: str) -> str:
+    """A URI without what stands before the host."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _check(uri: str) -> str | None:
+    from mlflow.version import VERSION
+
+    response = _version(uri)
+    status, text = response.status_code, " ".join(response.text.split())[:200]
+    if status == 401:
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+        who = f"user {user!r}" if user else "who gives no name"
+        raise ServerUnfit(f"{uri}: does not let {who} in (401); set {ACCESS}")
+    if status == 404:
+        return None  # a service that speaks MLflow's API and is no mlflow server
+    theirs, ours = _numbers(text), _numbers(VERSION)
+    if status != 200 or theirs is None or ours is None:
+        raise ServerUnfit(f"{uri}: no MLflow server ({status}: {text!r}); give its address")
+    if theirs[0] != ours[0]:
+        raise ServerUnfit(
+            f"{uri}: MLflow {text} there, {VERSION} here; their first numbers must agree"
+        )
+    if theirs < ours:
+        return f"{uri}: MLflow {text} there, {VERSION} here; a server should not be the older one"
+    return None
+
+
+def _version(uri: str) -> Any:
+    """The answer to the question for its version, as soon as there is one."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            response = http_request(
+                get_default_host_creds(uri), "/version", "GET", max_retries=0,
+                timeout=TIMEOUT, raise_on_status=False,
+            )  # fmt: skip
+            if response.status_code != 429 and response.status_code < 500:
+                return response
+            reason = f"it answers {response.status_code}"
+        except MlflowException as error:
+            reason = _root(error)
+        if time.monotonic() + 1 > deadline:
+            raise ServerUnfit(
+                f"{uri}: no tracking server for {PATIENCE:.0f} s ({reason}); start it, or give "
+                "another MLFLOW_TRACKING_URI"
+            )
+        time.sleep(1)
+
+
+def _root(error: BaseException) -> str:
+    """The innermost reason, without the layers around it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _numbers(version: str) -> tuple[int, int] | None:
+    parts = version.split(".")
+    try:
+        return int(parts[0]), int(parts[1])
+    except (ValueError, IndexError):
+        return None
