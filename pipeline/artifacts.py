@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from pipeline.code import digest, file_sha256
 from pipeline.errors import InputError
-from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
+from pipeline.step import MODEL, TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
 
 # What a model is, apart from the ids and times that MLflow writes into its MLmodel file.
 MODEL_FOLDERS = ("code", "artifacts")
@@ -53,8 +53,10 @@ def intact(client: Any, run: Any) -> bool:
     """Whether every output that a run's tags name is still what the run wrote.
 
     By hash where the store is on this machine; by presence where it is remote: there a step that
-    downloads an artifact checks its hash (`fetch`).
+    downloads an artifact checks its hash (`fetch`), and tags the run where it is another.
     """
+    if TAG_DAMAGED in run.data.tags:
+        return False
     outputs = outputs_of(run.data.tags)
     try:
         model = outputs.pop(MODEL, None)
@@ -135,6 +137,8 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             )
             expected = run.data.tags.get(TAG_OUTPUT + artifact)
             if expected is not None and path.is_file() and file_sha256(path) != expected:
+                # A remote store shows presence alone: now the cache knows better.
+                client.set_tag(run_id, TAG_DAMAGED, artifact)
                 raise InputError(
                     f"{uri!r}: its bytes are not those its run wrote (sha256 {expected[:12]}...); "
                     "run the chain again, it makes a damaged artifact anew"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 MODEL = "model"
 
 TAG_KEY = "pipeline.cache_key"
+TAG_DAMAGED = "pipeline.damaged"
 TAG_ERROR = "pipeline.error"
 TAG_FIGURE = "pipeline.key_figure"
 TAG_INCOMPLETE = "pipeline.incomplete"

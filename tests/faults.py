@@ -36,6 +36,8 @@ class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         - ``lost``: 503, when the server has done all that was asked;
         - ``dropped``: the connection ends without an answer while the server is still at work;
         - ``cut``: half the answer's body, then the connection ends.
+    first : bool
+        Instead, the first call of every route meets one.
     latency : float
         Seconds added to each call.
 
@@ -53,12 +55,14 @@ class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         upstream: str,
         rate: float = 0.0,
         faults: tuple[str, ...] = (REFUSED, LOST),
+        first: bool = False,
         latency: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(("127.0.0.1", 0), Connection)
         self.upstream = urlsplit(upstream)
-        self.rate, self.faults, self.latency, self.seed = rate, faults, latency, seed
+        self.rate, self.faults, self.first = rate, faults, first
+        self.latency, self.seed = latency, seed
         self.uri = f"http://127.0.0.1:{self.server_address[1]}"
         self.forget()
 
@@ -82,7 +86,7 @@ class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
             count = self.calls[method, route]
             self.calls[method, route] += 1
             draw = random.Random(f"{self.seed} {method} {route} {count}")
-            if draw.random() >= self.rate:
+            if count > 0 if self.first else draw.random() >= self.rate:
                 return None
             fault = draw.choice(self.faults)
             self.faulty[fault, method, route] += 1

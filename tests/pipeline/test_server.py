@@ -1,0 +1,215 @@
+"""A tracking server before the work: there or not, letting us in or not, fitting or not."""
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.version import VERSION
+from requests.exceptions import ChunkedEncodingError
+
+from pipeline import once, server
+from pipeline.errors import ServerUnfit
+from pipeline.once import Unanswered, patiently
+from pipeline.server import is_server, ready, shown
+
+MAJOR, MINOR = VERSION.split(".")[:2]
+
+
+class Answers(http.server.HTTPServer):
+    """A server that says one thing, after so many refusals."""
+
+    status, text, refusals = 200, VERSION, 0
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Answers
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        self.server.refusals -= 1
+        status = 503 if self.server.refusals >= 0 else self.server.status
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(self.server.text.encode())
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    monkeypatch.setattr(server, "PATIENCE", 3.0)
+    monkeypatch.setattr(server, "TIMEOUT", 1.0)
+    with Answers(("127.0.0.1", 0), Handler) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.02,))
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def uri_of(found: Answers) -> str:
+    return f"http://127.0.0.1:{found.server_port}"
+
+
+@pytest.fixture(autouse=True)
+def mlflow_as_it_was() -> Iterator[None]:
+    """What `ready` puts into MLflow's tables is for processes of our own."""
+    from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
+    from mlflow.tracking._model_registry.utils import _get_store_registry
+    from mlflow.tracking._tracking_service.utils import _tracking_store_registry
+
+    tables = [
+        table._registry
+        for table in (
+            _artifact_repository_registry,
+            _get_store_registry(),
+            _tracking_store_registry,
+        )
+    ]
+    kept = [dict(table) for table in tables]
+    yield
+    for table, before in zip(tables, kept, strict=True):
+        table.clear()
+        table.update(before)
+
+
+def test_a_database_is_no_server() -> None:
+    assert [is_server(uri) for uri in ("sqlite:///x", "x", "http://x", "https://x")] == [
+        False, False, True, True
+    ]  # fmt: skip
+    assert ready("sqlite:///there/is/no/such.db") is None
+
+
+def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(answers: Answers) -> None:
+    assert ready(uri_of(answers)) is None
+    answers.refusals = 2
+    assert ready(uri_of(answers)) is None
+    assert answers.refusals == -1, "asked once after it had come up"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "rule"),
+    [
+        (401, "You are not authenticated", r"does not let user 'me' in \(401\); set MLFLOW_TRACK"),
+        (403, "Invalid Host header", r"no MLflow server \(403: 'Invalid Host header'\)"),
+        (200, "<html>\n<p>Welcome", r"no MLflow server \(200: '<html> <p>Welcome'\); give its a"),
+        (200, "2.22.0", f"MLflow 2.22.0 there, {VERSION} here; their first numbers must agree"),
+        (500, "oops", r"no tracking server for 3 s \(it answers 500\); start it, or give anoth"),
+    ],
+)
+def test_a_server_that_does_not_fit_is_one_line(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch, status: int, text: str, rule: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    answers.status, answers.text = status, text
+    with pytest.raises(ServerUnfit, match=rule) as found:
+        ready(uri_of(answers))
+    assert "\n" not in str(found.value) and "hunter2" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "warns"),
+    [
+        (f"{MAJOR}.0.0", True),
+        (f"{MAJOR}.{MINOR}.99", False),
+        (f"{MAJOR}.{int(MINOR) + 1}.0", False),
+    ],
+)
+def test_an_older_server_is_warned_of(answers: Answers, minor: str, warns: bool) -> None:
+    answers.text = text = f"{MAJOR}.{minor}"
+    warning = ready(uri_of(answers))
+    assert (warning is not None and f"MLflow {text} there" in warning) == warns
+
+
+def test_what_speaks_the_api_and_tells_no_version_may_be_one(answers: Answers) -> None:
+    answers.status = 404
+    assert ready(uri_of(answers)) is None
+
+
+def test_silence_has_an_end(answers: Answers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(ServerUnfit, match=r"no tracking server for 3 s \(timed out"):
+            ready(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - began < 10
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ServerUnfit, match=r"^http://host:1/x: a password in the") as found:
+        ready("http://me:hunter2@host:1/x")
+    assert "hunter2" not in str(found.value)
+    assert shown("https://a:b@c/d?e") == "https://c/d?e"
+
+
+def test_who_has_been_checked_makes_no_call(answers: Answers) -> None:
+    answers.refusals = 5
+    assert ready(uri_of(answers), checked=True) is None
+    assert answers.refusals == 5
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(once, "PAUSES", (0.0, 0.0))
+
+
+@pytest.mark.usefixtures("fast")
+def test_once_looks_before_it_asks_again() -> None:
+    done: list[int] = []
+
+    def ask(lost: int) -> int:
+        done.append(len(done))
+        if len(done) <= lost:
+            raise Unanswered("no answer")
+        return done[-1]
+
+    # The first was carried out, and its answer lost.
+    assert once.once(lambda: ask(1), lambda: done[0] if done else None) == 0
+    assert done == [0]
+    # It never arrived: nothing is found, and it is asked for again, as long as there is patience.
+    done.clear()
+    assert once.once(lambda: ask(2), lambda: None) == 2
+    done.clear()
+    with pytest.raises(Unanswered):
+        once.once(lambda: ask(9), lambda: None)
+    assert len(done) == 3
+
+
+@pytest.mark.usefixtures("fast")
+def test_patience_is_for_what_mlflow_does_not_ask_again() -> None:
+    from mlflow.exceptions import RestException
+
+    collision = {"error_code": "BAD_REQUEST", "message": "(psycopg.errors.UniqueViolation) dup"}
+    refusal = {"error_code": "BAD_REQUEST", "message": "no such run"}
+
+    def wrapped() -> MlflowException:
+        try:
+            try:
+                raise ChunkedEncodingError("half an answer")
+            except ChunkedEncodingError as error:
+                raise MlflowException("failed") from error
+        except MlflowException as error:
+            return error
+
+    def after(*faults: Exception) -> object:
+        waiting = list(faults)
+
+        def ask() -> str:
+            if waiting:
+                raise waiting.pop(0)
+            return "done"
+
+        return patiently(ask)
+
+    assert after() == "done"
+    assert after(RestException(collision), ChunkedEncodingError("half")) == "done"
+    assert after(wrapped()) == "done"
+    for error in (RestException(refusal), MlflowException("no way"), OSError("full")):
+        with pytest.raises(type(error)):
+            after(error)
+    with pytest.raises(ChunkedEncodingError):
+        after(*[ChunkedEncodingError("half")] * 3)

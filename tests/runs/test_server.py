@@ -1,0 +1,246 @@
+"""Against a team's server: PostgreSQL, proxied artifacts, no shared disk, passwords, faults."""
+
+import contextlib
+import json
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
+from servers import free_port
+from team import STEPS, Client, Team, team
+from test_serve import address_in
+
+pytestmark = pytest.mark.run
+EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")
+FAULTS = (REFUSED, LOST, DROPPED, CUT)
+SEVERAL = ("inputs", "datasets")  # of which a chain leaves more than one that look alike
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with team(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def shared(server: Team) -> Team:
+    """The server, empty."""
+    server.empty()
+    return server
+
+
+def test_one_answer_in_twenty_is_lost_and_nothing_is_logged_twice(
+    shared: Team, tmp_path: Path
+) -> None:
+    with proxied(shared.server.uri, rate=0.05, faults=FAULTS, seed=1) as proxy:
+        client = Client(tmp_path / "a", proxy.uri, shared.folder)
+        assert client.main() == EXECUTED
+        assert set(proxy.met()) == set(FAULTS), proxy.faulty
+        assert client.main() == CACHED
+    found = shared.census()
+    runs = {row[1]: count for row, count in found.items() if row[0] == "runs"}
+    assert runs == {"main": 2, "prior": 1, "logistic": 1, **dict.fromkeys(STEPS, 1)}
+    mains = [row for row in found if row[1] == "main" and row[0] not in SEVERAL]
+    assert {found[row] for row in mains if row[0] in ("params", "runs")} == {2}
+    several = [row for row, count in found.items() if count > 1 and row[0] not in SEVERAL]
+    assert set(several) <= set(mains)
+    uris = [uri for (uri,) in shared.query("select artifact_uri from runs")]
+    assert len(uris) == sum(runs.values())
+    assert all(uri.startswith("mlflow-artifacts:/") for uri in uris)
+
+
+@pytest.fixture(scope="module")
+def faultless(server: Team, tmp_path_factory: pytest.TempPathFactory) -> Counter[Any]:
+    """What a chain leaves on a server that always answers."""
+    server.empty()
+    client = Client(tmp_path_factory.mktemp("faultless"), server.server.uri, server.folder)
+    assert client.main() == EXECUTED
+    return server.census()
+
+
+def differences(found: Counter[Any], expected: Counter[Any]) -> dict[Any, tuple[int, int]]:
+    both = set(found) | set(expected)
+    return {row: (found[row], expected[row]) for row in both if found[row] != expected[row]}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_the_first_call_of_every_route(
+    faultless: Counter[Any], shared: Team, tmp_path: Path, fault: str
+) -> None:
+    with proxied(shared.server.uri, first=True, faults=(fault,)) as proxy:
+        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
+        assert len(proxy.faulty) == len(proxy.calls) > 25
+    assert not differences(shared.census(), faultless)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_faults_at_random_leave_what_a_faultless_run_leaves(
+    faultless: Counter[Any], shared: Team, tmp_path: Path, seed: int
+) -> None:
+    with proxied(shared.server.uri, rate=0.05, latency=0.05, seed=seed) as proxy:
+        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
+        assert set(proxy.met()) == {REFUSED, LOST}
+    assert not differences(shared.census(), faultless)
+
+
+def restart(shared: Team, proxy: Proxy, after: int) -> None:
+    """SIGKILL to the server in the middle of a run; it is back five seconds later."""
+    while sum(proxy.calls.values()) < after:
+        time.sleep(0.01)
+    shared.server.stop()
+    time.sleep(5)
+    shared.server.start()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", [8, 120, 400])
+def test_a_server_that_is_killed_in_the_middle_and_comes_back(
+    faultless: Counter[Any], shared: Team, tmp_path: Path, after: int
+) -> None:
+    with proxied(shared.server.uri) as proxy:
+        outage = threading.Thread(target=restart, args=(shared, proxy, after))
+        outage.start()
+        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
+        outage.join()
+    assert not differences(shared.census(), faultless)
+
+
+@pytest.mark.long
+def test_everything_works_for_clients_that_share_no_disk(shared: Team, tmp_path: Path) -> None:
+    uri, folder = shared.server.uri, shared.folder
+    first = Client(tmp_path / "a", uri, folder)
+    assert first.main() == EXECUTED
+    shutil.rmtree(tmp_path / "a")
+    client = Client(tmp_path / "b", uri, folder)
+    assert client.main() == CACHED
+    # What runs now takes the table and the recipe from the server.
+    again = client.main(refit_every="300")
+    assert again == {**CACHED, "evaluate": "executed", "register": "executed"}
+    assert client.main(window="10")["train"] == "executed"
+    assert shared.query("select count(*) from model_versions") == [(2,)]
+
+    def step(name: str, **options: str) -> str:
+        code, said = client.run(name, **options)
+        assert code == 0, said
+        return said
+
+    ledger = str(tmp_path / "ledger")
+    assert "5 forecasts of 5 symbols" in figure(shared, step("score", to=ledger), "score")
+    step("monitor", ledger=ledger)
+    for version in ("1", "2"):
+        uri = f"models:/stockpred/{version}"
+        step("register", action="promote", model_uri=uri, reason="it is the turn of this one")
+    step("register", action="rollback", reason="why not")
+    told = step("register", action="history")
+    assert told.count("(by hand)") >= 3 and "Champion of stockpred now: version 1" in told
+    step("daily", ledger=ledger, symbols="AAPL,IBM", models="prior,logistic", folds="3")
+    with serving(client) as address:
+        with urlopen(f"{address}/example", timeout=60) as answer:
+            body = answer.read()
+        request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=60) as answer:
+            assert len(json.loads(answer.read())["predictions"]) == 1
+    assert "removed the artifacts of" in step("prune", keep="1")
+    assert list(client.temp.iterdir()) == [], "a step left something in the temp folder"
+
+
+def figure(shared: Team, said: str, name: str) -> str:
+    """The key figure of the newest run of an entry point."""
+    [[text]] = shared.query(
+        "select f.value from tags f join tags e using (run_uuid) join runs r using (run_uuid) "
+        f"where f.key = 'pipeline.key_figure' and e.value = '{name}' "
+        "order by r.start_time desc limit 1"
+    )
+    return str(text)
+
+
+@contextlib.contextmanager
+def serving(client: Client) -> Iterator[str]:
+    process = client.start("serve", port="0")
+    try:
+        yield address_in(process)
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.long
+def test_an_artifact_that_is_damaged_on_the_server_is_made_anew(
+    shared: Team, tmp_path: Path
+) -> None:
+    client = Client(tmp_path / "a", shared.server.uri, shared.folder)
+    client.main()
+    [table] = (shared.folder / "artifacts").rglob("features.parquet")
+    table.write_bytes(bytes(reversed(table.read_bytes())))
+    code, said = client.run("main", symbols="AAPL,IBM", models="prior", folds="3")
+    assert code == 1 and "its bytes are not those its run wrote" in said
+    again = client.main(models="prior")
+    assert again["features"] == "executed" and again["validate"] == "cached"
+
+
+SECRET = "hunter2-is-no-password"
+
+
+@pytest.mark.long
+def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    config = tmp_path / "auth.ini"
+    config.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
+        "admin_username = admin\ngrant_default_workspace_access = false\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    env = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_AUTH_ADMIN_PASSWORD": SECRET,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of this test",
+    }  # fmt: skip
+    with team(folder, ("--app-name", "basic-auth"), env) as shared:
+        uri = shared.server.uri
+        names = {"MLFLOW_TRACKING_USERNAME": "admin"}
+        wrong = Client(tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one")
+        code, said = wrong.run("main")
+        assert code == 1
+        assert [line for line in said.splitlines() if line] == [
+            f"error: {uri}: does not let user 'admin' in (401); set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        ]
+        assert shared.query("select count(*) from runs") == [(0,)]
+        client = Client(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
+        code, said = client.run("main", symbols="AAPL,IBM", models="prior,logistic", folds="3")
+        assert code == 0, said
+        code, more = client.run("score")
+        assert code == 0, more
+        assert SECRET not in said + more + shared.server.log.read_text()
+        assert not [row for row in shared.census() if SECRET in str(row)]
+        for table in ("params", "tags", "logged_model_tags", "model_version_tags"):
+            assert not shared.query(f"select * from {table} t where t::text like '%{SECRET}%'")
+        files = [path for path in (folder / "artifacts").rglob("*") if path.is_file()]
+        assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.long
+def test_no_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    client = Client(tmp_path / "a", uri, tmp_path)
+    client.temp.mkdir(exist_ok=True)
+    began = time.monotonic()
+    code, said = client.run("main")
+    assert code == 1 and time.monotonic() - began < 60
+    assert said == (
+        f"error: {uri}: no tracking server for 30 s (Connection refused); start it, or give "
+        "another MLFLOW_TRACKING_URI\n"
+    )
+    assert list(client.temp.iterdir()) == []
