@@ -12,6 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+import requests
 from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
 from servers import free_port
 from team import STEPS, Client, Team, team
@@ -190,7 +191,7 @@ def test_an_artifact_that_is_damaged_on_the_server_is_made_anew(
     assert again["features"] == "executed" and again["validate"] == "cached"
 
 
-SECRET = "hunter2-is-no-password"
+ADMIN, SECRET = "the-admin-s-own-password", "hunter2-is-no-password"
 
 
 @pytest.mark.long
@@ -204,17 +205,20 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     env = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_AUTH_ADMIN_PASSWORD": SECRET,
+        "MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of this test",
     }  # fmt: skip
     with team(folder, ("--app-name", "basic-auth"), env) as shared:
         uri = shared.server.uri
-        names = {"MLFLOW_TRACKING_USERNAME": "admin"}
+        names = {"MLFLOW_TRACKING_USERNAME": "plain"}
+        user = {"username": "plain", "password": SECRET}
+        path = f"{uri}/api/2.0/mlflow/users/create"
+        requests.post(path, json=user, auth=("admin", ADMIN), timeout=60).raise_for_status()
         wrong = Client(tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one")
         code, said = wrong.run("main")
         assert code == 1
         assert [line for line in said.splitlines() if line] == [
-            f"error: {uri}: does not let user 'admin' in (401); set MLFLOW_TRACKING_USERNAME and "
+            f"error: {uri}: does not let user 'plain' in (401); set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         ]
         assert shared.query("select count(*) from runs") == [(0,)]
@@ -234,8 +238,8 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_no_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
-    client = Client(tmp_path / "a", uri, tmp_path)
-    client.temp.mkdir(exist_ok=True)
+    (tmp_path / "server").mkdir()
+    client = Client(tmp_path / "a", uri, tmp_path / "server")
     began = time.monotonic()
     code, said = client.run("main")
     assert code == 1 and time.monotonic() - began < 60

@@ -1,0 +1,80 @@
+"""The chain against a team's server: calls and seconds, with latency; answers lost, rows doubled.
+
+Run as ``python -m benchmarks.server [--seeds N] [OPTIONS OF MAIN]``: a real `mlflow server` on a
+real PostgreSQL, with proxied artifacts, and a proxy before it that delays and loses answers.
+"""
+
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
+from team import Client, Team, team
+
+LATENCY = 0.2
+RATE = 0.05
+FAULTS = (REFUSED, LOST, DROPPED, CUT)
+
+
+def main() -> None:
+    """Measure and print."""
+    words = sys.argv[1:]
+    seeds = int(words[1]) if words[:1] == ["--seeds"] else 3
+    words = words[2:] if words[:1] == ["--seeds"] else words
+    options = {k.removeprefix("--"): v for k, v in zip(words[::2], words[1::2], strict=True)}
+    with tempfile.TemporaryDirectory() as folder, team(Path(folder) / "server") as shared:
+        clients = Path(folder) / "clients"
+        _say("| latency | faults | chain | calls | seconds |")
+        _say("| ---: | ---: | --- | ---: | ---: |")
+        with proxied(shared.server.uri) as proxy:
+            faultless, routes = _chain(shared, proxy, clients / "0", options, "0 | 0")
+        with proxied(shared.server.uri, latency=LATENCY) as proxy:
+            _chain(shared, proxy, clients / "1", options, f"{1000 * LATENCY:.0f} ms | 0")
+        injected: Counter[str] = Counter()
+        differing = 0
+        for seed in range(seeds):
+            with proxied(shared.server.uri, rate=RATE, faults=FAULTS, seed=seed) as proxy:
+                label = f"0 | {RATE:.0%}, seed {seed}"
+                found, _ = _chain(shared, proxy, clients / f"faults-{seed}", options, label)
+                injected += proxy.met()
+                differing += len(found - faultless) + len(faultless - found)
+        _say(f"\nFaults injected: {injected.total()} ({dict(injected)})")
+        _say(f"Rows and files too many or too few, against the faultless chain: {differing}")
+        _say("\nCalls of a cold chain, by route:\n")
+        for (method, route), count in routes.most_common():
+            _say(f"{count:5}  {method} {route}")
+
+
+def _chain(
+    shared: Team, proxy: Proxy, folder: Path, options: dict[str, str], label: str
+) -> tuple[Counter[Any], Counter[tuple[str, str]]]:
+    """Run it cold and once more on an empty server; what it left there, and its calls when cold."""
+    shared.empty()
+    client = Client(folder, proxy.uri, shared.folder)
+    routes: Counter[tuple[str, str]] = Counter()
+    found: Counter[Any] = Counter()
+    for kind in ("cold", "cached"):
+        before, began = proxy.calls.copy(), time.monotonic()
+        code, said = client.run("main", **options)
+        seconds = time.monotonic() - began
+        if code:
+            raise SystemExit(said)
+        calls = proxy.calls - before
+        _say(f"| {label} | {kind} | {calls.total()} | {seconds:.1f} |")
+        if kind == "cold":
+            routes, found = calls, shared.census()
+    return found, routes
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
