@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.clone import settle
 from pipeline.liveness import Heart, signs
 from pipeline.logs import say
 from pipeline.server import ready
+from pipeline.step import IN_CHAIN
 
-# Set for children of a chain to their cache key; its tag reaches the run when they have begun.
-# What went wrong is then said by the chain, once.
-IN_CHAIN = "PIPELINE_IN_CHAIN"
 # The file that a child keeps its log in, so that the chain finds it when the child is killed.
 LOG = "PIPELINE_LOG"
 
@@ -54,9 +53,11 @@ def open_run(
     first = {**({} if IN_CHAIN in os.environ else signs()), **(tags or {})}
     with _signals_raise():
         run = mlflow.start_run(run_id=run_id, tags=first)
-        heart = Heart(mlflow.MlflowClient(), run_id)
+        client = mlflow.MlflowClient()
+        heart = Heart(client, run_id)
         heart.start()
         try:
+            settle(client, run, root)
             yield run, heart
         except (Terminated, KeyboardInterrupt):
             ignore_signals()  # ends in order even when the user presses the keys again

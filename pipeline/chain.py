@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import backends, cache
-from pipeline.active import IN_CHAIN, LOG
+from pipeline.active import LOG
 from pipeline.artifacts import outputs_of
 from pipeline.code import Code
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.liveness import signs
-from pipeline.step import CACHED, EXECUTED, TAG_ERROR, TAG_KEY, TAG_STEP, Done, Step, check_table
+from pipeline.step import (
+    CACHED,
+    EXECUTED,
+    IN_CHAIN,
+    TAG_ERROR,
+    TAG_KEY,
+    TAG_STEP,
+    Done,
+    Step,
+    check_table,
+)
 from pipeline.stopping import Processes, stop_orders
 from pipeline.tail import log_tail
 from pipeline.warm import TICK

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.liveness import Process, now, process_of, signed, start_of
-from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_PARENT
+from pipeline.step import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
 
-SOURCE_TAG = "mlflow.source.name"
 SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
 UNSIGNED = dt.timedelta(minutes=1)  # in which a process that was started gets to sign its run
 MAX_FOUND = 1000

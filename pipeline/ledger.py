@@ -20,6 +20,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipeline.artifacts import written_whole
+from pipeline.clone import require_lasting
 from pipeline.errors import InputError
 
 LOCK = ".lock"  # readers of datasets pass over names that begin with a dot
@@ -62,7 +63,7 @@ class Ledger:
     Raises
     ------
     InputError
-        Nobody opens such a URI.
+        Nobody opens such a URI, or the folder would go with a clone.
     """
 
     def __init__(self, uri: str, root: Path, partition: str) -> None:
@@ -175,6 +176,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _open(uri: str, root: Path) -> tuple[Any, str]:
     scheme = urlsplit(uri).scheme
     if not scheme:
+        require_lasting(uri, root)
         return pafs.LocalFileSystem(), str((root / uri).absolute())
     with contextlib.suppress(pa.ArrowInvalid):  # a scheme that is not its own
         return pafs.FileSystem.from_uri(uri)

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipeline.active import IN_CHAIN, Terminated, ignore_signals
+from pipeline.active import Terminated, ignore_signals
 from pipeline.liveness import Heart, signs
 from pipeline.run import StepRun
-from pipeline.step import TAG_KEY, TAG_PARENT
+from pipeline.step import IN_CHAIN, TAG_KEY, TAG_PARENT
 
 MAX_FOUND = 1000
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest

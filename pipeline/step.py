@@ -17,7 +17,12 @@ TAG_MODEL_VERSION = "pipeline.model_version"
 TAG_OUTPUT = "pipeline.output."
 TAG_STEP = "pipeline.step."
 
+# Set for children of a chain to their cache key; its tag reaches the run when they have begun.
+# What went wrong is then said by the chain, once.
+IN_CHAIN = "PIPELINE_IN_CHAIN"
+
 # MLflow's own.
+SOURCE_TAG = "mlflow.source.name"
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 TAG_PARENT = "mlflow.parentRunId"
 

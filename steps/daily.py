@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from pipeline.clone import require_lasting
 from pipeline.errors import Alerted, InputError
 from pipeline.step import Done, Output, Step
 from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
@@ -103,6 +104,7 @@ def night(**params: Any) -> None:
     if LAST_STEP[params["phase"]] != "register":
         rule = "it registers no model, so that nothing can be scored; give pilot or production"
         raise click.UsageError(f"phase={params['phase']!r}: {rule}")
+    require_lasting(params["ledger"], ROOT)
     texts = click.get_current_context().meta["texts"]
     settled = settle(params)
 

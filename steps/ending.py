@@ -3,7 +3,9 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from pipeline.clone import clone_of
 from pipeline.registry import CHAMPION, STAGE_TAG, aliases_of, holder
 from pipeline.step import TAG_MODEL_VERSION, Done
 from pipeline.summary import table
@@ -39,9 +41,15 @@ _STEPS = (
 
 def _step(tracking_uri: str, registered: Done, entry_point: str, meaning: str) -> str:
     name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
+    store = f"MLFLOW_TRACKING_URI={shlex.quote(tracking_uri)}"
+    clone = clone_of(ROOT)
+    if clone is not None and clone.is_marked:  # about to be removed
+        words = ["mlflow", "run", clone.source, "-v", clone.commit, "-e", entry_point,
+                 "--env-manager", "local", "-P", f"registered_model={name}"]  # fmt: skip
+        path = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+        return f"{path} {store} {shlex.join(words)}   # {meaning}"
     python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", "--registered_model", name])
-    where = f"cd {shlex.quote(str(ROOT))} && MLFLOW_TRACKING_URI={shlex.quote(tracking_uri)}"
-    return f"{where} {python}   # {meaning}"
+    return f"cd {shlex.quote(str(ROOT))} && {store} {python}   # {meaning}"
 
 
 def _version(registered: Done) -> list[str]:

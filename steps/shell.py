@@ -7,10 +7,12 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.active import IN_CHAIN, Terminated
+from pipeline.active import Terminated
+from pipeline.clone import leave
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.logs import say
 from pipeline.run import step_run
+from pipeline.step import IN_CHAIN
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError
@@ -80,7 +82,7 @@ def main_function(
             if not _is_outside_fault(error):
                 raise
             _end(f"{type(error).__name__}: {error}", 1)
-        sys.exit(0)
+        _end("", 0)
 
     main.command = command  # type: ignore[attr-defined]
     return main
@@ -96,4 +98,5 @@ def _is_outside_fault(error: Exception) -> bool:
 def _end(message: str, code: int) -> NoReturn:
     if message:
         say("error: " + " ".join(message.split()))
+    leave(ROOT)
     sys.exit(code)

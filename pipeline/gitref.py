@@ -1,0 +1,89 @@
+"""Asks a git server which commit a branch, a tag or a full commit is; `python -m pipeline.gitref
+URL REF` prints it, or one line that says why not. Needs git and nothing else.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+from pipeline.clone import without_credentials
+from pipeline.errors import PipelineError
+
+HELPER = "check the URL, and git's credential helper (docs/operations.md)"
+# Words of git on stderr -> what they mean; {url} and {ref} are put in.
+MEANINGS = {
+    "couldn't find remote ref": "{url}: no branch, tag or full commit {ref!r} there",
+    "invalid refspec": "{url}: no branch, tag or full commit {ref!r} there",
+    "not our ref": "{url}: no commit {ref!r} that the server hands out",
+    "could not read Username": "{url}: asks for a password, and git has none; " + HELPER,
+    "could not read Password": "{url}: asks for a password, and git has none; " + HELPER,
+    "Authentication failed": "{url}: refuses the password that git has; " + HELPER,
+    "returned error: 403": "{url}: forbids it to this user (403)",
+    "not found": "{url}: no repository there, or none that this user may see",
+    "does not appear to be a git repository": "{url}: no repository there",
+    "Could not resolve host": "{url}: no such host",
+    "unable to connect": "{url}: no answer",
+    "Failed to connect": "{url}: no answer",
+    "Couldn't connect": "{url}: no answer",
+}
+
+
+class NoCommit(PipelineError):
+    """A git server has no such repository or commit for us, or there is no git."""
+
+
+def commit_of(url: str, ref: str) -> str:
+    """Full hash of the commit that `mlflow run URL -v REF` would run.
+
+    Fetched as MLflow does, so that what this finds MLflow finds.
+
+    Raises
+    ------
+    NoCommit
+        One line without the password that the URL may hold.
+    """
+    url, _, _ = url.partition("#")
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def git(*words: str) -> str:
+            done = subprocess.run(
+                ["git", "-C", folder, *words], env=env, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise NoCommit(_meaning(done.stderr, url, ref))
+            return done.stdout.strip()
+
+        try:
+            git("init", "--quiet", "--bare")
+            git("fetch", "--quiet", "--depth=1", "--", url, ref)
+            return git("rev-parse", "FETCH_HEAD^{commit}")
+        except OSError as error:
+            raise NoCommit("git: cannot be started; install git and put it on PATH") from error
+
+
+def _meaning(said: str, url: str, ref: str) -> str:
+    clean = without_credentials(url)
+    for words, meaning in MEANINGS.items():
+        if words in said:
+            return meaning.format(url=clean, ref=ref)
+    last = [line for line in said.splitlines() if line.strip()][-1:] or ["git said nothing"]
+    return f"{clean}: {last[0].replace(url, clean)}"
+
+
+def main() -> int:
+    """Print the commit; exit code 1 with one line on stderr where there is none."""
+    if len(sys.argv) != 3:
+        sys.stderr.write("error: give a git URL, and a branch, a tag or a full commit\n")
+        return 2
+    try:
+        sys.stdout.write(commit_of(*sys.argv[1:]) + "\n")
+    except NoCommit as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
