@@ -163,7 +163,7 @@ class GitServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    USER, PASSWORD = "someone", "pl4nted-s3cret"
+    USER, PASSWORD = "x-access-token", "pl4nted-s3cret"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _GitRequest)

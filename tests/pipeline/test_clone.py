@@ -174,7 +174,7 @@ REFUSED = [
     ("small", "", "--upload-pack=x y", "no branch, tag or full commit '--upload-pack=x y' there"),
     ("nothing", "", "main", "no repository there"),
     ("private/small", "", "main", "asks for a password, and git has none"),
-    ("private/small", "someone:wr0ng", "main", "refuses the password that git has"),
+    ("private/small", "x-access-token:wr0ng", "main", "refuses the password that git has"),
 ]
 
 

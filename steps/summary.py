@@ -1,0 +1,115 @@
+"""Tells how a run ended, for the page of a CI job: Markdown on stdout, its report, decision and
+monitoring into a folder. Exit code 0 done, 1 failed, 3 an alert.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.clone import SOURCE_TAG, without_credentials
+from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_STEP
+from reports.digest import Finished, digest
+from steps.shell import QUIET
+
+KEPT = {
+    "evaluate": ("report.html", "evaluation.json"),
+    "register": ("decision.json",),
+    "monitor": ("monitoring.html", "monitoring.json"),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--run_name", required=True, help="as given to `mlflow run --run-name`")
+@click.option("--folder", type=click.Path(path_type=Path), help="where the artifacts go; none: no")
+def main(run_name: str, folder: Path | None) -> None:
+    """Look a run up by its name in the experiment that `main` would run in."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.tracking.fluent import _get_experiment_id
+
+    client = MlflowClient()
+    runs = client.search_runs([str(_get_experiment_id())], _named(run_name), max_results=1)
+    if not runs:
+        click.echo(f"## failed\n\nno run named {run_name!r}: MLflow ended before it made one")
+        sys.exit(1)
+    finished = finished_run(client, runs[0], folder)
+    click.echo(digest(finished))
+    sys.exit(finished.exit_code)
+
+
+def _named(run_name: str) -> str:
+    if "'" in run_name or "\\" in run_name:
+        raise click.UsageError(f"run_name={run_name!r}: give one without quotes and backslashes")
+    return f"tags.`mlflow.runName` = '{run_name}'"
+
+
+def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
+    """What the tracking server knows of a run and its steps; artifacts go into the folder."""
+    from mlflow import get_tracking_uri
+
+    tags = run.data.tags
+    steps = sorted(_steps(client, tags), key=lambda step: step[0])
+    found = {}
+    for _, name, _, run_id, _ in steps:
+        for artifact in KEPT.get(name, ()):
+            content = _artifact(client, run_id, artifact)
+            if content is not None:
+                found[artifact] = content
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for artifact, content in found.items():
+            (folder / artifact).write_bytes(content)
+    server = without_credentials(get_tracking_uri()).rstrip("/")
+    where = f"{server}/#/experiments/{run.info.experiment_id}/runs/{{run_id}}"
+    return Finished(
+        entry_point=tags.get("mlflow.project.entryPoint", "run"),
+        status=run.info.status,
+        run_id=run.info.run_id,
+        error=tags.get(TAG_ERROR, ""),
+        source=without_credentials(tags.get(SOURCE_TAG, "")),
+        commit=tags.get("mlflow.source.git.commit", ""),
+        link=where if server.startswith("http") else "",
+        on_alert=run.data.params.get("on_alert", ""),
+        steps=[(name, status, run_id, figure) for _, name, status, run_id, figure in steps],
+        evaluation=_json(found.get("evaluation.json")),
+        decision=_json(found.get("decision.json")),
+        monitoring=_json(found.get("monitoring.json")),
+    )
+
+
+def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, str]]:
+    """(start, name, status, run id, key figure) of each step that the run names."""
+    names = {key.split(".")[2] for key in tags if key.startswith(TAG_STEP)}
+    steps = []
+    for name in names:
+        run_id = tags[f"{TAG_STEP}{name}.run_id"]
+        run, status = client.get_run(run_id), tags.get(f"{TAG_STEP}{name}.status", "")
+        figure = run.data.tags.get(TAG_ERROR) or run.data.tags.get(TAG_FIGURE, "")
+        ended = status if run.info.status == "FINISHED" else run.info.status.lower()
+        steps.append((run.info.start_time, name, ended, run_id, figure))
+    return steps
+
+
+def _artifact(client: Any, run_id: str, name: str) -> bytes | None:
+    import tempfile
+
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
+        except (MlflowException, OSError):  # a step that failed has not got so far
+            return None
+
+
+def _json(content: bytes | None) -> dict[str, Any] | None:
+    return json.loads(content) if content is not None else None
+
+
+if __name__ == "__main__":
+    main()
