@@ -91,6 +91,8 @@ def settle(client: Any, run: Any, root: Path) -> None:
         _hold(clone.folder / MARK)
     if clone.is_marked and named != clone.source:
         client.set_tag(run.info.run_id, SOURCE_TAG, clone.source)
+        if named != without_credentials(named):
+            _rename_others(client, run.info.experiment_id, named, clone.source)
 
 
 def leave(root: Path) -> None:
@@ -147,6 +149,13 @@ def without_credentials(url: str) -> str:
     if parts.scheme in ("http", "https"):
         return urlunsplit((parts.scheme, place, parts.path, "", parts.fragment))
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{place}"))
+
+
+def _rename_others(client: Any, experiment_id: str, named: str, source: str) -> None:
+    """Runs of the same URL, password and all, that were killed before they could rename theirs."""
+    if "'" not in named:
+        for run in client.search_runs([experiment_id], f"tags.`{SOURCE_TAG}` = '{named}'"):
+            client.set_tag(run.info.run_id, SOURCE_TAG, source)
 
 
 def _may_be_clone(folder: Path) -> bool:

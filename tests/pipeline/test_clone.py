@@ -91,9 +91,10 @@ def test_a_clone_is_marked_named_and_removed(server: GitServer, temporary: Path)
     url = server.url("private/small", SECRET)
     runs, folder = Runs(temporary.parent), fetched(url)
     root = folder / "deep" / "er"
-    run_id = runs.handed(f"{url}#deep/er")
+    killed, run_id = (runs.handed(f"{url}#deep/er") for _ in range(2))
     name = f"{server.url('private/small')}#deep/er"
     assert runs.settle(run_id, root) == name
+    assert runs.client.get_run(killed).data.tags[SOURCE_TAG] == name
     assert GitServer.PASSWORD.encode() not in (temporary.parent / "store.db").read_bytes()
     found = clone_of(root)
     assert found is not None and found.commit == server.commits[-1] and found.source == name

@@ -1,5 +1,6 @@
 """The project run from a git URL, fetched from a real git server: refs, subfolders, secrets."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -271,3 +272,52 @@ def test_what_mlflow_says_where_it_cannot_fetch(server: GitServer, away: Away) -
         assert code == 1 and "Traceback" not in said
         assert reason in said.splitlines()[-1]
     assert away.runs() == []
+
+
+def block(text: str, after: str) -> str:
+    """The code block of docs/operations.md that follows some words."""
+    found = re.search(r"```(?:bash)?\n(.*?)```", text.split(after, 1)[1], re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.long
+def test_the_script_for_cron(server: GitServer, away: Away) -> None:
+    """As docs/operations.md has it, with its own settings changed."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    here = away.folder / "here"
+    script = here / "nightly.sh"
+    script.write_text(block(text, "`/opt/stockpred/nightly.sh`"))
+    script.chmod(0o755)
+    settings = dict(line.split("=", 1) for line in block(text, "`nightly.env`:").splitlines())
+    settings |= {
+        "CHECKOUT": str(ROOT), "URL": server.url("stockpred"), "SOURCE": "snapshot",
+        "LEDGER": str(here / "ledger"), "KEPT": str(here / "nights"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{away.store}", "MLFLOW_EXPERIMENT_NAME": "a",
+    }  # fmt: skip
+    (here / "nightly.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+
+    def night() -> tuple[int, str]:
+        env = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
+        done = subprocess.run(
+            [str(script)], cwd="/", env=env, text=True, check=False, timeout=900,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    code, said = night()
+    assert code == 0 and "## daily: done" in said, said
+    [kept] = (here / "nights").iterdir()
+    assert (kept / "decision.json").exists() and (kept / "monitoring.html").exists()
+    with (here / "nightly.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert night() == (75, "error: the night before is still at work\n")
+    settings["REF"] = "nope"
+    (here / "nightly.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+    code, said = night()
+    [line] = said.splitlines()
+    assert code == 1 and line.endswith("no branch, tag or full commit 'nope' there")
+    settings |= {"REF": "main", "SYMBOLS": "NOSUCH"}
+    (here / "nightly.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+    code, said = night()
+    assert code == 1 and "## daily: failed" in said

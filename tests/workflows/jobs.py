@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Any
 
 import yaml
 from conftest import ROOT
+from servers import GitServer, MlflowServer
 
 WORKFLOWS = ROOT / ".github" / "workflows"
+REPOSITORY = "private/stockpred"
+# With uv, where make has brought it.
+TOOLS = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
 EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
 
 
@@ -44,6 +49,7 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.job = workflow(self.file)["jobs"][self.name]
@@ -117,11 +123,13 @@ class Job:
         }  # fmt: skip
         script = self.temporary / "step.sh"
         script.write_text(step["run"])
+        began = time.monotonic()
         done = subprocess.run(
             ["bash", "-e", str(script)], cwd=self.workspace, env=env, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3600,
         )  # fmt: skip
         script.unlink()
+        self.seconds[name] = time.monotonic() - began
         self.said[name] = done.stdout
         return done.returncode
 
@@ -146,3 +154,38 @@ class Job:
         else:
             assert action == "actions/cache"
         return 0
+
+
+class Nights:
+    """Nights of one team: its server, its variables, and a machine that is new every night."""
+
+    def __init__(self, git: GitServer, mlflow: MlflowServer, folder: Path) -> None:
+        self.git, self.mlflow, self.folder = git, mlflow, folder
+        self.count = 0
+        self.env: dict[str, str] = {}
+        self.variables: dict[str, str] = {"SOURCE": "snapshot", "SYMBOLS": "AAPL,MSFT"}
+        self.environment: Path | None = None
+
+    def night(self, **inputs: str) -> Job:
+        self.count += 1
+        base = self.git.url("").removesuffix("/.git")
+        contexts = {
+            "github.server_url": base,
+            "github.repository": REPOSITORY,
+            "github.sha": self.git.commits[0],
+            "github.token": GitServer.PASSWORD,
+            "github.run_id": str(self.count),
+            "github.run_attempt": "1",
+            "secrets.MLFLOW_TRACKING_URI": self.mlflow.uri,
+            "vars.STOCKPRED_LEDGER": str(self.folder / "ledger"),
+            **{f"vars.STOCKPRED_{name}": value for name, value in self.variables.items()},
+            **{f"inputs.{name}": value for name, value in inputs.items()},
+        }
+        bare = str(self.git.folder / f"{REPOSITORY}.git")
+        folder, env = self.folder / f"night{self.count}", {"PATH": TOOLS, **self.env}
+        job = Job("scheduled", "night", contexts, folder, bare, env)
+        if self.environment is not None:  # what the cache action brings back
+            (job.workspace / ".venv").symlink_to(self.environment)
+        job.run()
+        self.environment = self.environment or job.workspace / ".venv"
+        return job

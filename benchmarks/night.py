@@ -1,0 +1,70 @@
+"""What a night costs on a machine that is new every night, against a server that is not.
+
+Run as ``python -m benchmarks.night``: the scheduled job's own steps, with a git server, PostgreSQL
+and MLflow's server of the tests. Every night the source has one session more.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "workflows"))
+
+from conftest import ROOT
+from jobs import REPOSITORY, Job, Nights
+from servers import git_server, mlflow_server, postgres
+
+KINDS = {
+    "first night: nothing on the server": {},
+    "empty disk, packages from the index": {"empty": True},
+    "empty disk, packages from uv's cache": {},
+    "environment restored": {"restored": True},
+}
+
+
+def night(nights: Nights, sessions: int, empty: bool = False, restored: bool = False) -> Job:
+    """One night on the first so many sessions of the embedded bars."""
+    bars = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas()
+    last = sorted(bars["date"].unique())[sessions - 1]
+    bars[bars["date"] <= last].to_csv(nights.folder / "bars.csv", index=False)
+    kept = nights.environment
+    if not restored:
+        nights.environment = None
+    nights.env = {"UV_CACHE_DIR": tempfile.mkdtemp(dir=nights.folder)} if empty else {}
+    job = nights.night(retrain_every="1000")
+    nights.environment = kept or nights.environment
+    if job.outcomes["Night"] != "success":
+        raise SystemExit(job.said["Night"])
+    return job
+
+
+def main() -> None:
+    """Print a table of seconds, one row a night."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        git_server(Path(folder, "git")) as git,
+        postgres() as database,
+        mlflow_server(Path(folder, "server"), database.uri) as server,
+    ):
+        git.publish(ROOT, REPOSITORY)
+        (git.folder / REPOSITORY).symlink_to(git.folder / f"{REPOSITORY}.git")
+        nights = Nights(git, server, Path(folder))
+        nights.variables = {"SOURCE": str(Path(folder, "bars.csv")), "SYMBOLS": "all"}
+        rows = ["| a night | environment | run | summary | all |"]
+        rows += ["| --- | ---: | ---: | ---: | ---: |"]
+        for number, (name, kind) in enumerate(KINDS.items()):
+            began = time.monotonic()
+            job = night(nights, 3200 + number, **kind)
+            each = [job.seconds[step] for step in ("Environment", "Night", "Summary")]
+            figures = [*each, time.monotonic() - began]
+            rows.append(f"| {name} | " + " | ".join(f"{figure:.0f}" for figure in figures) + " |")
+            sys.stdout.write(rows[-1] + "\n")
+        sys.stdout.write("\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
