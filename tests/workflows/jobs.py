@@ -18,6 +18,9 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 REPOSITORY = "private/stockpred"
 # With uv, where make has brought it.
 TOOLS = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+# What this machine needs to reach its package indexes, say; nothing that a job is set.
+NOT_THE_MACHINES = ("MLFLOW_", "GITHUB_", "GIT_", "STOCKPRED_", "PYTEST_", "VIRTUAL_ENV", "TMPDIR")
+MACHINE = {k: v for k, v in os.environ.items() if not k.startswith(NOT_THE_MACHINES)}
 EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
 
 
@@ -38,7 +41,7 @@ class Job:
     repository : str
         URL or folder that the checkout action would clone from.
     env : mapping
-        The machine's own environment, beside PATH and HOME.
+        What is other than in this machine's own environment.
     """
 
     file: str
@@ -114,9 +117,9 @@ class Job:
             **self.job.get("env", {}),
             **step.get("env", {}),
         }
-        path = os.pathsep.join([*self.path.read_text().split(), self.env.get("PATH", os.defpath)])
+        path = os.pathsep.join([*self.path.read_text().split(), self.env.get("PATH", TOOLS)])
         env = {
-            "HOME": os.environ["HOME"], **self.env, "CI": "true",
+            **MACHINE, **self.env, "CI": "true",
             "RUNNER_TEMP": str(self.temporary), "GITHUB_STEP_SUMMARY": str(self.summary),
             "GITHUB_PATH": str(self.path), "GITHUB_WORKSPACE": str(self.workspace),
             **{key: self.text(value) for key, value in given.items()}, "PATH": path,
