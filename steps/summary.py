@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from pipeline.clone import SOURCE_TAG, without_credentials
-from pipeline.step import TAG_ERROR, TAG_FIGURE, TAG_STEP
+from pipeline.clone import without_credentials
+from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_STEP
 from reports.digest import Finished, digest
 from steps.shell import QUIET
 
