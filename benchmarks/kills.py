@@ -166,8 +166,9 @@ class Store:
             f"t.key = '{ENTRY_POINT_TAG}' and t.value = 'main' order by m.start_time desc limit 1)"
         )
         found = self.query(
-            f"select substr(key, {len(TAG_STEP) + 1}), value from tags where run_uuid = {main} "
-            f"and key like '{TAG_STEP}%.run_id'"
+            f"select substr(t.key, {len(TAG_STEP) + 1}), t.value from tags t "
+            "join runs r on r.run_uuid = t.value and r.status = 'FINISHED' "
+            f"where t.run_uuid = {main} and t.key like '{TAG_STEP}%.run_id'"
         )
         # What the dead `main` had no time to write down.
         children = self.query(

@@ -27,7 +27,7 @@ from pipeline.step import (
     check_table,
 )
 from pipeline.stopping import Processes, stop_orders
-from pipeline.tail import log_tail
+from pipeline.tail import error_in, log_tail
 from pipeline.warm import TICK
 
 GRACE = 4.0  # seconds that a step has to end in order before it is killed
@@ -188,7 +188,7 @@ class Chain:
                     log_tail(self.client, run.info.run_id, child.log)
                     self.client.set_terminated(run.info.run_id, "FAILED")
                 self._tag(name, run.info.run_id, EXECUTED)
-                raise StepFailed(_why(name, run, code))
+                raise StepFailed(_why(name, run, code, error_in(child.log)))
             self._finish(name, run, EXECUTED, seconds)
 
     def _finish(self, name: str, run: Any, status: str, seconds: float) -> None:
@@ -230,8 +230,8 @@ class _Child:
     log: Path
 
 
-def _why(name: str, run: Any, code: int | None) -> str:
-    reason = run.data.tags.get(TAG_ERROR)
+def _why(name: str, run: Any, code: int | None, logged: str | None) -> str:
+    reason = run.data.tags.get(TAG_ERROR, logged)
     if reason is None and code is not None and (code < 0 or code > 128):
         signum = -code if code < 0 else code - 128
         reason = f"its process was ended by signal {signum} (9 is often: out of memory)"

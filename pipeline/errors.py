@@ -8,6 +8,10 @@ PipelineError
 └── Interrupted     the chain was told to stop
 """
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class PipelineError(RuntimeError):
     """Root of the errors that a user can mend; its message is one line."""
@@ -39,3 +43,11 @@ class Interrupted(PipelineError):
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}; run it again, finished steps are reused")
         self.signum = signum
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, in one line, without the SQL that a database was asked."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if getattr(error, "errno", None) in FULL or "disk is full" in text:
+        return "no space is left on the disk; free some"
+    return text.partition(" [SQL: ")[0]

@@ -14,6 +14,7 @@ from pipeline.logs import say
 from pipeline.step import TAG_ERROR, Done, Step
 from pipeline.stopping import processes_above
 from pipeline.summary import note
+from pipeline.tail import redacted
 from pipeline.warm import WarmServer
 
 
@@ -95,7 +96,7 @@ def run_project(
                 # Ends the run as KILLED on the way out.
                 raise Terminated(error.signum) from error
             except PipelineError as error:
-                client.set_tag(run.info.run_id, TAG_ERROR, str(error)[:4000])
+                client.set_tag(run.info.run_id, TAG_ERROR, redacted(str(error))[:4000])
                 raise
             text = note(finished, run.info.experiment_id)
             client.set_tag(run.info.run_id, "mlflow.note.content", text)

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import LOG, open_run
+from pipeline.active import IN_CHAIN, LOG, open_run
 from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
+from pipeline.errors import in_one_line
 from pipeline.liveness import Heart
 from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
-from pipeline.tail import kept, log_tail, redacted
+from pipeline.tail import ERROR, kept, log_tail, redacted
 from pipeline.usage import Usage
 
 
@@ -150,8 +151,7 @@ class StepRun:
         """Log in one line what went wrong, and what the step took; nothing else of it counts."""
         self._tags.clear()
         self._metrics.clear()
-        line = " ".join(redacted(str(error)).split()) or type(error).__name__
-        self.set_tags({TAG_ERROR: line[:4000]})
+        self.set_tags({TAG_ERROR: redacted(in_one_line(error))[:4000]})
         self.end()
 
     def flush(self) -> None:
@@ -183,9 +183,14 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                 yield step
                 step.end()
             except Exception as error:
-                note(traceback.format_exc())
+                line = f"{ERROR}{in_one_line(error)}"
+                told = note(f"{traceback.format_exc()}{line}\n")
                 log_tail(step.client, step.run_id, log)
-                step.fail(error)
+                try:
+                    step.fail(error)
+                except Exception:  # the store is what is wrong: the chain takes it from the log
+                    if IN_CHAIN in os.environ and not told:
+                        say(redacted(line))
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

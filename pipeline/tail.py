@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 ARTIFACT = "log_tail.txt"
 LINES = 50
+ERROR = "error: "  # begins the line that says in short what went wrong
 LONGEST = 1 << 16  # bytes from the end that are looked at
 # Names of variables whose values are nobody's business; shorter ones are words, not secrets.
 SECRET = re.compile("PASSW|TOKEN|SECRET|CREDENTIAL|WEBHOOK|KEY$", re.IGNORECASE)
@@ -21,7 +22,7 @@ SWITCHES = ("true", "false", "none")
 class _Tee:
     """A stream that writes to a file beside what it is for; in all else it is that stream."""
 
-    def __init__(self, stream: TextIO, note: Callable[[str], None]) -> None:
+    def __init__(self, stream: TextIO, note: Callable[[str], bool]) -> None:
         self._stream, self._note = stream, note
 
     def write(self, text: str) -> int:
@@ -37,17 +38,20 @@ class _Tee:
 
 
 @contextmanager
-def kept(path: Path) -> Iterator[Callable[[str], None]]:
-    """Within the block stdout and stderr go to a file, too; yield what writes to the file alone.
+def kept(path: Path) -> Iterator[Callable[[str], bool]]:
+    """Within the block stdout and stderr go to a file, too; yield what writes to the file alone
+    and tells whether it could.
 
     A file, which outlives a process that is killed; and above the descriptors, so that a terminal
     stays one. What programs that the process starts write is not in it.
     """
 
-    def note(text: str) -> None:
+    def note(text: str) -> bool:
+        data = text.encode(errors="replace")
         # A log that cannot be kept, on a full disk say, is no reason to fail.
         with contextlib.suppress(OSError):
-            os.write(handle, text.encode(errors="replace"))
+            return os.write(handle, data) == len(data)
+        return False
 
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     before = sys.stdout, sys.stderr
@@ -67,6 +71,15 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
     with contextlib.suppress(Exception):
         if text := last_lines(path):
             client.log_text(run_id, redacted(text), ARTIFACT)
+
+
+def error_in(path: Path) -> str | None:
+    """What a log that ends with an error says it was; None where it does not."""
+    with contextlib.suppress(OSError):
+        last = last_lines(path).rpartition(ERROR)
+        if last[1] and last[2].count("\n") == 1:
+            return redacted(last[2].rstrip("\n"))
+    return None
 
 
 def last_lines(path: Path) -> str:

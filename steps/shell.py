@@ -1,5 +1,6 @@
 """What the shells share: from options to a run, and from an error to one line."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -9,10 +10,11 @@ import click
 
 from pipeline.active import Terminated
 from pipeline.clone import leave
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.errors import Interrupted, PipelineError, in_one_line
 from pipeline.logs import say
 from pipeline.run import step_run
 from pipeline.step import IN_CHAIN
+from pipeline.tail import redacted
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError
@@ -64,6 +66,8 @@ def main_function(
     def main() -> NoReturn:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+        # What ails a database is raised, too, and told in one line.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         try:
             command.main(standalone_mode=False)
         except click.ClickException as error:
@@ -74,21 +78,19 @@ def main_function(
             _end(str(error), 128 + error.signum)
         except Terminated as error:
             _end("", 128 + error.signum)
-        except (StockpredError, PipelineError) as error:
+        except Exception as error:
+            if not isinstance(error, (StockpredError, PipelineError)) and not _is_outside(error):
+                raise
             # In a chain, the chain says it: the line is on the run.
             code = error.exit_code if isinstance(error, PipelineError) else 1
-            _end("" if IN_CHAIN in os.environ else str(error), code)
-        except Exception as error:
-            if not _is_outside_fault(error):
-                raise
-            _end(f"{type(error).__name__}: {error}", 1)
+            _end("" if IN_CHAIN in os.environ else redacted(in_one_line(error)), code)
         _end("", 0)
 
     main.command = command  # type: ignore[attr-defined]
     return main
 
 
-def _is_outside_fault(error: Exception) -> bool:
+def _is_outside(error: Exception) -> bool:
     """A full disk, a tracking server that does not answer: theirs to mend, not a bug of ours."""
     if isinstance(error, OSError):
         return True

@@ -12,10 +12,11 @@ import pytest
 from mlflow import MlflowClient
 from servers import GitServer, git_server
 
-from pipeline.clone import MARK, SOURCE_TAG, clone_of, leave, require_lasting, settle
+from pipeline.clone import MARK, clone_of, leave, require_lasting, settle
 from pipeline.clone import without_credentials as clean
 from pipeline.errors import InputError
 from pipeline.gitref import NoCommit, commit_of
+from pipeline.step import SOURCE_TAG
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.tail import LINES, kept, last_lines, redacted
+from pipeline.errors import in_one_line
+from pipeline.tail import LINES, error_in, kept, last_lines, redacted
 from pipeline.usage import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,26 @@ def test_only_the_last_lines_and_what_stood_last_in_each(tmp_path: Path) -> None
     assert lines[-3:] == ["line 4999", "100%", "end"] and lines[0] == "line 4952"
     path.write_bytes(b"x" * 1_000_000 + b"\xff\n")
     assert len(last_lines(path)) < 70_000
+
+
+def test_the_error_that_a_log_ends_with(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    assert error_in(path) is None
+    for text, error in (
+        ("error: early\nmore\n", None),
+        ("a\nerror: at https://u:p@h/\n", "at https://***@h/"),
+        ("", None),
+    ):
+        path.write_text(text)
+        assert error_in(path) == error
+
+
+def test_one_line_for_what_ails_the_outside() -> None:
+    full = "(sqlite3.OperationalError) database or disk is full [SQL: INSERT x] [parameters: ('1')]"
+    assert in_one_line(RuntimeError(full)) == in_one_line(OSError(28, "?")) != ""
+    locked = RuntimeError("(sqlite3.OperationalError) database\n is locked [SQL: UPDATE x]")
+    assert in_one_line(locked) == "(sqlite3.OperationalError) database is locked"
+    assert in_one_line(KeyError()) == "KeyError"
 
 
 def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
