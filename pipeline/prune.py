@@ -26,8 +26,9 @@ def prune(
     """Remove artifacts and models of old steps; the runs stay, with parameters and metrics.
 
     Kept is what the newest `keep` finished parent runs are made of (each step that they ran or
-    took from the cache), and what stands in the registry with an alias or beyond the stage
-    Development, with the run that its evidence is in. What a run in progress made is kept.
+    took from the cache), the versions that they registered, and what stands in the registry with
+    an alias or beyond the stage Development, with the run that its evidence is in. What a run in
+    progress made is kept.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ def prune(
     needed = {run_id for parent in done[:keep] for run_id in _steps_of(parent)}
     needed |= {run_id for parent in parents if parent.info.run_id in running
                for run_id in _steps_of(parent)}  # fmt: skip
-    kept_versions = list(_kept_versions(client, runs))
+    # What a run that is kept registered may be a model that an older run had made, too.
+    named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id in needed}
+    kept_versions = list(_kept_versions(client, runs, named))
     needed |= {version.run_id for version in kept_versions}
     needed |= {run_id for version in kept_versions for run_id in _runs_named(version.tags)}
     removed = [
@@ -100,12 +103,13 @@ def _steps_of(parent: Any) -> list[str]:
     return [v for k, v in tags.items() if k.startswith(TAG_STEP) and k.endswith(".run_id")]
 
 
-def _kept_versions(client: Any, runs: list[Any]) -> Iterator[Any]:
+def _kept_versions(client: Any, runs: list[Any], named: Collection[str | None]) -> Iterator[Any]:
     references = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs} - {None}
     for name in {reference.rpartition("/")[0] for reference in references}:
         for found in versions(client, name):
             version = client.get_model_version(name, found.version)
-            if version.aliases or version.tags.get(STAGE_TAG, DEVELOPMENT) != DEVELOPMENT:
+            stage = version.tags.get(STAGE_TAG, DEVELOPMENT)
+            if version.aliases or stage != DEVELOPMENT or f"{name}/{version.version}" in named:
                 yield version
 
 

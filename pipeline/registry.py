@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.artifacts import local_folder
 from pipeline.errors import InputError
 from pipeline.turns import turn
 
@@ -11,6 +12,7 @@ CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 AUTO = "auto"
 DEVELOPMENT, STAGING, PRODUCTION, ARCHIVED = "Development", "Staging", "Production", "Archived"
 STAGE_TAG = "stage"
+MODEL_TAG = "model_sha256"  # digest of a version's model (see `artifacts.model_digest`)
 NOTE_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
 
@@ -129,7 +131,11 @@ def version_exists(client: Any, reference: str) -> bool:
 def register_once(
     client: Any, name: str, model_uri: str, run_id: str, tags: Mapping[str, str]
 ) -> Any:
-    """The version of `name` that holds this model: the one that exists, or a new one."""
+    """The version of `name` that holds this model: the one that exists, or a new one.
+
+    Two models are one where both have the same `MODEL_TAG` among their tags: two chains at once
+    make one each.
+    """
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
@@ -141,7 +147,8 @@ def register_once(
     model_id = model_uri.removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
     with turn(client, name):
-        return _version_at(client, name, location) or client.create_model_version(
+        known = _version_at(client, name, location) or _version_of(client, name, tags)
+        return known or client.create_model_version(
             name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
         )
 
@@ -155,6 +162,19 @@ def versions(client: Any, name: str) -> list[Any]:
 def _version_at(client: Any, name: str, location: str) -> Any | None:
     """The version whose files lie there; a search leaves out the model's id."""
     return next((v for v in versions(client, name) if v.source == location), None)
+
+
+def _version_of(client: Any, name: str, tags: Mapping[str, str]) -> Any | None:
+    """The oldest version with the same model, by its digest where it is known, if it is there."""
+    digest = tags.get(MODEL_TAG)
+    found = [] if digest is None else versions(client, name)
+    same = [v for v in found if v.tags.get(MODEL_TAG) == digest and _is_there(v.source)]
+    return min(same, key=lambda version: int(version.version), default=None)
+
+
+def _is_there(location: str) -> bool:
+    folder = local_folder(location)
+    return folder is None or (folder / "MLmodel").is_file()
 
 
 def holder(client: Any, name: str, alias: str) -> Any | None:

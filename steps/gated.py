@@ -14,12 +14,14 @@ from pipeline.registry import (
     CHALLENGER,
     CHAMPION,
     DEVELOPMENT,
+    MODEL_TAG,
     PRODUCTION,
     STAGE_TAG,
     holder,
     register_once,
 )
 from pipeline.run import StepRun
+from pipeline.step import MODEL, TAG_OUTPUT
 from steps.evidence import read_evaluation, read_frame, read_json, read_model, values_of
 from steps.told import decided
 from steps.tries import deflated_over_experiment
@@ -60,6 +62,10 @@ def register(
     unsound = unsound_share(read_json(run, validation))
     tags = version_tags(judged, forecasts, evaluation, predictions)
     tags["git_commit"] = model.tags.get("git_commit", "unknown")
+    if model.source_run_id:
+        trained = run.client.get_run(model.source_run_id).data.tags
+        if (digest := trained.get(TAG_OUTPUT + MODEL)) is not None:
+            tags[MODEL_TAG] = digest
     version = register_once(run.client, registered_model, model_uri, model.source_run_id, tags)
     unfit = cache(lambda: why_unfit(run, version))
     while True:

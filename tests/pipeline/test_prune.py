@@ -43,3 +43,25 @@ def test_a_version_goes_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
     with pytest.raises(MlflowException, match="not found"):
         client.get_model_version("m", "1")
     assert client.get_model_version("m", "2").version
+
+
+def test_a_version_stays_with_the_older_run_that_made_its_model(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    experiment = client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())
+    client.create_registered_model("m")
+
+    def run(**tags: str) -> str:
+        run_id = str(client.create_run(experiment, tags=tags).info.run_id)
+        client.set_terminated(run_id)
+        return run_id
+
+    # Two chains at once made one model twice: the registry has that of the first.
+    trains = [run(**{"pipeline.output.model": "0"}) for _ in range(2)]
+    client.create_model_version("m", tmp_path.as_uri(), trains[0])
+    for train in trains:
+        step = run(**{"pipeline.model_version": "m/1", "pipeline.output.x": "0"})
+        words = {"pipeline.step.train.run_id": train, "pipeline.step.register.run_id": step}
+        run(**{"mlflow.project.entryPoint": "main"}, **words)
+    done = prune(client, experiment, keep=1)
+    assert (done.runs, done.versions) == (1, 0)  # the older registering alone
+    assert "pipeline.pruned" not in client.get_run(trains[0]).data.tags

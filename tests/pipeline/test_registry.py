@@ -110,7 +110,18 @@ def test_a_model_is_registered_once(client: MlflowClient) -> None:
         uri = f"models:/{model_ids(client)[2]}"
         first = register_once(client, "once", uri, "", {"a": "1"})
         again = register_once(client, "once", uri, "", {"a": "2"})
+        # Another model by id, of the same bytes or not.
+        made = {"model_sha256": "0"}
+        ids = model_ids(client)
+        made_twice = [register_once(client, "twice", f"models:/{i}", "", made) for i in ids[:2]]
+        location = Path(client.get_logged_model(ids[0]).artifact_location.removeprefix("file://"))
+        location.mkdir(parents=True, exist_ok=True)
+        (location / "MLmodel").touch()
+        same = register_once(client, "twice", f"models:/{ids[2]}", "", made)
+        other = register_once(client, "twice", f"models:/{ids[2]}", "", {"model_sha256": "1"})
     finally:
         mlflow.set_tracking_uri(before)
     assert str(first.version) == str(again.version) == "1"
+    numbers = [str(each.version) for each in (*made_twice, same, other)]
+    assert numbers == ["1", "2", "1", "3"], "the files of the first were lost for a while"
     assert resolve(client, uri, "once").version == "1"

@@ -80,7 +80,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_run_goes_on(small_disk: Path
     store = Store(small_disk)
     reached = set()
     # KiB that are left: for the first run's record, one step, some steps, a model by half.
-    for number, left in enumerate((0, 40, 100, 250, 900, 1500), start=1):
+    for number, left in enumerate((0, 40, 100, 250, 900, 1100), start=1):
         new = {"start": f"2012-01-{number:02}"}
         ballast = small_disk / "ballast"
         with ballast.open("wb") as file:
