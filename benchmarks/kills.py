@@ -159,11 +159,16 @@ class Store:
         finally:
             connection.close()
 
-    def finished(self) -> dict[str, str]:
-        """Step -> run id of what the newest `main` got done or found done."""
+    def finished(self, start: str) -> dict[str, str]:
+        """Step -> run id of what the newest `main` from that date got done or found done.
+
+        It may have been killed before it had a run; then it is an earlier one, or none.
+        """
         main = (
             "(select m.run_uuid from runs m join tags t on t.run_uuid = m.run_uuid and "
-            f"t.key = '{ENTRY_POINT_TAG}' and t.value = 'main' order by m.start_time desc limit 1)"
+            f"t.key = '{ENTRY_POINT_TAG}' and t.value = 'main' join params p on p.run_uuid = "
+            f"m.run_uuid and p.key = 'start' and p.value = '{start}' "
+            "order by m.start_time desc limit 1)"
         )
         found = self.query(
             f"select substr(t.key, {len(TAG_STEP) + 1}), t.value from tags t "
@@ -313,7 +318,7 @@ def main() -> None:
                 moment /= 2
                 params["cache"] = "off"
             params.pop("cache", None)
-            faults = again(store, store.finished(), **params)
+            faults = again(store, store.finished(params["start"]), **params)
             count = counts["at step borders" if line else "at random moments"]
             count[0] += not faults
             count[1] += 1

@@ -30,8 +30,8 @@ def test_killed_in_training_and_in_registering_it_goes_on(store: Store) -> None:
         assert main.wait_for(line)
         time.sleep(rng.uniform(0, longest))
         assert main.kill()
-        assert set(STEPS[: STEPS.index(line.split(":")[0])]) <= set(store.finished())
-    assert again(store, store.finished(), **NEW) == []
+        assert set(STEPS[: STEPS.index(line.split(":")[0])]) <= set(store.finished(**NEW))
+    assert again(store, store.finished(**NEW), **NEW) == []
     assert store.load_all() == ""
 
 
@@ -59,7 +59,7 @@ def test_sigterm_to_mlflow_run_alone_kills_candidates_and_trials_too(
     )
     statuses = dict(ended)
     assert statuses["train"] == statuses["hist_gradient_boosting"] == "KILLED"
-    assert store.finished().keys() >= {"acquire", "validate", "features"}
+    assert store.finished(**NEW).keys() >= {"acquire", "validate", "features"}
     assert "RUNNING" not in statuses.values() and [*statuses.values()].count("KILLED") >= 3
 
 
@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_run_goes_on(small_disk: Path
         errors = [line for line in main.lines if line.startswith("error: ")]
         assert len(errors) == 1 and "no space is left on the disk; free some" in errors[0]
         assert not [line for line in main.lines if "Traceback" in line]
-        finished = store.finished() if any("executed" in line for line in main.lines) else {}
+        finished = store.finished(**new) if any("executed" in line for line in main.lines) else {}
         reached.add(len(finished))
         ballast.unlink()
         assert again(store, finished, **new) == []
@@ -112,5 +112,5 @@ def test_two_mains_at_once_five_times(tmp_path: Path) -> None:
         assert not [line for line in said if "locked" in line or "Traceback" in line]
         assert store.faults() == []
         assert len(store.sources()) == versions + 1, "one model, though both have made it"
-        assert again(store, store.finished(), **new) == []
+        assert again(store, store.finished(**new), **new) == []
     assert store.load_all() == ""
