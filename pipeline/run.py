@@ -11,13 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import IN_CHAIN, LOG, open_run
+from pipeline.active import LOG, open_run
 from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
 from pipeline.errors import in_one_line
 from pipeline.liveness import Heart
 from pipeline.logs import say
-from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_FIGURE, TAG_KEPT, TAG_OUTPUT
+from pipeline.step import (
+    ENTRY_POINT_TAG,
+    IN_CHAIN,
+    TAG_ERROR,
+    TAG_FIGURE,
+    TAG_KEPT,
+    TAG_OUTPUT,
+)
 from pipeline.tail import ERROR, kept, log_tail, redacted
 from pipeline.usage import Usage
 
