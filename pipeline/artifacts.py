@@ -1,17 +1,21 @@
 """Artifacts of runs: where they lie, what their bytes are, and whether they still are."""
 
+import errno
 import os
+import resource
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from pipeline.code import digest, file_sha256
 from pipeline.errors import InputError
 from pipeline.step import MODEL, TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
+
+MAX_BYTES = 4 << 30  # of one file that is downloaded
 
 # What a model is, apart from the ids and times that MLflow writes into its MLmodel file.
 MODEL_FOLDERS = ("code", "artifacts")
@@ -114,9 +118,9 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
     Raises
     ------
     InputError
-        Nothing there, or not the bytes that the producer wrote.
+        Nothing there, not the bytes that the producer wrote, a name that leads out of the run's
+        artifacts, or more than `MAX_BYTES`.
     """
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     if urlsplit(uri).scheme in ("", "file"):
@@ -130,11 +134,10 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
             run = client.get_run(run_id)
             folder = local_folder(run.info.artifact_uri)
+            _check_name(uri, artifact)
             # By the run's place: by its id MLflow would ask for that twice more.
             place = f"{run.info.artifact_uri}/{artifact}"
-            path = (
-                folder / artifact if folder else Path(download_artifacts(place, dst_path=str(into)))
-            )
+            path = inside(folder, artifact) if folder else _download(place, into)
             expected = run.data.tags.get(TAG_OUTPUT + artifact)
             if expected is not None and path.is_file() and file_sha256(path) != expected:
                 # A remote store shows presence alone: now the cache knows better.
@@ -144,13 +147,70 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
                     "run the chain again, it makes a damaged artifact anew"
                 )
         else:
-            path = Path(download_artifacts(uri, dst_path=str(into)))
-    except (MlflowException, OSError) as error:
+            path = _download(uri, into)
+    except (MlflowException, OSError, ValueError) as error:  # ValueError: a URI of no store
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{uri!r}: cannot be read ({reason}); give an existing one") from error
     if not path.is_file():
         raise InputError(f"{uri!r}: no such file ({path}); give an existing one")
     return path
+
+
+def _check_name(uri: str, artifact: str) -> None:
+    parts = PurePosixPath(unquote(artifact)).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\\" in artifact:
+        raise InputError(f"{uri!r}: no name of an artifact; give runs:/<run id>/<artifact>")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a name in a folder.
+
+    Raises
+    ------
+    InputError
+        It leads out of the folder, by itself or by a link.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{name!r}: leads out of {folder}; give what lies in it")
+    return path
+
+
+def _download(uri: str, into: Path) -> Path:
+    """Download one file, whatever its server sends at most `MAX_BYTES`, and into `into` alone."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with at_most():
+            path = Path(download_artifacts(uri, dst_path=str(into)))
+    except (MlflowException, OSError) as error:
+        if os.strerror(errno.EFBIG) not in str(error):
+            raise
+        size = f"{MAX_BYTES:,} bytes"
+        raise InputError(f"{uri!r}: is over {size}, more than is downloaded; split it") from error
+    return inside(into, str(path.absolute()))
+
+
+@contextmanager
+def at_most(size: int | None = None) -> Iterator[None]:
+    """Within the block the kernel lets no file that this process writes grow beyond a size.
+
+    MLflow downloads without a limit of its own, and a server may tell another size than it sends.
+
+    Parameters
+    ----------
+    size : int, optional
+        In bytes; None: `MAX_BYTES`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wanted = MAX_BYTES if size is None else size
+    limit = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class Ledger:
             for value, end in zip(runs.values, runs.run_ends.to_pylist(), strict=True):
                 part = ordered.slice(first, end - first).drop_columns(self._partition)
                 folder = f"{self._folder}/{self._partition}={value}"
-                total += self._add(part, folder, f"{quote(name, safe='')}.parquet", key, compared)
+                total += self._add(part, folder, f"{_quoted(name)}.parquet", key, compared)
                 first = end
         return total
 
@@ -165,6 +165,12 @@ class Ledger:
         with (Path(self._folder) / LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _quoted(name: str) -> str:
+    """A name as that of a file: without a slash, and none that readers of datasets pass over."""
+    quoted = quote(name, safe="")
+    return f"%{ord(quoted[0]):02X}{quoted[1:]}" if quoted[:1] in ("_", ".") else quoted
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

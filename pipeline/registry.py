@@ -78,14 +78,14 @@ def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
     name, _, number = place.rpartition("/")
     if not (name and number.isascii() and number.isdigit()):
         raise _unresolved(model_uri, "neither a version's number nor an alias")
-    if (version := _or_none(lambda: client.get_model_version(name, number))) is None:
+    if (version := or_none(lambda: client.get_model_version(name, number))) is None:
         raise _unresolved(model_uri, f"{name!r} has no version {number}")
     return _resolved(version, None, None)
 
 
 def _logged(client: Any, model_uri: str, registered_model: str) -> Resolved:
     """A model by its own id, with the version that holds it where there is one."""
-    model = _or_none(lambda: client.get_logged_model(model_uri.removeprefix("models:/")))
+    model = or_none(lambda: client.get_logged_model(model_uri.removeprefix("models:/")))
     if model is None:
         raise _unresolved(model_uri, "no such model")
     version = _version_at(client, registered_model, model.artifact_location)
@@ -104,7 +104,7 @@ def _unresolved(model_uri: str, reason: str) -> InputError:
     return InputError(f"model_uri={model_uri!r}: {reason}; give {ways}")
 
 
-def _or_none(call: Callable[[], Any]) -> Any | None:
+def or_none(call: Callable[[], Any]) -> Any | None:
     """What a call finds, or None; a registry that does not answer is an error, not a None."""
     from mlflow.exceptions import MlflowException
 
@@ -119,13 +119,13 @@ def _or_none(call: Callable[[], Any]) -> Any | None:
 
 def registered(client: Any, name: str) -> bool:
     """Whether the registry has a model of this name."""
-    return _or_none(lambda: client.get_registered_model(name)) is not None
+    return or_none(lambda: client.get_registered_model(name)) is not None
 
 
 def version_exists(client: Any, reference: str) -> bool:
     """Whether `name/version` stands in the registry."""
     name, _, version = reference.rpartition("/")
-    return bool(name) and _or_none(lambda: client.get_model_version(name, version)) is not None
+    return bool(name) and or_none(lambda: client.get_model_version(name, version)) is not None
 
 
 def register_once(
@@ -179,7 +179,7 @@ def _is_there(location: str) -> bool:
 
 def holder(client: Any, name: str, alias: str) -> Any | None:
     """The version that has an alias, or None."""
-    return _or_none(lambda: client.get_model_version_by_alias(name, alias))
+    return or_none(lambda: client.get_model_version_by_alias(name, alias))
 
 
 def aliases_of(client: Any, name: str, version: str) -> list[str]:

@@ -20,7 +20,11 @@ def main(model_path: str, dates: str) -> None:
     os.dup2(2, 1)
     import mlflow.pyfunc
 
-    model = mlflow.pyfunc.load_model(model_path)
+    try:
+        model = mlflow.pyfunc.load_model(model_path)
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        sys.exit(f"the model cannot be loaded ({words[:500]})")
     requests = open(0, "rb")  # noqa: SIM115 - as long as the process
     while requests.peek(1):
         table = _answer(model, pa.ipc.open_stream(requests).read_all(), dates == "all")

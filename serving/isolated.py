@@ -83,7 +83,11 @@ def _ended(child: "subprocess.Popen[bytes]") -> ChildProcessError:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without the checkout on the path that every Python starts with."""
+    """This process's, without the checkout on the path that every Python starts with.
+
+    MLflow is told to unpickle nothing.
+    """
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [each for each in paths if each and Path(each).resolve() != PROJECT]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(kept)}
+    own = {"PYTHONPATH": os.pathsep.join(kept), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    return {**os.environ, **own}

@@ -110,8 +110,10 @@ def start(listener: socket.socket) -> Iterator[ModelServer]:
         [sys.executable, "-m", "serving.server"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         pass_fds=[listener.fileno()],
-        # One request uses one core, and keys pressed reach this process alone.
-        env={"OMP_NUM_THREADS": "1", **os.environ},
+        # One request uses one core; nothing is unpickled; keys pressed reach this process alone.
+        env={
+            "OMP_NUM_THREADS": "1", **os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        },
         start_new_session=True,
     )  # fmt: skip
     try:

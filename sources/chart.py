@@ -21,6 +21,7 @@ _COLUMNS = {
     "Volume": "volume",
 }  # fmt: skip
 _CHART = "/v8/finance/chart/"
+MAX_ANSWER = 64 << 20  # bytes, unpacked; the longest chart there is has about 2 MiB
 
 
 class Reason(StrEnum):
@@ -138,6 +139,8 @@ class Charts:
         status, retry_after = self._session.last()
         if isinstance(error, YFRateLimitError) or status == 429:
             return Failure(Reason.LIMITED, "HTTP 429", True, retry_after)
+        if self._session.is_too_large():
+            return Failure(Reason.MALFORMED, f"an answer of over {MAX_ANSWER >> 20} MiB", False)
         if isinstance(error, RequestException):
             return Failure(Reason.TRANSPORT, _line(error), True)
         if status == 404:
@@ -175,6 +178,7 @@ def _tidy(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:
 def _session() -> Any:
     """yfinance's own kind of session, which also remembers what its thread was answered."""
     from curl_cffi import requests
+    from curl_cffi.curl import CURL_WRITEFUNC_ERROR
 
     class Session(requests.Session):  # type: ignore[type-arg]
         def __init__(self) -> None:
@@ -190,7 +194,18 @@ def _session() -> Any:
             is_chart = _CHART in str(url)
             if is_chart:
                 self.forget()
-            answer = super().request(method, url, *args, **kwargs)
+            body = bytearray()
+            self._seen.too_large = False
+
+            def take(part: bytes) -> int:
+                if len(body) + len(part) > MAX_ANSWER:
+                    self._seen.too_large = True
+                    return CURL_WRITEFUNC_ERROR  # curl breaks off
+                body.extend(part)
+                return len(part)
+
+            answer = super().request(method, url, *args, **{**kwargs, "content_callback": take})
+            answer.content = bytes(body)
             with self._count:
                 self.received += len(answer.content)
             if is_chart:
@@ -200,6 +215,9 @@ def _session() -> Any:
 
         def forget(self) -> None:
             self._seen.status = self._seen.retry_after = None
+
+        def is_too_large(self) -> bool:
+            return bool(getattr(self._seen, "too_large", False))
 
         def last(self) -> tuple[int | None, float | None]:
             text = self._seen.retry_after

@@ -95,7 +95,7 @@ class FileSource:
 
     def _bounded(self, content: bytes, too_large: bool = False) -> bytes:
         if too_large or len(content) > MAX_BYTES:
-            raise ParameterError("source", self._uri, f"is over {MAX_BYTES >> 30} GiB; split it")
+            raise ParameterError("source", self._uri, f"is over {MAX_BYTES:,} bytes; split it")
         if not content:
             raise DataError(f"source={self._uri!r}: the file is empty; give one with bars")
         return content
@@ -112,12 +112,25 @@ def _remote(uri: str) -> bytes:
         return bytes(stream.read(MAX_BYTES + 1))
 
 
+def _check_size(metadata: pq.FileMetaData, origin: str) -> None:
+    """Refuse a file that is small only as long as it is packed."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # Runs of one value take no room however long they are: count what they unpack to, too.
+    unpacked = max(
+        sum(group.total_byte_size for group in groups),
+        sum(group.num_rows for group in groups) * metadata.num_columns * 8,
+    )
+    if unpacked > MAX_BYTES:
+        raise ParameterError("source", origin, f"unpacks to over {MAX_BYTES:,} bytes; split it")
+
+
 def _parse(content: bytes, origin: str) -> tuple[pd.DataFrame, int]:
     """The raw table, and the number of its first row in the user's eyes."""
     if content.startswith(PARQUET_MAGIC):
         try:
-            table = pq.read_table(io.BytesIO(content))
-            return table.to_pandas(date_as_object=False), 1
+            file = pq.ParquetFile(io.BytesIO(content))
+            _check_size(file.metadata, origin)
+            return file.read().to_pandas(date_as_object=False), 1
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"source={origin!r}: damaged Parquet; give a whole file") from error
     try:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from pipeline.artifacts import local_folder
 from pipeline.code import file_sha256
 from pipeline.errors import InputError
+from pipeline.models import fetch_model
 from pipeline.registry import Resolved
 from pipeline.run import StepRun
 from pipeline.tables import groups, metadata
@@ -74,19 +74,14 @@ def scorer(run: StepRun, found: Resolved) -> Scorer:
     Raises
     ------
     InputError
-        Its files are gone, or it is no model of `train`.
+        Its files are gone or refused, or it is no model of `train`.
     """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
+    folder = fetch_model(run.client, found, run.scratch("model"))
     try:
-        folder = local_folder(_location(run, found)) or Path(
-            download_artifacts(found.uri, dst_path=str(run.scratch("model")))
-        )
         about = yaml.safe_load((folder / "MLmodel").read_text())
         told = about["metadata"]
         return Scorer(
-            folder=folder.absolute(),
+            folder=folder,
             name=found.name,
             version=found.version or found.uri.removeprefix("models:/"),
             run_id=about["run_id"],
@@ -94,8 +89,6 @@ def scorer(run: StepRun, found: Resolved) -> Scorer:
             horizon=told["horizon"],
             trained_to=told["trained_to"],
         )
-    except (MlflowException, OSError) as error:
-        raise InputError(f"{found.uri}: its files cannot be read ({error}); train anew") from error
     except (KeyError, TypeError) as error:
         raise InputError(f"{found.uri}: not a model of train ({error} is missing)") from error
 
@@ -182,13 +175,6 @@ def _asked(
                 )
             yield from asked
     scored.skipped |= dict.fromkeys(sorted(wanted - seen), "it has no sound bar")
-
-
-def _location(run: StepRun, found: Resolved) -> str:
-    if found.name is None:
-        model = run.client.get_logged_model(found.uri.removeprefix("models:/"))
-        return str(model.artifact_location)
-    return str(run.client.get_model_version_download_uri(found.name, found.version))
 
 
 def _extent(path: Path) -> tuple[np.datetime64, np.datetime64]:

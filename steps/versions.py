@@ -1,12 +1,12 @@
 """What a registered version tells: its recipe, its evidence, its promise, its age, its fitness."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import local_folder
+from pipeline.errors import InputError
+from pipeline.models import fetch_files
 from pipeline.registry import CHAMPION, holder, versions
 from pipeline.run import StepRun
 from serving.check import why_not
@@ -48,15 +48,11 @@ def number_of(version: Any) -> str:
 
 def why_unfit(run: StepRun, version: Any) -> str | None:
     """Why a version's model may not be promoted (see `serving.check.why_not`), or None."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
+    uri = f"models:/{version.name}/{version.version}"
     try:
-        folder = local_folder(version.source) or Path(
-            download_artifacts(version.source, dst_path=str(run.scratch("model")))
-        )
-    except (MlflowException, OSError) as error:
-        return f"its model cannot be read ({' '.join(str(error).split())})"
+        folder = fetch_files(run.client, uri, version.source, version.run_id, run.scratch("model"))
+    except InputError as error:
+        return str(error)
     return why_not(folder)
 
 

@@ -1,8 +1,17 @@
 """Tables, files written whole, and inputs that are not there."""
 
+import contextlib
+import gzip
 import json
+import resource
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
+import mlflow
 import pyarrow as pa
 import pytest
 
@@ -112,3 +121,116 @@ def test_a_table_of_steps_with_a_loose_end_is_refused() -> None:
         check_table([loose])
     with pytest.raises(ValueError, match="step a stands twice"):
         check_table([Step("a", ()), Step("a", ())])
+
+
+class OneRun:
+    """A tracking client that knows one run, whose artifacts lie in a folder."""
+
+    def __init__(self, artifacts: Path) -> None:
+        self._run = SimpleNamespace(
+            info=SimpleNamespace(artifact_uri=artifacts.as_uri()), data=SimpleNamespace(tags={})
+        )
+
+    def get_run(self, run_id: str) -> Any:
+        return self._run
+
+
+def test_no_name_of_an_artifact_leads_out_of_the_runs_folder(tmp_path: Path) -> None:
+    artifacts = tmp_path / "run" / "artifacts"
+    artifacts.mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (artifacts / "a.json").write_text("{}")
+    (artifacts / "link").symlink_to(tmp_path / "secret")
+    (artifacts / "folder").symlink_to(tmp_path)
+    client = OneRun(artifacts)
+    assert fetch(client, "runs:/0/a.json", tmp_path, tmp_path) == artifacts / "a.json"
+    for name in (
+        "../../secret", "x/../../../secret", str(tmp_path / "secret"), "..", "", "link",
+        "folder/secret", "%2e%2e/%2e%2e/secret", "..%2F..%2Fsecret", "..\\..\\secret",
+    ):  # fmt: skip
+        with pytest.raises(InputError) as caught:
+            fetch(client, f"runs:/0/{name}", tmp_path, tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """A server of artifacts that lists names as it likes, and sends without end."""
+
+    names: ClassVar[list[str]] = []
+    packed = False
+    listed = 0
+
+    def do_GET(self) -> None:
+        if "path=" in self.path or self.path.endswith("/artifacts"):
+            files = [{"path": name, "is_dir": False, "file_size": 4} for name in self.names]
+            Hostile.listed += 1
+            self._begin("application/json")
+            self.wfile.write(json.dumps({"files": files}).encode())
+            return
+        if "/artifacts/" not in self.path:
+            self.send_error(404)
+            return
+        self._begin("application/octet-stream")
+        part = gzip.compress(bytes(1 << 22)) if self.packed else bytes(1 << 16)
+        with contextlib.suppress(OSError):
+            for _ in range(1 << 14):
+                self.wfile.write(part)
+
+    def _begin(self, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        if self.packed and kind != "application/json":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def hostile() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(f"http://{address}")
+        yield address
+        mlflow.set_tracking_uri(before)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_download_without_end_is_stopped(
+    packed: bool, hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.artifacts.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(Hostile, "packed", packed)
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_ENABLE_MULTIPART_DOWNLOAD"):
+        monkeypatch.setenv(name, "0" if "MAX" in name else "false")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(InputError, match="cannot be read"):  # no store of MLflow's
+        fetch(None, f"http://{hostile}/bars.parquet", tmp_path, tmp_path)
+    with pytest.raises(InputError, match="is over 1,048,576 bytes") as caught:
+        fetch(None, f"mlflow-artifacts://{hostile}/0/bars.parquet", tmp_path, tmp_path)
+    assert "split it" in str(caught.value) and "\n" not in str(caught.value)
+    assert all(path.stat().st_size <= 1 << 20 for path in tmp_path.rglob("*") if path.is_file())
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/evil", "%2e%2e/%2e%2e/evil", "a/../../../evil"])
+def test_a_listing_writes_nothing_outside_of_its_folder(
+    name: str, hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.artifacts.MAX_BYTES", 1 << 16)
+    monkeypatch.setattr(Hostile, "names", [name])
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    before = Hostile.listed
+    into = tmp_path / "deep" / "er" / "into"
+    into.mkdir(parents=True)
+    with pytest.raises(InputError) as caught:
+        fetch(None, f"mlflow-artifacts://{hostile}/0/folder", tmp_path, into)
+    assert Hostile.listed > before
+    assert "\n" not in str(caught.value)
+    outside = [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_relative_to(into)]
+    assert outside == [] and not Path("/evil").exists()

@@ -34,7 +34,7 @@ HOSTILE = {
     "equals": "--source=x -P y",
     "braces": "{} {0} {seed} {{source}} {source!r}",
     "percent": "%s %(x)s %n \\n \\x00 \\",
-    "unicode": "Ünïcödé \u202e\u200b\ufeff 🦆 ﹩(touch pwned) ；touch pwned",
+    "unicode": "Ünïcödé \u202e\u200b\ufeff 🦆 \uff04(touch pwned) \uff1btouch pwned",
     "spaces": "  leading and trailing \t ",
     "empty": "",
     "long": "x; touch pwned;" * 100,

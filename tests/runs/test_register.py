@@ -236,7 +236,7 @@ def test_a_model_that_cannot_answer_is_not_promoted(
     monkeypatch.setattr("steps.gated.why_unfit", why_unfit)
     found = nights.night("nine", until(skilled, 500), "a", "1")
     assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
-    assert found["sentence"].startswith("passed the gate, but it does not answer its input example")
+    assert found["sentence"].startswith("passed the gate, but models:/nine/1: its files cannot be")
 
 
 def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(

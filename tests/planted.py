@@ -1,0 +1,36 @@
+"""What an attacker would plant: a model's folder as MLflow lays it out, and a pickle that works."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONF = {
+    "loader_module": "mlflow.pyfunc.loaders.code_model",
+    "model_code_path": "/anywhere/serving/model.py",
+    "code": "code",
+    "artifacts": {"recipe": {"path": "artifacts/recipe.json", "uri": "/tmp/recipe.json"}},
+}
+
+
+def write(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
+    """A model's folder as MLflow lays it out."""
+    for name, text in {
+        "model.py": "x = 1", "code/stockpred/a.py": "a = 1", "artifacts/recipe.json": "{}",
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    content = {"flavors": {"python_function": conf, **flavors}}
+    (folder / "MLmodel").write_text(yaml.safe_dump(content))
+    return folder
+
+
+class Planted:
+    """What writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
