@@ -14,7 +14,7 @@ from pipeline.server import ready
 from pipeline.step import IN_CHAIN
 
 # The file that a child keeps its log in, so that the chain finds it when the child is killed.
-LOG = "PIPELINE_LOG"
+LOG_FILE = "PIPELINE_LOG_FILE"
 
 
 class Terminated(BaseException):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import backends, cache
-from pipeline.active import LOG
+from pipeline.active import LOG_FILE
 from pipeline.artifacts import outputs_of
 from pipeline.code import Code
 from pipeline.errors import Interrupted, StepFailed
@@ -54,7 +54,7 @@ class Chain:
     still_valid : callable
         (client, step, run) -> whether a cached run may stand in, beyond its artifacts.
     progress : callable
-        Takes one line for people.
+        Takes one line for people, and what is in it as `logs.say` does.
     storage : str
         Folder for what MLflow lays down beside each child; the caller removes it.
     watch_parent : bool
@@ -72,7 +72,7 @@ class Chain:
     use_cache: bool
     backend: str
     still_valid: Callable[[Any, str, Any], bool]
-    progress: Callable[[str], None]
+    progress: Callable[..., None]
     storage: str
     watch_parent: bool = False
     above: Processes | None = None
@@ -150,15 +150,16 @@ class Chain:
         values = {name: texts[name] for name in (*step.params, *step.unkeyed)} | dict(step.fixed)
         for name, output in step.inputs.items():
             values[name] = self._done[output.step].uri(output.artifact)
-        self.progress(f"{step.name}: started")
-        self._running[step.name] = self._start(step, values, key)
+        child = self._running[step.name] = self._start(step, values, key)
+        said = {"event": "step_started", "step": step.name, "run": child.submitted.run_id}
+        self.progress(f"{step.name}: started", **said)
 
     def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> "_Child":
         import mlflow.projects
 
         began = time.monotonic()
         log = Path(self.storage) / f"{step.name}.log"
-        with _environment({IN_CHAIN: key.digest, LOG: str(log)}):
+        with _environment({IN_CHAIN: key.digest, LOG_FILE: str(log)}):
             submitted = mlflow.projects.run(
                 str(self.root),
                 entry_point=step.runs,
@@ -195,7 +196,8 @@ class Chain:
         tags = dict(run.data.tags)
         self._done[name] = Done(name, run.info.run_id, status, seconds, outputs_of(tags), tags)
         self._tag(name, run.info.run_id, status)
-        self.progress(f"{name}: {status} in {seconds:.1f} s")
+        said = {"event": "step_ended", "step": name, "run": run.info.run_id, "status": status}
+        self.progress(f"{name}: {status} in {seconds:.1f} s", seconds=round(seconds, 3), **said)
 
     def _tag(self, name: str, run_id: str, status: str) -> None:
         words = {f"{TAG_STEP}{name}.run_id": run_id, f"{TAG_STEP}{name}.status": status}

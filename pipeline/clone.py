@@ -41,7 +41,7 @@ class Clone:
     @property
     def source(self) -> str:
         """What `mlflow run` takes for it, without user and password."""
-        url = without_credentials(self.url)
+        url = public_url(self.url)
         return f"{url}#{self.subfolder}" if self.subfolder else url
 
     @property
@@ -91,7 +91,7 @@ def settle(client: Any, run: Any, root: Path) -> None:
         _hold(clone.folder / MARK)
     if clone.is_marked and named != clone.source:
         client.set_tag(run.info.run_id, SOURCE_TAG, clone.source)
-        if named != without_credentials(named):
+        if named != public_url(named):
             _rename_others(client, run.info.experiment_id, named, clone.source)
 
 
@@ -140,7 +140,7 @@ def require_lasting(uri: str, root: Path) -> None:
         )
 
 
-def without_credentials(url: str) -> str:
+def public_url(url: str) -> str:
     """A URL without the secrets that it may hold: over http(s) user and password, which a token
     may stand for, and the query; elsewhere the password alone.
     """
@@ -172,7 +172,7 @@ def _may_be_clone(folder: Path) -> bool:
 def _is_made_for(clone: Clone, named: str) -> bool:
     """Whether a run's source is the clone's origin; a local project's is a folder."""
     url, _, subfolder = named.strip("'\"").partition("#")
-    origins = (clone.url, without_credentials(clone.url))
+    origins = (clone.url, public_url(clone.url))
     return url in origins and subfolder.strip("/") == clone.subfolder
 
 

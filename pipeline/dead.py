@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.clone import public_url
 from pipeline.liveness import Process, now, process_of, signed, start_of
 from pipeline.step import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
 
@@ -106,7 +107,7 @@ class _Found:
 
 def _source(run: Any) -> str:
     """Folder or repository of its project; a password in the URL is no part of its name."""
-    return re.sub("//[^/]*@", "//", run.data.tags.get(SOURCE_TAG, ""))
+    return public_url(run.data.tags.get(SOURCE_TAG, ""))
 
 
 def _booted() -> dt.datetime:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from pipeline.clone import without_credentials
+from pipeline.clone import public_url
 from pipeline.errors import PipelineError
 
 HELPER = "check the URL, and git's credential helper (docs/operations.md)"
@@ -64,7 +64,7 @@ def commit_of(url: str, ref: str) -> str:
 
 
 def _meaning(said: str, url: str, ref: str) -> str:
-    clean = without_credentials(url)
+    clean = public_url(url)
     for words, meaning in MEANINGS.items():
         if words in said:
             return meaning.format(url=clean, ref=ref)

@@ -1,9 +1,124 @@
-"""What a process tells people while it works."""
+"""What is said on stderr: lines for people, or one JSON object a line for a log collector."""
 
+import datetime as dt
+import json
+import os
+import re
 import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, TextIO
+
+from pipeline.scrub import scrub
+
+# In the environment, so that every step of a chain says it in the same way.
+LOG = "PIPELINE_LOG"
+JSON = "json"
+FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message")
+
+_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
 
 
-def say(text: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+def use(form: str) -> None:
+    """Say everything from here on in this form, ``text`` or ``json``, here and in children.
+
+    Where the environment asks for JSON already, it stays so.
+    """
+    if form == JSON:
+        os.environ[LOG] = JSON
+
+
+def as_json() -> bool:
+    """Whether JSON is asked for."""
+    return os.environ.get(LOG) == JSON
+
+
+def speak_for(**about: str) -> None:
+    """Name the run and the step that this process works for, and what else is known of them."""
+    _about.set({**_about.get(), **about})
+
+
+def spoken_for() -> Mapping[str, str]:
+    """What `speak_for` was told; it stays known when the run has ended."""
+    return _about.get()
+
+
+def say(text: str, **fields: object) -> None:
+    """One line on stderr, without secrets.
+
+    Parameters
+    ----------
+    text : str
+        For people: all that is shown unless JSON is asked for.
+    fields
+        Of `FIELDS`, for JSON: `event` (by default ``message``), `level` (by default ``info``, or
+        ``warning`` where the text begins with that word), `run`, `step`, `seconds`, `status`.
+    """
+    stream = plain_stderr()
+    stream.write((_record(text, fields) if as_json() else scrub(text)) + "\n")
+    stream.flush()
+
+
+def _record(text: str, fields: Mapping[str, object]) -> str:
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    found = re.match(r"(warning|error): ", text)
+    known: dict[str, object] = {
+        "time": now,
+        "level": found[1] if found else "info",
+        "event": "message",
+        **_about.get(),
+        "message": scrub(text[found.end() :] if found else text),
+        **fields,
+    }
+    # Escaped as ASCII: one line, whatever the text holds and whatever the terminal's encoding.
+    return json.dumps({name: known.get(name) for name in FIELDS}, default=str)
+
+
+class Stderr:
+    """Standard error as everybody in this process is given it: no secret leaves by it.
+
+    Libraries write to it, too, and so does Python where it ends with a traceback. As JSON, each
+    line of theirs is a record with the event ``output``.
+    """
+
+    def __init__(self, plain: TextIO) -> None:
+        self.plain = plain
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Write text; as JSON, what has no end yet waits for it."""
+        if not as_json():
+            self.plain.write(scrub(text))
+            return len(text)
+        *lines, self._begun = re.split(r"[\r\n]", self._begun + text)
+        for line in lines:
+            if line.strip():
+                self.plain.write(_record(line.rstrip(), {"event": "output"}) + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what has been written."""
+        self.plain.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+
+def guard_stderr() -> None:
+    """Let all of this process write to stderr through `Stderr`."""
+    # A forked step has its parent's, made by code that it has not imported.
+    sys.stderr = Stderr(plain_stderr())
+
+
+def plain_stderr() -> TextIO:
+    """Standard error behind the guard."""
+    return getattr(sys.stderr, "plain", sys.stderr)
+
+
+def set_plain_stderr(stream: TextIO) -> None:
+    """Put another stream behind the guard, or in the place of stderr where there is no guard."""
+    if hasattr(sys.stderr, "plain"):
+        sys.stderr.plain = stream
+    else:
+        sys.stderr = stream

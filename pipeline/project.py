@@ -10,11 +10,11 @@ from typing import Any
 from pipeline.active import Terminated, open_run
 from pipeline.dead import end_the_dead
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.logs import say
+from pipeline.logs import say, speak_for
+from pipeline.scrub import scrub
 from pipeline.step import TAG_ERROR, Done, Step
 from pipeline.stopping import processes_above
 from pipeline.summary import note
-from pipeline.tail import redacted
 from pipeline.warm import WarmServer
 
 
@@ -88,6 +88,8 @@ def run_project(
                 steps, root, package, client, run, params["cache"] == "on", backend,
                 still_valid, say, storage, watch_parent=handed_over, above=above,
             )  # fmt: skip
+            about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
+            speak_for(step=entry_point, **about)
             try:
                 finished = chain.run(
                     params, {**texts, **(settled or {})}, lambda done: then(client, done)
@@ -96,7 +98,7 @@ def run_project(
                 # Ends the run as KILLED on the way out.
                 raise Terminated(error.signum) from error
             except PipelineError as error:
-                client.set_tag(run.info.run_id, TAG_ERROR, redacted(str(error))[:4000])
+                client.set_tag(run.info.run_id, TAG_ERROR, scrub(str(error))[:4000])
                 raise
             text = note(finished, run.info.experiment_id)
             client.set_tag(run.info.run_id, "mlflow.note.content", text)

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import LOG, open_run
+from pipeline.active import LOG_FILE, open_run
 from pipeline.artifacts import fetch, written_whole
 from pipeline.code import file_sha256
 from pipeline.errors import in_one_line
 from pipeline.liveness import Heart
-from pipeline.logs import say
+from pipeline.logs import say, speak_for
+from pipeline.scrub import scrub
 from pipeline.step import (
     ENTRY_POINT_TAG,
     IN_CHAIN,
@@ -25,7 +26,7 @@ from pipeline.step import (
     TAG_KEPT,
     TAG_OUTPUT,
 )
-from pipeline.tail import ERROR, kept, log_tail, redacted
+from pipeline.tail import ERROR, kept, log_tail
 from pipeline.usage import Usage
 
 
@@ -159,7 +160,7 @@ class StepRun:
         """Log in one line what went wrong, and what the step took; nothing else of it counts."""
         self._tags.clear()
         self._metrics.clear()
-        self.set_tags({TAG_ERROR: redacted(in_one_line(error))[:4000]})
+        self.set_tags({TAG_ERROR: scrub(in_one_line(error))[:4000]})
         self.end()
 
     def flush(self) -> None:
@@ -183,11 +184,12 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
     from mlflow import MlflowClient
 
     scratch = Path(tempfile.mkdtemp(prefix=f"{entry_point}-"))
-    log = Path(os.environ.get(LOG) or scratch / "log")
+    log = Path(os.environ.get(LOG_FILE) or scratch / "log")
     try:
         with open_run(root, entry_point, params) as (active, heart), kept(log) as note:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
             try:
+                speak_for(run=step.run_id, step=entry_point)
                 yield step
                 step.end()
             except Exception as error:
@@ -198,7 +200,7 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                     step.fail(error)
                 except Exception:  # the store is what is wrong: the chain takes it from the log
                     if IN_CHAIN in os.environ and not told:
-                        say(redacted(line))
+                        say(line)
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

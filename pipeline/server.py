@@ -5,6 +5,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.clone import public_url
 from pipeline.errors import ServerUnfit
 
 PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
@@ -37,19 +38,13 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
         return None
     if urlsplit(uri).password is not None:
         raise ServerUnfit(
-            f"{shown(uri)}: a password in the address would reach every log; give {ACCESS}"
+            f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"
         )
     from pipeline import once, transfers
 
     once.install()
     transfers.install()
     return None if checked else _check(uri)
-
-
-def shown(uri: str) -> str:
-    """A URI without what stands before the host."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _check(uri: str) -> str | None:

@@ -1,6 +1,7 @@
 """What people see when a chain has ended: a table on the terminal, a note on the parent run."""
 
 from collections.abc import Sequence
+from html import escape
 
 from pipeline.step import TAG_FIGURE, Done
 
@@ -32,6 +33,6 @@ def note(finished: Sequence[Done], experiment_id: str) -> str:
     lines = ["| step | | seconds | key figure |", "| --- | --- | ---: | --- |"]
     for done in finished:
         link = f"[{done.step}](#/experiments/{experiment_id}/runs/{done.run_id})"
-        figure = done.tags.get(TAG_FIGURE, "").replace("|", "\\|")
+        figure = escape(" ".join(done.tags.get(TAG_FIGURE, "").split())).replace("|", "\\|")
         lines.append(f"| {link} | {done.status} | {done.seconds:.1f} | {figure} |")
     return "\n".join(lines)

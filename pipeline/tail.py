@@ -2,21 +2,19 @@
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.logs import plain_stderr, set_plain_stderr
+from pipeline.scrub import scrub
+
 ARTIFACT = "log_tail.txt"
 LINES = 50
 ERROR = "error: "  # begins the line that says in short what went wrong
 LONGEST = 1 << 16  # bytes from the end that are looked at
-# Names of variables whose values are nobody's business; shorter ones are words, not secrets.
-SECRET = re.compile("PASSW|TOKEN|SECRET|CREDENTIAL|WEBHOOK|KEY$", re.IGNORECASE)
-SHORTEST = 4
-SWITCHES = ("true", "false", "none")
 
 
 class _Tee:
@@ -54,12 +52,14 @@ def kept(path: Path) -> Iterator[Callable[[str], bool]]:
         return False
 
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_Tee(stream, note) for stream in before)
+    before = sys.stdout, plain_stderr()
+    sys.stdout = _Tee(before[0], note)
+    set_plain_stderr(_Tee(before[1], note))
     try:
         yield note
     finally:
-        sys.stdout, sys.stderr = before
+        sys.stdout = before[0]
+        set_plain_stderr(before[1])
         os.close(handle)
 
 
@@ -70,7 +70,7 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
     """
     with contextlib.suppress(Exception):
         if text := last_lines(path):
-            client.log_text(run_id, redacted(text), ARTIFACT)
+            client.log_text(run_id, scrub(text), ARTIFACT)
 
 
 def error_in(path: Path) -> str | None:
@@ -78,7 +78,7 @@ def error_in(path: Path) -> str | None:
     with contextlib.suppress(OSError):
         last = last_lines(path).rpartition(ERROR)
         if last[1] and last[2].count("\n") == 1:
-            return redacted(last[2].rstrip("\n"))
+            return scrub(last[2].rstrip("\n"))
     return None
 
 
@@ -89,12 +89,3 @@ def last_lines(path: Path) -> str:
         lines = file.read().decode(errors="replace").split("\n")
     shown = [line.rstrip("\r").rpartition("\r")[2] for line in lines if line.strip()]
     return "".join(f"{line}\n" for line in shown[-LINES:])
-
-
-def redacted(text: str) -> str:
-    """A text without the passwords in URLs and without the values of secret variables."""
-    text = re.sub(r"://[^/\s]*@", "://***@", text)
-    for name, value in os.environ.items():
-        if SECRET.search(name) and len(value) >= SHORTEST and value.lower() not in SWITCHES:
-            text = text.replace(value, "***")
-    return text

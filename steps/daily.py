@@ -16,6 +16,7 @@ from pipeline.clone import require_lasting
 from pipeline.errors import Alerted, InputError
 from pipeline.step import Done, Output, Step
 from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
+from steps.notice import noticed
 from steps.options import PARAMETERS
 from steps.shell import main_function
 from steps.values import ROOT
@@ -85,6 +86,13 @@ def rows_that_follow(
     return TRAINING if due and "train" not in by_name else ()
 
 
+def alerts_of(client: Any, done: Sequence[Done]) -> list[str]:
+    """What the monitor alerts of, where it has run."""
+    monitors = [each for each in done if each.step == "monitor"]
+    found = [each for monitor in monitors for each in _monitoring(client, monitor)["alerts"]]
+    return [str(each["sentence"]) for each in found]
+
+
 def _monitoring(client: Any, monitor: Done) -> dict[str, Any]:
     from pipeline.artifacts import fetch
 
@@ -106,19 +114,24 @@ def night(**params: Any) -> None:
         raise click.UsageError(f"phase={params['phase']!r}: {rule}")
     require_lasting(params["ledger"], ROOT)
     texts = click.get_current_context().meta["texts"]
-    settled = settle(params)
+    with noticed("daily") as ended:
+        settled = settle(params)
 
-    from pipeline.project import run_project
-    from steps.ending import show
+        from pipeline.project import run_project
+        from steps.ending import show
 
-    finished = run_project(
-        DATA, params, texts,
-        root=ROOT, package="steps", preload=PRELOAD, still_valid=stands, settled=settled,
-        entry_point="daily", then=lambda client, done: rows_that_follow(client, done, params),
-    )  # fmt: skip
-    from mlflow import get_tracking_uri
+        def follow(client: Any, done: Sequence[Done]) -> tuple[Step, ...]:
+            ended.alerts = alerts_of(client, done)
+            return rows_that_follow(client, done, params)
 
-    show(finished, get_tracking_uri())
+        ended.finished = run_project(
+            DATA, params, texts,
+            root=ROOT, package="steps", preload=PRELOAD, still_valid=stands, settled=settled,
+            entry_point="daily", then=follow,
+        )  # fmt: skip
+        from mlflow import get_tracking_uri
+
+        show(ended.finished, get_tracking_uri())
 
 
 main = main_function("daily", (*PARAMETERS, *OWN), night, __name__)

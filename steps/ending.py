@@ -4,9 +4,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.clone import clone_of
 from pipeline.registry import CHAMPION, STAGE_TAG, aliases_of, holder
+from pipeline.scrub import HIDDEN, without_credentials
 from pipeline.step import TAG_MODEL_VERSION, Done
 from pipeline.summary import table
 from steps.values import ROOT
@@ -24,7 +26,13 @@ def show(finished: Sequence[Done], tracking_uri: str) -> None:
     lines = ["", table(finished), ""]
     last = finished[-1]
     if last.step == "register":
-        lines += [*_version(last), ""]
+        now = standing(last)
+        lines += [
+            f"Model {now.name}, version {now.version}: stage {now.stage}, aliases {now.aliases}",
+            f"Gate: {now.gate}",
+            f"Champion: {now.champion}",
+            "",
+        ]
     lines += ["Try next:", f"  {_ui(tracking_uri)}"]
     if last.step == "register":
         lines += [f"  {_step(tracking_uri, last, *what)}" for what in _STEPS]
@@ -41,7 +49,7 @@ _STEPS = (
 
 def _step(tracking_uri: str, registered: Done, entry_point: str, meaning: str) -> str:
     name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
-    store = f"MLFLOW_TRACKING_URI={shlex.quote(tracking_uri)}"
+    store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
     clone = clone_of(ROOT)
     if clone is not None and clone.is_marked:  # about to be removed
         words = ["mlflow", "run", clone.source, "-v", clone.commit, "-e", entry_point,
@@ -52,7 +60,18 @@ def _step(tracking_uri: str, registered: Done, entry_point: str, meaning: str) -
     return f"cd {shlex.quote(str(ROOT))} && {store} {python}   # {meaning}"
 
 
-def _version(registered: Done) -> list[str]:
+class Standing(NamedTuple):
+    """Where a version stands, why, and who is champion."""
+
+    name: str
+    version: str
+    stage: str | None
+    aliases: str
+    gate: str
+    champion: str
+
+
+def standing(registered: Done) -> Standing:
     """As things stand now: a person may have moved the version of a cached run."""
     from mlflow import MlflowClient
 
@@ -63,17 +82,22 @@ def _version(registered: Done) -> list[str]:
     version, champion = client.get_model_version(name, number), holder(client, name, CHAMPION)
     aliases = ", ".join(aliases_of(client, name, number)) or "none"
     age = champion.tags.get(AGE_TAG, f"version {champion.version}") if champion else "none"
-    return [
-        f"Model {name}, version {number}: stage {version.tags.get(STAGE_TAG)}, aliases {aliases}",
-        f"Gate: {version.tags.get(GATE_TAG, '')}",
-        f"Champion: {age}",
-    ]
+    stage, gate = version.tags.get(STAGE_TAG), version.tags.get(GATE_TAG, "")
+    return Standing(name, number, stage, aliases, gate, age)
+
+
+def _quoted(tracking_uri: str) -> str:
+    """As a command takes it; one with a password only by the variable that holds it."""
+    if without_credentials(tracking_uri) != tracking_uri:
+        return '"$MLFLOW_TRACKING_URI"'
+    return shlex.quote(tracking_uri)
 
 
 def _ui(tracking_uri: str) -> str:
     if tracking_uri.startswith("http"):
-        return f"open {tracking_uri} in a browser: every run, picture and model"
-    uri = shlex.quote(tracking_uri)
+        address = without_credentials(tracking_uri).replace(f"{HIDDEN}@", "")
+        return f"open {address} in a browser: every run, picture and model"
+    uri = _quoted(tracking_uri)
     return (
         f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {uri}"
         "   # then open http://127.0.0.1:5000"

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from pipeline.step import Output, Step
+from steps.notice import noticed
 from steps.options import PARAMETERS
 from steps.shell import main_function
 from steps.values import ROOT
@@ -141,20 +142,21 @@ def settle(params: dict[str, Any]) -> dict[str, str]:
 def chain(**params: Any) -> None:
     """Run the chain up to the phase's last step and show what came of it."""
     texts = click.get_current_context().meta["texts"]
-    settled = settle(params)
+    with noticed("main") as ended:
+        settled = settle(params)
 
-    from pipeline.project import run_project
-    from steps.ending import show
+        from pipeline.project import run_project
+        from steps.ending import show
 
-    steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
-    finished = run_project(
-        steps, params, texts,
-        root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
-        settled=settled,
-    )  # fmt: skip
-    from mlflow import get_tracking_uri
+        steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
+        ended.finished = run_project(
+            steps, params, texts,
+            root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
+            settled=settled,
+        )  # fmt: skip
+        from mlflow import get_tracking_uri
 
-    show(finished, get_tracking_uri())
+        show(ended.finished, get_tracking_uri())
 
 
 main = main_function("main", tuple(PARAMETERS), chain, __name__)

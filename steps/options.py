@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import click
 
+from pipeline.logs import JSON, use
 from steps.values import (
     Checked,
     date_or,
@@ -27,6 +28,7 @@ from stockpred.features import FEATURE_SETS
 MAX_SEED = 2**32 - 1
 MAX_SESSIONS = 100_000
 NONE = "none"
+LOG = "log"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,10 @@ _TABLE = (
     Parameter("cache", "on", one_of("on", "off"), "`off` runs every step"),
     Parameter("backend", "warm", one_of("warm", "local"), "`warm`, or MLflow's `local`"),
     Parameter("seed", "0", whole(0, MAX_SEED), "every random choice"),
+    Parameter(
+        LOG, "text", one_of("text", JSON),
+        "form of the lines on stderr: `text`, or `json`, one object a line",
+    ),
 )  # fmt: skip
 PARAMETERS = {parameter.name: parameter for parameter in _TABLE}
 
@@ -210,7 +216,14 @@ def option(spec: str) -> click.Option:
         parameter = Parameter(name, own, Checked(path_or_uri, rule), what)
     default = own or parameter.default
     kind = parameter.type.or_none() if own == NONE else parameter.type
+    # Before the others, so that what is wrong with these is said in the form that was asked for.
     return click.Option(
         [f"--{name}"], type=kind, default=default or None, required=not default,
-        show_default=True, help=parameter.help,
+        show_default=True, help=parameter.help, is_eager=name == LOG,
+        callback=_use if name == LOG else None,
     )  # fmt: skip
+
+
+def _use(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    use(value)
+    return value

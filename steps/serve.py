@@ -6,6 +6,7 @@ import sys
 import click
 
 from pipeline.logs import say
+from pipeline.models import fetch_model
 from pipeline.registry import resolve
 from pipeline.run import step_run
 from pipeline.step import TAG_MODEL_VERSION
@@ -26,13 +27,11 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
         start(listener) as server,
         step_run(ROOT, "serve", texts) as run,
     ):
-        from mlflow.artifacts import download_artifacts
-
         found = resolve(run.client, model_uri, registered_model)
         if found.warning:
             say(f"warning: {found.warning}")
         # A copy: the store may prune what is still served.
-        folder = download_artifacts(found.uri, dst_path=str(run.scratch("model")))
+        folder = fetch_model(run.client, found, run.scratch("model"))
         what = f"{found.name}, version {found.version}" if found.name else found.uri
         about = {
             "uri": found.uri,
@@ -41,7 +40,7 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
             "alias": found.alias,
         }
         order = {
-            "folder": folder,
+            "folder": str(folder),
             "about": about,
             "max_rows": max_rows,
             "socket": listener.fileno(),

@@ -11,10 +11,9 @@ import click
 from pipeline.active import Terminated
 from pipeline.clone import leave
 from pipeline.errors import Interrupted, PipelineError, in_one_line
-from pipeline.logs import say
+from pipeline.logs import guard_stderr, say
 from pipeline.run import step_run
 from pipeline.step import IN_CHAIN
-from pipeline.tail import redacted
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError
@@ -64,6 +63,7 @@ def main_function(
     command = click.Command(entry_point, params=options, callback=callback, help=text)
 
     def main() -> NoReturn:
+        guard_stderr()
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         # What ails a database is raised, too, and told in one line.
@@ -83,7 +83,7 @@ def main_function(
                 raise
             # In a chain, the chain says it: the line is on the run.
             code = error.exit_code if isinstance(error, PipelineError) else 1
-            _end("" if IN_CHAIN in os.environ else redacted(in_one_line(error)), code)
+            _end("" if IN_CHAIN in os.environ else in_one_line(error), code)
         _end("", 0)
 
     main.command = command  # type: ignore[attr-defined]
@@ -99,6 +99,6 @@ def _is_outside(error: Exception) -> bool:
 
 def _end(message: str, code: int) -> NoReturn:
     if message:
-        say("error: " + " ".join(message.split()))
+        say("error: " + " ".join(message.split()), event="error")
     leave(ROOT)
     sys.exit(code)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.clone import without_credentials
+from pipeline.clone import public_url
 from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_STEP
 from reports.digest import Finished, digest
 from steps.shell import QUIET
@@ -64,14 +64,14 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
         folder.mkdir(parents=True, exist_ok=True)
         for artifact, content in found.items():
             (folder / artifact).write_bytes(content)
-    server = without_credentials(get_tracking_uri()).rstrip("/")
+    server = public_url(get_tracking_uri()).rstrip("/")
     where = f"{server}/#/experiments/{run.info.experiment_id}/runs/{{run_id}}"
     return Finished(
         entry_point=tags.get("mlflow.project.entryPoint", "run"),
         status=run.info.status,
         run_id=run.info.run_id,
         error=tags.get(TAG_ERROR, ""),
-        source=without_credentials(tags.get(SOURCE_TAG, "")),
+        source=public_url(tags.get(SOURCE_TAG, "")),
         commit=tags.get("mlflow.source.git.commit", ""),
         link=where if server.startswith("http") else "",
         on_alert=run.data.params.get("on_alert", ""),

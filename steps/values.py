@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from pipeline.scrub import without_credentials
+
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SYMBOLS_FILE = 1 << 20  # bytes
 
@@ -193,6 +195,11 @@ def path_or_uri(text: str) -> str:
         raise ValueError
     if "\0" in text or "\n" in text:
         raise Detail("a path or URI is one line")
+    if without_credentials(text) != text:
+        raise Detail(
+            "it holds a password or a token, which every run would store and show; give these in "
+            "the environment, or fetch the file first and give its path"
+        )
     return text
 
 

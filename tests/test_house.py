@@ -23,8 +23,9 @@ ROOMS = {
 }
 SHARED_IN_STEPS = {
     "steps.asked", "steps.byhand", "steps.ending", "steps.evidence", "steps.gated",
-    "steps.options", "steps.record", "steps.scoring", "steps.shell", "steps.sound", "steps.stored",
-    "steps.told", "steps.tried", "steps.tries", "steps.values", "steps.versions", "steps.watched",
+    "steps.notice", "steps.options", "steps.record", "steps.scoring", "steps.shell",
+    "steps.sound", "steps.stored", "steps.told", "steps.tried", "steps.tries", "steps.values",
+    "steps.versions", "steps.watched",
 }  # fmt: skip
 CHAINS = ("main.py", "daily.py")  # tables of steps, not shells of one
 AROUND = ("score", "monitor", "daily", "serve")  # entry points beside the chain
@@ -117,7 +118,7 @@ def test_the_parameter_page_has_the_same_table() -> None:
 
 def test_every_parameter_is_taken_by_a_step_or_by_main_alone() -> None:
     taken = {name for step in STEPS for name in (*step.params, *step.unkeyed)}
-    unused = set(PARAMETERS) - taken - {"cache", "backend", "phase"}
+    unused = set(PARAMETERS) - taken - {"cache", "backend", "phase", "log"}
     assert not unused
     assert set(LAST_STEP.values()) <= {step.name for step in STEPS}
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from servers import GitServer, git_server
 
 from pipeline.clone import MARK, clone_of, leave, require_lasting, settle
-from pipeline.clone import without_credentials as clean
+from pipeline.clone import public_url as clean
 from pipeline.errors import InputError
 from pipeline.gitref import NoCommit, commit_of
 from pipeline.step import SOURCE_TAG

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import in_one_line
-from pipeline.tail import LINES, error_in, kept, last_lines, redacted
+from pipeline.scrub import scrub
+from pipeline.tail import LINES, error_in, kept, last_lines
 from pipeline.usage import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         "at https://me:p@ss@example.org/a?b=1 and postgresql://u:w@h:1/d, not user@example.org: "
         "'open sesame' 'ghs_0123' yes True"
     )
-    assert redacted(text) == (
+    assert scrub(text) == (
         "at https://***@example.org/a?b=1 and postgresql://***@h:1/d, not user@example.org: "
         "'***' '***' yes True"
     )

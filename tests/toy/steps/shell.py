@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def world(step):
     """What a process sees: compared between backends."""
     mlflow_env = {k: v for k, v in os.environ.items() if k.startswith(("MLFLOW_", "PIPELINE_"))}
-    mlflow_env["PIPELINE_LOG"] = Path(mlflow_env["PIPELINE_LOG"]).name
+    mlflow_env["PIPELINE_LOG_FILE"] = Path(mlflow_env["PIPELINE_LOG_FILE"]).name
     return {
         "argv": [word.replace(step.run_id, "RUN") for word in sys.argv[1:]],
         "cwd": str(Path.cwd()),

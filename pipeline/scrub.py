@@ -1,0 +1,76 @@
+"""Secrets out of what is said: the one function for every line and every error that is told."""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from urllib.parse import unquote, urlsplit
+
+HIDDEN = "***"
+# What is shorter cannot be told from a word of the text.
+SHORTEST = 8
+# Variables of the environment whose value is a secret; a path to one is none.
+_NAMES = re.compile(
+    r"PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_?KEY|CREDENTIAL|WEBHOOK", re.IGNORECASE
+)
+_PLACES = re.compile(r"_(FILE|PATH|DIR|URI)$", re.IGNORECASE)
+# user:password@ of a URL; the user alone may be a token.
+_USER = re.compile(r"(?<=://)[^\s/?#'\"<>]+@")
+_QUERY = re.compile(
+    r"([?&;][\w.-]*(?:password|secret|token|signature|sig|credential|api_?key)=)[^\s&;#'\"<>]+",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\",]+", re.IGNORECASE)
+
+
+def scrub(text: str) -> str:
+    """The text with ``***`` in place of every secret that can be known.
+
+    These are what a URL holds as user, password, token or signature, and the values of the
+    environment's variables that are named as secrets are (`MLFLOW_TRACKING_PASSWORD`,
+    `AWS_SECRET_ACCESS_KEY`, `..._TOKEN`, `..._WEBHOOK` and the like), wherever they stand.
+    """
+    for secret in _secrets(tuple(sorted(os.environ.items()))):
+        text = text.replace(secret, HIDDEN)
+    return without_credentials(text)
+
+
+def without_credentials(text: str) -> str:
+    """The text with ``***`` in place of what its URLs hold as user, password, token, signature."""
+    text = _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(f"{HIDDEN}@", text))
+    return _HEADER.sub(rf"\1{HIDDEN}", text)
+
+
+@lru_cache(maxsize=1)
+def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """The longest first: one may hold another."""
+    found = {
+        secret
+        for name, value in environment
+        for secret in _of_variable(name, value.strip())
+        if len(secret) >= SHORTEST
+    }
+    return tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
+
+
+def _of_variable(name: str, value: str) -> Iterator[str]:
+    parts = _split(value)
+    if _NAMES.search(name) and not _PLACES.search(name):
+        yield value
+        if parts is not None:  # libraries tell the path of a URL without its host
+            yield parts[1]
+    if parts is not None:
+        yield parts[0]
+        yield unquote(parts[0])
+
+
+def _split(value: str) -> tuple[str, str] | None:
+    """Password, and path with query, of a URL."""
+    try:
+        parts = urlsplit(value)
+        password = parts.password or ""
+    except ValueError:
+        return None
+    if not parts.netloc:
+        return None
+    return password, parts.path + (f"?{parts.query}" if parts.query else "")

@@ -1,0 +1,51 @@
+"""A server that a webhook tells, and that answers as its path says."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Server(ThreadingHTTPServer):
+    """Answers by path: /ok, /500, /redirect, /hang, /drip; `got` is what it was told."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.got: list[tuple[str, str, bytes]] = []
+        self.over = threading.Event()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.got.append((self.path, self.headers["Content-Type"], body))
+        kind = self.path.split("/")[1]
+        if kind == "hang":
+            self.server.over.wait(30)
+        elif kind == "drip":  # each byte starts a socket's timeout anew
+            for byte in b"HTTP/1.1 200 OK\r\n":
+                if self.server.over.wait(0.2):
+                    return
+                self.wfile.write(bytes([byte]))
+        elif kind == "redirect":
+            self.send_response(302)
+            self.send_header("Location", self.server.url("ok"))
+            self.end_headers()
+        elif kind == "file":
+            self.send_response(307)
+            self.send_header("Location", "file:///etc/passwd")
+            self.end_headers()
+        else:
+            self.send_response(int(kind) if kind.isdigit() else 204)
+            self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""

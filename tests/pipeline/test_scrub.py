@@ -1,0 +1,119 @@
+"""What can be known as a secret is never shown, and what is none stays as it is."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.scrub import SHORTEST, scrub, without_credentials
+
+SHOWN = [
+    ("http://user:p4ssw0rd@host:5000/x", "http://***@host:5000/x"),
+    ("error at 'https://tok3n@git.host/x.git': no", "error at 'https://***@git.host/x.git': no"),
+    ("postgresql+psycopg://a:b%40c@h/db?x=1", "postgresql+psycopg://***@h/db?x=1"),
+    ("https://h/x.csv?sig=abc&to=b", "https://h/x.csv?sig=***&to=b"),
+    ("https://h/x?X-Amz-Signature=ab12 x", "https://h/x?X-Amz-Signature=*** x"),
+    ("?access_token=abc", "?access_token=***"),
+    ("{'Authorization': 'Basic YWJj'}", "{'Authorization': 'Basic ***'}"),
+    ("two http://a:b@c and http://d:e@f", "two http://***@c and http://***@f"),
+]
+KEPT = [
+    "models:/stockpred@champion", "runs:/0123/bars.parquet", "http://127.0.0.1:5000/#/experiments/1",
+    "s3://bucket/key@2x.parquet", "mail someone@example.org", "https://host/a@b",
+    "acquire: executed in 3.0 s", "https://h/x.csv?symbols=AAPL&keys=2", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "shown"), SHOWN)
+def test_credentials_of_a_url_are_hidden(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown == scrub(text)
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert without_credentials(text) == text
+
+
+NAMES = [
+    "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN", "STOCKPRED_WEBHOOK", "GITHUB_TOKEN", "PGPASSWORD", "SOME_API_KEY",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+]  # fmt: skip
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    secret=st.text(st.characters(codec="utf-8", exclude_characters="\0*"), min_size=SHORTEST),
+    around=st.text(max_size=20),
+)
+def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
+    name: str, secret: str, around: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name, secret)
+        if len(secret.strip()) >= SHORTEST:
+            assert secret.strip() not in scrub(f"{around}{secret}{around}")
+
+
+def test_parts_of_a_url_that_is_a_secret_are_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCKPRED_WEBHOOK", "https://hooks.host/services/T0/B0/abcdef?v=1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p%40ssw0rd1@h/db")
+    said = scrub("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
+    assert said == "POST *** to hooks.host; *** or ***; h/db"
+
+
+def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
+    monkeypatch.setenv("DB_PASSWORD", "mlflow")
+    assert scrub("mlflow reads /var/run/token") == "mlflow reads /var/run/token"
+
+
+BUG = """
+import logging, sys, warnings
+from pipeline.logs import guard_stderr, say, speak_for
+guard_stderr()
+speak_for(run="r1", step="train")
+say("one: http://u:pl4nted-s3cret@h", seconds=1.5, event="step_ended", status="cached")
+say("warning: two\\nlines")
+logging.getLogger("x").warning("three pl4nted-s3cret")
+warnings.warn("four pl4nted-s3cret")
+sys.stderr.write("begun ")
+sys.stderr.write("and ended\\rsix\\n")
+raise KeyError("five pl4nted-s3cret")
+"""
+
+
+def run(form: str) -> list[str]:
+    env = {"PATH": "/usr/bin", "TRACKING_TOKEN": "pl4nted-s3cret", "PIPELINE_LOG": form}
+    done = subprocess.run(
+        [sys.executable, "-c", BUG], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and done.stdout == "" and "pl4nted" not in done.stderr
+    return done.stderr.splitlines()
+
+
+def test_no_secret_leaves_by_stderr_whoever_writes() -> None:
+    lines = run("text")
+    assert lines[:3] == ["one: http://***@h", "warning: two", "lines"]
+    assert "three ***" in lines and any(line.endswith("UserWarning: four ***") for line in lines)
+    assert lines[-1] == "KeyError: 'five ***'"
+
+
+def test_as_json_every_line_is_an_object_of_the_same_fields() -> None:
+    records = [json.loads(line) for line in run("json")]
+    fields = ["time", "level", "event", "run", "step", "seconds", "status", "message"]
+    assert all(list(record) == fields for record in records)
+    assert {(record["run"], record["step"]) for record in records} == {("r1", "train")}
+    assert all(record["time"].endswith("Z") for record in records)
+    first, second, *others = records
+    told = (first["event"], first["seconds"], first["status"], first["message"])
+    assert told == ("step_ended", 1.5, "cached", "one: http://***@h")
+    assert (second["level"], second["message"]) == ("warning", "two\nlines")
+    assert {record["event"] for record in others} == {"output"}
+    messages = [record["message"] for record in others]
+    assert {"three ***", "begun and ended", "six"} <= set(messages)
+    assert messages[-1] == "KeyError: 'five ***'"
