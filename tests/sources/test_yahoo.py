@@ -356,3 +356,19 @@ def test_a_start_in_the_future_is_refused_before_anything_is_asked(
 def test_a_range_without_a_session_is_an_empty_symbol(yahoo: Standin, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"AAA: empty: no (closed session|bars)"):
         read(tmp_path, start=dt.date(2024, 6, 22), end=dt.date(2024, 6, 23))
+
+
+@pytest.mark.parametrize("kind", ["endless", "bomb"])
+def test_an_answer_without_end_is_broken_off_and_not_asked_for_again(
+    kind: str, yahoo: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.chart.MAX_ANSWER", 1 << 20)
+    yahoo.add("BBB", BARS)
+    yahoo.fault(kind, "BBB")
+    acquired = read(tmp_path, "AAA", "BBB")
+    failure = acquired.report["failures"]["BBB"]
+    assert (failure["reason"], failure["detail"]) == ("malformed", "an answer of over 1 MiB")
+    assert set(acquired.bars["symbol"]) == {"AAA"}
+    # yfinance itself asks again where the answer's status is one of an error; this one's is not.
+    assert len(yahoo.chart_requests("BBB")) == 1
+    assert acquired.report["bytes_received"] < 3 << 20

@@ -2,6 +2,7 @@
 
 import http
 import json
+import zlib
 from typing import Any, NamedTuple
 
 from .listing import Refusal
@@ -71,6 +72,14 @@ def crumb() -> Answer:
 
 def down() -> Answer:
     return as_text("<!doctype html><html><body><h1>Will be right back...</h1></body></html>")
+
+
+def bomb(size: int = 16 << 20) -> Answer:
+    """A small answer that unpacks to many zeros."""
+    packed = zlib.compressobj(9, wbits=31)
+    parts = [packed.compress(bytes(1 << 20)) for _ in range(size >> 20)]
+    head = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    return Answer(200, b"".join([*parts, packed.flush()]), head)
 
 
 def nothing() -> Answer:

@@ -10,7 +10,9 @@ from .listing import PRICES, Listing
 
 REQUESTS = ("timezone", "bars", "crumb", "cookie", "other", "connect")
 STATUSES = {"401", "403", "429", "500", "503"}
-WIRE = {*STATUSES, "timeout", "reset", "cut", "truncated", "html", "null", "unknown"}
+WIRE = {
+    *STATUSES, "timeout", "reset", "cut", "truncated", "html", "null", "unknown", "endless", "bomb",
+}  # fmt: skip
 
 
 @dataclass

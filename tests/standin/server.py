@@ -17,6 +17,7 @@ from .proxy import Connection, Proxy, certificates
 INSTEAD = {
     "html": answers.down,
     "null": answers.nothing,
+    "bomb": answers.bomb,
     "unknown": lambda: answers.as_error(UNKNOWN),
 }
 
@@ -133,6 +134,10 @@ class Standin(Market):
                 self._parallel -= chart
         if "reset" in options:
             connection.reset()
+        elif "endless" in options:
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+            while not self.proxy.stopping.is_set():  # until the client has gone
+                connection.send(bytes(1 << 16), close=True)
         elif payload:
             connection.send(payload, close="cut" in options)
 
