@@ -1,10 +1,8 @@
 """The chain: which steps are ready, which are cached, which must run, and how it all ends."""
 
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from pipeline import backends, cache
 from pipeline.active import LOG_FILE
 from pipeline.artifacts import outputs_of
+from pipeline.child import Child, environment, why_failed
 from pipeline.code import Code
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.liveness import signs
@@ -19,7 +18,6 @@ from pipeline.step import (
     CACHED,
     EXECUTED,
     IN_CHAIN,
-    TAG_ERROR,
     TAG_KEY,
     TAG_STEP,
     Done,
@@ -77,7 +75,7 @@ class Chain:
     watch_parent: bool = False
     above: Processes | None = None
     _done: dict[str, Done] = field(default_factory=dict)
-    _running: dict[str, "_Child"] = field(default_factory=dict)
+    _running: dict[str, Child] = field(default_factory=dict)
 
     def run(
         self,
@@ -154,12 +152,12 @@ class Chain:
         said = {"event": "step_started", "step": step.name, "run": child.submitted.run_id}
         self.progress(f"{step.name}: started", **said)
 
-    def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> "_Child":
+    def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> Child:
         import mlflow.projects
 
         began = time.monotonic()
         log = Path(self.storage) / f"{step.name}.log"
-        with _environment({IN_CHAIN: key.digest, LOG_FILE: str(log)}):
+        with environment({IN_CHAIN: key.digest, LOG_FILE: str(log)}):
             submitted = mlflow.projects.run(
                 str(self.root),
                 entry_point=step.runs,
@@ -172,7 +170,7 @@ class Chain:
                 run_name=step.name,
             )
         self._log_tags(submitted.run_id, {TAG_KEY: key.digest, **signs(backends.pid(submitted))})
-        return _Child(submitted, began, log)
+        return Child(submitted, began, log)
 
     def _collect(self) -> None:
         """Take in the children that have ended; sleep a tick when none has."""
@@ -189,7 +187,7 @@ class Chain:
                     log_tail(self.client, run.info.run_id, child.log)
                     self.client.set_terminated(run.info.run_id, "FAILED")
                 self._tag(name, run.info.run_id, EXECUTED)
-                raise StepFailed(_why(name, run, code, error_in(child.log)))
+                raise StepFailed(why_failed(name, run, code, error_in(child.log)))
             self._finish(name, run, EXECUTED, seconds)
 
     def _finish(self, name: str, run: Any, status: str, seconds: float) -> None:
@@ -223,34 +221,3 @@ class Chain:
             # A child that ended in the moment of the signal keeps the status it gave itself.
             if run.info.status in ("RUNNING", "SCHEDULED"):
                 self.client.set_terminated(run.info.run_id, "KILLED")
-
-
-@dataclass(frozen=True)
-class _Child:
-    submitted: Any
-    began: float
-    log: Path
-
-
-def _why(name: str, run: Any, code: int | None, logged: str | None) -> str:
-    reason = run.data.tags.get(TAG_ERROR, logged)
-    if reason is None and code is not None and (code < 0 or code > 128):
-        signum = -code if code < 0 else code - 128
-        reason = f"its process was ended by signal {signum} (9 is often: out of memory)"
-    reason = reason or f"its process ended with code {code}; its output above says why"
-    return (
-        f"{name}: {reason} [run {run.info.run_id}; mend it and give the same command again: "
-        "finished steps are reused]"
-    )
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update({name: before[name] for name in variables if name in before})

@@ -116,7 +116,7 @@ def plain_stderr() -> TextIO:
     return getattr(sys.stderr, "plain", sys.stderr)
 
 
-def set_plain_stderr(stream: TextIO) -> None:
+def set_plain_stderr(stream: Any) -> None:
     """Put another stream behind the guard, or in the place of stderr where there is no guard."""
     if hasattr(sys.stderr, "plain"):
         sys.stderr.plain = stream

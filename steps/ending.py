@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.clone import clone_of
+from pipeline.clone import clone_of, public_url
 from pipeline.registry import CHAMPION, STAGE_TAG, aliases_of, holder
-from pipeline.scrub import HIDDEN, without_credentials
+from pipeline.scrub import without_credentials
 from pipeline.step import TAG_MODEL_VERSION, Done
 from pipeline.summary import table
 from steps.values import ROOT
@@ -95,7 +95,7 @@ def _quoted(tracking_uri: str) -> str:
 
 def _ui(tracking_uri: str) -> str:
     if tracking_uri.startswith("http"):
-        address = without_credentials(tracking_uri).replace(f"{HIDDEN}@", "")
+        address = public_url(tracking_uri)
         return f"open {address} in a browser: every run, picture and model"
     uri = _quoted(tracking_uri)
     return (

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from pipeline.clone import public_url
 from pipeline.errors import Alerted, Interrupted
 from pipeline.logs import as_json, say, spoken_for
-from pipeline.scrub import HIDDEN, scrub, without_credentials
+from pipeline.scrub import scrub
 from pipeline.step import TAG_FIGURE, TAG_MODEL_VERSION, Done
 from pipeline.webhook import call, host_of
 from steps.ending import standing
@@ -105,7 +106,7 @@ def _link(run: str | None) -> str | None:
     uri, experiment = mlflow.get_tracking_uri(), spoken_for().get("experiment")
     if not uri.startswith("http") or run is None or experiment is None:
         return None
-    address = without_credentials(uri).replace(f"{HIDDEN}@", "").rstrip("/")
+    address = public_url(uri).rstrip("/")
     return f"{address}/#/experiments/{experiment}/runs/{run}"
 
 
