@@ -17,13 +17,18 @@ th:first-child,td:first-child,.words{text-align:left}
 .wide{overflow-x:auto;margin:.8rem 0}
 pre{background:#f6f8fa;padding:.7rem 1rem;white-space:pre-wrap;font-size:12px}
 """
+# What is escaped runs nothing; a browser is told so beside it.
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    """content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">"""
+)
 
 
 def page(title: str, body: Iterable[str]) -> str:
     """A whole page around parts made by the functions below."""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(body)}</body></html>\n"
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(body)}</body></html>\n"
     )
 
 

@@ -60,8 +60,8 @@ def auc_by(kind: str, parts: Mapping[str, Mapping[str, Any]]) -> bytes:
         if interval:
             axes.plot(interval, [place, place], color=MODEL, linewidth=5, alpha=0.35)
         axes.plot([area], [place], color=MODEL, marker="o")
-    labels = [f"{name}  ({parts[name]['rows']:,})" for name in reversed(known)]
-    axes.set_yticks(range(len(known)), labels)
+    labels = [f"{name[:20]}  ({parts[name]['rows']:,})" for name in reversed(known)]
+    axes.set_yticks(range(len(known)), labels, parse_math=False)  # a symbol may hold a dollar
     axes.set_ylim(-0.7, max(len(known), 1) - 0.3)
     axes.set_xlabel("ROC AUC; 0.5 is no skill; rows in brackets")
     return png(figure)

@@ -11,6 +11,7 @@ import pytest
 from markets import market
 
 from reports.evaluation import evaluation_report
+from reports.page import POLICY
 from reports.plots_findings import draw
 from reports.verdict import biases, trading, verdict
 from stockpred.backtest import Terms
@@ -160,6 +161,8 @@ def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
         pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
     shown, probed = tmp_path / "report.html", tmp_path / "probed.html"
     shown.write_text(page)
+    assert POLICY in page
+    page = page.replace(POLICY, "")  # which would let no probe run
     probed.write_text(page.replace("</body>", PROBE + "</body>"))
 
     def browse(*words: str) -> subprocess.CompletedProcess[str]:
