@@ -55,7 +55,7 @@ def say(text: str, **fields: object) -> None:
         Of `FIELDS`, for JSON: `event` (by default ``message``), `level` (by default ``info``, or
         ``warning`` where the text begins with that word), `run`, `step`, `seconds`, `status`.
     """
-    stream = plain_stderr()
+    stream = plain("stderr")
     stream.write((_record(text, fields) if as_json() else scrub(text)) + "\n")
     stream.flush()
 
@@ -75,26 +75,19 @@ def _record(text: str, fields: Mapping[str, object]) -> str:
     return json.dumps({name: known.get(name) for name in FIELDS}, default=str)
 
 
-class Stderr:
-    """Standard error as everybody in this process is given it: no secret leaves by it.
+class Guarded:
+    """A standard stream as everybody in this process is given it: no secret leaves by it.
 
-    Libraries write to it, too, and so does Python where it ends with a traceback. As JSON, each
-    line of theirs is a record with the event ``output``.
+    Libraries write to it, too (MLflow prints a server's address, with the password that is in it),
+    and so does Python where it ends with a traceback.
     """
 
     def __init__(self, plain: TextIO) -> None:
         self.plain = plain
-        self._begun = ""
 
     def write(self, text: str) -> int:
-        """Write text; as JSON, what has no end yet waits for it."""
-        if not as_json():
-            self.plain.write(scrub(text))
-            return len(text)
-        *lines, self._begun = re.split(r"[\r\n]", self._begun + text)
-        for line in lines:
-            if line.strip():
-                self.plain.write(_record(line.rstrip(), {"event": "output"}) + "\n")
+        """Write text without its secrets."""
+        self.plain.write(scrub(text))
         return len(text)
 
     def flush(self) -> None:
@@ -105,20 +98,38 @@ class Stderr:
         return getattr(self.plain, name)
 
 
-def guard_stderr() -> None:
-    """Let all of this process write to stderr through `Stderr`."""
+class Stderr(Guarded):
+    """Standard error; as JSON, each line that others write is a record with the event `output`."""
+
+    def __init__(self, plain: TextIO) -> None:
+        super().__init__(plain)
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Write text; as JSON, what has no end yet waits for it."""
+        if not as_json():
+            return super().write(text)
+        *lines, self._begun = re.split(r"[\r\n]", self._begun + text)
+        for line in lines:
+            if line.strip():
+                self.plain.write(_record(line.rstrip(), {"event": "output"}) + "\n")
+        return len(text)
+
+
+def guard_output() -> None:
+    """Let all of this process write to its standard streams through `Guarded`."""
     # A forked step has its parent's, made by code that it has not imported.
-    sys.stderr = Stderr(plain_stderr())
+    sys.stdout = Guarded(plain("stdout"))
+    sys.stderr = Stderr(plain("stderr"))
 
 
-def plain_stderr() -> TextIO:
-    """Standard error behind the guard."""
-    return getattr(sys.stderr, "plain", sys.stderr)
+def plain(name: str) -> Any:
+    """The stream ``stdout`` or ``stderr`` behind its guard."""
+    stream = getattr(sys, name)
+    return getattr(stream, "plain", stream)
 
 
-def set_plain_stderr(stream: Any) -> None:
-    """Put another stream behind the guard, or in the place of stderr where there is no guard."""
-    if hasattr(sys.stderr, "plain"):
-        sys.stderr.plain = stream
-    else:
-        sys.stderr = stream
+def set_plain(name: str, stream: Any) -> None:
+    """Put another stream behind the guard, or in the place of the stream where it has none."""
+    guard = getattr(sys, name)
+    setattr(*((guard, "plain") if hasattr(guard, "plain") else (sys, name)), stream)

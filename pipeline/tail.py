@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.logs import plain_stderr, set_plain_stderr
+from pipeline.logs import plain, set_plain
 from pipeline.scrub import scrub
 
 ARTIFACT = "log_tail.txt"
@@ -52,14 +51,14 @@ def kept(path: Path) -> Iterator[Callable[[str], bool]]:
         return False
 
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    before = sys.stdout, plain_stderr()
-    sys.stdout = _Tee(before[0], note)
-    set_plain_stderr(_Tee(before[1], note))
+    before = {name: plain(name) for name in ("stdout", "stderr")}
+    for name, stream in before.items():
+        set_plain(name, _Tee(stream, note))
     try:
         yield note
     finally:
-        sys.stdout = before[0]
-        set_plain_stderr(before[1])
+        for name, stream in before.items():
+            set_plain(name, stream)
         os.close(handle)
 
 

@@ -11,7 +11,7 @@ import click
 from pipeline.active import Terminated
 from pipeline.clone import leave
 from pipeline.errors import Interrupted, PipelineError, in_one_line
-from pipeline.logs import guard_stderr, say
+from pipeline.logs import guard_output, say
 from pipeline.run import step_run
 from pipeline.step import IN_CHAIN
 from steps.options import option
@@ -63,7 +63,7 @@ def main_function(
     command = click.Command(entry_point, params=options, callback=callback, help=text)
 
     def main() -> NoReturn:
-        guard_stderr()
+        guard_output()
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         # What ails a database is raised, too, and told in one line.
