@@ -131,7 +131,7 @@ def night(**params: Any) -> None:
         )  # fmt: skip
         from mlflow import get_tracking_uri
 
-        show(ended.finished, get_tracking_uri())
+        ended.standing = show(ended.finished, get_tracking_uri())
 
 
 main = main_function("daily", (*PARAMETERS, *OWN), night, __name__)

@@ -14,8 +14,8 @@ from pipeline.summary import table
 from steps.values import ROOT
 
 
-def show(finished: Sequence[Done], tracking_uri: str) -> None:
-    """Print the chain's end on stdout.
+def show(finished: Sequence[Done], tracking_uri: str) -> "Standing | None":
+    """Print the chain's end on stdout; return where the version stands, if it came to one.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def show(finished: Sequence[Done], tracking_uri: str) -> None:
         Where the runs are.
     """
     lines = ["", table(finished), ""]
-    last = finished[-1]
+    last, now = finished[-1], None
     if last.step == "register":
         now = standing(last)
         lines += [
@@ -38,6 +38,7 @@ def show(finished: Sequence[Done], tracking_uri: str) -> None:
         lines += [f"  {_step(tracking_uri, last, *what)}" for what in _STEPS]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+    return now
 
 
 # Work whatever the gate's verdict was: a model is the champion, or else the candidate.

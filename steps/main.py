@@ -156,7 +156,7 @@ def chain(**params: Any) -> None:
         )  # fmt: skip
         from mlflow import get_tracking_uri
 
-        show(ended.finished, get_tracking_uri())
+        ended.standing = show(ended.finished, get_tracking_uri())
 
 
 main = main_function("main", tuple(PARAMETERS), chain, __name__)

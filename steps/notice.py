@@ -15,7 +15,7 @@ from pipeline.logs import as_json, say, spoken_for
 from pipeline.scrub import scrub
 from pipeline.step import TAG_FIGURE, TAG_MODEL_VERSION, Done
 from pipeline.webhook import call, host_of
-from steps.ending import standing
+from steps.ending import Standing
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
 PATIENCE = 5.0  # seconds that the webhook may delay the end
@@ -29,6 +29,7 @@ class Ended:
 
     finished: Sequence[Done] = ()
     alerts: Sequence[str] = ()
+    standing: Standing | None = None
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def document(
     """What the webhook is told, JSON-ready: figures and names, no secret and no data."""
     by_name = {done.step: done for done in ended.finished}
     registered = by_name.get("register")
-    now = standing(registered) if registered is not None else None
+    now = ended.standing
     # The newest word on a version: of who registered one, else of who forecast with one.
     named = [each for each in (registered, by_name.get("score")) if each is not None]
     return {

@@ -192,3 +192,16 @@ def test_two_writers_of_the_same_files_lose_no_row(root: Path, tmp_path: Path) -
     assert sorted("known=40" in text for text in said) == [False, True]
     found = content(Ledger(str(tmp_path / "book"), root, "day"))
     assert [(day, key) for day, key, _ in found] == [(d, k) for d in range(40) for k in "abcde"]
+
+
+@pytest.mark.parametrize(
+    "name", ["_mine", ".hidden", "..", "../../out", "a/b", "/abs", "%2e", "é*?["]
+)
+def test_whatever_a_writer_is_called_its_rows_are_found_in_the_ledger(
+    name: str, tmp_path: Path
+) -> None:
+    ledger = Ledger("book", tmp_path, "day")
+    ledger.append(table([(0, "a", 1)]), name, "key")
+    assert content(ledger) == [(0, "a", 1)]  # readers pass over names with _ or . before them
+    [path] = tmp_path.rglob("*.parquet")
+    assert path.parent == tmp_path / "book" / "day=2024-01-01"

@@ -18,6 +18,7 @@ from hooks import Server
 from pipeline.errors import Alerted, Interrupted, StepFailed
 from pipeline.logs import LOG, speak_for
 from pipeline.step import TAG_FIGURE, Done
+from steps.ending import Standing
 from steps.notice import WEBHOOK, noticed
 
 KEYS = [
@@ -48,6 +49,7 @@ def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
     with noticed("main") as ended:
         ended.finished = [Done("acquire", "r2", "executed", 1.0, {}, {TAG_FIGURE: "9 bars"})]
         ended.alerts = ["the record is worse than promised"]
+        ended.standing = Standing("m", "2", "Staging", "challenger", "passed", "version 1")
     content = told(server)
     assert (content["entry_point"], content["status"], content["error"]) == (
         "main",
@@ -57,6 +59,8 @@ def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
     assert content["run_id"] == "r1" and content["figures"] == {"acquire": "9 bars"}
     assert content["alerts"] == ["the record is worse than promised"]
     assert content["link"] is None  # no server
+    told_of = [content[name] for name in ("stage", "verdict", "champion")]
+    assert told_of == ["Staging", "passed", "version 1"]
 
 
 ENDS = [
