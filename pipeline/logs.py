@@ -132,4 +132,7 @@ def plain(name: str) -> Any:
 def set_plain(name: str, stream: Any) -> None:
     """Put another stream behind the guard, or in the place of the stream where it has none."""
     guard = getattr(sys, name)
-    setattr(*((guard, "plain") if hasattr(guard, "plain") else (sys, name)), stream)
+    if hasattr(guard, "plain"):
+        guard.plain = stream
+    else:
+        setattr(sys, name, stream)
