@@ -1,9 +1,11 @@
 """What a night costs on a machine that is new every night, against a server that is not.
 
 Run as ``python -m benchmarks.night``: the scheduled job's own steps, with a git server, PostgreSQL
-and MLflow's server of the tests. Every night the source has one session more.
+and MLflow's server of the tests. Every night the source has one session more. CPU is that of the
+job's processes, user and system: unlike seconds, it hardly depends on what else the machine does.
 """
 
+import resource
 import sys
 import tempfile
 import time
@@ -18,6 +20,7 @@ from conftest import ROOT
 from jobs import REPOSITORY, Job, Nights
 from servers import git_server, mlflow_server, postgres
 
+SYMBOLS = ("AAPL", "MSFT")
 KINDS = {
     "first night: nothing on the server": {},
     "empty disk, packages from the index": {"empty": True},
@@ -29,6 +32,7 @@ KINDS = {
 def night(nights: Nights, sessions: int, empty: bool = False, restored: bool = False) -> Job:
     """One night on the first so many sessions of the embedded bars."""
     bars = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas()
+    bars = bars[bars["symbol"].isin(SYMBOLS)]
     last = sorted(bars["date"].unique())[sessions - 1]
     bars[bars["date"] <= last].to_csv(nights.folder / "bars.csv", index=False)
     kept = nights.environment
@@ -40,6 +44,12 @@ def night(nights: Nights, sessions: int, empty: bool = False, restored: bool = F
     if job.outcomes["Night"] != "success":
         raise SystemExit(job.said["Night"])
     return job
+
+
+def cpu() -> float:
+    """Seconds of CPU of all processes that have ended below this one."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -54,13 +64,13 @@ def main() -> None:
         (git.folder / REPOSITORY).symlink_to(git.folder / f"{REPOSITORY}.git")
         nights = Nights(git, server, Path(folder))
         nights.variables = {"SOURCE": str(Path(folder, "bars.csv")), "SYMBOLS": "all"}
-        rows = ["| a night | environment | run | summary | all |"]
-        rows += ["| --- | ---: | ---: | ---: | ---: |"]
+        rows = ["| a night | environment, s | run, s | summary, s | all, s | CPU, s |"]
+        rows += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
         for number, (name, kind) in enumerate(KINDS.items()):
-            began = time.monotonic()
+            began, used = time.monotonic(), cpu()
             job = night(nights, 3200 + number, **kind)
             each = [job.seconds[step] for step in ("Environment", "Night", "Summary")]
-            figures = [*each, time.monotonic() - began]
+            figures = [*each, time.monotonic() - began, cpu() - used]
             rows.append(f"| {name} | " + " | ".join(f"{figure:.0f}" for figure in figures) + " |")
             sys.stdout.write(rows[-1] + "\n")
         sys.stdout.write("\n".join(rows) + "\n")

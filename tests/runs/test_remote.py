@@ -76,7 +76,7 @@ class Away:
     def run(self, url: str, *words: str, entry: str = "main", **params: str) -> tuple[int, str]:
         """Exit code, and all that was said."""
         process = self.start(url, *words, entry=entry, **params)
-        out, err = process.communicate(timeout=900)
+        out, err = process.communicate(timeout=1800)
         return process.returncode, out + err
 
     def runs(self) -> list[Run]:
@@ -300,7 +300,7 @@ def test_the_script_for_cron(server: GitServer, away: Away) -> None:
     def night() -> tuple[int, str]:
         env = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
         done = subprocess.run(
-            [str(script)], cwd="/", env=env, text=True, check=False, timeout=900,
+            [str(script)], cwd="/", env=env, text=True, check=False, timeout=1800,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         return done.returncode, done.stdout
