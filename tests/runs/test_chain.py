@@ -1,16 +1,19 @@
 """The chain on a toy diamond, as real processes: cache, backends, failures, signals, kills."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toyproject import SIGNALS, Toy, gone
 
+from benchmarks.kills import below
 from pipeline.liveness import signs
 from pipeline.step import Step, check_table
 from pipeline.usage import Usage
@@ -268,6 +271,31 @@ def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy, shell: bool) -> N
     process.communicate(timeout=30)
     assert gone(toy.pids())
     assert dict(toy.runs()[-4:])["main"] == "KILLED"
+
+
+@pytest.mark.long
+def test_sigterm_to_mlflow_run_while_main_still_imports(toy: Toy) -> None:
+    toy.behave(first={"sleep": 60})
+    (toy.folder / "log.txt").write_text("")
+    mlflow = str(Path(sys.executable).parent / "mlflow")
+    command = (mlflow, "run", ".", "--env-manager", "local", "-P", "word=early")
+    process = toy.start(command=command)
+    deadline = time.monotonic() + 90
+    while not (main := [pid for pid in below(process.pid) if "/numpy/" in maps(pid)]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert gone(main, 60)
+    assert toy.runs()[-1:] == [("main", "KILLED")] or dict(toy.runs()[-2:])["main"] == "KILLED"
+    assert not [name for name, status in toy.runs() if status == "RUNNING"]
+
+
+def maps(pid: int) -> str:
+    """What a process has loaded; nothing of what has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/maps").read_text()
+    return ""
 
 
 def test_both_backends_leave_the_same_runs(toy: Toy) -> None:

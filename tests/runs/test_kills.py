@@ -103,7 +103,7 @@ def test_two_mains_at_once_five_times(tmp_path: Path) -> None:
     store = Store(tmp_path)
     prepare(store)
     for number in range(1, 6):
-        new = {"start": f"2013-01-{number:02}"}
+        new = {"start": f"2011-03-{number:02}"}
         versions = len(store.sources())
         both = [store.start(**new) for _ in range(2)]
         codes = [main.wait() for main in both]
