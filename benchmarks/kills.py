@@ -6,6 +6,7 @@ in one store, so that what one left behind would be in the way of the next.
 """
 
 import argparse
+import datetime as dt
 import os
 import random
 import re
@@ -282,6 +283,11 @@ def kill_after(store: Store, line: str, **params: str) -> bool:
     return main.wait_for(line) and main.kill()
 
 
+def session(number: int) -> dt.date:
+    """A weekday, another for each number: what begins on a weekend has Monday's bars."""
+    return dt.date(2010, 3, 1) + dt.timedelta(days=number // 5 * 7 + number % 5)
+
+
 def prepare(store: Store) -> float:
     """A champion, whose refreshes the chains then are; return the seconds that a chain takes."""
     faults = again(store, {}, start="2009-12-01")
@@ -309,7 +315,7 @@ def main() -> None:
         borders = [f"{step}: {what}" for step in STEPS for what in ("started", "executed")]
         counts = {"at random moments": [0, 0], "at step borders": [0, 0]}
         for number, line in enumerate([*[""] * given.random, *borders], start=1):
-            params = {"start": f"2010-{1 + number // 28:02}-{1 + number % 28:02}"}
+            params = {"start": str(session(number))}
             moment = rng.uniform(0, seconds)
             while not (
                 kill_after(store, line, **params) if line else kill_at(store, moment, **params)

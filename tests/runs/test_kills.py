@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from toyproject import gone
 
-from benchmarks.kills import BIN, STEPS, Store, again, below, prepare
+from benchmarks.kills import BIN, STEPS, Store, again, below, prepare, session
 
 pytestmark = pytest.mark.run
 NEW = {"start": "2011-01-03"}
@@ -80,13 +80,13 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_run_goes_on(small_disk: Path
     store = Store(small_disk)
     reached = set()
     # KiB that are left: for the first run's record, one step, some steps, a model by half.
-    for number, left in enumerate((0, 40, 100, 250, 900, 1100), start=1):
-        new = {"start": f"2012-01-{number:02}"}
+    for number, left in enumerate((0, 40, 100, 250, 900, 1100)):
+        new = {"start": str(session(number))}
         ballast = small_disk / "ballast"
         with ballast.open("wb") as file:
             file.write(b"x" * (shutil.disk_usage(small_disk).free - left * 1024))
         main = store.start(**new)
-        assert main.wait() == 1
+        assert main.wait() == 1, main.lines
         errors = [line for line in main.lines if line.startswith("error: ")]
         assert len(errors) == 1 and "no space is left on the disk; free some" in errors[0]
         assert not [line for line in main.lines if "Traceback" in line]
@@ -103,7 +103,7 @@ def test_two_mains_at_once_five_times(tmp_path: Path) -> None:
     store = Store(tmp_path)
     prepare(store)
     for number in range(1, 6):
-        new = {"start": f"2011-03-{number:02}"}
+        new = {"start": str(session(20 + number))}
         versions = len(store.sources())
         both = [store.start(**new) for _ in range(2)]
         codes = [main.wait() for main in both]
