@@ -10,13 +10,14 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 TESTS ?= tests
 KEEP ?= 30
 
-.PHONY: help env lock run ui test test-long lint format bench honesty prune clean
+.PHONY: help env lock run ui test test-long test-containers lint format bench honesty prune clean
 
 help:
 	@echo 'make run        the whole chain on the embedded bars'
 	@echo 'make ui         the MLflow UI on what has run'
 	@echo 'make test       the test suite'
 	@echo 'make test-long  the long forms of the tests'
+	@echo 'make test-containers  both compose files, brought up and checked from outside (Docker)'
 	@echo 'make lint       ruff and mypy'
 	@echo 'make bench      the figures of docs/benchmarks.md'
 	@echo 'make honesty    the proof on generated markets, the figures of docs/honesty.md (an hour)'
@@ -61,6 +62,9 @@ test: env
 
 test-long: .venv/.workbench
 	pytest -q -n 2 --dist load $(TESTS)
+
+test-containers: env
+	pytest -s -m containers $(TESTS)/containers
 
 lint: env
 	ruff check .
