@@ -51,6 +51,11 @@ lock: | $(UV)
 	   $(UV) export --frozen --no-dev --no-hashes --no-header --no-annotate --quiet \
 	     | sed "s/^/      - \"/; s/\$$/\"/"; } > conda.yaml
 
+# The same entry points for MLflow's docker_env, which wants a file of its own.
+docker/project/MLproject: MLproject
+	@{ echo '# Made by "make docker/project/MLproject" from MLproject.'; \
+	   sed 's/^conda_env: .*/docker_env: {image: stockpred}/' $<; } > $@
+
 run: env
 	mlflow run . -e main --env-manager local
 

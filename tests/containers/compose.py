@@ -6,6 +6,7 @@ with compose(ROOT / "docker-compose-demo.yml", "demo-test", {"MLFLOW_PORT": "150
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -154,12 +155,14 @@ def compose(file: Path, project: str, env: Mapping[str, str]) -> Iterator[Compos
     Parameters
     ----------
     project : str
-        Name of the containers, networks and volumes: what another test runs is not touched.
+        Begins the name of containers, networks and volumes; the rest tells one checkout's tests
+        from another's.
     env : mapping of str to str
         What the file reads of the environment, free ports first of all.
     """
     need_engine()
-    services = Compose(file, project, env)
+    checkout = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:6]
+    services = Compose(file, f"{project}-{checkout}", env)
     services.down("--volumes")  # what a test that was killed has left
     try:
         yield services
