@@ -112,7 +112,8 @@ class Compose:
 
     def logs(self, service: str) -> str:
         """What a service has written."""
-        return self("logs", "--no-log-prefix", "--no-color", service)
+        # Whatever it is told, compose erases a line before it writes one.
+        return self("logs", "--no-log-prefix", service).replace("\x1b[2K", "")
 
     def exec(self, service: str, *command: str) -> str:
         """Standard output of a command within a service's container."""
