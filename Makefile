@@ -10,11 +10,12 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 TESTS ?= tests
 KEEP ?= 30
 
-.PHONY: help env lock run ui test test-long test-containers lint format bench honesty prune clean
+.PHONY: help env lock run ui workbench workbench-down test test-long test-containers lint format bench honesty prune clean
 
 help:
 	@echo 'make run        the whole chain on the embedded bars'
 	@echo 'make ui         the MLflow UI on what has run'
+	@echo 'make workbench  JupyterLab, a tracking server and PostgreSQL in containers (workbench-down ends them)'
 	@echo 'make test       the test suite'
 	@echo 'make test-long  the long forms of the tests'
 	@echo 'make test-containers  both compose files, brought up and checked from outside (Docker)'
@@ -61,6 +62,16 @@ run: env
 
 ui: env
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+# Needs Docker Engine with Compose v2, and no environment of ours.
+workbench:
+	@$(PYTHON) docker/workbench/dotenv.py
+	docker compose up --build --detach --wait
+	@$(PYTHON) docker/workbench/dotenv.py --addresses
+
+# The data stays: "docker compose down --volumes" takes it, too.
+workbench-down:
+	docker compose down
 
 test: env
 	pytest -q -n 2 --dist load -m "not long" $(TESTS)

@@ -1,0 +1,103 @@
+"""Writes .env, the workbench's secrets and settings, where there is none; tells the addresses.
+
+    python3 docker/workbench/dotenv.py              # make it, or check the one that is there
+    python3 docker/workbench/dotenv.py --addresses  # what to open in a browser
+
+Needs nothing but Python: it runs on the host, before there is any environment.
+"""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRETS = ("POSTGRES_PASSWORD", "JUPYTER_TOKEN")
+# Of a secret that is typed by hand into .env.
+SHORTEST = 16
+
+
+def main(arguments: "list[str]") -> int:
+    """Do what is asked; 1 and one line on stderr where .env is not what it must be."""
+    path = ROOT / ".env"
+    try:
+        if arguments == ["--addresses"]:
+            sys.stdout.write(addresses(path))
+        else:
+            ensure(path)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def ensure(path: Path) -> None:
+    """Make `path` with new secrets, for nobody else's eyes; one that is there stays as it is.
+
+    Raises
+    ------
+    ValueError
+        The file is there without one of the secrets.
+    """
+    if path.exists():
+        _check(path)
+        return
+    uid, gid = _owner(path.parent)
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    values = {name: secrets.token_urlsafe(32) for name in SECRETS}
+    values.update(WORKBENCH_UID=str(uid), WORKBENCH_GID=str(gid))
+    lines = [_filled(line, values) for line in example.splitlines()]
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        with os.fdopen(os.open(partial, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        os.link(partial, path)  # whole or not at all, and never over another
+    except FileExistsError:
+        _check(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def addresses(path: Path) -> str:
+    """What to open, with the token: two lines."""
+    values = {**read(path), **os.environ}
+    jupyter, mlflow = values.get("JUPYTER_PORT") or "8888", values.get("MLFLOW_PORT") or "5000"
+    return (
+        f"JupyterLab  http://127.0.0.1:{jupyter}/lab/tree/notebooks?token={values['JUPYTER_TOKEN']}\n"
+        f"MLflow      http://127.0.0.1:{mlflow}\n"
+    )
+
+
+def read(path: Path) -> "dict[str, str]":
+    """Names and values of a file of `NAME=value` lines."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def _check(path: Path) -> None:
+    values = read(path)
+    for name in SECRETS:
+        if len(values.get(name, "")) < SHORTEST:
+            raise ValueError(
+                f"{path}: {name} is missing or shorter than {SHORTEST} characters; give it one, "
+                "or move the file away to have a new one made"
+            )
+
+
+def _filled(line: str, values: "dict[str, str]") -> str:
+    name = line.partition("=")[0]
+    return f"{name}={values[name]}" if name in values else line
+
+
+def _owner(folder: Path) -> "tuple[int, int]":
+    """Who may write to the checkout; never root, in whose stead the image's own user works."""
+    if not hasattr(os, "getuid"):
+        return 1000, 1000
+    found = folder.stat()
+    return (found.st_uid, found.st_gid) if found.st_uid else (1000, 1000)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
