@@ -1,0 +1,159 @@
+"""Logging through a tracking server while something below it is killed, and what is there after."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+VALUES = 40  # metrics a run
+
+
+@dataclass
+class Tally:
+    """What writers meant to log, what the server acknowledged, what it has afterwards.
+
+    A value is (run's name, metric, step, value): a run that was made twice, since its answer was
+    lost, is still one run of that name with values.
+    """
+
+    meant: set[tuple[str, str, int, float]] = field(default_factory=set)
+    acknowledged: set[tuple[str, str, int, float]] = field(default_factory=set)
+    stored: set[tuple[str, str, int, float]] = field(default_factory=set)
+    runs_begun: set[str] = field(default_factory=set)
+    runs_finished: set[str] = field(default_factory=set)
+    kills: int = 0
+    kills_in_a_request: int = 0
+    errors: list[str] = field(default_factory=list)
+    seconds: float = 0
+
+    @property
+    def lost(self) -> set[tuple[str, str, int, float]]:
+        return self.meant - self.stored
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills ({self.kills_in_a_request} inside a request) in "
+            f"{self.seconds:.0f} s: {len(self.runs_begun)} runs, {len(self.meant)} values meant, "
+            f"{len(self.acknowledged)} acknowledged, {len(self.errors)} errors, "
+            f"{len(self.lost)} lost"
+        )
+
+
+class Writer(threading.Thread):
+    """Logs one run after the other, value by value, as a training script would, until told.
+
+    An error ends it, unless it is `patient`: then it asks again.
+    """
+
+    def __init__(
+        self, client: Any, experiment: str, name: str, tally: Tally, patient: bool
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.client, self.experiment, self.tally = client, experiment, tally
+        self.patient = patient
+        self.enough = threading.Event()
+        self.error: Exception | None = None
+        self.waits = False  # for the answer to a request
+
+    def run(self) -> None:
+        try:
+            number = 0
+            while not self.enough.is_set():
+                self._log(f"{self.name}-{number}")
+                number += 1
+        except Exception as error:  # shown by the test, in its own thread
+            self.error = error
+
+    def _log(self, name: str) -> None:
+        self.tally.runs_begun.add(name)
+        create, log, end = (
+            self.client.create_run,
+            self.client.log_metric,
+            self.client.set_terminated,
+        )
+        run_id = self._ask(create, self.experiment, run_name=name).info.run_id
+        for step in range(VALUES):
+            value = (name, "loss", step, step / 7)
+            self.tally.meant.add(value)
+            self.waits = True
+            self._ask(log, run_id, "loss", step / 7, step=step)
+            self.waits = False
+            self.tally.acknowledged.add(value)
+        self._ask(end, run_id)
+
+    def _ask(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        while True:
+            try:
+                return call(*arguments, **named)
+            except MlflowException as error:
+                self.tally.errors.append(str(error))
+                if not self.patient:
+                    raise
+
+
+def log_under_kills(
+    uri: str, kill: Callable[[], None], kills: int = 5, patient: bool = False, seconds: float = 600
+) -> Tally:
+    """Log through the server at `uri` while `kill` strikes; each time, logging must go on.
+
+    Parameters
+    ----------
+    kill : callable
+        Kills, and returns when what it killed was started again, or will start by itself.
+    kills : int
+        How often. Between two, values must have been acknowledged again.
+    patient : bool
+        Whether the writers ask again after an error, on top of what MLflow's client does.
+    seconds : float
+        How long that may take each time.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.create_experiment(f"kills-{time.time_ns()}")
+    tally = Tally()
+    threads = [Writer(client, experiment, f"writer-{i}", tally, patient) for i in range(2)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for _ in range(kills):
+        _await_more(tally, threads, 3 * VALUES // 2, seconds)
+        tally.kills_in_a_request += any(thread.waits for thread in threads)
+        kill()
+        tally.kills += 1
+    _await_more(tally, threads, VALUES, seconds)
+    for thread in threads:
+        thread.enough.set()
+    for thread in threads:
+        thread.join(seconds)
+        assert not thread.is_alive() and thread.error is None, thread.error
+    tally.seconds = time.monotonic() - begun
+    for run in client.search_runs([experiment], max_results=1000):
+        name = str(run.info.run_name)
+        if run.info.status == "FINISHED":
+            tally.runs_finished.add(name)
+        for metric in client.get_metric_history(run.info.run_id, "loss"):
+            tally.stored.add((name, metric.key, metric.step, metric.value))
+    return tally
+
+
+def check_nothing_lost(tally: Tally) -> None:
+    """Nothing acknowledged is missing, nothing meant is missing, and every run has ended well."""
+    assert tally.kills_in_a_request, "no kill hit a request: nothing was tried"
+    assert not tally.acknowledged - tally.stored
+    assert not tally.lost
+    assert tally.stored == tally.meant
+    assert tally.runs_finished == tally.runs_begun
+
+
+def _await_more(tally: Tally, writers: list[Writer], values: int, seconds: float) -> None:
+    """Wait until so many values more are acknowledged."""
+    wanted, deadline = len(tally.acknowledged) + values, time.monotonic() + seconds
+    while len(tally.acknowledged) < wanted:
+        for writer in writers:
+            assert writer.error is None, writer.error
+        assert time.monotonic() < deadline, f"nothing is logged any more: {tally}"
+        time.sleep(0.01)
