@@ -22,6 +22,7 @@ class Tally:
     stored: set[tuple[str, str, int, float]] = field(default_factory=set)
     runs_begun: set[str] = field(default_factory=set)
     runs_finished: set[str] = field(default_factory=set)
+    runs_twice: int = 0  # made, but the answer was lost: made again, and this one stays empty
     kills: int = 0
     kills_in_a_request: int = 0
     errors: list[str] = field(default_factory=list)
@@ -34,9 +35,9 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"{self.kills} kills ({self.kills_in_a_request} inside a request) in "
-            f"{self.seconds:.0f} s: {len(self.runs_begun)} runs, {len(self.meant)} values meant, "
-            f"{len(self.acknowledged)} acknowledged, {len(self.errors)} errors, "
-            f"{len(self.lost)} lost"
+            f"{self.seconds:.0f} s: {len(self.runs_begun)} runs ({self.runs_twice} made twice), "
+            f"{len(self.meant)} values meant, {len(self.acknowledged)} acknowledged, "
+            f"{len(self.errors)} errors, {len(self.lost)} lost"
         )
 
 
@@ -131,7 +132,9 @@ def log_under_kills(
         thread.join(seconds)
         assert not thread.is_alive() and thread.error is None, thread.error
     tally.seconds = time.monotonic() - begun
-    for run in client.search_runs([experiment], max_results=1000):
+    runs = client.search_runs([experiment], max_results=1000)
+    tally.runs_twice = len(runs) - len({run.info.run_name for run in runs})
+    for run in runs:
         name = str(run.info.run_name)
         if run.info.status == "FINISHED":
             tally.runs_finished.add(name)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from compose import tell
-from losses import Tally, check_nothing_lost, log_under_kills
+from containers.compose import tell
+from containers.losses import Tally, check_nothing_lost, log_under_kills
 from servers import MlflowServer, Postgres, mlflow_server, postgres
 
 # Starts a PostgreSQL and a tracking server, and waits for a client's retries.

@@ -1,0 +1,104 @@
+"""Who gets in at the two doors of the workbench, asked from outside, and what is kept behind."""
+
+import hashlib
+import http.client
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def ask(
+    port: int, path: str, method: str = "GET", body: Any = None, **headers: str
+) -> tuple[int, str]:
+    """Status and body of one request to 127.0.0.1; redirects are not followed."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    content = None if body is None else json.dumps(body)
+    if content:
+        headers["Content-Type"] = "application/json"
+    connection.request(method, path, content, headers)
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def check_jupyter(port: int, token: str) -> None:
+    """Only its token opens JupyterLab, and only under a name of this machine."""
+    assert ask(port, "/api")[0] == 200  # its version, which the healthcheck asks for
+    right = {"Authorization": f"token {token}"}
+    for path in ("/api/contents", "/api/kernels", "/api/terminals", "/api/sessions"):
+        assert ask(port, path)[0] == 403
+        for wrong in ("", "wrong", token[:-1], token.swapcase()):
+            assert ask(port, path, Authorization=f"token {wrong}")[0] == 403
+            assert ask(port, f"{path}?token={wrong}")[0] == 403
+        assert ask(port, path, **right)[0] == 200
+    for path in ("/lab", "/lab/tree/notebooks", "/lab/workspaces/default"):
+        assert ask(port, path)[0] == 302  # to where one logs in
+    assert "/login" in _location(port, "/lab")
+    assert ask(port, "/api/kernels", "POST", {"name": "python3"})[0] == 403
+    assert ask(port, "/api/contents", **right, Host="evil.example")[0] == 403
+    assert ask(port, f"/lab?token={token}", Host=f"localhost:{port}")[0] in (200, 302)
+    # No file of secrets is shown.
+    assert ask(port, "/api/contents/.env", **right)[0] == 404
+
+
+def check_tracking(port: int) -> None:
+    """The tracking server answers to its own names alone, and to no page of another site."""
+    search = "/api/2.0/mlflow/experiments/search?max_results=1"
+    for name in (f"127.0.0.1:{port}", f"localhost:{port}", "mlflow:5000"):
+        assert ask(port, search, Host=name)[0] == 200
+    for name in ("evil.example", f"evil.example:{port}", "mlflow:5001", "localhost.evil.example:1"):
+        status, text = ask(port, search, Host=name)
+        assert (status, "Invalid Host" in text) == (403, True), name
+    status, _ = ask(
+        port, "/api/2.0/mlflow/experiments/create", "POST", {"name": "from-elsewhere"},
+        Origin="http://evil.example",
+    )  # fmt: skip
+    assert status == 403
+
+
+def keep(uri: str) -> dict[str, str]:
+    """Log a metric, a file and a registered version through the server; what `check_kept` needs."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    name = f"kept-{os.urandom(4).hex()}"
+    run = client.create_run(client.create_experiment(name))
+    client.log_metric(run.info.run_id, "answer", 42.5)
+    content = os.urandom(1 << 20)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "kept.bin").write_bytes(content)
+        client.log_artifact(run.info.run_id, str(Path(folder) / "kept.bin"))
+    client.create_registered_model(name)
+    source = f"runs:/{run.info.run_id}/kept.bin"
+    version = client.create_model_version(name, source, run_id=run.info.run_id)
+    client.set_registered_model_alias(name, "champion", version.version)
+    client.set_terminated(run.info.run_id)
+    return {"name": name, "run": run.info.run_id, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def check_kept(uri: str, kept: dict[str, str]) -> None:
+    """All that `keep` logged is there, byte for byte, and came through the proxy."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    run = client.get_run(kept["run"])
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"answer": 42.5})
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(kept["run"], "kept.bin", folder)
+        assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == kept["sha256"]
+    version = client.get_model_version_by_alias(kept["name"], "champion")
+    assert version.run_id == kept["run"]
+
+
+def _location(port: int, path: str) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.getheader("Location") or ""
