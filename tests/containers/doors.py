@@ -74,9 +74,11 @@ def keep(uri: str) -> dict[str, str]:
         client.log_artifact(run.info.run_id, str(Path(folder) / "kept.bin"))
     client.create_registered_model(name)
     source = f"runs:/{run.info.run_id}/kept.bin"
-    version = client.create_model_version(name, source, run_id=run.info.run_id)
+    version = client.create_model_version(
+        name, source, run_id=run.info.run_id, await_creation_for=0
+    )
     client.set_registered_model_alias(name, "champion", version.version)
-    client.set_terminated(run.info.run_id)
+    client.update_run(run.info.run_id, status="FINISHED")
     return {"name": name, "run": run.info.run_id, "sha256": hashlib.sha256(content).hexdigest()}
 
 

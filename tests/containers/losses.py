@@ -71,7 +71,7 @@ class Writer(threading.Thread):
         create, log, end = (
             self.client.create_run,
             self.client.log_metric,
-            self.client.set_terminated,
+            self.client.update_run,
         )
         run_id = self._ask(create, self.experiment, run_name=name).info.run_id
         for step in range(VALUES):
@@ -81,7 +81,7 @@ class Writer(threading.Thread):
             self._ask(log, run_id, "loss", step / 7, step=step)
             self.waits = False
             self.tally.acknowledged.add(value)
-        self._ask(end, run_id)
+        self._ask(end, run_id, status="FINISHED")
 
     def _ask(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         from mlflow.exceptions import MlflowException

@@ -227,6 +227,19 @@ def test_host_and_jupyter_share_artifacts_through_the_proxy(
     assert not (workbench.checkout / "mlruns").exists()  # no disk is shared
 
 
+def test_the_notebook_finds_the_workbench_in_order(workbench: Workbench) -> None:
+    """Within JupyterLab's container, on its own kernel."""
+    out = "/tmp/out.ipynb"
+    notebook = "notebooks/02_docker_stack.ipynb"
+    workbench.exec("jupyter", "jupyter", "execute", f"--output={out}", notebook)
+    cells = {
+        cell["id"]: cell for cell in json.loads(workbench.exec("jupyter", "cat", out))["cells"]
+    }
+    [said] = cells["verdict"]["outputs"]
+    assert "".join(said["text"]) == "The workbench is in order.\n"
+    assert workbench.exec("jupyter", "git", "status", "--porcelain") == ""
+
+
 def test_postgresql_killed_while_runs_are_logged_loses_nothing(workbench: Workbench) -> None:
     tally = log_under_kills(workbench.uri, lambda: workbench.kill("postgres"), kills=5)
     tell(f"workbench: PostgreSQL killed: {tally}")
