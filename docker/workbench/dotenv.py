@@ -70,10 +70,10 @@ def addresses(path: Path) -> str:
 
 
 def read(path: Path) -> "dict[str, str]":
-    """Names and values of a file of `NAME=value` lines."""
+    """Names and values of a file of `NAME=value` lines, with comments as compose reads them."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+    return {name.strip(): value.split(" #")[0].strip().strip("\"'") for name, _, value in pairs}
 
 
 def _check(path: Path) -> None:

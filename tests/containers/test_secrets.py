@@ -107,6 +107,9 @@ def test_the_addresses_are_those_that_compose_publishes(checkout: Path) -> None:
     dotenv(checkout)
     found = re.fullmatch(ADDRESSES, dotenv(checkout, "--addresses").stdout)
     assert found and found.groups() == ("8888", values(checkout)["JUPYTER_TOKEN"], "5000")
+    path = checkout / ".env"
+    path.write_text(path.read_text().replace("MLFLOW_PORT=5000", 'MLFLOW_PORT="5005"  # free here'))
+    assert "http://127.0.0.1:5005\n" in dotenv(checkout, "--addresses").stdout
     # As for compose, the environment goes before the file.
     done = dotenv(checkout, "--addresses", MLFLOW_PORT="15000", JUPYTER_PORT="18888")
     found = re.fullmatch(ADDRESSES, done.stdout)
