@@ -1,5 +1,6 @@
 """The workbench as its user starts it, in a checkout of one who is not root, seen from outside."""
 
+import hashlib
 import json
 import os
 import re
@@ -29,7 +30,9 @@ pytestmark = [pytest.mark.long, pytest.mark.containers]
 SERVICES = ("postgres", "mlflow", "jupyter")
 OWNER = 1500  # a number that no image knows
 FAST = ("models=prior,logistic", "refit_every=200")
-PROJECT = "workbench-test"
+# What another checkout's tests, or another worker's, have started is not touched.
+CHECKOUT = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+PROJECT = f"workbench-{CHECKOUT}-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 class Workbench(Compose):
