@@ -21,8 +21,13 @@ class Artifacts(MlflowArtifactsRepository):
             below = Path(artifact_path or "") / path.parent.relative_to(top)
             target = below.as_posix() if below.parts else None
             futures.append(self.thread_pool.submit(self.log_artifact, str(path), target))
-        for future in futures:
-            future.result()
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            # Whoever is told to end does not wait for what has not begun.
+            for future in futures:
+                future.cancel()
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """As MLflow's."""

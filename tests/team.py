@@ -17,7 +17,8 @@ import psycopg
 from conftest import ROOT
 from servers import MlflowServer, Postgres, mlflow_server, postgres
 
-QUICK = {"symbols": "AAPL,IBM", "models": "prior,logistic", "refit_every": "200", "folds": "3"}
+QUICK = {"symbols": "AAPL,IBM", "models": "prior,logistic", "refit_every": "200", "folds": "3",
+         "as_of": "2026-01-02T00:00:00Z"}  # fmt: skip
 STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
 ROOMS = ("stockpred", "pipeline", "steps", "sources", "reports", "serving", "data")
 ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
@@ -28,7 +29,7 @@ TABLES = {
     "latest": "select n.name, m.key, m.step from latest_metrics m join names n using (run_uuid)",
     "params": "select n.name, p.key, p.value from params p join names n using (run_uuid)",
     "tags": "select n.name, t.key, 1 from tags t join names n using (run_uuid)",
-    "datasets": "select name, digest, experiment_id from datasets",
+    "datasets": "select name, digest, 1 from datasets",
     "inputs": "select source_type, destination_type, 1 from inputs",
     "models": "select name, status, lifecycle_stage from logged_models",
     "model_params": "select param_key, param_value, 1 from logged_model_params",
