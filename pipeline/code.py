@@ -159,5 +159,7 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_hidden(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return "__pycache__" in parts or any(part.startswith(".") for part in parts)
+    """Whether no step can depend on a file; notebooks, which change when they are run, are such."""
+    path = PurePosixPath(name)
+    hidden = "__pycache__" in path.parts or any(part.startswith(".") for part in path.parts)
+    return hidden or path.suffix == ".ipynb"

@@ -16,6 +16,7 @@ FILES = {
     "rooma/__init__.py": "",
     "rooma/x.py": "from roomc.z import z\n",
     "rooma/words.txt": "one",
+    "rooma/lesson.ipynb": "{}",
     "roomb/__init__.py": "",
     "roomb/y.py": "from . import other\n",
     "roomb/other.py": "",
@@ -36,7 +37,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_reach_by_file_in_the_own_room_and_by_room_elsewhere(project: Path) -> None:
-    rooma = {name for name in FILES if name.startswith("rooma/")}
+    rooma = {name for name in FILES if name.startswith("rooma/") and "ipynb" not in name}
     roomb = {name for name in FILES if name.startswith("roomb/")}
     code = Code(project)
     assert set(code.reach("steps.one")) == {"steps/one.py", "steps/shell.py", "roomc/z.py", *rooma}
@@ -52,6 +53,7 @@ def test_reach_by_file_in_the_own_room_and_by_room_elsewhere(project: Path) -> N
         ("steps/one.py", True, False),
         ("steps/shell.py", True, True),
         ("rooma/words.txt", True, False),
+        ("rooma/lesson.ipynb", False, False),
         ("roomb/other.py", False, True),
         ("roomc/z.py", True, False),
         ("uv.lock", True, True),
