@@ -110,7 +110,9 @@ def report(found: list[dict[str, Any]]) -> Section:
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--markets", type=int, default=200)
+    parser.add_argument(
+        "--markets", type=int, default=200, help="of a few, chance alone can miss a claim"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
     code = Code(ROOT)
