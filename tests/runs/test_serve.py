@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
-from conftest import make_bars
+from conftest import ROOT, make_bars
 from toyproject import is_alive
 
 from pipeline.registry import register_once
@@ -37,6 +37,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
 ]
 BIN = Path(sys.executable).parent
+# Where `make env` puts uv on a machine that has none comes last.
+PATH = os.pathsep.join([str(BIN), os.environ["PATH"], str(ROOT / ".tools" / "bin")])
 SETS = ("direction", "technical")
 NEEDED = 61
 
@@ -78,7 +80,7 @@ class Registry:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_ENV_ROOT": str(self.folder / "envs"),
             "OMP_NUM_THREADS": "1",
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PATH": PATH,
         }
 
     def start(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
@@ -466,7 +468,7 @@ def test_mlflows_own_server_refuses_what_reaches_the_model(
 
 
 @pytest.mark.long
-@pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not on PATH")
+@pytest.mark.skipif(shutil.which("uv", path=PATH) is None, reason="no uv; make env brings one")
 def test_mlflows_own_server_in_an_environment_of_its_requirements(
     registry: Registry, server: Server
 ) -> None:
