@@ -62,7 +62,11 @@ def write_groups(
     try:
         for table in tables:
             if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+                # Real numbers hardly repeat: a dictionary of them costs time and space.
+                words = [f.name for f in table.schema if not pa.types.is_floating(f.type)]
+                writer = pq.ParquetWriter(
+                    path, table.schema, compression="zstd", use_dictionary=words
+                )
             writer.write_table(table.cast(writer.schema), row_group_size=max(table.num_rows, 1))
             rows += table.num_rows
         if writer is None:
