@@ -6,6 +6,8 @@ stream. An answer with `REFUSED` in its metadata says why there is none.
 
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,10 +20,9 @@ def main(model_path: str, dates: str) -> None:
     # What libraries print belongs on stderr: stdout is for answers alone.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    import mlflow.pyfunc
-
     try:
-        model = mlflow.pyfunc.load_model(model_path)
+        # Past MLflow's check of types: these tables are made with the model's, and it checks them.
+        model = load(model_path).unwrap_python_model()
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         sys.exit(f"the model cannot be loaded ({words[:500]})")
@@ -33,11 +34,36 @@ def main(model_path: str, dates: str) -> None:
         answers.flush()
 
 
+def load(folder: str) -> Any:
+    """Load a logged model, with a word on stderr where its requirements are not met.
+
+    MLflow's own comparison reads the list of files of every package installed: a second.
+    """
+    import mlflow.pyfunc
+
+    if unmet := _unmet(Path(folder, "requirements.txt").read_text().splitlines()):
+        sys.stderr.write(f"warning: made with {', '.join(unmet)}: it may answer otherwise here\n")
+    return mlflow.pyfunc.load_model(folder, suppress_warnings=True)
+
+
+def _unmet(requirements: list[str]) -> list[str]:
+    """Which of some `name==version` are not what is installed, and what is."""
+    found = []
+    for name, _, wanted in (line.strip().partition("==") for line in requirements):
+        try:
+            here = version(name) if wanted else wanted
+        except PackageNotFoundError:
+            here = "none"
+        if here != wanted:
+            found.append(f"{name} {wanted} (here {here})")
+    return found
+
+
 def _answer(model: Any, bars: pa.Table, all_dates: bool) -> pa.Table:
     from mlflow.exceptions import MlflowException
 
     try:
-        found = model.predict(bars.to_pandas(), params={"all_dates": all_dates})
+        found = model.predict(None, bars.to_pandas(), {"all_dates": all_dates})
     except MlflowException as error:
         return pa.table({}).replace_schema_metadata({REFUSED: error.message.encode()})
     return pa.Table.from_pandas(found, preserve_index=False)

@@ -1,13 +1,15 @@
 """Predicting with a registered model in a process of its own, which knows only the model's code.
 
-A process that has imported the checkout's `stockpred` would give it to the model, too. Tables go
-over and answers come back one at a time, so that memory holds one.
+A process that has imported the checkout's `stockpred` would give it to the model, too. While it
+answers one request the next one is made ready; memory holds no more.
 """
 
 import contextlib
+import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -51,29 +53,63 @@ def predict_isolated(
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=model_path, env=_environment()
     )
-    assert child.stdin is not None and child.stdout is not None
+    assert child.stdin is not None and isinstance(child.stdout, io.BufferedReader)
+    sender = _Sender(child.stdin, tables)
+    sender.start()
+    answered = 0
     try:
-        for table in tables:
+        while child.stdout.peek(1):
             try:
-                answer = _ask(child.stdin, child.stdout, table)
-            except (BrokenPipeError, pa.ArrowInvalid) as error:
+                answer = pa.ipc.open_stream(child.stdout).read_all()
+            except pa.ArrowInvalid as error:
                 raise _ended(child) from error
             if reason := (answer.schema.metadata or {}).get(REFUSED):
                 raise DataError(f"the model refuses the bars: {reason.decode()}")
+            answered += 1
             yield answer
+        sender.join()
+        if sender.error is not None:
+            raise sender.error
+        if answered < sender.begun:
+            raise _ended(child)
     finally:
         child.kill()
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.close()
+        sender.join()
         child.stdout.close()
         child.wait()
 
 
-def _ask(requests: IO[bytes], answers: IO[bytes], table: pa.Table) -> pa.Table:
-    with pa.ipc.new_stream(requests, table.schema) as stream:
-        stream.write_table(table)
-    requests.flush()
-    return pa.ipc.open_stream(answers).read_all()
+class _Sender(threading.Thread):
+    """Sends the requests, each as soon as the one before it is taken.
+
+    Attributes
+    ----------
+    begun : int
+        Requests so far.
+    error : Exception or None
+        What the tables raised.
+    """
+
+    def __init__(self, requests: IO[bytes], tables: Iterable[pa.Table]) -> None:
+        super().__init__(daemon=True)
+        self.begun = 0
+        self.error: Exception | None = None
+        self._requests, self._tables = requests, tables
+
+    def run(self) -> None:
+        """Send all; then, or where that fails, let the process know that there is no more."""
+        # A broken pipe: the process has ended, which whoever reads its answers sees.
+        with contextlib.suppress(BrokenPipeError), self._requests:
+            try:
+                for table in self._tables:
+                    self.begun += 1
+                    with pa.ipc.new_stream(self._requests, table.schema) as stream:
+                        stream.write_table(table)
+                    self._requests.flush()
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                self.error = error
 
 
 def _ended(child: "subprocess.Popen[bytes]") -> ChildProcessError:

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from serving.child import load
 from serving.front import Front
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,10 +47,9 @@ def app_of(folder: Path, about: Mapping[str, Any], max_rows: int) -> Front:
     ValueError
         It does not answer.
     """
-    import mlflow.pyfunc
     from mlflow.pyfunc import scoring_server
 
-    model = mlflow.pyfunc.load_model(str(folder))
+    model = load(str(folder))
     example = (folder / EXAMPLE).read_bytes()
     inputs = model.metadata.get_input_schema()
     answer = scoring_server.invocations(example, "application/json", model, inputs)

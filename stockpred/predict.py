@@ -68,6 +68,6 @@ def predict(
             PROBABILITY_UP: probability,
             DIRECTION: (probability > 0.5).astype(np.int64),
             IN_RANGE: trained.covers(values),
-            TRAINED_TO: pd.Series([trained.trained_to] * len(values), dtype="str"),
+            TRAINED_TO: pd.Series(trained.trained_to, index=range(len(values)), dtype="str"),
         }
     )

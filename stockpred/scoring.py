@@ -27,7 +27,7 @@ from stockpred.errors import DataError
 from stockpred.table import segments
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
-REQUEST_ROWS = 16_384  # from which on a request is not made longer: its own cost is little then
+REQUEST_ROWS = 32_768  # from which on a request is not made longer: its own cost is little then
 _WORD = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +65,53 @@ def test_answers_come_in_order_and_as_they_are_asked_for(model: Path, folder: Pa
 
     training = pd.read_parquet(folder / "training-logistic.parquet")
     for number, answer in enumerate(predict_isolated(model, tables(), all_dates=True)):
-        assert given[-1] == f"S{number}", "no request is read before its turn"
         expected = training[training["symbol"] == f"S{number}"]
         assert answer["symbol"].to_pylist() == expected["symbol"].tolist()
         found = answer["probability_up"].to_numpy()
         assert found.tobytes() == expected["probability_up"].to_numpy().tobytes()
-    assert len(given) == 3
+    assert len(given) == 3 == number + 1
+
+
+def test_no_request_is_made_ready_long_before_its_turn(model: Path) -> None:
+    made = 0
+
+    def tables() -> Iterator[pa.Table]:
+        nonlocal made
+        for made in range(1, 9):  # noqa: B007
+            yield bars("AAA", 3000)  # more than a pipe holds
+
+    for number, _ in enumerate(predict_isolated(model, tables()), start=1):
+        # The next one may lie in the pipe, and one more be on its way there.
+        assert made <= number + 2
+    assert made == number == 8
+
+
+def test_what_breaks_while_requests_are_made_is_raised(model: Path) -> None:
+    def tables() -> Iterator[pa.Table]:
+        yield bars("AAA")
+        raise DataError("AAA stands in two places")
+
+    answers = predict_isolated(model, tables())
+    assert next(answers)["symbol"].to_pylist() == ["AAA"]
+    with pytest.raises(DataError, match="two places"):
+        next(answers)
+    assert not children()
+
+
+def test_requirements_that_are_not_met_are_told(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    list(predict_isolated(model, [bars("AAA")]))
+    assert "warning: made with" not in capfd.readouterr().err
+    other = tmp_path / "model"
+    shutil.copytree(model, other)
+    needs = other / "requirements.txt"
+    lines = [line for line in needs.read_text().splitlines() if not line.startswith("numpy")]
+    needs.write_text("\n".join([*lines, "numpy==1.0", "unheard-of==3", "click"]))
+    list(predict_isolated(other, [bars("AAA")]))
+    [line] = [each for each in capfd.readouterr().err.splitlines() if "made with" in each]
+    here = version("numpy")
+    assert line.startswith(f"warning: made with numpy 1.0 (here {here}), unheard-of 3 (here none):")
 
 
 def test_a_refusal_is_one_line_and_leaves_no_process(model: Path) -> None:

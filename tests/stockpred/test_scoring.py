@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import make_bars
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars import Span, to_arrow
@@ -117,6 +117,7 @@ def one(symbol: str, length: int) -> Asked:
     return Asked(symbol, to_arrow(frame), last, last, last)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([60, 3000, 5000])), max_size=6))
 def test_a_request_never_holds_two_stretches_of_a_symbol(listed: list[tuple[str, int]]) -> None:
     given_ = [one(symbol, length) for symbol, length in sorted(listed)]
