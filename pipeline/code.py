@@ -9,6 +9,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 LOCK = "uv.lock"
+# Parts of importlib that look at what is installed, and run nothing of it.
+LOOKS = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
+# At the end of a line that imports importlib: only for what a step imports by itself, too.
+PRELOADS = b"# preloads"
 
 
 def file_sha256(path: Path) -> str:
@@ -60,6 +64,14 @@ class Code:
         paths = (PurePosixPath(name) for name in self.files if name.endswith(".py"))
         return frozenset(path.parts[0] for path in paths if len(path.parts) > 1)
 
+    @property
+    def packages(self) -> Iterator[str]:
+        """The rooms that can be meant by a name put together at run time.
+
+        A folder of scripts or tests, which has no `__init__.py`, is none.
+        """
+        return (room for room in self.rooms if f"{room}/__init__.py" in self.files)
+
     def of_room(self, room: str) -> str:
         """Digest of every file of one room."""
         return digest((name, self._hash(name)) for name in self._room_files(room))
@@ -77,7 +89,7 @@ class Code:
 
         Its own file; modules of its own room that it imports, by file; every file of each other
         room that any of these imports, by room, followed through. What cannot be followed (a
-        dynamic import) counts as all rooms.
+        dynamic import) counts as all `packages`.
         """
         own_room = module.split(".")[0]
         found: set[str] = set()
@@ -130,7 +142,9 @@ class Code:
 
     def _imports(self, name: str) -> Iterator[str]:
         """Dotted names of project modules that a file imports, at any depth of its code."""
-        for node in _statements(ast.parse(self._sources[name], filename=name)):
+        source = self._sources[name]
+        lines = source.splitlines()
+        for node in _statements(ast.parse(source, filename=name)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -143,9 +157,16 @@ class Code:
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
             else:
                 continue
-            if any(imported.split(".")[0] == "importlib" for imported in names):
-                yield from self.rooms
+            if _is_dynamic(node) and PRELOADS not in lines[node.lineno - 1]:
+                yield from self.packages
             yield from (imported for imported in names if imported.split(".")[0] in self.rooms)
+
+
+def _is_dynamic(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether it brings what imports by a name that is put together at run time."""
+    base = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    names = [f"{base}{alias.name}" for alias in node.names]
+    return any(n.split(".")[0] == "importlib" and not n.startswith(LOOKS) for n in names)
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:

@@ -11,7 +11,7 @@ killed, and its exit code, output, environment and folder are those of a command
 import atexit
 import contextlib
 import gc
-import importlib
+import importlib  # preloads
 import json
 import os
 import runpy

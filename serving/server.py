@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from importlib import import_module
+from importlib import import_module  # preloads
 from pathlib import Path
 from typing import Any
 

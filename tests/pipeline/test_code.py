@@ -48,6 +48,39 @@ def test_reach_by_file_in_the_own_room_and_by_room_elsewhere(project: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("line", "is_followed"),
+    [
+        ("import importlib", False),
+        ("import importlib.metadata, importlib", False),
+        ("import importlib, importlib.metadata", False),
+        ("from importlib import import_module", False),
+        ("from importlib.util import spec_from_file_location", False),
+        ("import importlib  # preloads", True),
+        ("from importlib.util import find_spec", True),
+        ("from importlib.metadata import version", True),
+        ("x = 'importlib'", True),
+    ],
+)
+def test_what_imports_by_name_counts_as_every_package(
+    project: Path, line: str, is_followed: bool
+) -> None:
+    (project / "steps" / "three.py").write_text(f"{line}\n")
+    (project / "scripts").mkdir()
+    (project / "scripts" / "x.py").write_text("")
+    reached = set(Code(project).reach("steps.three"))
+    assert (reached == {"steps/three.py"}) == is_followed
+    assert ("rooma/x.py" in reached) != is_followed and "scripts/x.py" not in reached
+
+
+def test_a_step_of_ours_reaches_the_rooms_that_it_imports(root: Path) -> None:
+    def rooms(step: str) -> set[str]:
+        return {name.split("/")[0] for name in Code(root).reach(f"steps.{step}")} - {"steps"}
+
+    assert rooms("acquire") == {"pipeline", "sources", "stockpred"}
+    assert rooms("evaluate") == {"pipeline", "reports", "stockpred"}
+
+
+@pytest.mark.parametrize(
     ("file", "one", "two"),
     [
         ("steps/one.py", True, False),

@@ -1,1 +1,0 @@
-"""Ratios against peers and the floor, each measured in one run."""
