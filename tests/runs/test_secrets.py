@@ -48,7 +48,7 @@ def run(
                "MLFLOW_TRACKING_PASSWORD": ADMIN}  # fmt: skip
     env = {k: v for k, v in {**os.environ, **PLANTED, **own, **more}.items() if v}
     return subprocess.run(
-        [sys.executable, *words], cwd=root, env=env, capture_output=True, text=True, timeout=400
+        [sys.executable, *words], cwd=root, env=env, capture_output=True, text=True, timeout=1500
     )
 
 
