@@ -44,7 +44,7 @@ def noticed(entry_point: str) -> Iterator[Ended]:
         yield ended
     except BaseException as error:
         killed = isinstance(error, (Interrupted, KeyboardInterrupt))
-        if isinstance(error, Alerted):
+        if isinstance(error, Alerted) and not ended.alerts:
             ended.alerts = [str(error)]
         _tell(entry_point, "KILLED" if killed else "FAILED", ended, began, _words(error))
         raise
