@@ -284,8 +284,8 @@ def kill_after(store: Store, line: str, **params: str) -> bool:
 
 
 def session(number: int) -> dt.date:
-    """A weekday, another for each number: what begins on a weekend has Monday's bars."""
-    return dt.date(2010, 3, 1) + dt.timedelta(days=number // 5 * 7 + number % 5)
+    """A session of its own for each number below 45: what begins on a holiday has later bars."""
+    return dt.date(2009, 7, 6) + dt.timedelta(days=number // 5 * 7 + number % 5)
 
 
 def prepare(store: Store) -> float:
