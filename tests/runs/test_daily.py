@@ -1,15 +1,21 @@
 """Nights in a row on the embedded bars: what runs when, what the ledger holds, what alerts do."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
+from logged import log_models
 from mlflow import MlflowClient
+from test_alarm import dying
+from test_monitor import NAME, World, bars_of
 
 from pipeline.ledger import Ledger
+from pipeline.moves import move
 from steps.daily import watching
 
 pytestmark = [
@@ -33,7 +39,8 @@ class Nights:
         self.folder = folder
         self.uri = f"sqlite:///{folder}/store.db"
         self.client = MlflowClient(self.uri)
-        self.client.create_experiment("nights", artifact_location=(folder / "a").as_uri())
+        if self.client.get_experiment_by_name("nights") is None:
+            self.client.create_experiment("nights", artifact_location=(folder / "a").as_uri())
 
     def night(self, end: str, **options: str) -> tuple[int, list[str], str]:
         """Exit code, the steps in the parent's order, and what was said."""
@@ -56,6 +63,17 @@ class Nights:
         rows = zip(table["date"].to_pylist(), table["model_version"].to_pylist(), strict=True)
         return sorted({(str(date), str(version)) for date, version in rows})
 
+    def newest(self, entry_point: str) -> Any:
+        """The newest run of an entry point."""
+        experiment = self.client.get_experiment_by_name("nights").experiment_id
+        wanted = f"tags.mlflow.project.entryPoint = '{entry_point}'"
+        return self.client.search_runs([experiment], wanted, max_results=1)[0]
+
+    def monitoring(self) -> dict[str, Any]:
+        """monitoring.json of the newest night."""
+        folder = self.newest("monitor").info.artifact_uri.removeprefix("file://")
+        return dict(json.loads((Path(folder) / "monitoring.json").read_text()))
+
 
 def test_nights_in_a_row(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
@@ -68,9 +86,79 @@ def test_nights_in_a_row(tmp_path: Path) -> None:
     code, steps, said = nights.night("2012-06-08")
     assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
     assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-01", "1"), ("2012-06-08", "1")]
-    [parent, *_] = nights.client.search_runs(["1"], "tags.mlflow.project.entryPoint = 'daily'")
+    parent = nights.newest("daily")
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["pipeline.step.monitor.status"] == "executed"
+
+
+@pytest.mark.long
+def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    for end, window in (("2012-05-31", "5"), ("2012-06-07", "4")):
+        code, steps, said = nights.night(end, window=window)
+        assert code == 0 and set(TRAINING) <= set(steps), said
+    for version, stage, alias in (("1", "Production", "champion"), ("2", "Staging", "challenger")):
+        move(
+            nights.client, "stockpred", version,
+            stage=stage, aliases=[alias], champion=None, run_id="gate", why="it passed",
+        )  # fmt: skip
+    shadow = {"shadow": "true", "retrain_every": "99"}
+    for end in ("2012-06-08", "2012-06-11"):
+        code, steps, said = nights.night(end, **shadow)
+        assert (code, steps) == (0, [*DATA, "score", "shadow_2", "monitor"]), said
+    both = [(end, version) for end in ("2012-06-08", "2012-06-11") for version in ("1", "2")]
+    assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-07", "1"), *both]
+    # On the one date whose outcome both forecast and is known.
+    [beside] = nights.monitoring()["versions"]
+    assert (beside["version"], beside["dates"]) == ("2", 1)
+    # Without the word the challenger rests.
+    code, steps, said = nights.night("2012-06-12", retrain_every="99")
+    assert (code, steps) == (0, [*DATA, *WATCH]), said
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """A real champion whose ledger tells of a signal that died."""
+    world = World(tmp_path_factory.mktemp("failing"))
+    rows = dying(1, 100)
+    bars = bars_of(rows)
+    bars.to_parquet(world.folder / "raw.parquet")
+    recipe = {"candidate": "logistic", "feature_sets": ("direction",)}
+    learnt = Path(world.write_bars(bars, "learnt.parquet"))
+    model = log_models(world.folder, learnt, [recipe]).folders["logistic"]
+    world.enter(rows, world.register("2014-12-31", "a", "champion", model=model))
+    return Nights(world.folder)
+
+
+def alerted_night(failing: Nights, on_alert: str) -> tuple[int, list[str], str]:
+    source = str(failing.folder / "raw.parquet")
+    return failing.night(
+        "latest", source=source, symbols="all", start="earliest", registered_model=NAME,
+        on_alert=on_alert, retrain_every="999",
+    )  # fmt: skip
+
+
+def test_an_alert_that_is_to_fail_ends_the_night_with_three(failing: Nights) -> None:
+    before = len(failing.forecasts())
+    code, steps, said = alerted_night(failing, "fail")
+    assert (code, steps) == (3, [*DATA, *WATCH]), said
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: Alert: the forecasts are worse than was promised")
+    # All was written first.
+    assert len(failing.forecasts()) == before + 1
+    assert failing.monitoring()["alerts"] and not failing.monitoring()["retrain"]
+    statuses = {name: failing.newest(name).info.status for name in ("daily", "monitor")}
+    assert statuses == {"daily": "FAILED", "monitor": "FINISHED"}
+
+
+@pytest.mark.long
+def test_an_alert_that_is_to_be_answered_trains_once(failing: Nights) -> None:
+    code, steps, said = alerted_night(failing, "retrain")
+    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
+    assert failing.monitoring()["retrain"]
+    code, steps, said = alerted_night(failing, "retrain")
+    assert (code, steps) == (0, [*DATA, *WATCH]), said
+    assert failing.monitoring()["alerts"] and not failing.monitoring()["retrain"]
 
 
 def test_a_phase_that_registers_nothing_is_refused(tmp_path: Path) -> None:

@@ -69,14 +69,18 @@ class World:
         self.experiment = self.client.create_experiment("nights", artifact_location=where)
         self.client.create_registered_model(NAME)
 
-    def register(self, trained_to: str, recipe: str, *aliases: str) -> str:
-        logged = self.client.create_logged_model(self.experiment, name="model")
-        files = Path(logged.artifact_location.removeprefix("file://")) / "artifacts"
-        files.mkdir(parents=True)
-        (files / "recipe.json").write_text(json.dumps(RECIPE))
+    def register(
+        self, trained_to: str, recipe: str, *aliases: str, model: Path | None = None
+    ) -> str:
+        """Register a model, or what the monitor needs of one, with a promise."""
+        if model is None:
+            logged = self.client.create_logged_model(self.experiment, name="model")
+            model = Path(logged.artifact_location.removeprefix("file://"))
+            (model / "artifacts").mkdir(parents=True)
+            (model / "artifacts" / "recipe.json").write_text(json.dumps(RECIPE))
         tags = dict(zip(PROMISE_TAGS, ("0.0078", "0.001", "2014-12-31", "0.0078"), strict=True))
         tags |= {"trained_to": trained_to, "recipe_id": recipe}
-        version = self.client.create_model_version(NAME, logged.artifact_location, tags=tags)
+        version = self.client.create_model_version(NAME, model.as_uri(), tags=tags)
         for alias in aliases:
             self.client.set_registered_model_alias(NAME, alias, version.version)
         return str(version.version)
@@ -115,7 +119,7 @@ class World:
         write_groups(self.folder / name, tables, info.to_metadata)
         return str(self.folder / name)
 
-    def monitor(self, bars: str, on_alert: str = "report", **given: Any) -> dict[str, Any]:
+    def monitor(self, bars: str | None, on_alert: str = "report", **given: Any) -> dict[str, Any]:
         """Run the step's body; return monitoring.json, with its run and page beside."""
         run_id = self.client.create_run(
             self.experiment, tags={"mlflow.project.entryPoint": "monitor"}
@@ -178,6 +182,24 @@ def test_a_record_is_what_the_bars_say_it_is(good: World) -> None:
     assert fresh["record"]["dates"] == 89 and len(fresh["today"]) == 20
     last = str(rows["date"].max())[:10]
     assert {each["date"] for each in fresh["today"]} == {last}
+
+
+def test_bars_of_a_source_are_validated_first(good: World) -> None:
+    bars = bars_of(good.rows)  # type: ignore[attr-defined]
+    bars.loc[bars["symbol"].eq("S3") & bars["date"].eq(bars["date"].iloc[70]), "high"] = 1e-3
+    bars.to_parquet(good.folder / "raw.parquet")
+    given = good.monitor(None, source=str(good.folder / "raw.parquet"))
+    outputs = given["run"].data.tags
+    assert {"pipeline.output.bars.parquet", "pipeline.output.validation.json"} <= set(outputs)
+    found = good.monitor(f"runs:/{given['run'].info.run_id}/bars.parquet")
+    differ = {"run", "page", "data"}
+    assert {k: v for k, v in given.items() if k not in differ} == {
+        k: v for k, v in found.items() if k not in differ
+    }
+    assert 0 < given["data"]["unsound"] == found["data"]["unsound"] < 0.001
+    # The broken bar takes out its own forecast, the one that it is the outcome of, and the two
+    # whose look-back of three sessions reaches over it.
+    assert given["record"]["rows"] == 90 * 20 - 4
 
 
 def test_what_cannot_be_watched_is_one_line(good: World) -> None:
@@ -251,3 +273,35 @@ def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
     assert line.startswith("error: Alert: the forecasts are worse than was promised")
     [newest] = dead.client.search_runs([dead.experiment], max_results=1)
     assert newest.info.status == "FAILED"
+
+
+@pytest.mark.long
+def test_mlflow_run_ends_with_one_on_an_alert_and_its_run_says_why(dead: World) -> None:
+    """Its command line knows 0 and 1 alone; the run tells an alert from a failure."""
+    bin_folder = Path(sys.executable).parent
+    env = {
+        **os.environ, "MLFLOW_TRACKING_URI": dead.uri,
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    given = {
+        "ledger": dead.folder / "ledger", "bars": dead.folder / "bars.parquet",
+        "registered_model": NAME,
+    }  # fmt: skip
+    options = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
+    command = [
+        "mlflow", "run", ".", "-e", "monitor", "--env-manager", "local",
+        "--experiment-name", "nights", *options, "-P",
+    ]  # fmt: skip
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [*command, "on_alert=fail"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "error: Alert: the forecasts are worse than was promised" in done.stderr
+    [newest] = dead.client.search_runs([dead.experiment], max_results=1)
+    assert newest.info.status == "FAILED" and newest.data.tags["pipeline.kept"] == "an alert"
+    assert newest.data.metrics["alerts"] == 1
+    done = subprocess.run(
+        [*command, "on_alert=report"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
