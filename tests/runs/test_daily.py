@@ -15,7 +15,7 @@ from test_alarm import dying
 from test_monitor import NAME, World, bars_of
 
 from pipeline.ledger import Ledger
-from pipeline.moves import move
+from pipeline.moves import move, places
 from steps.daily import watching
 
 pytestmark = [
@@ -98,9 +98,10 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
         code, steps, said = nights.night(end, window=window)
         assert code == 0 and set(TRAINING) <= set(steps), said
     for version, stage, alias in (("1", "Production", "champion"), ("2", "Staging", "challenger")):
+        champion = places(nights.client, "stockpred").aliases.get("champion")
         move(
             nights.client, "stockpred", version,
-            stage=stage, aliases=[alias], champion=None, run_id="gate", why="it passed",
+            stage=stage, aliases=[alias], champion=champion, run_id="gate", why="it passed",
         )  # fmt: skip
     shadow = {"shadow": "true", "retrain_every": "99"}
     for end in ("2012-06-08", "2012-06-11"):
