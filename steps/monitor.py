@@ -20,8 +20,6 @@ from sources import YAHOO
 from steps.shell import shell
 from steps.sound import sound_bars
 from steps.watched import (
-    LATE,
-    Bars,
     forecasts_of,
     promised_probabilities,
     read_bars,
@@ -31,7 +29,7 @@ from steps.watched import (
     versions_of,
 )
 from stockpred.assessment import sessions_after
-from stockpred.columns import DATE, LABEL, MODEL_VERSION, PROBABILITY_UP
+from stockpred.columns import DATE, LATE, PROBABILITY_UP
 from stockpred.drift import drift
 from stockpred.errors import ParameterError
 from stockpred.monitoring import (
@@ -41,11 +39,12 @@ from stockpred.monitoring import (
     loss_alerts,
     needs_training,
     stopped_symbols,
-    unseen,
     verdict,
     watch,
 )
 from stockpred.outcomes import joined
+from stockpred.recorded import by_version
+from stockpred.seen import Seen
 from stockpred.table import longest_lookback
 
 SNAPSHOT = "snapshot"
@@ -108,8 +107,10 @@ def main(
         "drift": _drift(run, found, seen, watched.record),
     }
     run.output_json("monitoring.json", content)
-    others = _by_version(rows, versions, champion, seen, made.horizon, watched.record)
-    images = draw(content, watched.alarm, others)
+    others = by_version(rows, versions, champion, seen.sessions, made.horizon)
+    records = {f"champion's recipe, now version {champion.version}": watched.record}
+    records |= {f"version {name}": part for name, part in others.items()}
+    images = draw(content, watched.alarm, records)
     run.figure("monitoring.html", monitoring_report(content, images).encode())
     _log(run, content)
     if alerts and on_alert == "fail":
@@ -117,7 +118,7 @@ def main(
         raise Alerted(content["sentence"])
 
 
-def _champion(found: Resolved, champion: Version, seen: Bars) -> dict[str, Any]:
+def _champion(found: Resolved, champion: Version, seen: Seen) -> dict[str, Any]:
     trained = champion.trained_to
     age = sessions_after(pd.DataFrame({DATE: seen.sessions}), trained) if trained else None
     words = f"Version {champion.version}"
@@ -129,14 +130,14 @@ def _champion(found: Resolved, champion: Version, seen: Bars) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _training(versions: Mapping[str, Version], seen: Bars) -> dict[str, Any]:
+def _training(versions: Mapping[str, Version], seen: Seen) -> dict[str, Any]:
     """How far the data is ahead of the newest training."""
     newest = max((each.trained_to or "" for each in versions.values()), default="")
     ahead = sessions_after(pd.DataFrame({DATE: seen.sessions}), newest) if newest else None
     return {"newest": newest or None, "sessions": ahead}
 
 
-def _data(run: StepRun, seen: Bars, bars: str | None, as_of: dt.datetime | None) -> dict[str, Any]:
+def _data(run: StepRun, seen: Seen, bars: str | None, as_of: dt.datetime | None) -> dict[str, Any]:
     newest = seen.sessions[-1]
     late = None
     if seen.info.source == YAHOO:
@@ -154,7 +155,7 @@ def _data(run: StepRun, seen: Bars, bars: str | None, as_of: dt.datetime | None)
 
 
 def _drift(
-    run: StepRun, found: Resolved, seen: Bars, record: pd.DataFrame
+    run: StepRun, found: Resolved, seen: Seen, record: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
     reference, current = (
         {name: np.concatenate(parts) for name, parts in side.items()}
@@ -167,25 +168,6 @@ def _drift(
         "forecasts": drift(promised, forecast),
         "features": drift(reference, current),
     }
-
-
-def _by_version(
-    rows: pd.DataFrame,
-    versions: Mapping[str, Version],
-    champion: Version,
-    seen: Bars,
-    horizon: int,
-    record: pd.DataFrame,
-) -> dict[str, pd.DataFrame]:
-    """Labelled rows by what the picture calls them, the champion's record first."""
-    found = {f"champion's recipe, now version {champion.version}": record}
-    for name, part in rows[rows[LABEL].notna()].groupby(MODEL_VERSION):
-        each = versions.get(str(name))
-        if each is not None and each.recipe != champion.recipe:
-            known = unseen(part, each, seen.sessions, horizon)
-            if len(known):
-                found[f"version {name}"] = known
-    return found
 
 
 def _log(run: StepRun, content: Mapping[str, Any]) -> None:
