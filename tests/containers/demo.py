@@ -45,10 +45,10 @@ def children_of(tracking: str, parent: str) -> list[dict[str, Any]]:
     return [run for run in runs_of(tracking) if run["tags"].get("mlflow.parentRunId") == parent]
 
 
-def mains_of(tracking: str) -> list[dict[str, Any]]:
-    """Every chain's parent run, oldest first."""
+def runs_by(tracking: str, entry_point: str) -> list[dict[str, Any]]:
+    """Every run of an entry point, oldest first."""
     name = "mlflow.project.entryPoint"
-    return [run for run in runs_of(tracking) if run["tags"].get(name) == "main"]
+    return [run for run in runs_of(tracking) if run["tags"].get(name) == entry_point]
 
 
 def table(printed: str) -> dict[str, tuple[str, str]]:
@@ -60,7 +60,7 @@ def table(printed: str) -> dict[str, tuple[str, str]]:
 
 def check_runs(tracking: str, printed: str) -> None:
     """Six steps were run, are FINISHED on the server, and left their artifacts there."""
-    [parent] = mains_of(tracking)
+    [parent] = runs_by(tracking, "main")
     assert parent["status"] == "FINISHED"
     children = children_of(tracking, parent["run_id"])
     assert [(c["run_name"], c["status"]) for c in children] == [(s, "FINISHED") for s in STEPS]

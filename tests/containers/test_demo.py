@@ -22,7 +22,7 @@ from containers.compose import (
     tell,
     until,
 )  # fmt: skip
-from containers.demo import check_cached, check_model, check_runs, children_of, mains_of, runs_of
+from containers.demo import check_cached, check_model, check_runs, children_of, runs_by, runs_of
 from containers.files import argv, environment, services, wanted_files
 from servers import free_port
 
@@ -110,6 +110,9 @@ def test_the_whole_story() -> None:
         demo.wait("model")
         assert check_model(model) == forecast
         tell(f"demo: after `down`, `up` to a forecast took {time.monotonic() - begun:.0f} s")
+        # The server that `down` ended has ended in order.
+        served = [run["status"] for run in runs_by(tracking, "serve")]
+        assert served == ["FINISHED", "RUNNING"]
         # The three steps of docker_env came to it; no step of the demo's.
         mains = [
             run for run in runs_of(tracking)[known:] if "mlflow.parentRunId" not in run["tags"]
@@ -121,7 +124,7 @@ def test_the_whole_story() -> None:
 def check_docker_env_runs_steps(demo: Compose, tracking: str) -> None:
     """Steps that no run has done are done in a container, with the parameters given."""
     by_docker_env(demo, tracking, "-P", "phase=ideation", "-P", "symbols=AAPL,MSFT")
-    parent = mains_of(tracking)[-1]
+    parent = runs_by(tracking, "main")[-1]
     assert parent["tags"]["mlflow.project.env"] == "docker"
     done = [(run["run_name"], run["status"]) for run in children_of(tracking, parent["run_id"])]
     assert done == [(step, "FINISHED") for step in ("acquire", "validate", "features")]
