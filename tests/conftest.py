@@ -43,11 +43,13 @@ def make_bars(
 
 @pytest.fixture(autouse=True)
 def forget_the_experiment() -> Iterator[None]:
-    """MLflow tells child processes by the environment which experiment is set: after a test, none.
+    """MLflow tells child processes by the environment which store and experiment are set: none.
 
-    The commands that the next tests start would take it for theirs.
+    The commands that the next tests start would take them for theirs.
     """
     yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
     for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         os.environ.pop(name, None)
 

@@ -14,7 +14,7 @@ from requests.exceptions import ChunkedEncodingError
 from pipeline import once, server
 from pipeline.errors import ServerUnfit
 from pipeline.once import Unanswered, patiently
-from pipeline.server import is_server, ready, shown
+from pipeline.server import is_server, ready
 
 MAJOR, MINOR = VERSION.split(".")[:2]
 
@@ -139,7 +139,6 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(ServerUnfit, match=r"^http://host:1/x: a password in the") as found:
         ready("http://me:hunter2@host:1/x")
     assert "hunter2" not in str(found.value)
-    assert shown("https://a:b@c/d?e") == "https://c/d?e"
 
 
 def test_who_has_been_checked_makes_no_call(answers: Answers) -> None:
