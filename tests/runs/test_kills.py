@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,16 @@ def test_killed_in_training_and_in_registering_it_goes_on(store: Store) -> None:
         assert set(STEPS[: STEPS.index(line.split(":")[0])]) <= set(store.finished(**NEW))
     assert again(store, store.finished(**NEW), **NEW) == []
     assert store.load_all() == ""
+
+
+@pytest.mark.long
+def test_thirty_kills_at_random_moments_and_one_at_every_step_border(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.kills"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "30 / 30" in done.stdout and f"{2 * len(STEPS)} / {2 * len(STEPS)}" in done.stdout
 
 
 @pytest.mark.long
