@@ -11,7 +11,7 @@ from pipeline.clone import settle
 from pipeline.liveness import Heart, signs
 from pipeline.logs import say
 from pipeline.server import ready
-from pipeline.step import IN_CHAIN
+from pipeline.step import IN_CHAIN, TAG_ERROR
 
 # The file that a child keeps its log in, so that the chain finds it when the child is killed.
 LOG_FILE = "PIPELINE_LOG_FILE"
@@ -58,6 +58,8 @@ def open_run(
         heart.start()
         try:
             settle(client, run, root)
+            if TAG_ERROR in run.data.tags:  # it was taken for dead while its environment was made
+                client.delete_tag(run_id, TAG_ERROR)
             yield run, heart
         except (Terminated, KeyboardInterrupt):
             ignore_signals()  # ends in order even when the user presses the keys again

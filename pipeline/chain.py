@@ -148,11 +148,12 @@ class Chain:
         values = {name: texts[name] for name in (*step.params, *step.unkeyed)} | dict(step.fixed)
         for name, output in step.inputs.items():
             values[name] = self._done[output.step].uri(output.artifact)
-        child = self._running[step.name] = self._start(step, values, key)
-        said = {"event": "step_started", "step": step.name, "run": child.submitted.run_id}
+        run_id = self._start(step, values, key)
+        said = {"event": "step_started", "step": step.name, "run": run_id}
         self.progress(f"{step.name}: started", **said)
 
-    def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> Child:
+    def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> str:
+        """Start a step's process; return the id of its run."""
         import mlflow.projects
 
         began = time.monotonic()
@@ -169,8 +170,10 @@ class Chain:
                 synchronous=False,
                 run_name=step.name,
             )
+        # Before the next call, which may fail: whoever ends the others must know of it.
+        self._running[step.name] = Child(submitted, began, log)
         self._log_tags(submitted.run_id, {TAG_KEY: key.digest, **signs(backends.pid(submitted))})
-        return Child(submitted, began, log)
+        return str(submitted.run_id)
 
     def _collect(self) -> None:
         """Take in the children that have ended; sleep a tick when none has."""

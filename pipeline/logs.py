@@ -5,9 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
-from contextvars import ContextVar
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from pipeline.scrub import scrub
@@ -17,7 +15,7 @@ LOG = "PIPELINE_LOG"
 JSON = "json"
 FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message")
 
-_about: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
+_about: dict[str, str] = {}  # of the process, whichever thread speaks
 
 
 def use(form: str) -> None:
@@ -36,12 +34,12 @@ def as_json() -> bool:
 
 def speak_for(**about: str) -> None:
     """Name the run and the step that this process works for, and what else is known of them."""
-    _about.set({**_about.get(), **about})
+    _about.update(about)
 
 
 def spoken_for() -> Mapping[str, str]:
     """What `speak_for` was told; it stays known when the run has ended."""
-    return _about.get()
+    return _about
 
 
 def say(text: str, **fields: object) -> None:
@@ -67,7 +65,7 @@ def _record(text: str, fields: Mapping[str, object]) -> str:
         "time": now,
         "level": found[1] if found else "info",
         "event": "message",
-        **_about.get(),
+        **_about,
         "message": scrub(text[found.end() :] if found else text),
         **fields,
     }
@@ -89,6 +87,11 @@ class Guarded:
         """Write text without its secrets."""
         self.plain.write(scrub(text))
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts without their secrets."""
+        for line in lines:
+            self.write(line)
 
     def flush(self) -> None:
         """Flush what has been written."""

@@ -31,7 +31,7 @@ def run_project(
     entry_point: str = "main",
     then: Callable[[Any, Sequence[Done]], Sequence[Step]] = lambda client, done: (),
 ) -> list[Done]:
-    """Run the steps as children of this process's run (`run.open_run`).
+    """Run the steps as children of this process's run (`active.open_run`).
 
     Parameters
     ----------
@@ -82,14 +82,14 @@ def run_project(
     try:
         with open_run(root, entry_point, texts, settled) as (run, _):
             client = MlflowClient()
+            about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
+            speak_for(step=entry_point, **about)
             if dead := end_the_dead(client, run):
                 say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
                 steps, root, package, client, run, params["cache"] == "on", backend,
                 still_valid, say, storage, watch_parent=handed_over, above=above,
             )  # fmt: skip
-            about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
-            speak_for(step=entry_point, **about)
             try:
                 finished = chain.run(
                     params, {**texts, **(settled or {})}, lambda done: then(client, done)

@@ -193,6 +193,7 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                 yield step
                 step.end()
             except Exception as error:
+                error.is_told = True  # type: ignore[attr-defined]
                 line = f"{ERROR}{in_one_line(error)}"
                 told = note(f"{traceback.format_exc()}{line}\n")
                 log_tail(step.client, step.run_id, log)

@@ -75,9 +75,9 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
 def error_in(path: Path) -> str | None:
     """What a log that ends with an error says it was; None where it does not."""
     with contextlib.suppress(OSError):
-        last = last_lines(path).rpartition(ERROR)
-        if last[1] and last[2].count("\n") == 1:
-            return scrub(last[2].rstrip("\n"))
+        last = last_lines(path).rstrip("\n").rpartition("\n")[2]
+        if last.startswith(ERROR):
+            return scrub(last.removeprefix(ERROR))
     return None
 
 

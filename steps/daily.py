@@ -109,19 +109,20 @@ def stands(client: Any, step: str, run: Any) -> bool:
 
 def night(**params: Any) -> None:
     """Run a night and show what came of it."""
-    if LAST_STEP[params["phase"]] != "register":
-        rule = "it registers no model, so that nothing can be scored; give pilot or production"
-        raise click.UsageError(f"phase={params['phase']!r}: {rule}")
-    require_lasting(params["ledger"], ROOT)
     texts = click.get_current_context().meta["texts"]
     with noticed("daily") as ended:
+        if LAST_STEP[params["phase"]] != "register":
+            rule = "it registers no model, so that nothing can be scored; give pilot or production"
+            raise click.UsageError(f"phase={params['phase']!r}: {rule}")
+        require_lasting(params["ledger"], ROOT)
         settled = settle(params)
 
         from pipeline.project import run_project
         from steps.ending import show
 
         def follow(client: Any, done: Sequence[Done]) -> tuple[Step, ...]:
-            ended.alerts = alerts_of(client, done)
+            if not ended.alerts:
+                ended.alerts = alerts_of(client, done)
             return rows_that_follow(client, done, params)
 
         ended.finished = run_project(

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from steps.shell import QUIET
+from steps.shell import QUIET, told_in_one_line
 
 
 @click.command(help=__doc__)
@@ -17,17 +17,19 @@ def main(keep: int) -> None:
     """Prune the experiment that `main` would run in."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient, get_tracking_uri
-    from mlflow.tracking.fluent import _get_experiment_id
+    with told_in_one_line():
+        from mlflow import MlflowClient, get_tracking_uri
+        from mlflow.tracking.fluent import _get_experiment_id
 
-    from pipeline.prune import prune
-    from pipeline.server import ready
+        from pipeline.prune import prune
+        from pipeline.server import ready
 
-    ready(get_tracking_uri())
-    done = prune(MlflowClient(), str(_get_experiment_id()), keep)
-    click.echo(
-        f"removed the artifacts of {done.runs} runs, {done.models} models, {done.versions} versions"
-    )
+        ready(get_tracking_uri())
+        done = prune(MlflowClient(), str(_get_experiment_id()), keep)
+        click.echo(
+            f"removed the artifacts of {done.runs} runs, {done.models} models, "
+            f"{done.versions} versions"
+        )
 
 
 if __name__ == "__main__":

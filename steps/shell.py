@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -81,13 +82,26 @@ def main_function(
         except Exception as error:
             if not isinstance(error, (StockpredError, PipelineError)) and not _is_outside(error):
                 raise
-            # In a chain, the chain says it: the line is on the run.
+            # In a chain, the chain says it: the line is on the run, where there was one by then.
+            is_told = IN_CHAIN in os.environ and hasattr(error, "is_told")
             code = error.exit_code if isinstance(error, PipelineError) else 1
-            _end("" if IN_CHAIN in os.environ else in_one_line(error), code)
+            _end("" if is_told else in_one_line(error), code)
         _end("", 0)
 
     main.command = command  # type: ignore[attr-defined]
     return main
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """For commands without a run of their own: what a user can mend is one line, and no secret."""
+    guard_output()
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, PipelineError) and not _is_outside(error):
+            raise
+        raise click.ClickException(in_one_line(error)) from error
 
 
 def _is_outside(error: Exception) -> bool:

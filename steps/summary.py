@@ -13,7 +13,7 @@ import click
 from pipeline.clone import public_url
 from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_STEP
 from reports.digest import Finished, digest
-from steps.shell import QUIET
+from steps.shell import QUIET, told_in_one_line
 
 KEPT = {
     "evaluate": ("report.html", "evaluation.json"),
@@ -32,14 +32,15 @@ def main(run_name: str, folder: Path | None) -> None:
     from mlflow import MlflowClient
     from mlflow.tracking.fluent import _get_experiment_id
 
-    client = MlflowClient()
-    runs = client.search_runs([str(_get_experiment_id())], _named(run_name), max_results=1)
-    if not runs:
-        click.echo(f"## failed\n\nno run named {run_name!r}: MLflow ended before it made one")
-        sys.exit(1)
-    finished = finished_run(client, runs[0], folder)
-    click.echo(digest(finished))
-    sys.exit(finished.exit_code)
+    with told_in_one_line():
+        client = MlflowClient()
+        runs = client.search_runs([str(_get_experiment_id())], _named(run_name), max_results=1)
+        if not runs:
+            click.echo(f"## failed\n\nno run named {run_name!r}: MLflow ended before it made one")
+            sys.exit(1)
+        finished = finished_run(client, runs[0], folder)
+        click.echo(digest(finished))
+        sys.exit(finished.exit_code)
 
 
 def _named(run_name: str) -> str:
@@ -70,7 +71,7 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
         entry_point=tags.get("mlflow.project.entryPoint", "run"),
         status=run.info.status,
         run_id=run.info.run_id,
-        error=tags.get(TAG_ERROR, ""),
+        error="" if run.info.status == "FINISHED" else tags.get(TAG_ERROR, ""),
         source=public_url(tags.get(SOURCE_TAG, "")),
         commit=tags.get("mlflow.source.git.commit", ""),
         link=where if server.startswith("http") else "",
@@ -89,7 +90,8 @@ def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, 
     for name in names:
         run_id = tags[f"{TAG_STEP}{name}.run_id"]
         run, status = client.get_run(run_id), tags.get(f"{TAG_STEP}{name}.status", "")
-        figure = run.data.tags.get(TAG_ERROR) or run.data.tags.get(TAG_FIGURE, "")
+        shown = TAG_FIGURE if run.info.status == "FINISHED" else TAG_ERROR
+        figure = run.data.tags.get(shown) or run.data.tags.get(TAG_FIGURE, "")
         ended = status if run.info.status == "FINISHED" else run.info.status.lower()
         steps.append((run.info.start_time, name, ended, run_id, figure))
     return steps

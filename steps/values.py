@@ -189,13 +189,18 @@ def symbols_or_all(text: str) -> tuple[str, ...] | None:
     return symbols
 
 
+# Over http(s) a user alone may be a token; elsewhere it is a name, or Azure's container.
+_NAMED = re.compile(r"(?i)^((?!https?:)[a-z][a-z0-9+.-]*://)[^\s/?#:@]+@")
+
+
 def path_or_uri(text: str) -> str:
     """A path or URI: one line, not empty."""
     if not text.strip():
         raise ValueError
     if "\0" in text or "\n" in text:
         raise Detail("a path or URI is one line")
-    if without_credentials(text) != text:
+    plain = _NAMED.sub(r"\1", text)
+    if without_credentials(plain) != plain:
         raise Detail(
             "it holds a password or a token, which every run would store and show; give these in "
             "the environment, or fetch the file first and give its path"
