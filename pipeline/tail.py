@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.active import LOG_FILE
 from pipeline.logs import plain, set_plain
 from pipeline.scrub import scrub
 
@@ -70,6 +71,14 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
     with contextlib.suppress(Exception):
         if text := last_lines(path):
             client.log_text(run_id, scrub(text), ARTIFACT)
+
+
+def leave_error(line: str) -> bool:
+    """Write an error to the end of the log that a chain keeps of this step; whether it could."""
+    with contextlib.suppress(OSError, KeyError), Path(os.environ[LOG_FILE]).open("a") as log:
+        log.write(f"{ERROR}{line}\n")
+        return True
+    return False
 
 
 def error_in(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from pipeline.errors import Interrupted, PipelineError, in_one_line
 from pipeline.logs import guard_output, say
 from pipeline.run import step_run
 from pipeline.step import IN_CHAIN
+from pipeline.tail import leave_error
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError
@@ -83,9 +84,10 @@ def main_function(
             if not isinstance(error, (StockpredError, PipelineError)) and not _is_outside(error):
                 raise
             # In a chain, the chain says it: the line is on the run, where there was one by then.
-            is_told = IN_CHAIN in os.environ and hasattr(error, "is_told")
-            code = error.exit_code if isinstance(error, PipelineError) else 1
-            _end("" if is_told else in_one_line(error), code)
+            line, told = in_one_line(error), IN_CHAIN in os.environ
+            if told and not hasattr(error, "is_told"):
+                told = leave_error(line)
+            _end("" if told else line, error.exit_code if isinstance(error, PipelineError) else 1)
         _end("", 0)
 
     main.command = command  # type: ignore[attr-defined]
