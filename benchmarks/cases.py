@@ -24,6 +24,7 @@ from stockpred.columns import CLOSE, DATE, KEY, LABEL, LABEL_END, PROBABILITY_UP
 from stockpred.learning import probability_up
 from stockpred.metrics import roc_auc
 from stockpred.splits import PurgedWalkForward
+from stockpred.walk import REFIT
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSIONS = 2500
@@ -112,7 +113,8 @@ def mistake(seed: int, sessions: int = SESSIONS) -> Case:
     """AUC on pure noise at a horizon of 10: windows split at random, split in time, this pipeline.
 
     The windows hold 14 closes, scaled to each symbol's range, as in many a tutorial; the learner
-    asks the nearest neighbours.
+    asks the nearest neighbours. The pipeline's AUC is that of the whole holdout, and the mean of
+    the AUCs of each fit's own dates.
     """
     settings = Settings(horizon=10)
     bars = market(5, sessions, seed).bars
@@ -130,12 +132,26 @@ def mistake(seed: int, sessions: int = SESSIONS) -> Case:
         settings.folds, settings.gap, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy()
     )
     folds = [_neighbours_auc(x, y, train, test) for train, test in splitter.split()]
-    verdict = judged(table, recipe_of("logistic", settings), settings)
+    verdict, prior = (
+        judged(table, recipe_of(name, settings), settings) for name in ("logistic", "prior")
+    )
     return {
         "random": _neighbours_auc(x, y, order[cut:], order[:cut]),
         "purged": float(np.mean(folds)),
         "pipeline": verdict.auc,
+        "fits": _mean_auc_of_fits(verdict.predictions),
+        "prior": prior.auc,
     }
+
+
+def _mean_auc_of_fits(predictions: pd.DataFrame) -> float:
+    """Mean over the fits of the AUC on their dates; a fit whose outcomes are all alike has none."""
+    known = predictions[predictions[LABEL].notna()]
+    found = [
+        roc_auc(rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy())
+        for _, rows in known.groupby(REFIT)
+    ]
+    return float(np.mean([auc for auc in found if auc is not None]))
 
 
 def _neighbours_auc(x: Any, y: Any, train: Any, test: Any) -> float:

@@ -187,15 +187,21 @@ def mistake(runner: Runner) -> Section:
         "random": "windows of 14 closes, nearest neighbours, random split",
         "purged": "the same windows and learner, purged walk-forward",
         # What is left above one half comes from the scaling: it knows the whole range.
+        # What is missing from one half comes from the base rate, which each fit learns anew: it is
+        # lowest after a run of downs, and on noise the next outcomes know nothing of that.
         "pipeline": "this pipeline, logistic",
+        "fits": "the same, mean of the AUCs within the dates of one fit",
+        "prior": "the prior alone, learnt anew by each fit",
     }
     out.table(
         [f"pure noise, horizon 10, {count} markets", "reported AUC", "standard error"],
         [[text, f"{means[name]:.3f}", f"{errors[name]:.3f}"] for name, text in names.items()],
     )
     out.claim("the random split reports an AUC above 0.6", means["random"] > 0.6)
-    miss = abs(means["pipeline"] - 0.5)
-    out.claim("this pipeline reports 0.50, within 3 standard errors", miss < 3 * errors["pipeline"])
+    above = means["pipeline"] - 0.5
+    out.claim("this pipeline reports no more than 0.50 + 3 errors", above < 3 * errors["pipeline"])
+    miss = abs(means["fits"] - 0.5)
+    out.claim("within a fit it reports 0.50, within 3 standard errors", miss < 3 * errors["fits"])
     return out
 
 
