@@ -19,6 +19,7 @@ from pipeline.step import IN_CHAIN, SOURCE_TAG
 
 MARK = Path(".git", "pipeline-run")  # in a clone that is surely MLflow's: locked while it is in use
 NAME = re.compile(r"tmp[a-z0-9_]{8}")  # as Python's tempfile.mkdtemp names what MLflow clones into
+USER = re.compile(r"(?<=://)[^/?#]*@")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,11 @@ def public_url(url: str) -> str:
     """A URL without the secrets that it may hold: over http(s) user and password, which a token
     may stand for, and the query; elsewhere the password alone.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # git takes a bracket in a password, which Python takes for an address
+        bare = USER.sub("", url)
+        return public_url(bare) if bare != url else url.partition("?")[0]
     user, at, place = parts.netloc.rpartition("@")
     if parts.scheme in ("http", "https"):
         return urlunsplit((parts.scheme, place, parts.path, "", parts.fragment))

@@ -9,12 +9,14 @@ import tempfile
 
 from pipeline.clone import public_url
 from pipeline.errors import PipelineError
+from pipeline.scrub import scrub
 
 HELPER = "check the URL, and git's credential helper (docs/operations.md)"
+NO_REF = "{url}: no branch, tag or full commit {ref!r} there"
 # Words of git on stderr -> what they mean; {url} and {ref} are put in.
 MEANINGS = {
-    "couldn't find remote ref": "{url}: no branch, tag or full commit {ref!r} there",
-    "invalid refspec": "{url}: no branch, tag or full commit {ref!r} there",
+    "couldn't find remote ref": NO_REF,
+    "invalid refspec": NO_REF,
     "not our ref": "{url}: no commit {ref!r} that the server hands out",
     "could not read Username": "{url}: asks for a password, and git has none; " + HELPER,
     "could not read Password": "{url}: asks for a password, and git has none; " + HELPER,
@@ -26,6 +28,10 @@ MEANINGS = {
     "unable to connect": "{url}: no answer",
     "Failed to connect": "{url}: no answer",
     "Couldn't connect": "{url}: no answer",
+    "Connection refused": "{url}: no answer",
+    "Permission denied (": "{url}: refuses the key that ssh has",
+    "Host key verification failed": "{url}: ssh does not know this host; add it to known_hosts",
+    "is not a git command": "{url}: no kind of URL that git knows",
 }
 
 
@@ -44,6 +50,10 @@ def commit_of(url: str, ref: str) -> str:
         One line without the password that the URL may hold.
     """
     url, _, _ = url.partition("#")
+    if not url.isprintable():
+        raise NoCommit(f"{public_url(url)!r}: a URL is one line of plain text")
+    if ":" in ref or ref.startswith(("+", "^")):  # git would take it for more than a name
+        raise NoCommit(NO_REF.format(url=public_url(url), ref=ref))
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     with tempfile.TemporaryDirectory() as folder:
 
@@ -68,8 +78,10 @@ def _meaning(said: str, url: str, ref: str) -> str:
     for words, meaning in MEANINGS.items():
         if words in said:
             return meaning.format(url=clean, ref=ref)
-    last = [line for line in said.splitlines() if line.strip()][-1:] or ["git said nothing"]
-    return f"{clean}: {last[0].replace(url, clean)}"
+    lines = [line for line in said.splitlines() if line.strip()] or ["git said nothing"]
+    # Advice comes after what went wrong.
+    told = next((line for line in lines if line.startswith("fatal: ")), lines[-1])
+    return f"{clean}: {scrub(told.replace(url, clean))}"
 
 
 def main() -> int:

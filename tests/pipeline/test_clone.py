@@ -87,6 +87,9 @@ class Runs:
         ("ssh://git@host/a.git", "ssh://git@host/a.git"),
         ("ssh://git:pw@host/a.git", "ssh://git@host/a.git"),
         ("git@host:a/b.git", "git@host:a/b.git"),
+        ("https://u:p[w@host/a.git?x=1#sub", "https://host/a.git#sub"),
+        ("https://u:p]w@host/a.git", "https://host/a.git"),
+        ("https://u:pw@[host/a.git?token=x", "https://[host/a.git"),
         ("/some/folder", "/some/folder"),
     ],
 )
@@ -196,6 +199,34 @@ def test_what_cannot_be_fetched_is_told_in_one_line(
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert line.startswith(f"error: {server.url(name)}: {said}") and "wr0ng" not in line
+
+
+@pytest.mark.parametrize(
+    ("url", "ref", "said"),
+    [
+        ("http://u:wr0ng[x@127.0.0.1:1/a.git", "main", "http://127.0.0.1:1/a.git: no answer"),
+        ("http://u:wr\n0ng@127.0.0.1:1/a", "main", "'http://127.0.0.1:1/a': a URL is one line"),
+        ("smtp://u:wr0ng@127.0.0.1/a", "main", "smtp://u@127.0.0.1/a: no kind of URL that git"),
+        ("http://[bad/a.git", "main", "http://[bad/a.git: "),
+        ("ext::touch pwned", "main", "ext::touch pwned: fatal: transport 'ext' not allowed"),
+        ("--upload-pack=touch pwned", "main", "--upload-pack=touch pwned: fatal: strange pathname"),
+        (".", "HEAD:refs/heads/x", ".: no branch, tag or full commit 'HEAD:refs/heads/x' there"),
+        (".", "+HEAD", ".: no branch, tag or full commit '+HEAD' there"),
+        (".", "^HEAD", ".: no branch, tag or full commit '^HEAD' there"),
+        (".", "a\nb", ".: no branch, tag or full commit 'a\\nb' there"),
+    ],
+)
+def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said: str) -> None:
+    root = Path(__file__).parents[2]
+    url = str(root) if url == "." else url
+    done = subprocess.run(
+        ["python3", "-m", "pipeline.gitref", url, ref],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert said.replace(".: no", f"{root}: no") in line and "0ng" not in line
+    assert not (root / "pwned").exists()
 
 
 def test_no_server_and_no_git_are_told(
