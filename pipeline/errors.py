@@ -9,6 +9,7 @@ PipelineError
 """
 
 import errno
+import re
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -46,8 +47,8 @@ class Interrupted(PipelineError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error says, in one line, without the SQL that a database was asked."""
+    """What an error says, in one line, without a database's SQL and its advice."""
     text = " ".join(str(error).split()) or type(error).__name__
     if getattr(error, "errno", None) in FULL or "disk is full" in text:
         return "no space is left on the disk; free some"
-    return text.partition(" [SQL: ")[0]
+    return re.split(r" \[SQL: | \(Background on this error", text)[0]

@@ -34,8 +34,11 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
     ServerUnfit
         It does not answer within `PATIENCE`, refuses us, or is of another version.
     """
-    if not is_server(uri):
-        return None
+    try:
+        if not is_server(uri):
+            return None
+    except ValueError as error:
+        raise ServerUnfit(f"{public_url(uri)}: no URL ({error}); give the server's") from error
     if urlsplit(uri).password is not None:
         raise ServerUnfit(
             f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"

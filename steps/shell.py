@@ -3,8 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -62,7 +61,11 @@ def main_function(
     """
     text = sys.modules[module].__doc__ or entry_point
     options: list[click.Parameter] = [option(name) for name in names]
-    command = click.Command(entry_point, params=options, callback=callback, help=text)
+    return program(click.Command(entry_point, params=options, callback=callback, help=text))
+
+
+def program(command: click.Command) -> Callable[[], NoReturn]:
+    """A function that runs a command and ends the process, as `main_function` says."""
 
     def main() -> NoReturn:
         guard_output()
@@ -94,23 +97,13 @@ def main_function(
     return main
 
 
-@contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """For commands without a run of their own: what a user can mend is one line, and no secret."""
-    guard_output()
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, PipelineError) and not _is_outside(error):
-            raise
-        raise click.ClickException(in_one_line(error)) from error
-
-
 def _is_outside(error: Exception) -> bool:
     """A full disk, a tracking server that does not answer: theirs to mend, not a bug of ours."""
     if isinstance(error, OSError):
         return True
-    return any(kind.__name__ == "MlflowException" for kind in type(error).__mro__)
+    # By name: neither is imported where it is not used.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names.isdisjoint({"MlflowException", "SQLAlchemyError"})
 
 
 def _end(message: str, code: int) -> NoReturn:

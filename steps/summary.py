@@ -3,7 +3,6 @@ monitoring into a folder. Exit code 0 done, 1 failed, 3 an alert.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import click
 from pipeline.clone import public_url
 from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_STEP
 from reports.digest import Finished, digest
-from steps.shell import QUIET, told_in_one_line
+from steps.shell import program
 
 KEPT = {
     "evaluate": ("report.html", "evaluation.json"),
@@ -24,23 +23,27 @@ KEPT = {
 
 @click.command(help=__doc__)
 @click.option("--run_name", required=True, help="as given to `mlflow run --run-name`")
-@click.option("--folder", type=click.Path(path_type=Path), help="where the artifacts go; none: no")
-def main(run_name: str, folder: Path | None) -> None:
+@click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path),
+    help="where the artifacts go; none: no",
+)  # fmt: skip
+def command(run_name: str, folder: Path | None) -> None:
     """Look a run up by its name in the experiment that `main` would run in."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    wanted = _named(run_name)
+    from mlflow import MlflowClient, get_tracking_uri
     from mlflow.tracking.fluent import _get_experiment_id
 
-    with told_in_one_line():
-        client = MlflowClient()
-        runs = client.search_runs([str(_get_experiment_id())], _named(run_name), max_results=1)
-        if not runs:
-            click.echo(f"## failed\n\nno run named {run_name!r}: MLflow ended before it made one")
-            sys.exit(1)
-        finished = finished_run(client, runs[0], folder)
-        click.echo(digest(finished))
-        sys.exit(finished.exit_code)
+    from pipeline.server import ready
+
+    ready(get_tracking_uri())
+    client = MlflowClient()
+    runs = client.search_runs([str(_get_experiment_id())], wanted, max_results=1)
+    if not runs:
+        click.echo(f"## failed\n\nno run named {run_name!r}: MLflow ended before it made one")
+        sys.exit(1)
+    finished = finished_run(client, runs[0], folder)
+    click.echo(digest(finished))
+    sys.exit(finished.exit_code)
 
 
 def _named(run_name: str) -> str:
@@ -113,5 +116,7 @@ def _json(content: bytes | None) -> dict[str, Any] | None:
     return json.loads(content) if content is not None else None
 
 
+main = program(command)
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

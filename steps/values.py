@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -199,6 +200,10 @@ def path_or_uri(text: str) -> str:
         raise ValueError
     if "\0" in text or "\n" in text:
         raise Detail("a path or URI is one line")
+    try:
+        urlsplit(text)
+    except ValueError as error:  # a bracket where the address stands
+        raise Detail(f"no URI: {error}") from error
     plain = _NAMED.sub(r"\1", text)
     if without_credentials(plain) != plain:
         raise Detail(

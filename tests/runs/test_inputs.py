@@ -35,13 +35,15 @@ def environment(store: Path) -> dict[str, str]:
     }
 
 
-def refuse(root: Path, store: Path, *options: str, module: str = "main") -> str:
+def refuse(
+    root: Path, store: Path, *options: str, module: str = "main", code: int | None = None
+) -> str:
     """Run `python -m steps.<module>`; return its one line."""
     done = subprocess.run(
         [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store),
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert done.returncode != 0
+    assert done.returncode == code if code else done.returncode
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, done.stderr
@@ -97,6 +99,7 @@ WRONG_VALUES = [
     ("--source", "data", "data is no file; give one file of bars"),
     ("--source", "ftp://x/y", "source='ftp://x/y': cannot be read"),
     ("--source", "http://127.0.0.1:9/x.csv", "source='http://127.0.0.1:9/x.csv': cannot be read"),
+    ("--source", "s3://[bucket/x.csv", "a Parquet or CSV file of bars (no URI: Invalid IPv6 URL)"),
     ("--horzon", "2", "No such option"),
 ]  # fmt: skip
 
@@ -227,6 +230,30 @@ def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
     assert children(store)[-1] == "acquire"
 
 
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("http://u:s3cret-word@[bad", "http://[bad: no URL (Invalid IPv6 URL); give the server's"),
+        ("sqlite:////proc/none/store.db", "No such file or directory: '/proc/none'"),
+        pytest.param(
+            "postgresql+psycopg://u:s3cret-word@127.0.0.1:1/db",
+            "Connection refused",
+            marks=pytest.mark.long,  # MLflow's patience with a database
+        ),
+    ],
+)
+def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
+    env = {**environment(root), "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env,
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and words in line and "s3cret" not in line
+    assert "Background" not in line
+    assert "Traceback" not in done.stderr and done.stderr.endswith(line + "\n")
+
+
 def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> None:
     line = refuse(root, store, "--bars", "none.parquet", module="validate")
     assert line == f"'none.parquet': no such file ({root / 'none.parquet'}); give an existing one"
@@ -236,3 +263,33 @@ def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> N
     (tmp_path / "x.parquet").write_text("no")
     line = refuse(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
     assert "not a Parquet file" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("summary", 2, "Missing option '--run_name'"),
+        ("summary --run_name a'b", 2, """run_name="a'b": give one without quotes"""),
+        ("summary --run_name x --folder MLproject", 2, "Directory 'MLproject' is a file"),
+        ("prune --keep 0", 2, "0 is not in the range x>=1"),
+        ("prune --kept 1", 2, "No such option '--kept'"),
+    ],
+)
+def test_what_tells_and_tidies_refuses_in_one_line(
+    root: Path, store: Path, words: str, code: int, said: str
+) -> None:
+    module, *options = words.split()
+    assert said in refuse(root, store, *options, module=module, code=code)
+
+
+@pytest.mark.parametrize("words", ["summary --run_name x", "prune", "acquire"])
+def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) -> None:
+    module, *options = words.split()
+    env = {**environment(root), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "") and "s3cret" not in done.stderr
+    assert done.stderr.startswith("error: http://127.0.0.1:9: a password in the address would")
+    assert len(done.stderr.splitlines()) == 1
