@@ -61,6 +61,19 @@ def test_a_night_is_never_cut_short_by_the_next() -> None:
     assert {"symbols", "source", "ref", "retrain_every", "on_alert", "entry_point"} == set(inputs)
 
 
+def test_an_environment_is_kept_by_the_hash_of_its_lock() -> None:
+    [cache] = [step for step in steps("scheduled") if "actions/cache@" in step.get("uses", "")]
+    assert "${{ hashFiles('uv.lock') }}" in cache["with"]["key"]
+    assert "restore-keys" not in cache["with"], "of another lock it would be another environment"
+    assert ".venv" in cache["with"]["path"].split()
+
+
+def test_checks_run_on_every_python_that_is_told_of() -> None:
+    assert workflow("ci")["jobs"]["check"]["strategy"]["matrix"] == {
+        "python": ["3.11", "3.12", "3.13"]
+    }
+
+
 def test_the_cron_comes_after_the_close_all_year() -> None:
     [entry] = workflow("scheduled")[True]["schedule"]
     minute, hour, *days = entry["cron"].split()
