@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+NO_HOST = "no host"
+
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Where a redirect leads nobody has agreed to; it counts as an answer that is no success."""
@@ -19,9 +21,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def host_of(url: str) -> str:
     """The host of a URL: all of it that may be shown, as the rest of a webhook's is its secret."""
     try:
-        return urlsplit(url).hostname or "no host"
+        return urlsplit(url).hostname or NO_HOST
     except ValueError:
-        return "no host"
+        return NO_HOST
 
 
 def call(url: str, content: Mapping[str, Any], patience: float) -> str | None:
@@ -43,6 +45,10 @@ def call(url: str, content: Mapping[str, Any], patience: float) -> str | None:
     """
     if url.partition("://")[0].lower() not in ("http", "https"):
         return "not an http or https URL"
+    if (host := host_of(url)) == NO_HOST:
+        return "no host stands in it"
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        return f"a user or password before {host} is not supported; give the token in its path"
     body = json.dumps(content).encode()
     failed = [f"no answer within {patience:g} s"]
     # A thread, since no timeout of a socket bounds the whole: a name is looked up without one, and

@@ -63,3 +63,8 @@ def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
     why = call(url, {}, 20)
     assert why and "s3" not in why and "passwd" not in why and "\n" not in why
     assert "s3cret" not in host_of(url)
+
+
+def test_what_is_missing_or_too_much_in_it_is_told() -> None:
+    assert call("http:///x", {}, 20) == call("https://[x/y", {}, 20) == "no host stands in it"
+    assert "a user or password before h is not supp" in str(call("https://u:s3cret@h/x", {}, 20))
