@@ -118,6 +118,24 @@ def test_without_a_webhook_nothing_is_said_unless_as_json(
 
 @pytest.mark.long
 @pytest.mark.run
+def test_a_real_chain_tells_its_verdict(server: Server, root: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.main", "--models", "prior", "--folds", "2", "--symbols",
+         "IBM", "--feature_sets", "direction", "--window", "5", "--refit_every", "500"],
+        cwd=root, env=env, text=True, capture_output=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = told(server)
+    assert (content["status"], content["model_version"]) == ("FINISHED", "stockpred/1")
+    assert f"Gate: {content['verdict']}" in done.stdout and content["verdict"]
+    assert f"stage {content['stage']}," in done.stdout and list(content["figures"]) == [
+        "acquire", "validate", "features", "train", "evaluate", "register"
+    ]  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.run
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_chain_that_is_told_to_stop_says_so(
     form: str, server: Server, root: Path, tmp_path: Path
