@@ -1,6 +1,7 @@
 """The chain on a toy diamond, as real processes: cache, backends, failures, signals, kills."""
 
 import contextlib
+import datetime as dt
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 from toyproject import SIGNALS, Toy, gone
 
 from benchmarks.kills import below
-from pipeline.liveness import signs
+from pipeline.liveness import TAG_HEARTBEAT, signs
 from pipeline.step import Step, check_table
 from pipeline.usage import Usage
 
@@ -324,6 +325,25 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             )[0][0]  # fmt: skip
             kinds[backend][step] = (tags, params, metrics, status, name)
     assert kinds["warm"] == kinds["local"]
+
+
+@pytest.mark.long
+@both_backends
+def test_whoever_works_for_long_beats_every_quarter_of_a_minute(toy: Toy, backend: str) -> None:
+    toy.behave(left={"sleep": 20})
+    done = toy.run("--word", f"heart {backend}", "--backend", backend)
+    [main] = toy.query(
+        "select run_uuid from tags where key = 'pipeline.step.left.run_id' "
+        f"and value = '{done['left'][1]}'"
+    )
+    for run_id in (main[0], done["left"][1]):
+        [(began, ended, beat)] = toy.query(
+            "select r.start_time, r.end_time, t.value from runs r join tags t using (run_uuid) "
+            f"where r.run_uuid = '{run_id}' and t.key = '{TAG_HEARTBEAT}'"
+        )
+        when = dt.datetime.fromisoformat(beat).timestamp() * 1000
+        assert began + 10_000 < when <= ended, "the first beat alone is that of its start"
+        assert ended - when < 30_000
 
 
 PRUNE = """
