@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from pipeline.artifacts import fetch
 from pipeline.clone import public_url
-from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_STEP
+from pipeline.errors import InputError
+from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
 from reports.digest import Finished, digest
 from steps.shell import program
+from steps.values import ROOT
 
 KEPT = {
     "evaluate": ("report.html", "evaluation.json"),
@@ -61,7 +64,7 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
     found = {}
     for _, name, _, run_id, _ in steps:
         for artifact in KEPT.get(name, ()):
-            content = _artifact(client, run_id, artifact)
+            content = _artifact(client, run_id, artifact)  # an alert unread would pass for none
             if content is not None:
                 found[artifact] = content
     if folder is not None:
@@ -103,13 +106,13 @@ def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, 
 def _artifact(client: Any, run_id: str, name: str) -> bytes | None:
     import tempfile
 
-    from mlflow.exceptions import MlflowException
-
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
-        except (MlflowException, OSError):  # a step that failed has not got so far
-            return None
+            return fetch(client, f"runs:/{run_id}/{name}", ROOT, Path(folder)).read_bytes()
+        except InputError:
+            if TAG_OUTPUT + name in client.get_run(run_id).data.tags:
+                raise
+            return None  # a step that failed has not got so far
 
 
 def _json(content: bytes | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -195,6 +196,21 @@ def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
     assert "https://host/team/a.git" in text and "pl4nted" not in text
     [kept] = (job.uploaded / "night").iterdir()
     assert json.loads(kept.read_text()) == DECISION
+
+
+def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(tmp_path: Path) -> None:
+    uri = finished_run(tmp_path, "a")
+    client = MlflowClient(uri)
+    [step] = client.search_runs(["1"], "tags.`mlflow.parentRunId` != ''")
+    client.set_tag(step.info.run_id, "pipeline.output.decision.json", "0" * 64)
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.summary", "--run_name", "a"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "stockpred"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: 'runs:/") and "its bytes are not those its run wrote" in line
 
 
 @pytest.mark.long
