@@ -83,11 +83,11 @@ def test_a_fault_at_the_first_call_of_every_route(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "latency"), [(0, 0.2), (1, 0.05), (2, 0.05)])
 def test_faults_at_random_leave_what_a_faultless_run_leaves(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, seed: int
+    faultless: Counter[Any], shared: Team, tmp_path: Path, seed: int, latency: float
 ) -> None:
-    with proxied(shared.server.uri, rate=0.05, latency=0.05, seed=seed) as proxy:
+    with proxied(shared.server.uri, rate=0.05, latency=latency, seed=seed) as proxy:
         assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
         assert set(proxy.met()) == {REFUSED, LOST}
     assert not differences(shared.census(), faultless)
