@@ -2,7 +2,7 @@
 
 What `Ticker.history` of yfinance 1.7 (hide_exceptions off) raises for each fault of the wire, where
 it strikes the request for the timezone (a symbol's first) and where it strikes the one for bars;
-x2: the request came twice within the one call. tests/sources/test_standin.py reads this table.
+x2: the request came twice within the one call. tests/sources/test_standin_faults.py reads this table.
 
 | fault | on the timezone | on bars |
 | --- | --- | --- |
