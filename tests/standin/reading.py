@@ -1,0 +1,53 @@
+"""The Yahoo source turned to the stand-in, with what it reads there."""
+
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from sources import Stored, YahooSource
+from sources.base import Acquired
+from sources.pace import Patience
+from stockpred.bars import to_arrow
+
+from .bars import standin_bars
+
+QUICK = Patience(
+    first_wait=0.01, longest_wait=0.02, first_pause=0.05, longest_pause=0.1, spacing=0.005,
+    failures=12, timeout=1.0,
+)  # fmt: skip
+FRIDAY = dt.datetime(2024, 6, 28, 21, tzinfo=dt.UTC)
+SESSIONS = 120
+BARS = standin_bars(SESSIONS)
+MORE = standin_bars(6, end="2024-07-09", seed=5, price=55.0)
+LATER = dt.datetime(2024, 7, 9, 21, tzinfo=dt.UTC)
+
+
+def read(
+    tmp_path: Path,
+    *symbols: str,
+    as_of: dt.datetime = FRIDAY,
+    stored: dict[str, Stored] | None = None,
+    **asked: Any,
+) -> Acquired:
+    folder = tmp_path / f"caches{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    source = YahooSource(as_of, folder, lambda: stored or {}, patience=QUICK)
+    return source.read(symbols or ("AAA",), asked.get("start"), asked.get("end"))
+
+
+def kept(acquired: Acquired, symbol: str = "AAA", asked_from: dt.date | None = None) -> Stored:
+    bars = acquired.bars[acquired.bars["symbol"] == symbol].reset_index(drop=True)
+    return Stored(bars, asked_from, acquired.info.calendars[symbol])
+
+
+def as_bytes(acquired: Acquired) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(to_arrow(acquired.bars), out)
+    return out.getvalue()
+
+
+def dates(acquired: Acquired) -> list[dt.date]:
+    return [day.date() for day in acquired.bars["date"]]
