@@ -9,7 +9,15 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import InputError
-from pipeline.registry import Resolved, holder, register_once, resolve
+from pipeline.registry import (
+    NOTE_LIMIT,
+    Resolved,
+    holder,
+    notes,
+    register_once,
+    resolve,
+    write_note,
+)
 
 pytestmark = [
     pytest.mark.run,
@@ -125,3 +133,12 @@ def test_a_model_is_registered_once(client: MlflowClient) -> None:
     numbers = [str(each.version) for each in (*made_twice, same, other)]
     assert numbers == ["1", "2", "1", "3"], "the files of the first were lost for a while"
     assert resolve(client, uri, "once").version == "1"
+
+
+def test_what_does_not_fit_in_a_tag_is_refused(client: MlflowClient) -> None:
+    client.create_registered_model("six")
+    write_note(client, "six", "look.1", "x" * NOTE_LIMIT)
+    with pytest.raises(ValueError, match="at most 5000"):
+        write_note(client, "six", "look.2", "x" * (NOTE_LIMIT + 1))
+    write_note(client, "six", "look.3", "y", instead_of=["look.1", "look.none"])
+    assert notes(client, "six", "look.") == {"look.3": "y"}

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from test_evidence import fitted
 
 from pipeline.history import history
-from pipeline.registry import NOTE_LIMIT, holder, notes, write_note
+from pipeline.registry import holder, notes
 from pipeline.run import StepRun
 from steps.byhand import promote, rollback
 from steps.gated import register
@@ -295,12 +295,3 @@ def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd
     # No two questions share more of the level than there is.
     assert all(index >= place for place, index in enumerate(by_question, start=1))
     assert len(indices) == 8
-
-
-def test_what_does_not_fit_in_a_tag_is_refused(nights: Nights) -> None:
-    nights.client.create_registered_model("six")
-    write_note(nights.client, "six", "look.1", "x" * NOTE_LIMIT)
-    with pytest.raises(ValueError, match="at most 5000"):
-        write_note(nights.client, "six", "look.2", "x" * (NOTE_LIMIT + 1))
-    write_note(nights.client, "six", "look.3", "y", instead_of=["look.1", "look.none"])
-    assert notes(nights.client, "six", "look.") == {"look.3": "y"}
