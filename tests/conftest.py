@@ -1,4 +1,4 @@
-"""Fixtures that all rooms' tests share: generated bars, real bars, the project's folder."""
+"""Fixtures that all rooms' tests share: bars, the project's folder, a tracking server."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from servers import MlflowServer, Postgres, mlflow_server, postgres
 
 from stockpred.bars import tidy
 
@@ -63,6 +64,23 @@ def root() -> Path:
 def real_bars() -> pd.DataFrame:
     raw = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
     return tidy(raw, "the snapshot")[0]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    """The PostgreSQL below `tracking`, to be killed and started again."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def tracking(
+    database: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    """A tracking server on PostgreSQL, that answers to no other name than its address."""
+    options = ["--allowed-hosts", "127.0.0.1:*"]
+    with mlflow_server(tmp_path_factory.mktemp("tracking"), database.uri, options) as server:
+        yield server
 
 
 @pytest.fixture

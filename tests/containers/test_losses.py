@@ -1,28 +1,12 @@
 """Logging through the tracking server while PostgreSQL or the server itself is killed."""
 
-from collections.abc import Iterator
-
 import pytest
 from containers.compose import tell
 from containers.losses import Tally, check_nothing_lost, log_under_kills
-from servers import MlflowServer, Postgres, mlflow_server, postgres
+from servers import MlflowServer, Postgres
 
 # Starts a PostgreSQL and a tracking server, and waits for a client's retries.
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Postgres]:
-    with postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def tracking(
-    database: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MlflowServer]:
-    with mlflow_server(tmp_path_factory.mktemp("tracking"), database.uri) as server:
-        yield server
 
 
 def test_postgresql_killed_five_times_loses_no_logged_value(

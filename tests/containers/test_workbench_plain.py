@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from containers.doors import ask, check_jupyter, check_kept, check_tracking, keep
-from servers import free_port, postgres
+from servers import LEAN, free_port, postgres
 
 # Starts a PostgreSQL, a tracking server twice, a JupyterLab.
 pytestmark = pytest.mark.long
@@ -73,9 +73,8 @@ def test_the_tracking_server_keeps_its_data_and_answers_to_its_names(tmp_path: P
         }.items():
             assert there in words
             words = words.replace(there, here)
-        env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         uri = f"http://127.0.0.1:{port}"
-        with process(shlex.split(words), tmp_path, port, "/health", env):
+        with process(shlex.split(words), tmp_path, port, "/health", LEAN):
             check_tracking(port)
             kept = keep(uri)
             check_kept(uri, kept)
@@ -83,7 +82,7 @@ def test_the_tracking_server_keeps_its_data_and_answers_to_its_names(tmp_path: P
             assert "as nobody asks for it" not in shown
         database.kill()
         database.start()
-        with process(shlex.split(words), tmp_path, port, "/health", env):
+        with process(shlex.split(words), tmp_path, port, "/health", LEAN):
             check_kept(uri, kept)
 
 

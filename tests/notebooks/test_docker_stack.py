@@ -6,13 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
-from servers import MlflowServer, Postgres, free_port, mlflow_server, postgres
+from servers import MlflowServer, Postgres, free_port
 
 # Each runs the notebook from top to bottom.
 pytestmark = pytest.mark.long
@@ -22,21 +21,6 @@ PARTS = (
     "JupyterLab", "kernel", "project folder", "tracking server", "server's names", "PostgreSQL",
     "artifacts", "registry", "project run",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Postgres]:
-    with postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def tracking(
-    database: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MlflowServer]:
-    options = ["--allowed-hosts", "127.0.0.1:*"]
-    with mlflow_server(tmp_path_factory.mktemp("tracking"), database.uri, options) as server:
-        yield server
 
 
 class Checked:

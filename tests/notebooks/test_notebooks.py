@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
-from servers import mlflow_server, postgres
+from servers import MlflowServer
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -74,12 +73,9 @@ class Executed:
         return self.runs(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A tracking server on PostgreSQL."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    with postgres() as database, mlflow_server(folder, database.uri) as tracking:
-        yield tracking.uri
+@pytest.fixture
+def server(tracking: MlflowServer) -> str:
+    return tracking.uri
 
 
 def execute(name: str, server: str, folder: Path) -> Executed:
