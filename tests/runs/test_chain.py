@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from toyproject import SIGNALS, Toy, gone
 
-from benchmarks.kills import below
+from benchmarks.chains import below
 from pipeline.liveness import TAG_HEARTBEAT, signs
 from pipeline.step import Step, check_table
 from pipeline.usage import Usage

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from toyproject import gone
 
-from benchmarks.kills import BIN, STEPS, Store, again, below, prepare, session, table
+from benchmarks.chains import BIN, STEPS, below, table
+from benchmarks.kills import again, prepare, session
+from benchmarks.stores import Store
 
 pytestmark = pytest.mark.run
 NEW = {"start": "2011-01-03"}

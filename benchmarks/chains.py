@@ -1,0 +1,96 @@
+"""`main` as a process: started, waited for, killed with all its own, and what it said."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+STEPS = ("acquire", "validate", "features", "train", "evaluate", "register")
+
+
+class Main:
+    """A `main` that runs, and what it has said so far."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            argv, cwd=ROOT, env=env, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, start: str, seconds: float = 300) -> bool:
+        """Whether a line that starts so came before the end."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended = not self._reader.is_alive()
+            if any(line.startswith(start) for line in self.lines):
+                return True
+            if ended:
+                return False
+            time.sleep(0.002)
+        raise TimeoutError(f"no {start!r} in {seconds} s: {self.lines}")
+
+    def wait(self, seconds: float = 600) -> int:
+        """Exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def kill(self) -> bool:
+        """SIGKILL to it and to every process below it, all in one moment; False if it had ended."""
+        if self.process.poll() is not None:
+            return False
+        stopped: set[int] = set()
+        # Who is stopped starts no other.
+        while found := {self.process.pid, *below(self.process.pid)} - stopped:
+            for pid in found:
+                _send(pid, signal.SIGSTOP)
+            stopped |= found
+        for pid in stopped:
+            _send(pid, signal.SIGKILL)
+        return self.wait() == -signal.SIGKILL
+
+
+def _send(pid: int, signum: int) -> None:
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return
+
+
+def below(pid: int) -> set[int]:
+    """Processes below one, at any depth."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found: set[int] = set()
+    while new := {each for each, above in parents.items() if above in {pid, *found}} - found:
+        found |= new
+    return found
+
+
+def table(lines: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Step -> (status, run id), from what `main` said at its end."""
+    rows = re.findall(
+        r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", "\n".join(lines), re.MULTILINE
+    )
+    return {step: (status, run_id) for step, status, run_id in rows}
