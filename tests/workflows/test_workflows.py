@@ -181,14 +181,20 @@ def finished_run(folder: Path, name: str) -> str:
     return uri
 
 
-def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
-    """A refused model is a good end: exit code 0, its decision told and uploaded."""
-    uri = finished_run(tmp_path, "github-7-1")
+def after_a_night(folder: Path, name: str, outcome: str) -> Job:
+    """Attempt 1 of job 7 in this checkout, whose night has ended so; a run has that name."""
+    uri = finished_run(folder, name)
     contexts = {"github.run_id": "7", "github.run_attempt": "1", "secrets.MLFLOW_TRACKING_URI": uri}
-    job = Job("scheduled", "night", contexts, tmp_path / "job", "")
+    job = Job("scheduled", "night", contexts, folder / "job", "")
     job.workspace.rmdir()
     job.workspace.symlink_to(ROOT)
-    job.outcomes["night"] = "success"
+    job.outcomes["night"] = outcome
+    return job
+
+
+def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
+    """A refused model is a good end: exit code 0, its decision told and uploaded."""
+    job = after_a_night(tmp_path, "github-7-1", "success")
     outcomes = job.run(only=("Summary", "actions/upload-artifact"))
     assert outcomes["Summary"] == "success", job.said
     text = job.summary.read_text()
@@ -215,12 +221,7 @@ def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(tmp_path: P
 
 @pytest.mark.long
 def test_a_run_that_mlflow_never_made_is_told(tmp_path: Path) -> None:
-    uri = finished_run(tmp_path, "another")
-    contexts = {"github.run_id": "7", "github.run_attempt": "1", "secrets.MLFLOW_TRACKING_URI": uri}
-    job = Job("scheduled", "night", contexts, tmp_path / "job", "")
-    job.workspace.rmdir()
-    job.workspace.symlink_to(ROOT)
-    job.outcomes["night"] = "failure"
+    job = after_a_night(tmp_path, "another", "failure")
     assert job.run(only=("Summary",))["Summary"] == "failure"
     assert "no run named 'github-7-1': MLflow ended before it made one" in job.summary.read_text()
 
