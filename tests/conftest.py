@@ -1,6 +1,7 @@
 """Fixtures that all rooms' tests share: bars, the project's folder, a tracking server."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from servers import MlflowServer, Postgres, mlflow_server, postgres
+from toyproject import ALL_EXECUTED, Toy
 
 from stockpred.bars import tidy
 
@@ -81,6 +83,26 @@ def tracking(
     options = ["--allowed-hosts", "127.0.0.1:*"]
     with mlflow_server(tmp_path_factory.mktemp("tracking"), database.uri, options) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def finished_toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A toy whose chain has run once; tests work on copies of it."""
+    toy = Toy(tmp_path_factory.mktemp("toy"))
+    assert toy.statuses() == ALL_EXECUTED
+    return toy
+
+
+@pytest.fixture
+def toy(finished_toy: Toy) -> Iterator[Toy]:
+    """The finished toy; what a test changes in it is put back."""
+    kept = finished_toy.folder.parent / "kept"
+    shutil.copytree(finished_toy.project, kept)
+    yield finished_toy
+    finished_toy.end()
+    shutil.rmtree(finished_toy.project)
+    kept.rename(finished_toy.project)
+    finished_toy.behave()
 
 
 @pytest.fixture

@@ -11,12 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 TESTS = Path(__file__).resolve().parent
 ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
 }
+ALL_EXECUTED = dict.fromkeys(("first", "left", "right", "last"), "executed")
+ALL_CACHED = dict.fromkeys(ALL_EXECUTED, "cached")
 
 
 class Toy:
@@ -121,3 +125,8 @@ def gone(pids: list[int], seconds: float = 10) -> bool:
 
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def long(*values: object) -> object:
+    """A case of the long form of a test."""
+    return pytest.param(*values, marks=pytest.mark.long)
