@@ -17,6 +17,7 @@ from toyproject import ALL_EXECUTED, Toy
 from stockpred.bars import tidy
 
 if TYPE_CHECKING:
+    from modelserver import Registry
     from standin import Standin
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +104,14 @@ def toy(finished_toy: Toy) -> Iterator[Toy]:
     shutil.rmtree(finished_toy.project)
     kept.rename(finished_toy.project)
     finished_toy.behave()
+
+
+@pytest.fixture(scope="session")
+def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry":
+    """A registry with one model, to be served."""
+    from modelserver import Registry
+
+    return Registry(root, tmp_path_factory.mktemp("serve"))
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from urllib.request import Request, urlopen
 import pytest
 import requests
 from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
+from modelserver import address_in
 from servers import free_port
 from team import STEPS, Client, Team, team
-from test_serve import address_in
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")
