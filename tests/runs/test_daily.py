@@ -12,7 +12,7 @@ from conftest import ROOT
 from logged import log_models
 from mlflow import MlflowClient
 from test_alarm import dying
-from test_monitor import NAME, World, bars_of
+from watched import NAME, World, bars_of
 
 from pipeline.ledger import Ledger
 from pipeline.moves import move, places

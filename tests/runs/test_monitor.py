@@ -1,26 +1,16 @@
 """The monitor shell on a real registry and ledger: joins, alerts, exit codes, page, metrics."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
-from mlflow import MlflowClient
 from test_alarm import dying, forecasts
+from watched import NAME, World, bars_of
 
 from pipeline.errors import Alerted
-from pipeline.ledger import Ledger
-from pipeline.run import StepRun
-from pipeline.tables import write_groups
-from steps.monitor import main
-from steps.versions import PROMISE_TAGS
-from stockpred.bars import BarsInfo, to_arrow
 from stockpred.errors import DataError, ParameterError
 
 pytestmark = [
@@ -28,116 +18,6 @@ pytestmark = [
     # MLflow's own use of its database.
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
-RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}
-BEFORE = 40  # sessions of bars before the first forecast
-NAME = "watched"
-
-
-def bars_of(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
-    """Bars in which the outcomes of forecasts come true: each stands in the next session's bar."""
-    dates = np.unique(rows["date"])
-    before = pd.bdate_range(end=pd.Timestamp(dates[0]) - pd.Timedelta(days=1), periods=BEFORE)
-    after = pd.bdate_range(pd.Timestamp(dates[-1]) + pd.Timedelta(days=1), periods=1)
-    days = np.concatenate([before.to_numpy(), dates, after.to_numpy()]).astype("datetime64[s]")
-    parts = []
-    for number, (symbol, mine) in enumerate(rows.groupby("symbol")):
-        rng = np.random.default_rng(number)
-        first = rng.integers(0, 2, BEFORE + 1)  # the first forecast's own session, too
-        up = np.concatenate([first, mine["label"].to_numpy()]) == 1
-        opened = 50 + rng.random(len(days))
-        closed = opened * np.where(up, 1.01, 0.99)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "symbol": symbol, "date": days, "open": opened,
-                    "high": np.maximum(opened, closed), "low": np.minimum(opened, closed),
-                    "close": closed, "adj_close": closed, "volume": 1e6 * (1 + rng.random(len(up))),
-                }
-            ).iloc[:last]
-        )  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
-
-
-class World:
-    """A registry with a champion, a ledger, bars."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.uri = f"sqlite:///{folder}/store.db"
-        self.client = MlflowClient(self.uri)
-        where = (folder / "artifacts").as_uri()
-        self.experiment = self.client.create_experiment("nights", artifact_location=where)
-        self.client.create_registered_model(NAME)
-
-    def register(
-        self, trained_to: str, recipe: str, *aliases: str, model: Path | None = None
-    ) -> str:
-        """Register a model, or what the monitor needs of one, with a promise."""
-        if model is None:
-            logged = self.client.create_logged_model(self.experiment, name="model")
-            model = Path(logged.artifact_location.removeprefix("file://"))
-            (model / "artifacts").mkdir(parents=True)
-            (model / "artifacts" / "recipe.json").write_text(json.dumps(RECIPE))
-        tags = dict(zip(PROMISE_TAGS, ("0.0078", "0.001", "2014-12-31", "0.0078"), strict=True))
-        tags |= {"trained_to": trained_to, "recipe_id": recipe}
-        version = self.client.create_model_version(NAME, model.as_uri(), tags=tags)
-        for alias in aliases:
-            self.client.set_registered_model_alias(NAME, alias, version.version)
-        return str(version.version)
-
-    def enter(self, rows: pd.DataFrame, version: str) -> None:
-        """Add forecasts to the ledger as score does, each on the evening of its date."""
-        dates = rows["date"].to_numpy().astype("datetime64[D]")
-        close = pd.offsets.BusinessDay(1)
-        ends = (pd.to_datetime(rows["date"]) + close).to_numpy().astype("datetime64[D]")
-        table = pa.table(
-            {
-                "symbol": pa.array(rows["symbol"], pa.string()),
-                "date": pa.array(dates, pa.date32()),
-                "entry_date": pa.array(ends, pa.date32()),
-                "exit_date": pa.array(ends, pa.date32()),
-                "probability_up": rows["probability_up"].to_numpy(),
-                "direction": pa.array(rows["probability_up"] > 0.5).cast(pa.int64()),
-                "in_range": pa.array([True] * len(rows)),
-                "model": [NAME] * len(rows),
-                "model_version": [version] * len(rows),
-                "scored_at": pa.array(
-                    rows["date"].to_numpy() + np.timedelta64(22, "h"), pa.timestamp("ms", "UTC")
-                ),
-            }
-        )
-        self.ledger.append(table, f"{NAME}-{version}", "symbol")
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger("ledger", self.folder, "date")
-
-    def write_bars(self, bars: pd.DataFrame, name: str = "bars.parquet") -> str:
-        calendars = dict.fromkeys(sorted(bars["symbol"].unique()), "union")
-        info = BarsInfo("generated", "as generated", calendars)
-        tables = (to_arrow(part) for _, part in bars.groupby("symbol", sort=True))
-        write_groups(self.folder / name, tables, info.to_metadata)
-        return str(self.folder / name)
-
-    def monitor(self, bars: str | None, on_alert: str = "report", **given: Any) -> dict[str, Any]:
-        """Run the step's body; return monitoring.json, with its run and page beside."""
-        run_id = self.client.create_run(
-            self.experiment, tags={"mlflow.project.entryPoint": "monitor"}
-        ).info.run_id
-        scratch = self.folder / run_id
-        scratch.mkdir()
-        run = StepRun(self.client, run_id, self.folder, scratch)
-        options = {
-            "ledger": str(self.folder / "ledger"), "bars": bars, "source": None, "symbols": None,
-            "as_of": None, "max_missing": 0.05, "registered_model": NAME, "on_alert": on_alert,
-        }  # fmt: skip
-        main.body(run, **{**options, **given})
-        run.flush()
-        return {
-            **json.loads((scratch / "monitoring.json").read_text()),
-            "run": self.client.get_run(run_id),
-            "page": (scratch / "monitoring.html").read_text(),
-        }
 
 
 @pytest.fixture(scope="module")
