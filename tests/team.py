@@ -16,10 +16,10 @@ from typing import Any
 import psycopg
 from conftest import ROOT
 from servers import MlflowServer, Postgres, mlflow_server, postgres
+from terminal import table
 
 QUICK = {"symbols": "AAPL,IBM", "models": "prior,logistic", "refit_every": "200", "folds": "3",
          "as_of": "2026-01-02T00:00:00Z"}  # fmt: skip
-STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
 ROOMS = ("stockpred", "pipeline", "steps", "sources", "reports", "serving", "data")
 ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
 # Of every row: what may not be there twice, whoever asks. Ids are told by their run's name.
@@ -138,7 +138,7 @@ class Client:
         """Step -> executed or cached, as the table at the end tells."""
         code, said = self.run("main", **{**QUICK, **options})
         assert code == 0, said
-        return dict(re.findall(r"^(\w+) +(executed|cached) .* [0-9a-f]{32}$", said, re.MULTILINE))
+        return {step: status for step, (status, _) in table(said).items()}
 
 
 @functools.cache

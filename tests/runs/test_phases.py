@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_whole import STEPS, Store, table
+from terminal import STEPS, table
+from test_whole import Store
 
 from benchmarks.markets import market
 from steps.main import LAST_STEP

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from away import Away
 from conftest import ROOT
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from servers import GitServer, git_server
+from terminal import STEPS, table
 from toyproject import gone
 
 pytestmark = [
@@ -24,13 +25,7 @@ pytestmark = [
     # MLflow's own use of its database.
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
-BIN = Path(sys.executable).parent
 SECRET = f"{GitServer.USER}:{GitServer.PASSWORD}"
-STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
-SMALL = {
-    "models": "prior,logistic", "folds": "2", "feature_sets": "direction", "window": "5",
-    "refit_every": "300", "start": "2010-01-01",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,73 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
         yield server
 
 
-class Away:
-    """Somewhere else than the project: a working folder, a tracking store, temporary files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir()
-        (folder / "here").mkdir()
-        self.store = folder / "store.db"
-        self.client = MlflowClient(f"sqlite:///{self.store}")
-        self.experiment = self.client.create_experiment("a", (folder / "artifacts").as_uri())
-
-    def env(self, **more: str) -> dict[str, str]:
-        return {
-            **os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{self.store}",
-            "MLFLOW_EXPERIMENT_NAME": "a", "MLFLOW_DISABLE_TELEMETRY": "true",
-            "TMPDIR": str(self.temporary), "GIT_TERMINAL_PROMPT": "0",
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more,
-        }  # fmt: skip
-
-    def start(self, url: str, *words: str, entry: str = "main", **params: str) -> subprocess.Popen:
-        given = {**SMALL, **params} if entry == "main" else params
-        options = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
-        manager = () if "--env-manager" in words else ("--env-manager", "local")
-        return subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "run", url, *words, "-e", entry, *manager, *options],
-            cwd=self.folder / "here", env=self.env(), text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, url: str, *words: str, entry: str = "main", **params: str) -> tuple[int, str]:
-        """Exit code, and all that was said."""
-        process = self.start(url, *words, entry=entry, **params)
-        out, err = process.communicate(timeout=1800)
-        return process.returncode, out + err
-
-    def runs(self) -> list[Run]:
-        """The runs of MLproject's entry points, newest first."""
-        found = self.client.search_runs([self.experiment])
-        return [run for run in found if "mlflow.project.entryPoint" in run.data.tags]
-
-    def clones(self) -> list[Path]:
-        return [each for each in self.temporary.iterdir() if (each / ".git").exists()]
-
-    def left(self) -> list[Path]:
-        """What is in the temporary folder beside the empty folder that MLflow makes for a run."""
-        return [each for each in self.temporary.iterdir() if not _is_empty(each)]
-
-    def bytes(self) -> bytes:
-        """The tracking store and every artifact."""
-        files = [path for path in self.folder.rglob("*") if path.is_file()]
-        return b"".join(path.read_bytes() for path in files)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
 @pytest.fixture
 def away(tmp_path: Path) -> Away:
     return Away(tmp_path)
-
-
-def table(said: str) -> dict[str, tuple[str, str]]:
-    """Step -> (status, run id), from the table on the terminal."""
-    rows = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", said, re.MULTILINE)
-    return {step: (status, run_id) for step, status, run_id in rows}
 
 
 def check_source(run: Run, url: str, commit: str) -> None:

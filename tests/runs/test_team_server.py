@@ -16,7 +16,8 @@ import requests
 from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
 from modelserver import address_in
 from servers import free_port
-from team import STEPS, Client, Team, team
+from team import Client, Team, team
+from terminal import STEPS
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")

@@ -12,13 +12,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from terminal import STEPS, table
 
 from serving.logging import REQUIREMENTS
 
 pytestmark = pytest.mark.run
 BIN = Path(sys.executable).parent
 FAST = {"models": "prior,logistic", "refit_every": "200"}
-STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
 # A gate that lets the embedded data through is not what these tests are about.
 
 
@@ -55,12 +55,6 @@ class Store:
     def artifact(self, run_id: str, name: str) -> Path:
         [(uri,)] = self.query(f"select artifact_uri from runs where run_uuid = '{run_id}'")
         return Path(uri.removeprefix("file://")) / name
-
-
-def table(out: str) -> dict[str, tuple[str, str]]:
-    """Step -> (status, run id), from the table on the terminal."""
-    rows = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", out, re.MULTILINE)
-    return {step: (status, run_id) for step, status, run_id in rows}
 
 
 @pytest.fixture(scope="module")
