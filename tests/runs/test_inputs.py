@@ -10,6 +10,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stores import environment, make_store
 
 from stockpred.errors import StockpredError
 
@@ -19,20 +20,9 @@ CSV_HEAD = "date,symbol,open,high,low,close,volume\n"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tracking store that exists already; making one costs seconds."""
-    path = tmp_path_factory.mktemp("inputs") / "store.db"
-    make = "import mlflow; mlflow.create_experiment('x')"
-    subprocess.run([sys.executable, "-c", make], env=environment(path), check=True, cwd=path.parent)
-    return path
-
-
-def environment(store: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{store}",
-        "MLFLOW_EXPERIMENT_NAME": "x",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
+    folder = tmp_path_factory.mktemp("inputs")
+    make_store(folder, "x")
+    return folder
 
 
 def refuse(
@@ -40,7 +30,7 @@ def refuse(
 ) -> str:
     """Run `python -m steps.<module>`; return its one line."""
     done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store),
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"),
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == code if code else done.returncode
@@ -52,7 +42,7 @@ def refuse(
 
 
 def children(store: Path) -> list[str]:
-    with sqlite3.connect(store) as connection:
+    with sqlite3.connect(store / "store.db") as connection:
         sql = "select value from tags where key = 'mlflow.project.entryPoint' order by rowid"
         return [value for (value,) in connection.execute(sql)]
 
@@ -143,7 +133,7 @@ HOSTILE = "$(touch HACKED)`touch HACKED`;touch HACKED 'x' \"y\" & z"
 def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> None:
     # Through MLflow and its shell, as a file's name and as a parameter.
     mlflow = str(Path(sys.executable).parent / "mlflow")
-    env = {**environment(store), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**environment(store, "x"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for name in ("source", "registered_model"):
         done = subprocess.run(
             [mlflow, "run", str(root), "--env-manager", "local", "-P", f"{name}={HOSTILE}"],
@@ -243,7 +233,7 @@ def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
     ],
 )
 def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
-    env = {**environment(root), "MLFLOW_TRACKING_URI": uri}
+    env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": uri}
     done = subprocess.run(
         [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env,
         capture_output=True, text=True, timeout=300,
@@ -285,7 +275,7 @@ def test_what_tells_and_tidies_refuses_in_one_line(
 @pytest.mark.parametrize("words", ["summary --run_name x", "prune", "acquire"])
 def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) -> None:
     module, *options = words.split()
-    env = {**environment(root), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
+    env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
         capture_output=True, text=True, timeout=120,

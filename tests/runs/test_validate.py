@@ -1,7 +1,6 @@
 """The step validate, whole, from the command line: its artifacts, its metrics, a refused file."""
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_bars
+from stores import environment, make_store
 
 from pipeline.tables import metadata, write_groups
 from steps.sound import _sound
@@ -28,21 +28,8 @@ USAGE = ("seconds", "bytes", "peak_rss_mib", "peak_added_mib")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("validate")
-    make = (
-        "import mlflow; mlflow.create_experiment('x', artifact_location="
-        f"{(folder / 'artifacts').as_uri()!r})"
-    )
-    subprocess.run([sys.executable, "-c", make], env=environment(folder), check=True, cwd=folder)
+    make_store(folder, "x")
     return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db",
-        "MLFLOW_EXPERIMENT_NAME": "x",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
 
 
 def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:
@@ -54,7 +41,7 @@ def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProces
     """Run the step; return how it ended and the folder of its artifacts."""
     done = subprocess.run(
         [sys.executable, "-m", "steps.validate", "--bars", str(bars)],
-        cwd=root, env=environment(store), capture_output=True, text=True, timeout=120,
+        cwd=root, env=environment(store, "x"), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     uri = query(store, "select artifact_uri from runs order by start_time desc limit 1")[0][0]
     return done, Path(uri.removeprefix("file://"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from stores import environment, make_store
 from terminal import STEPS, table
 
 from serving.logging import REQUIREMENTS
@@ -29,13 +30,8 @@ class Store:
         self.root, self.folder = root, folder
 
     def env(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/store.db",
-            "MLFLOW_EXPERIMENT_NAME": "whole",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        }
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        return {**environment(self.folder, "whole"), "PATH": path}
 
     def command(self, *argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -60,13 +56,8 @@ class Store:
 @pytest.fixture(scope="module")
 def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("whole")
-    store = Store(root, folder)
-    make = (
-        "import mlflow; mlflow.create_experiment('whole', artifact_location="
-        f"{(folder / 'artifacts').as_uri()!r})"
-    )
-    store.command(sys.executable, "-c", make)
-    return store
+    make_store(folder, "whole")
+    return Store(root, folder)
 
 
 @pytest.fixture(scope="module")
