@@ -15,10 +15,9 @@ from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read, write_groups
 from steps.scoring import Between, Scored, Scorer, predictions, scorer
 from steps.shell import shell
-from steps.sound import sound_bars
+from steps.sound import one_of_two, sound_bars
 from steps.values import ROOT
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
-from stockpred.errors import ParameterError
 
 
 @shell(
@@ -38,8 +37,7 @@ def main(
     to: str | None,
 ) -> None:
     """Forecast with a registered model."""
-    if bars is not None and source is not None:
-        raise ParameterError("source", source, f"bars={bars!r} is given, too; give one of them")
+    one_of_two(bars, source)
     ledger = Ledger(to, ROOT, DATE) if to is not None else None
     found = resolve(run.client, model_uri, registered_model)
     if found.warning:

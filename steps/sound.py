@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from steps.asked import judge_acquired, open_asked
 from stockpred.bars import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.checks import NO_SESSIONS, Validated, summarise, validate
 from stockpred.columns import DATE, KEY, SYMBOL
-from stockpred.errors import DataError
+from stockpred.errors import DataError, ParameterError
 from stockpred.missing import judge_missing
 
 
@@ -54,6 +55,12 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())
     return run.written("bars.parquet")
+
+
+def one_of_two(bars: str | None, source: str | None, **_: Any) -> None:
+    """Refuse bars from two places."""
+    if bars is not None and source is not None:
+        raise ParameterError("source", source, f"bars={bars!r} is given, too; give one of them")
 
 
 def sound_bars(

@@ -1,5 +1,6 @@
 """What the registry, the ledger, earlier runs and the bars tell of a model that is watched."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,16 +16,19 @@ from pipeline.ledger import Ledger
 from pipeline.registry import Resolved, versions
 from pipeline.run import StepRun
 from pipeline.tables import groups, metadata, read
+from sources import YAHOO
 from steps.values import ROOT
 from steps.versions import PREDICTIONS_TAG, RECIPE_TAG, TRAINED_TAG, promise_of
 from stockpred.assessment import unsound_share
 from stockpred.bars import by_symbol, from_arrow, read_info
 from stockpred.columns import DATE, PROBABILITY_UP
+from stockpred.drift import drift
 from stockpred.errors import DataError
-from stockpred.monitoring import Dates, Version
+from stockpred.monitoring import RECENT, Dates, Version, stopped_symbols
 from stockpred.outcomes import Outcomes, outcomes
 from stockpred.recorded import forecasts_from
 from stockpred.seen import Seen
+from stockpred.standing import weekdays_late
 
 VALIDATIONS = 30  # earlier runs of validate that are shown
 
@@ -98,7 +102,7 @@ def _sessions(path: Path) -> Dates:
     return np.unique(np.concatenate(days))
 
 
-def promised_probabilities(run: StepRun, found: Resolved) -> np.ndarray[Any, Any]:
+def _promised_probabilities(run: StepRun, found: Resolved) -> np.ndarray[Any, Any]:
     """The forecasts of a version's own evaluation; none where they are gone."""
     tags = run.client.get_model_version(found.name, found.version).tags
     try:
@@ -107,7 +111,7 @@ def promised_probabilities(run: StepRun, found: Resolved) -> np.ndarray[Any, Any
         return np.empty(0)
 
 
-def validations(run: StepRun) -> list[dict[str, Any]]:
+def _validations(run: StepRun) -> list[dict[str, Any]]:
     """Figures of the newest runs of `validate` in this experiment, the newest first."""
     shown = []
     for earlier in run.earlier_runs("validate", {}, VALIDATIONS):
@@ -124,7 +128,35 @@ def validations(run: StepRun) -> list[dict[str, Any]]:
     return shown
 
 
-def unsound_of(run: StepRun, bars: str | None) -> float | None:
+def data_of(
+    run: StepRun, seen: Seen, bars: str | None, as_of: dt.datetime | None
+) -> dict[str, Any]:
+    """What there is to say of the data itself; `bars` as `_unsound_of` takes them."""
+    late = None
+    if seen.info.source == YAHOO:
+        late = weekdays_late(seen.sessions, np.datetime64((as_of or run.started).date()))
+    return {
+        "source": seen.info.source,
+        "symbols": len(seen.newest),
+        "newest": str(seen.sessions[-1])[:10],
+        "late": late,
+        "stopped": stopped_symbols(seen.newest, seen.sessions),
+        "unsound": _unsound_of(run, bars),
+        "validations": _validations(run),
+    }
+
+
+def drift_of(
+    run: StepRun, found: Resolved, seen: Seen, record: pd.DataFrame
+) -> dict[str, list[dict[str, Any]]]:
+    """Drift of the recent forecasts from the promised ones, and of the features since training."""
+    recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]
+    forecast = {PROBABILITY_UP: recent[PROBABILITY_UP].to_numpy()}
+    promised = {PROBABILITY_UP: _promised_probabilities(run, found)}
+    return {"forecasts": drift(promised, forecast), "features": drift(*seen.features())}
+
+
+def _unsound_of(run: StepRun, bars: str | None) -> float | None:
     """Share of the bars that validation took out, where the run that wrote them tells.
 
     Parameters

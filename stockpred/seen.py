@@ -66,3 +66,11 @@ class Seen:
                     self.reference.setdefault(name, []).append(before[name].to_numpy()[::step])
                     self.current.setdefault(name, []).append(after[name].to_numpy())
             yield rows
+
+    def features(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Feature -> values of all symbols: of the reference, and of the last dates."""
+        before, after = (
+            {name: np.concatenate(parts) for name, parts in side.items()}
+            for side in (self.reference, self.current)
+        )
+        return before, after

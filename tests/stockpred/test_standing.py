@@ -1,0 +1,64 @@
+"""How old a champion is beside the data, and which figures of a night are logged."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockpred.monitoring import Version
+from stockpred.standing import figures, newest_training, standing, weekdays_late
+
+SESSIONS = pd.bdate_range("2024-06-03", "2024-06-28").to_numpy().astype("datetime64[s]")  # 20
+
+
+def version(name: str, trained_to: str | None) -> Version:
+    return Version(name, "a", trained_to, None)
+
+
+@pytest.mark.parametrize(
+    ("trained_to", "age"),
+    [("2024-06-27", 1), ("2024-06-28", 0), ("2024-07-05", 0), ("2024-05-30", 21), (None, None)],
+)
+def test_a_champion_is_as_old_as_the_sessions_after_its_training(
+    trained_to: str | None, age: int | None
+) -> None:
+    found = standing(version("3", trained_to), "champion", SESSIONS)
+    assert (found["trained_to"], found["sessions"]) == (trained_to, age)
+    assert (found["version"], found["alias"], found["recipe"]) == ("3", "champion", "a")
+    words = f", trained to {trained_to}, {age} sessions behind the data" if trained_to else ""
+    assert found["sentence"] == f"Version 3, champion{words}."
+    assert standing(version("3", trained_to), None, SESSIONS)["sentence"] == f"Version 3{words}."
+
+
+def test_the_newest_training_is_that_of_any_version() -> None:
+    versions = [version("1", "2024-06-20"), version("2", "2024-06-24"), version("3", None)]
+    found = {"newest": "2024-06-24", "sessions": 4}
+    assert newest_training(versions, SESSIONS) == found
+    for none in ([], versions[2:]):
+        assert newest_training(none, SESSIONS) == {"newest": None, "sessions": None}
+
+
+@pytest.mark.parametrize(
+    ("today", "late"), [("2024-06-28", 0), ("2024-06-30", 1), ("2024-07-01", 1), ("2024-07-08", 6)]
+)
+def test_a_feed_is_late_by_weekdays(today: str, late: int) -> None:
+    assert weekdays_late(SESSIONS, np.datetime64(today)) == late
+
+
+def test_figures_are_one_number_each() -> None:
+    drifted = [{"name": "up_0", "distance": 0.5}, {"name": "up_1", "distance": 0.25}]
+    content: dict[str, Any] = {
+        "alerts": [{}, {}], "alarm": {"level": 1.5}, "record": {"dates": 90}, "in_range": None,
+        "recent": {"dates": 63, "lead": {"mean": 0.01}, "ic": {"mean": None}},
+        "champion": {"sessions": 7}, "data": {"late": None, "stopped": ["AAA"]},
+        "drift": {"features": drifted},
+    }  # fmt: skip
+    expected = {
+        "recent_lead": 0.01, "recent_ic": None, "alerts": 2, "alarm_level": 1.5, "dates": 90,
+        "champion_age": 7, "days_late": None, "symbols_stopped": 1, "in_range": None,
+        "largest_drift": 0.5,
+    }  # fmt: skip
+    assert figures(content) == expected
+    content["drift"] = {"features": []}
+    assert figures(content) == {**expected, "largest_drift": None}
