@@ -1,7 +1,9 @@
 """Logging the model to MLflow: its code, recipe, estimator, signature and example."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -69,34 +71,45 @@ def log_model(
     example = first.tail(needed).reset_index(drop=True)
     # What cannot answer its own example is not logged.
     answer = _stored(predict(example, recipe, estimator, trained=trained), scratch)
-    return mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(root / "serving" / "model.py"),
-        code_paths=[str(root / "stockpred"), str(root / "serving")],
-        artifacts={
-            "recipe": str(scratch / "recipe.json"),
-            "training": str(training),
-            EXAMPLE_ANSWER: str(answer),
-            **{name: str(path) for name, path in files.items()},
-        },
-        signature=ModelSignature(**_signature()),
-        input_example=example,
-        pip_requirements=requirements(recipe),
-        # Else MLflow takes up the project's own lock, with all that the pipeline needs.
-        uv_project_path=str(scratch),
-        metadata={
-            **metadata,
-            "recipe_id": recipe.id,
-            "candidate": recipe.candidate,
-            "horizon": recipe.horizon,
-            "feature_sets": list(recipe.feature_sets),
-            "features": list(trained.features),
-            "lookback": needed,
-            "trained_from": trained.trained_from,
-            "trained_to": trained.trained_to,
-            "trained_rows": trained.rows,
-        },
-    )
+    with _no_bytecode():
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(root / "serving" / "model.py"),
+            code_paths=[str(root / "stockpred"), str(root / "serving")],
+            artifacts={
+                "recipe": str(scratch / "recipe.json"),
+                "training": str(training),
+                EXAMPLE_ANSWER: str(answer),
+                **{name: str(path) for name, path in files.items()},
+            },
+            signature=ModelSignature(**_signature()),
+            input_example=example,
+            pip_requirements=requirements(recipe),
+            # Else MLflow takes up the project's own lock, with all that the pipeline needs.
+            uv_project_path=str(scratch),
+            metadata={
+                **metadata,
+                "recipe_id": recipe.id,
+                "candidate": recipe.candidate,
+                "horizon": recipe.horizon,
+                "feature_sets": list(recipe.feature_sets),
+                "features": list(trained.features),
+                "lookback": needed,
+                "trained_from": trained.trained_from,
+                "trained_to": trained.trained_to,
+                "trained_rows": trained.rows,
+            },
+        )
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow imports the model from its folder before it is stored, and would store bytecode."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _stored(answer: pd.DataFrame, folder: Path) -> Path:

@@ -28,6 +28,7 @@ class Store:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
+        self.logged: set[str] = set()
 
     def env(self) -> dict[str, str]:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -52,6 +53,16 @@ class Store:
         [(uri,)] = self.query(f"select artifact_uri from runs where run_uuid = '{run_id}'")
         return Path(uri.removeprefix("file://")) / name
 
+    def model(self) -> Path:
+        """Folder of the first model."""
+        sql = "select artifact_location from logged_models order by creation_timestamp_ms limit 1"
+        [(location,)] = self.query(sql)
+        return Path(location.removeprefix("file://"))
+
+    def model_files(self) -> set[str]:
+        folder = self.model()
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
 
 @pytest.fixture(scope="module")
 def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
@@ -62,10 +73,12 @@ def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def first(store: Store) -> str:
-    """What `mlflow run . -e main` prints on an empty store."""
+    """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made."""
     params = [word for k, v in FAST.items() for word in ("-P", f"{k}={v}")]
     done = store.command("mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params)
     assert done.returncode == 0, done.stderr
+    # Whoever loads it from there leaves bytecode in it.
+    store.logged = store.model_files()
     return done.stdout
 
 
@@ -201,9 +214,7 @@ def test_a_registered_model_answers_with_its_own_code(
 
 
 def test_a_logged_model_holds_no_pickle_and_tells_what_it_is(store: Store, first: str) -> None:
-    [(location,)] = store.query("select artifact_location from logged_models limit 1")
-    folder = Path(location.removeprefix("file://"))
-    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    folder, files = store.model(), store.logged
     assert "artifacts/estimator.skops" in files and "code/stockpred/predict.py" in files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pyc"))]
     mlmodel = (folder / "MLmodel").read_text()
