@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import hashlib
 import os
 import re
 import signal
@@ -41,6 +42,11 @@ class Process(NamedTuple):
         """Where its process id means something."""
         return self.host, self.boot, self.namespace
 
+    def mark(self) -> str:
+        """A short form, as part of a name: the place as a hash, process id, start."""
+        place = hashlib.sha256("\n".join(self.place()).encode()).hexdigest()[:12]
+        return f"{place}-{self.pid}-{self.start}"
+
 
 def process_of(pid: int) -> Process:
     """A process of this machine; one that is gone starts as ``none``, as no process does."""
@@ -51,6 +57,16 @@ def process_of(pid: int) -> Process:
     start = start_of(pid)
     start = "none" if start is None else start
     return Process(socket.gethostname(), pid, start, boot, namespace)
+
+
+MARK = r"[0-9a-f]{12}-[0-9]+-[0-9]*"  # of a process that lived when it was made
+
+
+def is_of_the_dead(mark: str) -> bool:
+    """Whether a mark (of the form `MARK`) is that of a process of this place that is gone."""
+    _, pid, start = mark.split("-")
+    place = process_of(os.getpid())._replace(pid=int(pid), start=start)
+    return place.mark() == mark and start_of(int(pid)) != start
 
 
 def signs(pid: int | None = None) -> dict[str, str]:

@@ -5,16 +5,22 @@ is enough for a bakery's queue (Lamport 1974, CACM 17(8)): take a number above e
 queue, and wait until no smaller one is left.
 """
 
+import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+from pipeline.liveness import MARK, is_of_the_dead, process_of
+
 PREFIX = "turn."
 CHOOSING = "choosing"
 TICK = 0.05  # seconds between two looks at the queue
 PATIENCE = 60.0  # seconds that one may hold up the others before it counts as dead
+LINGER = 2.0  # seconds in which the last request of a process that is gone reaches the server
+OWNER = re.compile(rf"{re.escape(PREFIX)}({MARK})\.")
 
 Queue = dict[str, str]  # key -> its number, or CHOOSING
 
@@ -24,7 +30,8 @@ def turn(client: Any, name: str, patience: float = PATIENCE) -> Iterator[None]:
     """Within the block no one else has a turn at this registered model.
 
     It is for a few requests, not for work: whoever takes longer than `patience` seconds, on the
-    clock of one who waits, counts as killed and is passed over.
+    clock of one who waits, counts as killed and is passed over; whose process on this machine is
+    gone, after `LINGER` seconds.
 
     Parameters
     ----------
@@ -32,7 +39,7 @@ def turn(client: Any, name: str, patience: float = PATIENCE) -> Iterator[None]:
     name : str
         A registered model that exists.
     """
-    mine = f"{PREFIX}{uuid4().hex}"
+    mine = f"{PREFIX}{process_of(os.getpid()).mark()}.{uuid4().hex}"
     client.set_registered_model_tag(name, mine, CHOOSING)
     try:
         numbers = [int(text) for text in _queue(client, name).values() if text != CHOOSING]
@@ -55,9 +62,15 @@ def _wait(client: Any, name: str, mine: str, number: int, patience: float) -> No
         now = time.monotonic()
         since = {entry: since.get(entry, now) for entry in ahead.items()}
         for (key, _), began in since.items():
-            if now - began > patience:
+            if now - began > (min(LINGER, patience) if _is_left(key) else patience):
                 client.delete_registered_model_tag(name, key)
         time.sleep(TICK)
+
+
+def _is_left(key: str) -> bool:
+    """Whether the process whose entry it is died before it could take it back."""
+    owner = OWNER.match(key)
+    return owner is not None and is_of_the_dead(owner[1])
 
 
 def in_front(queue: Mapping[str, str], mine: str, number: int) -> Queue:

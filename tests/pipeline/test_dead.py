@@ -1,6 +1,7 @@
 """Signs of life, and who counts as dead: on a real store, with real processes."""
 
 import datetime as dt
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,17 @@ from mlflow import MlflowClient
 
 from pipeline import liveness
 from pipeline.dead import end_the_dead
-from pipeline.liveness import TAG_HEARTBEAT, TAG_HOST, TAG_PROCESS, Heart, signed, signs
+from pipeline.liveness import (
+    MARK,
+    TAG_HEARTBEAT,
+    TAG_HOST,
+    TAG_PROCESS,
+    Heart,
+    is_of_the_dead,
+    process_of,
+    signed,
+    signs,
+)
 from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_PARENT
 
 pytestmark = [
@@ -93,6 +104,20 @@ def test_signs_tell_who_and_when() -> None:
     ):
         assert signed({**signs(), TAG_PROCESS: text}) is None
     assert signed({**signs(), TAG_HEARTBEAT: "today"}) is None
+
+
+def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_is_gone(
+    process: "subprocess.Popen[bytes]",
+) -> None:
+    here = process_of(process.pid)
+    mark = here.mark()
+    assert re.fullmatch(MARK, mark) and not is_of_the_dead(mark)
+    assert is_of_the_dead(here._replace(start="1").mark()), "the id was given again"
+    process.kill()
+    process.wait()
+    assert is_of_the_dead(mark)
+    for elsewhere in ({"host": "h"}, {"boot": "b"}, {"namespace": "1"}):
+        assert not is_of_the_dead(here._replace(**elsewhere).mark())
 
 
 def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,11 +26,12 @@ from pipeline.history import (
     record,
     reigns_on,
 )
+from pipeline.liveness import process_of
 from pipeline.moves import UNRECORDED, Overtaken, move, places, unrecorded
 from pipeline.prune import prune
 from pipeline.registry import NOTE_LIMIT, notes
 from pipeline.step import TAG_MODEL_VERSION, TAG_OUTPUT
-from pipeline.turns import CHOOSING, in_front, turn
+from pipeline.turns import CHOOSING, LINGER, PATIENCE, in_front, turn
 from pipeline.turns import PREFIX as QUEUE
 
 pytestmark = [
@@ -211,6 +213,54 @@ def test_who_was_killed_in_its_turn_is_passed_over(client: MlflowClient, left: s
         assert time.monotonic() - began > 0.5
         assert len(notes(client, name, QUEUE)) == 1
     assert notes(client, name, QUEUE) == {}
+
+
+HOLDS = """
+import sys, time
+from mlflow import MlflowClient
+from pipeline.turns import turn
+with turn(MlflowClient(sys.argv[1]), sys.argv[2]):
+    print("mine", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.run
+def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not(
+    client: MlflowClient,
+) -> None:
+    new(client, "held", 1)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, client.tracking_uri, "held"], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout and holder.stdout.readline() == "mine\n"
+        [key] = notes(client, "held", QUEUE)
+        before = time.monotonic()
+        with turn(client, "held", patience=LINGER + 1):
+            assert time.monotonic() - before > LINGER + 1, "it lives"
+        client.set_registered_model_tag("held", key, "1")
+        holder.kill()
+        holder.wait()
+        before = time.monotonic()
+        with turn(client, "held"):
+            assert LINGER < time.monotonic() - before < PATIENCE / 2
+            assert list(notes(client, "held", QUEUE)) != [key]
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert notes(client, "held", QUEUE) == {}
+
+
+@pytest.mark.run
+def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowClient) -> None:
+    new(client, "elsewhere", 1)
+    mark = process_of(os.getpid())._replace(host="elsewhere", start="1").mark()
+    client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
+    before = time.monotonic()
+    with turn(client, "elsewhere", patience=LINGER + 1):
+        assert time.monotonic() - before > LINGER + 1
 
 
 AT_ONCE = """
