@@ -5,10 +5,10 @@ URL REF` prints it, or one line that says why not. Needs git and nothing else.
 import os
 import subprocess
 import sys
-import tempfile
 
 from pipeline.clone import public_url
 from pipeline.errors import PipelineError
+from pipeline.scratch import scratch_folder
 from pipeline.scrub import scrub
 
 HELPER = "check the URL, and git's credential helper (docs/operations.md)"
@@ -55,11 +55,11 @@ def commit_of(url: str, ref: str) -> str:
     if ":" in ref or ref.startswith(("+", "^")):  # git would take it for more than a name
         raise NoCommit(NO_REF.format(url=public_url(url), ref=ref))
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("gitref") as folder:
 
         def git(*words: str) -> str:
             done = subprocess.run(
-                ["git", "-C", folder, *words], env=env, capture_output=True, text=True, check=False
+                ["git", *words], cwd=folder, env=env, capture_output=True, text=True, check=False
             )
             if done.returncode != 0:
                 raise NoCommit(_meaning(done.stderr, url, ref))

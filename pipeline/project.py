@@ -1,8 +1,6 @@
 """A chain as a whole: its warm server, its parent run, its table at the end."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from pipeline.active import Terminated, open_run
 from pipeline.dead import end_the_dead
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.logs import say, speak_for
+from pipeline.scratch import remove_left, scratch_folder
 from pipeline.scrub import scrub
 from pipeline.step import TAG_ERROR, Done, Step
 from pipeline.stopping import processes_above
@@ -78,9 +77,12 @@ def run_project(
     server = WarmServer(root, preload) if warm else None
     backend = "warm" if warm else "local"
     backends.install(backend, server)
-    storage = tempfile.mkdtemp(prefix="pipeline-")
+    remove_left()
     try:
-        with open_run(root, entry_point, texts, settled) as (run, _):
+        with (
+            scratch_folder(entry_point) as storage,
+            open_run(root, entry_point, texts, settled) as (run, _),
+        ):
             client = MlflowClient()
             about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
             speak_for(step=entry_point, **about)
@@ -88,7 +90,7 @@ def run_project(
                 say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
                 steps, root, package, client, run, params["cache"] == "on", backend,
-                still_valid, say, storage, watch_parent=handed_over, above=above,
+                still_valid, say, str(storage), watch_parent=handed_over, above=above,
             )  # fmt: skip
             try:
                 finished = chain.run(
@@ -106,7 +108,6 @@ def run_project(
     except Terminated as stop:
         raise Interrupted(stop.signum) from stop
     finally:
-        shutil.rmtree(storage, ignore_errors=True)
         if server is not None:
             server.close()
 

@@ -3,8 +3,6 @@
 import datetime as dt
 import json
 import os
-import shutil
-import tempfile
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from pipeline.code import file_sha256
 from pipeline.errors import in_one_line
 from pipeline.liveness import Heart
 from pipeline.logs import say, speak_for
+from pipeline.scratch import scratch_folder
 from pipeline.scrub import scrub
 from pipeline.step import (
     ENTRY_POINT_TAG,
@@ -183,9 +182,8 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
     """Open the step's run and a scratch folder; an error leaves its one line and the log's end."""
     from mlflow import MlflowClient
 
-    scratch = Path(tempfile.mkdtemp(prefix=f"{entry_point}-"))
-    log = Path(os.environ.get(LOG_FILE) or scratch / "log")
-    try:
+    with scratch_folder(entry_point) as scratch:
+        log = Path(os.environ.get(LOG_FILE) or scratch / "log")
         with open_run(root, entry_point, params) as (active, heart), kept(log) as note:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
             try:
@@ -203,5 +201,3 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                     if IN_CHAIN in os.environ and not told:
                         say(line)
                 raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

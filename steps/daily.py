@@ -5,15 +5,14 @@ All are children of one run. Where there is no model yet, the training chain com
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from pipeline.clone import require_lasting
 from pipeline.errors import Alerted, InputError
+from pipeline.scratch import scratch_folder
 from pipeline.step import Done, Output, Step
 from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
 from steps.notice import noticed
@@ -96,8 +95,8 @@ def alerts_of(client: Any, done: Sequence[Done]) -> list[str]:
 def _monitoring(client: Any, monitor: Done) -> dict[str, Any]:
     from pipeline.artifacts import fetch
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = fetch(client, monitor.uri("monitoring.json"), ROOT, Path(folder))
+    with scratch_folder("daily") as folder:
+        path = fetch(client, monitor.uri("monitoring.json"), ROOT, folder)
         return dict(json.loads(path.read_text()))
 
 

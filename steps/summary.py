@@ -12,6 +12,7 @@ import click
 from pipeline.artifacts import fetch
 from pipeline.clone import public_url
 from pipeline.errors import InputError
+from pipeline.scratch import scratch_folder
 from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
 from reports.digest import Finished, digest
 from steps.shell import program
@@ -104,11 +105,9 @@ def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, 
 
 
 def _artifact(client: Any, run_id: str, name: str) -> bytes | None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("summary") as folder:
         try:
-            return fetch(client, f"runs:/{run_id}/{name}", ROOT, Path(folder)).read_bytes()
+            return fetch(client, f"runs:/{run_id}/{name}", ROOT, folder).read_bytes()
         except InputError:
             if TAG_OUTPUT + name in client.get_run(run_id).data.tags:
                 raise

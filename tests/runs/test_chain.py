@@ -121,7 +121,10 @@ def test_a_signal_ends_the_children_and_leaves_killed(
     assert gone(toy.pids())
 
 
-def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(toy: Toy) -> None:
+def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     toy.behave(left={"sleep": 60}, right={"sleep": 60})
     (toy.folder / "log.txt").write_text("")
     process = toy.start("--word", "killed main")
@@ -129,8 +132,10 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(toy: Toy) -> None
     process.kill()
     process.communicate(timeout=20)
     assert gone(toy.pids())
+    assert list(tmp_path.glob("pipeline-main-*"))
     toy.behave()
     statuses = toy.statuses("--word", "killed main")
+    assert not list(tmp_path.glob("pipeline-*")), "its scratch folder, too"
     assert statuses == {**ALL_EXECUTED, "first": "cached"}
     # `right` may have ended by itself as KILLED: the server of warm processes told it to.
     assert dict(toy.runs()[-8:-4])["main"] == "FAILED"
@@ -140,6 +145,43 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(toy: Toy) -> None
         f"where e.key = 'pipeline.error' and e.value like 'its process {process.pid} on %'"
     )
     assert why.endswith(" is gone")
+
+
+@pytest.mark.long
+def test_the_scratch_folders_of_the_killed_go_with_the_next_run(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def left() -> list[str]:
+        return sorted(path.name.split("-")[1] for path in tmp_path.glob("pipeline-*"))
+
+    def reaches(*names: str) -> bool:
+        deadline = time.monotonic() + 60
+        while left() != [*names] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return left() == [*names]
+
+    toy.behave(left={"sleep": 60}, right={"kill": True})
+    toy.start("--word", "killed in the middle").communicate(timeout=60)
+    assert left() == ["right"]
+    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    living = toy.start("--word", "alive")
+    assert reaches("left", "main", "right"), "what was left before is gone"
+    killed = toy.start("--word", "dead")
+    assert reaches("left", "left", "main", "main", "right", "right")
+    all_of_it = (killed.pid, *below(killed.pid))
+    for signum in (signal.SIGSTOP, signal.SIGKILL):  # nobody gets to tidy up
+        for pid in all_of_it:
+            os.kill(pid, signum)
+    killed.communicate(timeout=20)
+    assert reaches("left", "left", "main", "main", "right", "right")
+    toy.behave()
+    toy.run("--word", "next")
+    assert left() == ["left", "main", "right"], "of those that are at work"
+    living.terminate()
+    living.communicate(timeout=60)
+    assert left() == []
 
 
 @pytest.mark.parametrize("shell", [False, long(True)])

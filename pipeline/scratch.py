@@ -1,0 +1,56 @@
+"""Folders for temporary files, named by the process that they are for: who is killed leaves its
+own behind, and the next chain removes it.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.liveness import MARK, is_of_the_dead, process_of
+
+NAME = re.compile(rf"pipeline-\w+-({MARK})-[a-z0-9_]{{8}}")
+
+
+@contextmanager
+def scratch_folder(what: str) -> Iterator[Path]:
+    """A new folder that goes with the block.
+
+    Parameters
+    ----------
+    what : str
+        A word for people who come upon it, such as an entry point.
+    """
+    mark = process_of(os.getpid()).mark()
+    folder = Path(tempfile.mkdtemp(prefix=f"pipeline-{what}-{mark}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_left() -> None:
+    """Remove what processes of this machine and user that are gone have left.
+
+    Only what has a name as above, and is a folder of this user's own, which nobody else may
+    enter; no link is followed.
+    """
+    with contextlib.suppress(OSError):
+        for path in Path(tempfile.gettempdir()).iterdir():
+            named = NAME.fullmatch(path.name)
+            if named and _is_own_folder(path) and is_of_the_dead(named[1]):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether it is what `tempfile.mkdtemp` makes for this user."""
+    about = path.lstat()
+    return stat.S_ISDIR(about.st_mode) and (
+        sys.platform == "win32" or (about.st_uid == os.getuid() and about.st_mode & 0o077 == 0)
+    )

@@ -1,0 +1,83 @@
+"""Scratch folders: whose they are, and that only those of the dead are removed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.liveness import Process, process_of
+from pipeline.scratch import NAME, remove_left, scratch_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def dead() -> Iterator[Process]:
+    """A process that is gone, as it was when it lived."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        known = process_of(process.pid)
+        process.kill()
+    yield known
+
+
+def make(folder: Path, process: Process, name: str = "pipeline-train-{}-abcdefgh") -> Path:
+    made = folder / name.format(process.mark())
+    made.mkdir(mode=0o700)
+    (made / "model").mkdir()
+    (made / "model" / "half").write_text("x")
+    return made
+
+
+def test_a_folder_goes_with_its_block(folder: Path) -> None:
+    with pytest.raises(ValueError, match="why"), scratch_folder("train") as made:
+        assert NAME.fullmatch(made.name) and made.parent == folder
+        assert made.stat().st_mode & 0o777 == 0o700
+        (made / "x").write_text("x")
+        raise ValueError("why")
+    assert list(folder.iterdir()) == []
+
+
+def test_what_the_dead_left_is_removed_and_nothing_else(folder: Path, dead: Process) -> None:
+    (kept := folder / "of the user").mkdir()
+    (kept / "file").write_text("x")
+    left = make(folder, dead)
+    (left / "link").symlink_to(kept)
+    reused = process_of(os.getpid())._replace(start="1")  # another had its id before
+    again = make(folder, reused, "pipeline-step_2-{}-abcdefgh")
+    with scratch_folder("train") as own:
+        stay = {
+            own,
+            kept,
+            make(folder, process_of(os.getppid())),
+            make(folder, dead._replace(host="elsewhere")),
+            make(folder, dead._replace(namespace="1")),
+            make(folder, dead, "train-{}-abcdefgh"),
+            make(folder, dead, "pipeline-train-{}-abcdefgh-mine"),
+            open_to_all := make(folder, dead, "pipeline-open-{}-abcdefgh"),
+            link := folder / f"pipeline-link-{dead.mark()}-abcdefgh",
+            file := folder / f"pipeline-file-{dead.mark()}-abcdefgh",
+        }
+        open_to_all.chmod(0o755)
+        link.symlink_to(kept)
+        file.write_text("x")
+        remove_left()
+        assert set(folder.iterdir()) == stay and not left.exists() and not again.exists()
+    assert (kept / "file").read_text() == "x"
+
+
+def test_a_folder_of_another_user_stays(folder: Path, dead: Process) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root gives a folder away")
+    theirs = make(folder, dead)
+    os.chown(theirs, 12345, 12345)
+    remove_left()
+    assert theirs.exists()
