@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def stop_orders(
         noted.append(signum)
 
     def stopped() -> int | None:
-        if watch_parent and not noted and processes_above() != above:
+        if watch_parent and not noted and (processes_above() != above or is_left()):
             noted.append(signal.SIGTERM)
         return noted[0] if noted else None
 
@@ -57,3 +58,22 @@ def processes_above() -> Processes:
     except OSError:
         return parent, 0
     return parent, int(stat[1])
+
+
+def is_left() -> bool:
+    """Whether what started this process may have been gone before it could be seen.
+
+    The system gives an orphan to a process further above, which is mostly of another session. What
+    was started in a session of its own is the first of that, or its shell is: no orphan. Nor is the
+    first process of a container. An orphan whose new parent is of its session is not told by this.
+    """
+    if sys.platform == "win32":
+        return False
+    parent, above_shell = processes_above()
+    started = {os.getpid(), parent} if above_shell else {os.getpid()}
+    starter = above_shell or parent
+    try:
+        session = os.getsid(0)
+        return starter != 0 and session not in started and os.getsid(starter) != session
+    except OSError:  # it has gone this moment, as the next look will tell
+        return False

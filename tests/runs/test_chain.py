@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -184,19 +185,24 @@ def test_the_scratch_folders_of_the_killed_go_with_the_next_run(
     assert left() == []
 
 
-@pytest.mark.parametrize("shell", [False, long(True)])
-def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy, shell: bool) -> None:
-    if shell:  # as where mlflow activates an environment first
+def mlflow_run(toy: Toy, word: str, shell: bool) -> "subprocess.Popen[str]":
+    """Start `mlflow run`; with a shell, as where mlflow activates an environment first."""
+    if shell:
         mlproject = toy.project / "MLproject"
         text = mlproject.read_text().replace(
             "command: python -m steps.main", "command: true && python -m steps.main"
         )
         mlproject.write_text(text)
-    toy.behave(left={"sleep": 60}, right={"sleep": 60})
     (toy.folder / "log.txt").write_text("")
     mlflow = str(Path(sys.executable).parent / "mlflow")
-    command = (mlflow, "run", ".", "--env-manager", "local", "-P", f"word=cancelled {shell}")
-    process = toy.start(command=command)
+    command = (mlflow, "run", ".", "--env-manager", "local", "-P", f"word={word}")
+    return toy.start(command=command)
+
+
+@pytest.mark.parametrize("shell", [False, long(True)])
+def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy, shell: bool) -> None:
+    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    process = mlflow_run(toy, f"cancelled {shell}", shell)
     toy.wait_for("left start", 90)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -205,27 +211,30 @@ def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy, shell: bool) -> N
 
 
 @pytest.mark.long
-def test_sigterm_to_mlflow_run_while_main_still_imports(toy: Toy) -> None:
+@pytest.mark.parametrize("shell", [False, True])
+@pytest.mark.parametrize(("file", "word"), [("cmdline", "steps.main"), ("maps", "/numpy/")])
+def test_sigterm_to_mlflow_run_while_main_only_starts(
+    toy: Toy, file: str, word: str, shell: bool
+) -> None:
+    """As soon as its process is there, before it has run a line of ours; and while it imports."""
     toy.behave(first={"sleep": 60})
-    (toy.folder / "log.txt").write_text("")
-    mlflow = str(Path(sys.executable).parent / "mlflow")
-    command = (mlflow, "run", ".", "--env-manager", "local", "-P", "word=early")
-    process = toy.start(command=command)
+    process = mlflow_run(toy, f"{file} {shell}", shell)
     deadline = time.monotonic() + 90
-    while not (main := [pid for pid in below(process.pid) if "/numpy/" in maps(pid)]):
+    while not (main := [pid for pid in below(process.pid) if word in told(pid, file)]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.wait(60)
     assert gone(main, 60)
+    process.communicate(timeout=60)  # when the last one that writes to it has gone
     assert toy.runs()[-1:] == [("main", "KILLED")] or dict(toy.runs()[-2:])["main"] == "KILLED"
     assert not [name for name, status in toy.runs() if status == "RUNNING"]
 
 
-def maps(pid: int) -> str:
-    """What a process has loaded; nothing of what has ended."""
+def told(pid: int, file: str) -> str:
+    """What the system tells of a process; nothing of what has ended."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/maps").read_text()
+        return Path(f"/proc/{pid}/{file}").read_text()
     return ""
 
 
