@@ -83,17 +83,6 @@ def test_a_fault_at_the_first_call_of_every_route(
     assert not differences(shared.census(), faultless)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("seed", "latency"), [(0, 0.2), (1, 0.05), (2, 0.05)])
-def test_faults_at_random_leave_what_a_faultless_run_leaves(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, seed: int, latency: float
-) -> None:
-    with proxied(shared.server.uri, rate=0.05, latency=latency, seed=seed) as proxy:
-        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
-        assert set(proxy.met()) == {REFUSED, LOST}
-    assert not differences(shared.census(), faultless)
-
-
 def restart(shared: Team, proxy: Proxy, after: int) -> None:
     """SIGKILL to the server in the middle of a run; it is back five seconds later."""
     while sum(proxy.calls.values()) < after:
@@ -104,15 +93,16 @@ def restart(shared: Team, proxy: Proxy, after: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("after", [8, 120, 350])
-def test_a_server_that_is_killed_in_the_middle_and_comes_back(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, after: int
+@pytest.mark.parametrize(("after", "seed"), [(8, 0), (120, 1), (350, 2)])
+def test_a_slow_server_that_loses_answers_and_is_killed_in_the_middle_and_comes_back(
+    faultless: Counter[Any], shared: Team, tmp_path: Path, after: int, seed: int
 ) -> None:
-    with proxied(shared.server.uri) as proxy:
+    with proxied(shared.server.uri, rate=0.05, latency=0.2, seed=seed) as proxy:
         outage = threading.Thread(target=restart, args=(shared, proxy, after), daemon=True)
         outage.start()
         assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
         assert sum(proxy.calls.values()) > after, "the chain ended before"
+        assert set(proxy.met()) == {REFUSED, LOST}
         outage.join()
     assert not differences(shared.census(), faultless)
 
