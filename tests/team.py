@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,13 @@ NAMES = """
 create temporary table names as select r.run_uuid, coalesce(e.value, r.name) as name
 from runs r join experiments x using (experiment_id)
 left join tags e on e.run_uuid = r.run_uuid and e.key = 'mlflow.project.entryPoint'
+"""
+
+LOAD = """
+import sys, mlflow
+for uri in sys.argv[1:]:
+    model = mlflow.pyfunc.load_model(uri)
+    assert model.predict(model.input_example)["probability_up"].between(0, 1).all(), uri
 """
 
 
@@ -133,6 +140,10 @@ class Client:
         finally:
             process.kill()
         return process.returncode, out + err
+
+    def load(self, uris: Iterable[str]) -> None:
+        """Load registered models, and ask each for the forecasts of its own example."""
+        subprocess.run([sys.executable, "-c", LOAD, *uris], cwd=self.temp, env=self.env, check=True)
 
     def main(self, **options: str) -> dict[str, str]:
         """Step -> executed or cached, as the table at the end tells."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -16,7 +17,7 @@ import requests
 from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
 from modelserver import address_in
 from servers import free_port
-from team import Client, Team, team
+from team import QUICK, Client, Team, team
 from terminal import STEPS
 
 pytestmark = pytest.mark.run
@@ -144,6 +145,34 @@ def test_everything_works_for_clients_that_share_no_disk(shared: Team, tmp_path:
             assert len(json.loads(answer.read())["predictions"]) == 1
     assert "removed the artifacts of" in step("prune", keep="1")
     assert list(client.temp.iterdir()) == [], "a step left something in the temp folder"
+
+
+@pytest.mark.long
+def test_two_mains_at_once_twice(shared: Team, tmp_path: Path) -> None:
+    clients = [Client(tmp_path / name, shared.server.uri, shared.folder) for name in "ab"]
+    assert clients[0].main() == EXECUTED
+    code, said = clients[0].run(
+        "register", action="promote", model_uri="models:/stockpred/1", reason="a start"
+    )
+    assert code == 0, said
+    for number, start in enumerate(("2011-01-03", "2011-01-04"), start=2):
+        with ThreadPoolExecutor() as pool:
+            ends = [pool.submit(each.run, "main", **QUICK, start=start) for each in clients]
+            both = [end.result() for end in ends]
+        assert [code for code, _ in both] == [0, 0], both
+        assert not [said for _, said in both if "Traceback" in said]
+        versions = shared.query("select source, storage_location from model_versions")
+        assert len(set(versions)) == len(versions) == number, "one model, though both have made it"
+        assert shared.query("select count(*) from runs where status <> 'FINISHED'") == [(0,)]
+        [champion] = shared.query(
+            "select version from registered_model_aliases where alias = 'champion'"
+        )
+        assert [champion] == shared.query(
+            "select version from model_version_tags where key = 'stage' and value = 'Production'"
+        )
+        assert not [row for row in shared.census() if row[:3] == ("notes", "stockpred", "turn")]
+        assert clients[1].main(start=start) == CACHED
+    clients[1].load(f"models:/stockpred/{version}" for version in range(1, number + 1))
 
 
 def figure(shared: Team, said: str, name: str) -> str:
