@@ -12,6 +12,7 @@ from pipeline.active import LOG_FILE
 from pipeline.artifacts import outputs_of
 from pipeline.child import Child, environment, why_failed
 from pipeline.code import Code
+from pipeline.dead import end_with_nested
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.liveness import signs
 from pipeline.step import (
@@ -188,7 +189,7 @@ class Chain:
             if code != 0 or run.info.status != "FINISHED":
                 if run.info.status in ("RUNNING", "SCHEDULED"):
                     log_tail(self.client, run.info.run_id, child.log)
-                    self.client.set_terminated(run.info.run_id, "FAILED")
+                    end_with_nested(self.client, run, "FAILED")
                 self._tag(name, run.info.run_id, EXECUTED)
                 raise StepFailed(why_failed(name, run, code, error_in(child.log)))
             self._finish(name, run, EXECUTED, seconds)
@@ -223,4 +224,4 @@ class Chain:
             run = self.client.get_run(child.submitted.run_id)
             # A child that ended in the moment of the signal keeps the status it gave itself.
             if run.info.status in ("RUNNING", "SCHEDULED"):
-                self.client.set_terminated(run.info.run_id, "KILLED")
+                end_with_nested(self.client, run, "KILLED")

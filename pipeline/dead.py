@@ -51,6 +51,22 @@ def end_the_dead(client: Any, run: Any) -> list[tuple[Any, str]]:
     return ended
 
 
+def end_with_nested(client: Any, run: Any, status: str) -> None:
+    """Give a run whose process was killed its status, and first the runs that it left open below.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run : mlflow.entities.Run
+    status : str
+        KILLED or FAILED.
+    """
+    is_below = f"tags.`{TAG_PARENT}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+    for each in client.search_runs([run.info.experiment_id], is_below, max_results=MAX_FOUND):
+        end_with_nested(client, each, status)
+    client.set_terminated(run.info.run_id, status)
+
+
 class _Found:
     """Runs found RUNNING, by id, as seen from a run of this process."""
 

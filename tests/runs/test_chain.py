@@ -122,6 +122,35 @@ def test_a_signal_ends_the_children_and_leaves_killed(
     assert gone(toy.pids())
 
 
+@both_backends
+def test_nested_runs_of_a_step_that_had_to_be_killed_end_with_it(toy: Toy, backend: str) -> None:
+    toy.behave(left={"nested": True, "deaf": True, "sleep": 60}, right={"sleep": 60})
+    (toy.folder / "log.txt").write_text("")
+    process = toy.start("--word", f"deaf {backend}", "--backend", backend)
+    toy.wait_for("left start")
+    toy.wait_for("right start")
+
+    def statuses() -> dict[str, str]:
+        """Of those made last."""
+        return dict(
+            toy.query(
+                "select name, status from runs where name in ('outer', 'inner') order by start_time"
+            )
+        )
+
+    deadline = time.monotonic() + 60
+    while statuses() != {"outer": "RUNNING", "inner": "RUNNING"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert gone(toy.pids()) and statuses() == {"outer": "KILLED", "inner": "KILLED"}
+    toy.behave(left={"nested": True, "kill": True})
+    toy.start("--word", f"deaf {backend}", "--backend", backend).communicate(timeout=60)
+    assert statuses() == {"outer": "FAILED", "inner": "FAILED"}
+    assert not [name for name, status in toy.runs() if status == "RUNNING"]
+
+
 def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

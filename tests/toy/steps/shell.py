@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.active import Terminated
 from pipeline.errors import PipelineError
+from pipeline.nested import NestedRuns
 from pipeline.run import step_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +46,11 @@ def run(name, make):
             with log.open("a") as out:
                 out.write(f"{name} start {time.time()} {os.getpid()}\n")
             step.set_tags({"world": json.dumps(world(step), sort_keys=True)})
+            if todo.get("deaf"):
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if todo.get("nested"):
+                nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
+                nested.open("inner", nested.open("outer"))
             time.sleep(todo.get("sleep", 0))
             for line in todo.get("say", ()):
                 print(line, file=sys.stderr)
