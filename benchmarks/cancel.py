@@ -1,0 +1,94 @@
+"""A job that is cancelled: SIGTERM to `mlflow run` alone, and how long the rest of it goes on.
+
+Run it with `python -m benchmarks.cancel [--times N]`; it prints a Markdown table, and ends with 1
+where a process or a run in RUNNING was left.
+"""
+
+import argparse
+import itertools
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.chains import BIN, Main, below
+from benchmarks.stores import Store
+from pipeline.liveness import start_of
+from pipeline.step import ENTRY_POINT_TAG
+
+PATIENCE = 60.0  # seconds
+COMMAND = (str(BIN / "mlflow"), "run", ".", "-e", "main", "--env-manager", "local")
+SEARCH = {"models": "hist_gradient_boosting", "folds": "5", "trials": "9", "cache": "off"}
+# What `main` has said when the signal comes.
+MOMENTS = {
+    "a step has just started": "features: started",
+    "trials of a search are fitted": "hist_gradient_boosting, trial 0",
+}
+
+
+def cancel(store: Store, line: str, **params: str) -> tuple[float, float]:
+    """Seconds from the signal until no run is RUNNING, and until no process is left."""
+    main = store.start(*COMMAND, **SEARCH, **params)
+    if not main.wait_for(line):
+        raise RuntimeError(f"no {line!r}: {main.lines}")
+    processes = below(main.process.pid)
+    began = time.monotonic()
+    main.process.send_signal(signal.SIGTERM)
+    told, ended = None, None
+    while told is None or ended is None:
+        now = time.monotonic() - began
+        if now > PATIENCE:
+            raise RuntimeError(f"ended in {PATIENCE:.0f} s: runs {told}, processes {ended}")
+        if told is None and not store.query("select 1 from runs where status = 'RUNNING'"):
+            told = now
+        if ended is None and not any(map(start_of, processes)):
+            ended = now
+        time.sleep(0.02)
+    if not killed(store, main):
+        raise RuntimeError(f"main ended by itself: {main.lines}")
+    return told, ended
+
+
+def killed(store: Store, main: Main) -> bool:
+    """Whether the newest `main` stands as KILLED, and `mlflow run` was ended by the signal."""
+    [(status,)] = store.query(
+        "select r.status from runs r join tags t on t.run_uuid = r.run_uuid and t.key = ? "
+        "and t.value = 'main' order by r.start_time desc limit 1",
+        ENTRY_POINT_TAG,
+    )
+    return main.wait() == -signal.SIGTERM and status == "KILLED"
+
+
+def main() -> None:
+    """Cancel, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=5)
+    times = parser.parse_args().times
+    _row("backend", "when", "KILLED, s: median", "longest", "all gone, s: median", "longest")
+    _row("---", "---", *["---:"] * 4)
+    with tempfile.TemporaryDirectory() as folder:
+        store, seeds = Store(Path(folder)), map(str, itertools.count())
+        for backend in ("warm", "local"):
+            for when, line in MOMENTS.items():
+                # Another seed, or trials would be taken over from the run before.
+                seconds = [
+                    cancel(store, line, backend=backend, seed=next(seeds)) for _ in range(times)
+                ]
+                told, ended = zip(*seconds, strict=True)
+                _row(backend, when, *_figures(told), *_figures(ended))
+
+
+def _figures(seconds: Sequence[float]) -> tuple[str, str]:
+    return f"{statistics.median(seconds):.1f}", f"{max(seconds):.1f}"
+
+
+def _row(*cells: str) -> None:
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
