@@ -130,3 +130,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def long(*values: object) -> object:
     """A case of the long form of a test."""
     return pytest.param(*values, marks=pytest.mark.long)
+
+
+both_backends = pytest.mark.parametrize("backend", ["warm", long("local")])
