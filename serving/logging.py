@@ -1,6 +1,7 @@
 """Logging the model to MLflow: its code, recipe, estimator, signature and example."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ def log_model(
     example = first.tail(needed).reset_index(drop=True)
     # What cannot answer its own example is not logged.
     answer = _stored(predict(example, recipe, estimator, trained=trained), scratch)
-    with _no_bytecode():
+    with _no_bytecode(), _no_word_of_pip():
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(root / "serving" / "model.py"),
@@ -110,6 +111,18 @@ def _no_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = before
+
+
+@contextmanager
+def _no_word_of_pip() -> Iterator[None]:
+    """MLflow warns that it cannot pin pip, which no environment made by uv has."""
+    logger = logging.getLogger("mlflow.utils.environment")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _stored(answer: pd.DataFrame, folder: Path) -> Path:

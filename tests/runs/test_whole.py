@@ -77,6 +77,7 @@ def first(store: Store) -> str:
     params = [word for k, v in FAST.items() for word in ("-P", f"{k}={v}")]
     done = store.command("mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params)
     assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
     # Whoever loads it from there leaves bytecode in it.
     store.logged = store.model_files()
     return done.stdout
