@@ -15,13 +15,14 @@ from steps.shell import program
 def command(keep: int) -> None:
     """Prune the experiment that `main` would run in."""
     from mlflow import MlflowClient, get_tracking_uri
-    from mlflow.tracking.fluent import _get_experiment_id
 
+    from pipeline.experiment import experiment_id
     from pipeline.prune import prune
     from pipeline.server import ready
 
     ready(get_tracking_uri())
-    done = prune(MlflowClient(), str(_get_experiment_id()), keep)
+    client = MlflowClient()
+    done = prune(client, experiment_id(client), keep)
     click.echo(
         f"removed the artifacts of {done.runs} runs, {done.models} models, {done.versions} versions"
     )

@@ -5,7 +5,7 @@ monitoring into a folder. Exit code 0 done, 1 failed, 3 an alert.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -35,19 +35,26 @@ def command(run_name: str, folder: Path | None) -> None:
     """Look a run up by its name in the experiment that `main` would run in."""
     wanted = _named(run_name)
     from mlflow import MlflowClient, get_tracking_uri
-    from mlflow.tracking.fluent import _get_experiment_id
 
+    from pipeline.experiment import experiment_id
     from pipeline.server import ready
 
     ready(get_tracking_uri())
     client = MlflowClient()
-    runs = client.search_runs([str(_get_experiment_id())], wanted, max_results=1)
+    try:
+        runs = client.search_runs([experiment_id(client)], wanted, max_results=1)
+    except InputError as error:
+        _end(str(error))
     if not runs:
-        click.echo(f"## failed\n\nno run named {run_name!r}: MLflow ended before it made one")
-        sys.exit(1)
+        _end(f"no run named {run_name!r}: MLflow ended before it made one")
     finished = finished_run(client, runs[0], folder)
     click.echo(digest(finished))
     sys.exit(finished.exit_code)
+
+
+def _end(why: str) -> NoReturn:
+    click.echo(f"## failed\n\n{why}")
+    sys.exit(1)
 
 
 def _named(run_name: str) -> str:

@@ -283,3 +283,29 @@ def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) ->
     assert (done.returncode, done.stdout) == (1, "") and "s3cret" not in done.stderr
     assert done.stderr.startswith("error: http://127.0.0.1:9: a password in the address would")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "said"),
+    [
+        ("summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment of tha"),
+        ("prune", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment of that name there; g"),
+        ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID environment variable value `99` does not ex"),
+    ],
+)
+def test_no_experiment_is_made_by_asking(
+    root: Path, store: Path, words: str, given: dict[str, str], said: str
+) -> None:
+    module, *options = words.split()
+    env = environment(store, "x")
+    del env["MLFLOW_EXPERIMENT_NAME"]
+    env |= {f"MLFLOW_EXPERIMENT_{part}": each for part, each in given.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    told = done.stdout.splitlines()[2:] + done.stderr.splitlines()
+    assert done.returncode == 1 and len(told) == 1 and said in told[0]
+    with sqlite3.connect(store / "store.db") as connection:
+        names = connection.execute("select name from experiments order by 1").fetchall()
+    assert names == [("Default",), ("x",)]
