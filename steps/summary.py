@@ -91,9 +91,9 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
         link=where if server.startswith("http") else "",
         on_alert=run.data.params.get("on_alert", ""),
         steps=[(name, status, run_id, figure) for _, name, status, run_id, figure in steps],
-        evaluation=_json(found.get("evaluation.json")),
-        decision=_json(found.get("decision.json")),
-        monitoring=_json(found.get("monitoring.json")),
+        evaluation=_json(found, "evaluation.json"),
+        decision=_json(found, "decision.json"),
+        monitoring=_json(found, "monitoring.json"),
     )
 
 
@@ -121,8 +121,16 @@ def _artifact(client: Any, run_id: str, name: str) -> bytes | None:
             return None  # a step that failed has not got so far
 
 
-def _json(content: bytes | None) -> dict[str, Any] | None:
-    return json.loads(content) if content is not None else None
+def _json(found: dict[str, bytes], name: str) -> dict[str, Any] | None:
+    if name not in found:
+        return None
+    try:
+        content = json.loads(found[name])
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{name}: holds no JSON object; run the step that wrote it again")
+    return content
 
 
 main = program(command)

@@ -204,11 +204,23 @@ def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
     assert json.loads(kept.read_text()) == DECISION
 
 
-def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"error: 'runs:/\w+/decision.json': its bytes are not those its run wrote \(.*"),
+        ('{"stage": ', "error: decision.json: holds no JSON object; run the step that wrote it .*"),
+    ],
+)
+def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
     uri = finished_run(tmp_path, "a")
     client = MlflowClient(uri)
     [step] = client.search_runs(["1"], "tags.`mlflow.parentRunId` != ''")
-    client.set_tag(step.info.run_id, "pipeline.output.decision.json", "0" * 64)
+    if content is None:
+        client.set_tag(step.info.run_id, "pipeline.output.decision.json", "0" * 64)
+    else:
+        client.log_text(step.info.run_id, content, "decision.json")
     done = subprocess.run(
         [sys.executable, "-m", "steps.summary", "--run_name", "a"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -216,7 +228,7 @@ def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(tmp_path: P
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith("error: 'runs:/") and "its bytes are not those its run wrote" in line
+    assert re.fullmatch(said, line)
 
 
 @pytest.mark.long
