@@ -11,6 +11,8 @@ from pipeline.errors import PipelineError
 from pipeline.scratch import scratch_folder
 from pipeline.scrub import scrub
 
+SILENCE = 30  # seconds that an http(s) server may send nothing
+LONGEST = 300  # seconds for all of it, over any transport
 HELPER = "check the URL, and git's credential helper (docs/operations.md)"
 NO_REF = "{url}: no branch, tag or full commit {ref!r} there"
 # Words of git on stderr -> what they mean; {url} and {ref} are put in.
@@ -27,6 +29,7 @@ MEANINGS = {
     "Could not resolve host": "{url}: no such host",
     "unable to connect": "{url}: no answer",
     "Failed to connect": "{url}: no answer",
+    "Operation too slow": f"{{url}}: takes the connection and says nothing for {SILENCE} s",
     "Couldn't connect": "{url}: no answer",
     "Connection refused": "{url}: no answer",
     "Permission denied (": "{url}: refuses the key that ssh has",
@@ -55,12 +58,14 @@ def commit_of(url: str, ref: str) -> str:
     if ":" in ref or ref.startswith(("+", "^")):  # git would take it for more than a name
         raise NoCommit(NO_REF.format(url=public_url(url), ref=ref))
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    patience = ("-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={SILENCE}")
     with scratch_folder("gitref") as folder:
 
         def git(*words: str) -> str:
             done = subprocess.run(
-                ["git", *words], cwd=folder, env=env, capture_output=True, text=True, check=False
-            )
+                ["git", *patience, *words], cwd=folder, env=env, capture_output=True, text=True,
+                check=False, timeout=LONGEST,
+            )  # fmt: skip
             if done.returncode != 0:
                 raise NoCommit(_meaning(done.stderr, url, ref))
             return done.stdout.strip()
@@ -71,6 +76,8 @@ def commit_of(url: str, ref: str) -> str:
             return git("rev-parse", "FETCH_HEAD^{commit}")
         except OSError as error:
             raise NoCommit("git: cannot be started; install git and put it on PATH") from error
+        except subprocess.TimeoutExpired as error:
+            raise NoCommit(f"{public_url(url)}: no answer in {LONGEST} s") from error
 
 
 def _meaning(said: str, url: str, ref: str) -> str:

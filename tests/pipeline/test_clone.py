@@ -3,8 +3,10 @@
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from servers import GitServer, git_server
 
+from pipeline import gitref
 from pipeline.clone import MARK, clone_of, leave, require_lasting, settle
 from pipeline.clone import public_url as clean
 from pipeline.errors import InputError
@@ -238,6 +241,23 @@ def test_no_server_and_no_git_are_told(
     assert shutil.which("git") is None
     with pytest.raises(NoCommit, match=r"^git: cannot be started; install git and put it on PATH$"):
         commit_of(server.url("small"), "main")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [("http", r"takes the connection and says nothing for \d+ s$"), ("git", r"no answer in 2 s$")],
+)
+def test_a_server_that_says_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, said: str
+) -> None:
+    monkeypatch.setattr(gitref, "SILENCE", 1)
+    monkeypatch.setattr(gitref, "LONGEST", 30 if scheme == "http" else 2)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a.git"
+        with pytest.raises(NoCommit, match=f"^{url}: {said}"):
+            commit_of(url, "main")
+    assert time.monotonic() - began < 25
 
 
 def test_a_helper_in_the_environment_gives_the_password(
