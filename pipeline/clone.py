@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.errors import InputError
+from pipeline.scrub import without_misread
 from pipeline.step import IN_CHAIN, SOURCE_TAG
 
 MARK = Path(".git", "pipeline-run")  # in a clone that is surely MLflow's: locked while it is in use
@@ -146,6 +147,7 @@ def public_url(url: str) -> str:
     """A URL without the secrets that it may hold: over http(s) user and password, which a token
     may stand for, and the query; elsewhere the password alone.
     """
+    url = without_misread(url)
     try:
         parts = urlsplit(url)
     except ValueError:  # git takes a bracket in a password, which Python takes for an address

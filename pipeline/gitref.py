@@ -9,7 +9,7 @@ import sys
 from pipeline.clone import public_url
 from pipeline.errors import PipelineError
 from pipeline.scratch import scratch_folder
-from pipeline.scrub import scrub
+from pipeline.scrub import scrub, without_misread
 
 SILENCE = 30  # seconds that an http(s) server may send nothing
 LONGEST = 300  # seconds for all of it, over any transport
@@ -52,6 +52,11 @@ def commit_of(url: str, ref: str) -> str:
     NoCommit
         One line without the password that the URL may hold.
     """
+    if without_misread(url) != url:
+        raise NoCommit(
+            f"{public_url(url)}: git takes a password for a port and a path where it holds one of "
+            "/ ? #; give these as %2F %3F %23, or better none in the URL (docs/operations.md)"
+        )
     url, _, _ = url.partition("#")
     if not url.isprintable():
         raise NoCommit(f"{public_url(url)!r}: a URL is one line of plain text")

@@ -16,6 +16,11 @@ _NAMES = re.compile(
 _PLACES = re.compile(r"_(FILE|PATH|DIR|URI)$", re.IGNORECASE)
 # user:password@ of a URL; the user alone may be a token.
 _USER = re.compile(r"(?<=://)[^\s/?#'\"<>]+@")
+# A password with / ? or # in it, which a URL may hold as %2F alone: to Python and git it is a port
+# and a path, to SQLAlchemy and to whoever wrote it a password.
+_MISREAD = re.compile(
+    r"(?<=://)([^\s/?#@:\['\"<>]*):(?!\d{1,5}[/?#])([^\s/?#@'\"<>]*[/?#][^\s'\"<>]*)@"
+)
 _QUERY = re.compile(
     r"([?&;][\w.-]*(?:password|secret|token|signature|sig|credential|api_?key)=)[^\s&;#'\"<>]+",
     re.IGNORECASE,
@@ -37,8 +42,13 @@ def scrub(text: str) -> str:
 
 def without_credentials(text: str) -> str:
     """The text with ``***`` in place of what its URLs hold as user, password, token, signature."""
-    text = _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(f"{HIDDEN}@", text))
+    text = _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(f"{HIDDEN}@", without_misread(text)))
     return _HEADER.sub(rf"\1{HIDDEN}", text)
+
+
+def without_misread(text: str) -> str:
+    """The text without the passwords of its URLs that are taken for a port and a path."""
+    return _MISREAD.sub(r"\1@", text)
 
 
 @lru_cache(maxsize=1)
@@ -55,6 +65,8 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 def _of_variable(name: str, value: str) -> Iterator[str]:
     parts = _split(value)
+    if misread := _MISREAD.search(value):
+        yield misread[2]
     if _NAMES.search(name) and not _PLACES.search(name):
         yield value
         if parts is not None:  # libraries tell the path of a URL without its host

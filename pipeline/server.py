@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pipeline.clone import public_url
 from pipeline.errors import ServerUnfit
+from pipeline.scrub import without_misread
 
 PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
 TIMEOUT = 10.0  # seconds for one answer
@@ -39,7 +40,7 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
             return None
     except ValueError as error:
         raise ServerUnfit(f"{public_url(uri)}: no URL ({error}); give the server's") from error
-    if urlsplit(uri).password is not None:
+    if urlsplit(uri).password is not None or without_misread(uri) != uri:
         raise ServerUnfit(
             f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"
         )

@@ -93,6 +93,9 @@ class Runs:
         ("https://u:p[w@host/a.git?x=1#sub", "https://host/a.git#sub"),
         ("https://u:p]w@host/a.git", "https://host/a.git"),
         ("https://u:pw@[host/a.git?token=x", "https://[host/a.git"),
+        ("https://u:p/w@host/a.git#sub", "https://host/a.git#sub"),
+        ("postgresql://u:p?w#x@host:1/db", "postgresql://u@host:1/db"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
         ("/some/folder", "/some/folder"),
     ],
 )
@@ -209,6 +212,8 @@ def test_what_cannot_be_fetched_is_told_in_one_line(
     [
         ("http://u:wr0ng[x@127.0.0.1:1/a.git", "main", "http://127.0.0.1:1/a.git: no answer"),
         ("http://u:wr\n0ng@127.0.0.1:1/a", "main", "'http://127.0.0.1:1/a': a URL is one line"),
+        ("http://u:wr/0ng@127.0.0.1:1/a", "main", "http://127.0.0.1:1/a: git takes a password for"),
+        ("ssh://u:wr#0ng@127.0.0.1:1/a", "main", "ssh://u@127.0.0.1:1/a: git takes a password for"),
         ("smtp://u:wr0ng@127.0.0.1/a", "main", "smtp://u@127.0.0.1/a: no kind of URL that git"),
         ("http://[bad/a.git", "main", "http://[bad/a.git: "),
         ("ext::touch pwned", "main", "ext::touch pwned: fatal: transport 'ext' not allowed"),
@@ -228,7 +233,7 @@ def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
-    assert said.replace(".: no", f"{root}: no") in line and "0ng" not in line
+    assert said.replace(".: no", f"{root}: no") in line and "wr" not in line
     assert not (root / "pwned").exists()
 
 

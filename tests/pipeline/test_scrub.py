@@ -19,11 +19,14 @@ SHOWN = [
     ("https://h/x?X-Amz-Signature=ab12 x", "https://h/x?X-Amz-Signature=*** x"),
     ("?access_token=abc", "?access_token=***"),
     ("{'Authorization': 'Basic YWJj'}", "{'Authorization': 'Basic ***'}"),
+    ("'http://u:p4ss/w/rd@h:1/x': no a@b", "'http://***@h:1/x': no a@b"),
+    ("postgresql+psycopg://u:p4?s#w@rd@h/db", "postgresql+psycopg://***@h/db"),
     ("two http://a:b@c and http://d:e@f", "two http://***@c and http://***@f"),
 ]
 KEPT = [
     "models:/stockpred@champion", "runs:/0123/bars.parquet", "http://127.0.0.1:5000/#/experiments/1",
     "s3://bucket/key@2x.parquet", "mail someone@example.org", "https://host/a@b",
+    "http://h:5000/a@b", "http://[::1]:5000/a@b", "http://h:5000/#/a@b",
     "acquire: executed in 3.0 s", "https://h/x.csv?symbols=AAPL&keys=2", "",
 ]  # fmt: skip
 
@@ -64,6 +67,12 @@ def test_parts_of_a_url_that_is_a_secret_are_hidden_too(monkeypatch: pytest.Monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p%40ssw0rd1@h/db")
     said = scrub("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
     assert said == "POST *** to hooks.host; *** or ***; h/db"
+
+
+def test_a_password_that_a_url_may_not_hold_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where SQLAlchemy takes it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p4ss/w?rd@h/db")
+    assert scrub("no access with p4ss/w?rd") == "no access with ***"
 
 
 def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,9 +135,10 @@ def test_silence_has_an_end(answers: Answers) -> None:
         assert time.monotonic() - began < 10
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("password", ["hunter2", "hunter2/a", "a/hunter2", "a?hunter2", "#hunter2"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(password: str) -> None:
     with pytest.raises(ServerUnfit, match=r"^http://host:1/x: a password in the") as found:
-        ready("http://me:hunter2@host:1/x")
+        ready(f"http://me:{password}@host:1/x")
     assert "hunter2" not in str(found.value)
 
 
