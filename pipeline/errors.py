@@ -11,6 +11,7 @@ PipelineError
 import errno
 import re
 
+ANOTHER = "give another MLFLOW_TRACKING_URI"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -49,6 +50,11 @@ class Interrupted(PipelineError):
 def in_one_line(error: BaseException) -> str:
     """What an error says, in one line, without a database's SQL and its advice."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\) ", "", text)
     if getattr(error, "errno", None) in FULL or "disk is full" in text:
         return "no space is left on the disk; free some"
+    if "attempt to write a readonly database" in text:  # SQLite, which does not say of which
+        from mlflow import get_tracking_uri
+
+        return f"{get_tracking_uri()}: is read-only; make file and folder writable, or {ANOTHER}"
     return re.split(r" \[SQL: | \(Background on this error", text)[0]

@@ -68,6 +68,22 @@ def test_one_line_for_what_ails_the_outside() -> None:
     assert in_one_line(KeyError()) == "KeyError"
 
 
+def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/a/store.db")
+    said = "(sqlite3.OperationalError) attempt to write a readonly database [SQL: UPDATE x]"
+    early = (
+        "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush "
+        "block if this flush is occurring prematurely) "
+    )
+    told = (
+        "sqlite:////srv/a/store.db: is read-only; make file and folder writable, or give another "
+        "MLFLOW_TRACKING_URI"
+    )
+    assert in_one_line(RuntimeError(said)) == in_one_line(RuntimeError(early + said)) == told
+    other = in_one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
+    assert other == "(psycopg.errors.Undefined) no such column"
+
+
 def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "open sesame")
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123")
