@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.clone import public_url
+from pipeline.database import reachable
 from pipeline.errors import ServerUnfit
 from pipeline.scrub import without_misread
 
@@ -22,8 +23,8 @@ def is_server(uri: str) -> bool:
 def ready(uri: str, *, checked: bool = False) -> str | None:
     """Make this process ready for the tracking server at `uri`; return a warning or None.
 
-    From here on MLflow asks it as `pipeline.once` and `pipeline.transfers` say. Other stores need
-    nothing.
+    From here on MLflow asks it as `pipeline.once` and `pipeline.transfers` say. A database need
+    only be there.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
     """
     try:
         if not is_server(uri):
+            if not checked:
+                reachable(uri, PATIENCE)
             return None
     except ValueError as error:
         raise ServerUnfit(f"{public_url(uri)}: no URL ({error}); give the server's") from error

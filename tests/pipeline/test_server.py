@@ -1,10 +1,12 @@
 """A tracking server before the work: there or not, letting us in or not, fitting or not."""
 
 import http.server
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -81,7 +83,42 @@ def test_a_database_is_no_server() -> None:
     assert [is_server(uri) for uri in ("sqlite:///x", "x", "http://x", "https://x")] == [
         False, False, True, True
     ]  # fmt: skip
-    assert ready("sqlite:///there/is/no/such.db") is None
+
+
+def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 1.0)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        uri = f"postgresql+psycopg://me:hunt/er2@127.0.0.1:{port}/db"
+        assert ready(uri) is None
+    with pytest.raises(ServerUnfit) as found:
+        ready(uri)
+    assert str(found.value) == (
+        f"postgresql+psycopg://me@127.0.0.1:{port}/db: no database for 1 s (Connection refused); "
+        "start it, or give another MLFLOW_TRACKING_URI"
+    )
+    assert time.monotonic() - began < 10
+    assert ready(uri, checked=True) is None
+    # No single host: the driver's to find.
+    assert ready("postgresql:///db?host=/run/postgresql") is None
+    assert ready("mysql+pymysql://u:p@a,b/db") is None
+    assert ready("mysql+pymysql://u:p@127.0.0.1:1/db?unix_socket=/run/mysqld.sock") is None
+    monkeypatch.setenv("PGPORT", str(port))
+    assert ready("postgresql://127.0.0.1/db") is None
+    with pytest.raises(ServerUnfit, match=r"^postgresql://me@h:port/db: no URI of a database;"):
+        ready("postgresql://me:hunter2@h:port/db")
+
+
+def test_a_file_that_cannot_be_a_database_is_told_at_once(tmp_path: Path) -> None:
+    assert ready("sqlite:///there/is/no/such.db") is ready(f"sqlite:///{tmp_path}/x.db") is None
+    assert ready("sqlite://") is ready("sqlite:///:memory:") is None
+    with pytest.raises(ServerUnfit, match=f"^sqlite:///{tmp_path}: cannot be opened as a file of"):
+        ready(f"sqlite:///{tmp_path}")
+    if os.getuid() != 0:  # who may do all
+        tmp_path.chmod(0o500)
+        with pytest.raises(ServerUnfit, match=r"x.db: cannot be opened as a file of this"):
+            ready(f"sqlite:///{tmp_path}/x.db")
 
 
 def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(answers: Answers) -> None:

@@ -1,0 +1,82 @@
+"""A database as tracking store, before the work begins: can it be reached at all.
+
+MLflow asks ten times, for two minutes, before it says why not.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+from pipeline.clone import public_url
+from pipeline.errors import ANOTHER, ServerUnfit
+
+PORTS = {"postgresql": 5432, "mysql": 3306}
+# By a part of the URI, or by a variable `PG...`: then the address in it is not the one that counts.
+ELSEWHERE = ("host", "hostaddr", "port", "service", "unix_socket")
+TIMEOUT = 10.0  # seconds for a connection
+
+
+def reachable(uri: str, patience: float) -> None:
+    """Wait until a database's server takes connections; of SQLite, see that its file can be read.
+
+    Nothing is asked of what is no database, nor where the URI names no single host.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds that a server may take to come up.
+
+    Raises
+    ------
+    ServerUnfit
+    """
+    kind = uri.partition("://")[0].partition("+")[0]
+    if kind != "sqlite" and kind not in PORTS:
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError) as error:
+        raise ServerUnfit(f"{public_url(uri)}: no URI of a database; {ANOTHER}") from error
+    if kind == "sqlite":
+        _check_file(uri, url.database or "")
+    elif url.host and "," not in url.host and not _is_elsewhere(url.query):
+        _await(uri, (url.host, url.port or PORTS[kind]), patience)
+
+
+def _check_file(uri: str, name: str) -> None:
+    """MLflow makes file and folder where there are none."""
+    if name in ("", ":memory:") or name.startswith("file:"):
+        return
+    path = Path(name)
+    if path.exists():
+        usable = path.is_file() and os.access(path, os.R_OK)
+    else:
+        usable = not path.parent.exists() or os.access(path.parent, os.W_OK | os.X_OK)
+    if not usable:
+        raise ServerUnfit(f"{uri}: cannot be opened as a file of this user; {ANOTHER}")
+
+
+def _is_elsewhere(query: Container[str]) -> bool:
+    return any(name in query or f"PG{name.upper()}" in os.environ for name in ELSEWHERE)
+
+
+def _await(uri: str, address: tuple[str, int], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection(address, timeout=TIMEOUT).close()
+            return
+        except OSError as error:
+            reason: Any = error.strerror or error
+        if time.monotonic() + 1 > deadline:
+            raise ServerUnfit(
+                f"{public_url(uri)}: no database for {patience:.0f} s ({reason}); start it, or "
+                f"{ANOTHER}"
+            )
+        time.sleep(1)
