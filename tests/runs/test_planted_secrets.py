@@ -68,16 +68,24 @@ FAST = ("--models", "prior", "--refit_every", "400")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_good_run_leaves_no_secret(form: str, server: MlflowServer, root: Path) -> None:
+def test_a_good_run_leaves_no_secret(
+    form: str, server: MlflowServer, root: Path, tmp_path: Path
+) -> None:
     done = run(server, root, "-m", "steps.main", *FAST, "--log", form)
     assert done.returncode == 0, done.stderr
     assert "STOCKPRED_WEBHOOK on 127.0.0.1: Connection refused" in done.stderr
     assert f"open {server.uri} in a browser" in done.stdout
     artifacts = [p for p in server.folder.rglob("*") if p.name == "evaluation.json"]
     assert artifacts
-    scored = run(server, root, "-m", "steps.score")  # of a model from the server
-    assert scored.returncode == 0, scored.stderr
-    hold_none(server, done.stdout, done.stderr, scored.stdout, scored.stderr)
+    told = [done.stdout, done.stderr]
+    # Of a model from the server; into a ledger, and all that comes after it.
+    ledger = ("--ledger", str(tmp_path / "ledger"), "--log", form)
+    for words in (("steps.score",), ("steps.daily", *FAST, *ledger)):
+        more = run(server, root, "-m", *words)
+        assert more.returncode == 0, more.stderr
+        told += [more.stdout, more.stderr]
+    assert "STOCKPRED_WEBHOOK on 127.0.0.1: Connection refused" in told[-1]
+    hold_none(server, *told)
 
 
 def test_a_failing_run_leaves_no_secret(server: MlflowServer, root: Path) -> None:

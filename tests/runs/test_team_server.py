@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import threading
 import time
@@ -244,11 +245,18 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
         ]
         assert shared.query("select count(*) from runs") == [(0,)]
         client = Client(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
-        code, said = client.run("main", symbols="AAPL,IBM", models="prior,logistic", folds="3")
-        assert code == 0, said
-        code, more = client.run("score")
-        assert code == 0, more
-        assert SECRET not in said + more + shared.server.log.read_text()
+        small = {"symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3"}
+        said = {}
+        for name, options in {
+            "main": small, "score": {}, "register": {"action": "history"},
+            "daily": {**small, "ledger": str(tmp_path / "ledger"), "window": "10"},
+            "prune": {"keep": "1"},
+        }.items():  # fmt: skip
+            code, said[name] = client.run(name, **options)
+            assert code == 0, said[name]
+        assert "Champion of stockpred now:" in said["register"]
+        assert re.search("removed the artifacts of [1-9]", said["prune"])
+        assert SECRET not in "".join(said.values()) + shared.server.log.read_text()
         assert not [row for row in shared.census() if SECRET in str(row)]
         for table in ("params", "tags", "logged_model_tags", "model_version_tags"):
             assert not shared.query(f"select * from {table} t where t::text like '%{SECRET}%'")
