@@ -145,12 +145,18 @@ def mlflow_run(toy: Toy, word: str, shell: bool) -> "subprocess.Popen[str]":
     return toy.start(command=command)
 
 
-@pytest.mark.parametrize("shell", [False, long(True)])
-def test_sigterm_to_mlflow_run_alone_ends_everything(toy: Toy, shell: bool) -> None:
+@pytest.mark.parametrize(
+    ("signum", "shell"),
+    [
+        (signal.SIGTERM, False), long(signal.SIGTERM, True),
+        long(signal.SIGKILL, False), long(signal.SIGKILL, True),
+    ],
+)  # fmt: skip
+def test_a_signal_to_mlflow_run_alone_ends_everything(toy: Toy, signum: int, shell: bool) -> None:
     toy.behave(left={"sleep": 60}, right={"sleep": 60})
-    process = mlflow_run(toy, f"cancelled {shell}", shell)
+    process = mlflow_run(toy, f"cancelled {signum:d} {shell}", shell)
     toy.wait_for("left start", 90)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signum)
     process.communicate(timeout=30)
     assert gone(toy.pids())
     assert dict(toy.runs()[-4:])["main"] == "KILLED"
