@@ -126,6 +126,12 @@ def test_an_environment_made_by_uv(server: GitServer, away: Away, tmp_path: Path
     assert away.runs()[-1].data.tags["mlflow.project.env"] == "uv"
     code, said = away.run(url, *words)
     assert code == 0 and {status for status, _ in table(said).values()} == {"cached"}, said
+    # In a subfolder, too.
+    many = f"{server.url('many')}#of/them"
+    code, said = away.run(many, *words, entry="acquire", symbols="IBM")
+    assert code == 0, said
+    check_source(away.runs()[0], many, server.commits[2])
+    assert away.runs()[0].data.tags["mlflow.project.env"] == "uv"
     # As an environment of another way, of the same Python, has it.
     if sys.version_info[:2] == (3, 11):
         code, said = away.run(url, "-v", "main")
@@ -240,6 +246,14 @@ def test_the_script_for_cron(server: GitServer, away: Away) -> None:
     assert code == 0 and "## daily: done" in said, said
     [kept] = (here / "nights").iterdir()
     assert (kept / "decision.json").exists() and (kept / "monitoring.html").exists()
+    # The next night: nothing new, and nothing is left of the one before.
+    (here / "tmp" / "left").write_text("by a night that was killed")
+    first = sorted((here / "tmp").rglob("*"))
+    code, said = night()
+    assert code == 0 and "acquire: cached" in said and "0 added, 2 known" in said, said
+    second = sorted((here / "tmp").rglob("*"))
+    assert not set(first) & set(second) and len(second) < len(first), second
+    assert len(list((here / "nights").iterdir())) == 2
     with (here / "nightly.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert night() == (75, "error: the night before is still at work\n")
