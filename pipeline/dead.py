@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.clone import public_url
-from pipeline.liveness import Process, now, process_of, signed, start_of
+from pipeline.liveness import Process, is_gone, now, process_of, signed, start_of
 from pipeline.step import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
 
 SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
@@ -107,9 +107,9 @@ class _Found:
     def _why_gone(self, process: Process, beat: dt.datetime) -> str | None:
         silent = f"no heartbeat from {process.host} since {beat:%Y-%m-%d %H:%M:%S} UTC"
         if process.place() == self._here.place():
-            if start_of(process.pid) != process.start:
+            if is_gone(process.pid, process.start):
                 return f"its process {process.pid} on {process.host} is gone"
-            if process.start:
+            if start_of(process.pid):
                 return None
         elif process.host == self._here.host and beat < _booted() and self._now - beat > UNSIGNED:
             return f"{silent}, and it was booted since"

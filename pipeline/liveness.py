@@ -66,7 +66,7 @@ def is_of_the_dead(mark: str) -> bool:
     """Whether a mark (of the form `MARK`) is that of a process of this place that is gone."""
     _, pid, start = mark.split("-")
     place = process_of(os.getpid())._replace(pid=int(pid), start=start)
-    return place.mark() == mark and start_of(int(pid)) != start
+    return place.mark() == mark and is_gone(int(pid), start)
 
 
 def signs(pid: int | None = None) -> dict[str, str]:
@@ -132,17 +132,20 @@ def start_of(pid: int) -> str | None:
     try:
         # The name in parentheses may hold anything; the fields after it are plain.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
+    except OSError:  # there is no /proc, or it hides other users' processes (hidepid)
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):
             return None
         except OSError:
             pass
         return ""
     return None if fields[0] in "ZX" else fields[19]
+
+
+def is_gone(pid: int, start: str) -> bool:
+    """Whether a process that started then is there no longer, as far as the system tells."""
+    return start_of(pid) not in (start, "")
 
 
 def now() -> dt.datetime:

@@ -1,6 +1,7 @@
 """Signs of life, and who counts as dead: on a real store, with real processes."""
 
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from conftest import ROOT
 from mlflow import MlflowClient
 
 from pipeline import liveness
@@ -118,6 +120,32 @@ def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_is_gone(
     assert is_of_the_dead(mark)
     for elsewhere in ({"host": "h"}, {"boot": "b"}, {"namespace": "1"}):
         assert not is_of_the_dead(here._replace(**elsewhere).mark())
+
+
+HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+LOOK = """
+import os, sys
+from pipeline.liveness import is_gone, start_of
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+pid, start = int(sys.argv[1]), sys.argv[2]
+print([start_of(pid), is_gone(pid, start), is_gone(2**22 + 1, start), is_gone(10**30, start)])
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts a /proc, and becomes another user")
+def test_a_process_that_another_user_hides_is_not_gone(
+    process: "subprocess.Popen[bytes]",
+) -> None:
+    here = process_of(process.pid)
+    command = ("unshare", "--mount", "sh", "-c", HIDEPID, "sh", sys.executable, "-c", LOOK)
+    done = subprocess.run(
+        [*command, str(here.pid), here.start], cwd=ROOT, capture_output=True, text=True
+    )
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.stdout == "['', False, True, True]\n", done.stderr
 
 
 def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(
