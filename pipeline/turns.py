@@ -31,7 +31,7 @@ def turn(client: Any, name: str, patience: float = PATIENCE) -> Iterator[None]:
 
     It is for a few requests, not for work: whoever takes longer than `patience` seconds, on the
     clock of one who waits, counts as killed and is passed over; whose process on this machine is
-    gone, after `LINGER` seconds.
+    seen to be gone, `LINGER` seconds later.
 
     Parameters
     ----------
@@ -57,12 +57,13 @@ def _queue(client: Any, name: str) -> Queue:
 
 
 def _wait(client: Any, name: str, mine: str, number: int, patience: float) -> None:
-    since: dict[tuple[str, str], float] = {}
+    since: dict[tuple[str, str, bool], float] = {}
     while ahead := in_front(_queue(client, name), mine, number):
         now = time.monotonic()
-        since = {entry: since.get(entry, now) for entry in ahead.items()}
-        for (key, _), began in since.items():
-            if now - began > (min(LINGER, patience) if _is_left(key) else patience):
+        found = ((key, text, _is_left(key)) for key, text in ahead.items())
+        since = {entry: since.get(entry, now) for entry in found}
+        for (key, _, left), began in since.items():
+            if now - began > (min(LINGER, patience) if left else patience):
                 client.delete_registered_model_tag(name, key)
         time.sleep(TICK)
 
