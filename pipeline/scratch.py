@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.liveness import MARK, is_of_the_dead, process_of
 
-NAME = re.compile(rf"pipeline-\w+-({MARK})-[a-z0-9_]{{8}}")
+NAME = re.compile(rf"pipeline-.+-({MARK})-[a-z0-9_]{{8}}")
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def remove_left() -> None:
     Only what has a name as above, and is a folder of this user's own, which nobody else may
     enter; no link is followed.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it may be a folder that can be written to, not listed
         for path in Path(tempfile.gettempdir()).iterdir():
             named = NAME.fullmatch(path.name)
             if named and _is_own_folder(path) and is_of_the_dead(named[1]):
@@ -50,7 +50,10 @@ def remove_left() -> None:
 
 def _is_own_folder(path: Path) -> bool:
     """Whether it is what `tempfile.mkdtemp` makes for this user."""
-    about = path.lstat()
+    try:
+        about = path.lstat()
+    except OSError:  # another chain has removed it this moment
+        return False
     return stat.S_ISDIR(about.st_mode) and (
         sys.platform == "win32" or (about.st_uid == os.getuid() and about.st_mode & 0o077 == 0)
     )

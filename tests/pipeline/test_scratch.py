@@ -52,7 +52,7 @@ def test_what_the_dead_left_is_removed_and_nothing_else(folder: Path, dead: Proc
     left = make(folder, dead)
     (left / "link").symlink_to(kept)
     reused = process_of(os.getpid())._replace(start="1")  # another had its id before
-    again = make(folder, reused, "pipeline-step_2-{}-abcdefgh")
+    again = make(folder, reused, "pipeline-step-2.a-{}-abcdefgh")
     with scratch_folder("train") as own:
         stay = {
             own,
