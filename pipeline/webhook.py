@@ -47,7 +47,7 @@ def call(url: str, content: Mapping[str, Any], patience: float) -> str | None:
         return "not an http or https URL"
     if (host := host_of(url)) == NO_HOST:
         return "no host stands in it"
-    if "@" in url.partition("://")[2].partition("/")[0]:
+    if "@" in urlsplit(url).netloc:
         return f"a user or password before {host} is not supported; give the token in its path"
     body = json.dumps(content).encode()
     failed = [f"no answer within {patience:g} s"]

@@ -68,3 +68,4 @@ def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
 def test_what_is_missing_or_too_much_in_it_is_told() -> None:
     assert call("http:///x", {}, 20) == call("https://[x/y", {}, 20) == "no host stands in it"
     assert "a user or password before h is not supp" in str(call("https://u:s3cret@h/x", {}, 20))
+    assert call("http://127.0.0.1:1?from=a@b", {}, 20) == "Connection refused"
