@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pipeline.clone import public_url
 from pipeline.database import reachable
-from pipeline.errors import ServerUnfit
+from pipeline.errors import ANOTHER, ServerUnfit
 from pipeline.scrub import without_misread
 
 PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
@@ -97,8 +97,7 @@ def _version(uri: str) -> Any:
             reason = _root(error)
         if time.monotonic() + 1 > deadline:
             raise ServerUnfit(
-                f"{uri}: no tracking server for {PATIENCE:.0f} s ({reason}); start it, or give "
-                "another MLFLOW_TRACKING_URI"
+                f"{uri}: no tracking server for {PATIENCE:.0f} s ({reason}); start it, or {ANOTHER}"
             )
         time.sleep(1)
 
