@@ -15,7 +15,7 @@ from pipeline.errors import ANOTHER, ServerUnfit
 
 PORTS = {"postgresql": 5432, "mysql": 3306}
 # By a part of the URI, or by a variable `PG...`: then the address in it is not the one that counts.
-ELSEWHERE = ("host", "hostaddr", "port", "service", "unix_socket")
+ELSEWHERE = ("host", "hostaddr", "port", "service", "unix_socket", "read_default_file")
 TIMEOUT = 10.0  # seconds for a connection
 
 
@@ -46,6 +46,8 @@ def reachable(uri: str, patience: float) -> None:
     if kind == "sqlite":
         _check_file(uri, url.database or "")
     elif url.host and "," not in url.host and not _is_elsewhere(url.query):
+        if (kind, url.host) == ("mysql", "localhost"):
+            return  # to its own client a socket, not a port
         _await(uri, (url.host, url.port or PORTS[kind]), patience)
 
 

@@ -103,6 +103,8 @@ def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     # No single host: the driver's to find.
     assert ready("postgresql:///db?host=/run/postgresql") is None
     assert ready("mysql+pymysql://u:p@a,b/db") is None
+    assert ready("mysql://u:p@localhost:1/db") is None
+    assert ready("mysql://u:p@127.0.0.1:1/db?read_default_file=my.cnf") is None
     assert ready("mysql+pymysql://u:p@127.0.0.1:1/db?unix_socket=/run/mysqld.sock") is None
     monkeypatch.setenv("PGPORT", str(port))
     assert ready("postgresql://127.0.0.1/db") is None
