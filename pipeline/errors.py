@@ -53,8 +53,10 @@ def in_one_line(error: BaseException) -> str:
     text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\) ", "", text)
     if getattr(error, "errno", None) in FULL or "disk is full" in text:
         return "no space is left on the disk; free some"
-    if "attempt to write a readonly database" in text:  # SQLite, which does not say of which
+    # As SQLAlchemy tells it; a source's own cache may be such a file, too.
+    if "(sqlite3.OperationalError) attempt to write a readonly database" in text:
         from mlflow import get_tracking_uri
 
-        return f"{get_tracking_uri()}: is read-only; make file and folder writable, or {ANOTHER}"
+        if (uri := get_tracking_uri()).startswith("sqlite"):  # it does not say of which
+            return f"{uri}: is read-only; make file and folder writable, or {ANOTHER}"
     return re.split(r" \[SQL: | \(Background on this error", text)[0]

@@ -82,6 +82,10 @@ def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPa
     assert in_one_line(RuntimeError(said)) == in_one_line(RuntimeError(early + said)) == told
     other = in_one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
     assert other == "(psycopg.errors.Undefined) no such column"
+    plain = "attempt to write a readonly database"
+    assert in_one_line(OSError(plain)) == plain, "some other file"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert in_one_line(RuntimeError(said)) == f"(sqlite3.OperationalError) {plain}", "a registry"
 
 
 def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
