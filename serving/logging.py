@@ -117,12 +117,15 @@ def _no_bytecode() -> Iterator[None]:
 def _no_word_of_pip() -> Iterator[None]:
     """MLflow warns that it cannot pin pip, which no environment made by uv has."""
     logger = logging.getLogger("mlflow.utils.environment")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.addFilter(_is_of_more_than_pip)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.removeFilter(_is_of_more_than_pip)
+
+
+def _is_of_more_than_pip(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Failed to resolve installed pip version")
 
 
 def _stored(answer: pd.DataFrame, folder: Path) -> Path:

@@ -1,0 +1,22 @@
+"""What MLflow says while a model is logged: all but that it cannot pin pip."""
+
+import logging
+
+import pytest
+
+from serving.logging import _no_word_of_pip
+
+
+def test_of_pip_no_word_is_heard_and_of_all_else_every_one(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("mlflow.utils.environment")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    pip = "Failed to resolve installed pip version. ``pip`` will be added to conda.yaml"
+    with _no_word_of_pip():
+        logger.warning(pip)
+        logger.warning("something else")
+    logger.warning(pip)
+    assert caplog.messages == ["something else", pip]
