@@ -2,9 +2,13 @@
 URL REF` prints it, or one line that says why not. Needs git and nothing else.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pipeline.clone import public_url
 from pipeline.errors import PipelineError
@@ -67,13 +71,10 @@ def commit_of(url: str, ref: str) -> str:
     with scratch_folder("gitref") as folder:
 
         def git(*words: str) -> str:
-            done = subprocess.run(
-                ["git", *patience, *words], cwd=folder, env=env, capture_output=True, text=True,
-                check=False, timeout=LONGEST,
-            )  # fmt: skip
-            if done.returncode != 0:
-                raise NoCommit(_meaning(done.stderr, url, ref))
-            return done.stdout.strip()
+            code, told, complaint = _ended(["git", *patience, *words], folder, env)
+            if code != 0:
+                raise NoCommit(_meaning(complaint, url, ref))
+            return told.strip()
 
         try:
             git("init", "--quiet", "--bare")
@@ -83,6 +84,24 @@ def commit_of(url: str, ref: str) -> str:
             raise NoCommit("git: cannot be started; install git and put it on PATH") from error
         except subprocess.TimeoutExpired as error:
             raise NoCommit(f"{public_url(url)}: no answer in {LONGEST} s") from error
+
+
+def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr; whom git has started, as ssh, ends with it in any case."""
+    # In a session of its own nobody can ask the terminal either.
+    with subprocess.Popen(
+        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, err = process.communicate(timeout=LONGEST)
+        except BaseException:
+            process.kill()
+            if sys.platform != "win32":
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, out, err
 
 
 def _meaning(said: str, url: str, ref: str) -> str:

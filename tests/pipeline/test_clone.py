@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from servers import GitServer, git_server
+from toyproject import gone
 
 from pipeline import gitref
 from pipeline.clone import MARK, clone_of, leave, require_lasting, settle
@@ -263,6 +264,15 @@ def test_a_server_that_says_nothing_is_told(
         with pytest.raises(NoCommit, match=f"^{url}: {said}"):
             commit_of(url, "main")
     assert time.monotonic() - began < 25
+
+
+def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    monkeypatch.setattr(gitref, "LONGEST", 5)
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"echo $$ > '{pid}'; exec sleep 600; :")
+    with pytest.raises(NoCommit, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
+        commit_of("ssh://git@host/a.git", "main")
+    assert gone([int(pid.read_text())])
 
 
 def test_a_helper_in_the_environment_gives_the_password(
