@@ -52,14 +52,15 @@ def reachable(uri: str, patience: float) -> None:
 
 
 def _check_file(uri: str, name: str) -> None:
-    """MLflow makes file and folder where there are none."""
+    """MLflow makes the file and all folders above it, where there are none."""
     if name in ("", ":memory:") or name.startswith("file:"):
         return
     path = Path(name)
     if path.exists():
         usable = path.is_file() and os.access(path, os.R_OK)
     else:
-        usable = not path.parent.exists() or os.access(path.parent, os.W_OK | os.X_OK)
+        above = next(each for each in path.parents if each.exists())
+        usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
     if not usable:
         raise ServerUnfit(f"{uri}: cannot be opened as a file of this user; {ANOTHER}")
 

@@ -2,7 +2,7 @@
 
 PipelineError
 ├── InputError      an input artifact is missing or is not what its producer wrote
-├── ServerUnfit     the tracking server is not there, refuses us or is of another version
+├── ServerUnfit     the tracking server or database is not there, refuses us or does not fit
 ├── StepFailed      a child run did not finish
 ├── Alerted         what a step watches is not as it should be
 └── Interrupted     the chain was told to stop
@@ -26,7 +26,7 @@ class InputError(PipelineError):
 
 
 class ServerUnfit(PipelineError):
-    """The tracking server is not there, refuses us or is of another version."""
+    """The tracking server or database is not there, refuses us or does not fit."""
 
 
 class StepFailed(PipelineError):

@@ -117,10 +117,14 @@ def test_a_file_that_cannot_be_a_database_is_told_at_once(tmp_path: Path) -> Non
     assert ready("sqlite://") is ready("sqlite:///:memory:") is None
     with pytest.raises(ServerUnfit, match=f"^sqlite:///{tmp_path}: cannot be opened as a file of"):
         ready(f"sqlite:///{tmp_path}")
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerUnfit, match=r"file/a/x.db: cannot be opened as a file of this user"):
+        ready(f"sqlite:///{tmp_path}/file/a/x.db")
     if os.getuid() != 0:  # who may do all
         tmp_path.chmod(0o500)
-        with pytest.raises(ServerUnfit, match=r"x.db: cannot be opened as a file of this"):
-            ready(f"sqlite:///{tmp_path}/x.db")
+        for name in ("x.db", "new/x.db"):
+            with pytest.raises(ServerUnfit, match=rf"{name}: cannot be opened as a file of this"):
+                ready(f"sqlite:///{tmp_path}/{name}")
 
 
 def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(answers: Answers) -> None:
