@@ -99,9 +99,9 @@ class NestedRuns:
     def left_behind(self) -> list[tuple[Any, list[Any]]]:
         """What earlier runs of this step with the same cache key left that did not finish.
 
-        Nested runs that they left open (a SIGKILL gives no time to close any) are closed as
-        KILLED. Should one of them still be at work elsewhere, it sets its status itself when it
-        ends. A step that was started alone, outside of a chain, has no cache key and finds nothing.
+        What stands as RUNNING is left alone: it is at work in another chain, or whoever worked for
+        it was killed, and then the next chain ends it (see `dead.end_the_dead`). A step that was
+        started alone, outside of a chain, has no cache key and finds nothing.
 
         Returns
         -------
@@ -117,10 +117,6 @@ class NestedRuns:
             if step.info.run_id != self._run.info.run_id:
                 for run in self._below(step):
                     found.append((run, self._below(run)))
-        for run, inner in found:
-            for each in (*inner, run):
-                if each.info.status == "RUNNING":
-                    self._client.set_terminated(each.info.run_id, "KILLED")
         return found
 
     def _below(self, run: Any) -> list[Any]:

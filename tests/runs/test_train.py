@@ -218,7 +218,8 @@ def test_a_killed_search_is_taken_up_where_it_was(store: Store) -> None:
     fresh = [line for line in said if ", trial " in line]
     assert 0 < len(fresh) <= 18 - 9
     assert any("trials taken over" in line for line in said)
-    assert {each.info.status for each in store.below(killed)} == {"KILLED"}
+    # They might be at work still: only a chain ends them, where it knows that they are not.
+    assert {each.info.status for each in store.below(killed)} == {"RUNNING"}
     assert outputs(resumed) == outputs(whole)
     names = [[t.info.run_name for r in store.below(run) for t in store.below(r)]
              for run in (resumed, whole)]  # fmt: skip
