@@ -49,13 +49,16 @@ def test_thirty_kills_at_random_moments_and_one_at_every_step_border(root: Path)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("backend", ["warm", "local"])
+@pytest.mark.parametrize(
+    # Each a search of its own: the second would take up the trials of the first.
+    ("backend", "start"), [("warm", "2011-01-04"), ("local", "2011-01-05")],
+)  # fmt: skip
 def test_sigterm_to_mlflow_run_alone_kills_candidates_and_trials_too(
-    store: Store, backend: str
+    store: Store, backend: str, start: str
 ) -> None:
     command = (str(BIN / "mlflow"), "run", ".", "-e", "main", "--env-manager", "local")
     search = {"models": "hist_gradient_boosting", "folds": "5", "trials": "9"}
-    main = store.start(*command, **NEW, **search, backend=backend)
+    main = store.start(*command, start=start, **search, backend=backend)
     assert main.wait_for("hist_gradient_boosting, trial 0")
     processes = below(main.process.pid)
     assert len(processes) >= 2
@@ -72,7 +75,7 @@ def test_sigterm_to_mlflow_run_alone_kills_candidates_and_trials_too(
     )
     statuses = dict(ended)
     assert statuses["train"] == statuses["hist_gradient_boosting"] == "KILLED"
-    assert store.finished(**NEW).keys() >= {"acquire", "validate", "features"}
+    assert store.finished(start=start).keys() >= {"acquire", "validate", "features"}
     assert "RUNNING" not in statuses.values() and [*statuses.values()].count("KILLED") >= 3
 
 
