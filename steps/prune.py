@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from pipeline.logs import say
 from steps.shell import program
 
 
@@ -20,7 +21,8 @@ def command(keep: int) -> None:
     from pipeline.prune import prune
     from pipeline.server import ready
 
-    ready(get_tracking_uri())
+    if warning := ready(get_tracking_uri()):
+        say(f"warning: {warning}")
     client = MlflowClient()
     done = prune(client, experiment_id(client), keep)
     click.echo(

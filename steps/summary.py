@@ -12,6 +12,7 @@ import click
 from pipeline.artifacts import fetch
 from pipeline.clone import public_url
 from pipeline.errors import InputError
+from pipeline.logs import say
 from pipeline.scratch import scratch_folder
 from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
 from reports.digest import Finished, digest
@@ -39,7 +40,8 @@ def command(run_name: str, folder: Path | None) -> None:
     from pipeline.experiment import experiment_id
     from pipeline.server import ready
 
-    ready(get_tracking_uri())
+    if warning := ready(get_tracking_uri()):
+        say(f"warning: {warning}")
     client = MlflowClient()
     try:
         runs = client.search_runs([experiment_id(client)], wanted, max_results=1)
@@ -47,7 +49,10 @@ def command(run_name: str, folder: Path | None) -> None:
         _end(str(error))
     if not runs:
         _end(f"no run named {run_name!r}: MLflow ended before it made one")
-    finished = finished_run(client, runs[0], folder)
+    try:
+        finished = finished_run(client, runs[0], folder)
+    except InputError as error:
+        _end(str(error))
     click.echo(digest(finished))
     sys.exit(finished.exit_code)
 
