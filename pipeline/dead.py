@@ -4,7 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,18 @@ def end_with_nested(client: Any, run: Any, status: str) -> None:
     status : str
         KILLED or FAILED.
     """
+    for each in _with_nested(client, run, frozenset()):
+        client.set_terminated(each.info.run_id, status)
+
+
+def _with_nested(client: Any, run: Any, above: frozenset[str]) -> Iterator[Any]:
+    """The runs below that are RUNNING, the innermost first, then the run; no circle goes round."""
+    above |= {run.info.run_id}
     is_below = f"tags.`{TAG_PARENT}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
     for each in client.search_runs([run.info.experiment_id], is_below, max_results=MAX_FOUND):
-        end_with_nested(client, each, status)
-    client.set_terminated(run.info.run_id, status)
+        if each.info.run_id not in above:
+            yield from _with_nested(client, each, above)
+    yield run
 
 
 class _Found:

@@ -16,7 +16,7 @@ from conftest import ROOT
 from mlflow import MlflowClient
 
 from pipeline import liveness
-from pipeline.dead import end_the_dead
+from pipeline.dead import end_the_dead, end_with_nested
 from pipeline.liveness import (
     MARK,
     TAG_HEARTBEAT,
@@ -242,6 +242,19 @@ def test_children_and_nested_runs_go_with_their_parents(
     below = [step.info.run_id, unsigned.info.run_id]
     assert order[0] == nested.info.run_id and sorted(order[1:3]) == sorted(below)
     assert sorted(order[3:]) == sorted([main.info.run_id, alone.info.run_id])
+
+
+def test_runs_go_with_the_run_above_also_where_they_name_each_other(store: Store) -> None:
+    step = store.run({})
+    nested = store.run({TAG_PARENT: step.info.run_id})
+    inner = store.run({TAG_PARENT: nested.info.run_id})
+    done = store.run({TAG_PARENT: nested.info.run_id})
+    store.client.set_terminated(done.info.run_id, "FINISHED")
+    other = store.run({})
+    store.client.set_tag(step.info.run_id, TAG_PARENT, inner.info.run_id)
+    end_with_nested(store.client, store.client.get_run(step.info.run_id), "KILLED")
+    assert {store.status(run) for run in (step, nested, inner)} == {"KILLED"}
+    assert (store.status(done), store.status(other)) == ("FINISHED", "RUNNING")
 
 
 def test_what_ended_in_order_meanwhile_keeps_its_status(uri: str) -> None:
