@@ -212,7 +212,10 @@ class Chain:
         self.client.log_batch(run_id, tags=[RunTag(name, text) for name, text in tags.items()])
 
     def _end_all(self) -> None:
-        """End every running child, at first asked to, and leave its run KILLED."""
+        """End every running child, at first asked to, and leave its run KILLED.
+
+        All processes before the first run: a store that fails leaves none at work.
+        """
         for child in self._running.values():
             backends.send_signal(child.submitted, signal.SIGTERM)
         deadline = time.monotonic() + GRACE
@@ -221,6 +224,7 @@ class Chain:
                 if time.monotonic() > deadline:
                     backends.send_signal(child.submitted, signal.SIGKILL)
                 time.sleep(TICK)
+        for child in self._running.values():
             run = self.client.get_run(child.submitted.run_id)
             # A child that ended in the moment of the signal keeps the status it gave itself.
             if run.info.status in ("RUNNING", "SCHEDULED"):
