@@ -19,7 +19,9 @@ _USER = re.compile(r"(?<=://)[^\s/?#'\"<>]+@")
 # A password with / ? or # in it, which a URL may hold as %2F alone: to Python and git it is a port
 # and a path, to SQLAlchemy and to whoever wrote it a password.
 _MISREAD = re.compile(
-    r"(?<=://)([^\s/?#@:\['\"<>]*):(?!\d{1,5}[/?#])([^\s/?#@'\"<>]*[/?#][^\s'\"<>]*)@"
+    # Bounded: a long text without a space would be gone through again for each of its URLs.
+    r"(?<=://)([^\s/?#@:\['\"<>]{0,256}):(?!\d{1,5}[/?#])"
+    r"([^\s/?#@'\"<>]{0,1024}[/?#][^\s'\"<>]{0,1024})@"
 )
 _QUERY = re.compile(
     r"([?&;][\w.-]*(?:password|secret|token|signature|sig|credential|api_?key)=)[^\s&;#'\"<>]+",
