@@ -186,9 +186,9 @@ def mistake(runner: Runner) -> Section:
     names = {
         "random": "windows of 14 closes, nearest neighbours, random split",
         "purged": "the same windows and learner, purged walk-forward",
-        # What is left above one half comes from the scaling: it knows the whole range.
-        # What is missing from one half comes from the base rate, which each fit learns anew: it is
-        # lowest after a run of downs, and on noise the next outcomes know nothing of that.
+        # purged: what is left above one half comes from the scaling, which knows the whole range.
+        # pipeline: what is missing from it comes from the base rate, which each fit learns anew, is
+        # lowest after a run of downs, and of which the next outcomes, on noise, know nothing.
         "pipeline": "this pipeline, logistic",
         "fits": "the same, mean of the AUCs within the dates of one fit",
         "prior": "the prior alone, learnt anew by each fit",

@@ -53,6 +53,7 @@ def process_of(pid: int) -> Process:
     boot = namespace = ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with contextlib.suppress(OSError):
         namespace = re.sub(r"\D", "", str(Path("/proc/self/ns/pid").readlink()))
     start = start_of(pid)
     start = "none" if start is None else start
