@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-STEPS = ("acquire", "validate", "features", "train", "evaluate", "register")
+STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
 
 
 class Main:
@@ -88,9 +88,7 @@ def below(pid: int) -> set[int]:
     return found
 
 
-def table(lines: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Step -> (status, run id), from what `main` said at its end."""
-    rows = re.findall(
-        r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", "\n".join(lines), re.MULTILINE
-    )
+def table(said: str) -> dict[str, tuple[str, str]]:
+    """Step -> (status, run id), from the table among what `main` said."""
+    rows = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", said, re.MULTILINE)
     return {step: (status, run_id) for step, status, run_id in rows}

@@ -23,10 +23,10 @@ def again(store: Store, finished: Mapping[str, str], **params: str) -> list[str]
     main = store.start(**params)
     if main.wait() != 0:
         return ["the next run failed: " + " | ".join(main.lines[-5:])]
-    steps = table(main.lines)
+    steps = table("\n".join(main.lines))
     faults = [f"{step} was done, and done again" for step, run_id in finished.items()
               if steps.get(step) != ("cached", run_id)]  # fmt: skip
-    if tuple(steps) != STEPS:
+    if list(steps) != STEPS:
         faults.append(f"steps {list(steps)}")
     return faults + store.faults()
 

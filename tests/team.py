@@ -16,7 +16,9 @@ from typing import Any
 import psycopg
 from conftest import ROOT
 from servers import MlflowServer, Postgres, mlflow_server, postgres
-from terminal import table
+
+from benchmarks.chains import table
+from benchmarks.stores import LOAD
 
 QUICK = {"symbols": "AAPL,IBM", "models": "prior,logistic", "refit_every": "200", "folds": "3",
          "as_of": "2026-01-02T00:00:00Z"}  # fmt: skip
@@ -44,13 +46,6 @@ NAMES = """
 create temporary table names as select r.run_uuid, coalesce(e.value, r.name) as name
 from runs r join experiments x using (experiment_id)
 left join tags e on e.run_uuid = r.run_uuid and e.key = 'mlflow.project.entryPoint'
-"""
-
-LOAD = """
-import sys, mlflow
-for uri in sys.argv[1:]:
-    model = mlflow.pyfunc.load_model(uri)
-    assert model.predict(model.input_example)["probability_up"].between(0, 1).all(), uri
 """
 
 

@@ -130,5 +130,7 @@ def test_two_mains_at_once_five_times(tmp_path: Path) -> None:
         assert len(store.sources()) == versions + 1, "one model, though both have made it"
         third = store.start(**new)
         assert third.wait() == 0, third.lines
-        assert [status for status, _ in table(third.lines).values()] == ["cached"] * len(STEPS)
+        assert [status for status, _ in table("\n".join(third.lines)).values()] == ["cached"] * len(
+            STEPS
+        )
     assert store.load_all() == ""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from terminal import STEPS, table
 from test_whole import Store
 
+from benchmarks.chains import STEPS, table
 from benchmarks.markets import market
 from steps.main import LAST_STEP
 

@@ -17,8 +17,9 @@ from away import Away
 from conftest import ROOT
 from mlflow.entities import Run
 from servers import GitServer, git_server
-from terminal import STEPS, table
 from toyproject import gone
+
+from benchmarks.chains import STEPS, table
 
 pytestmark = [
     pytest.mark.run,

@@ -19,7 +19,8 @@ from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
 from modelserver import address_in
 from servers import free_port
 from team import QUICK, Client, Team, team
-from terminal import STEPS
+
+from benchmarks.chains import STEPS
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")

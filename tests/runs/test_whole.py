@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from stores import environment, make_store
-from terminal import STEPS, table
 
+from benchmarks.chains import STEPS, table
 from serving.logging import REQUIREMENTS
 
 pytestmark = pytest.mark.run
