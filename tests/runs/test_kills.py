@@ -130,7 +130,6 @@ def test_two_mains_at_once_five_times(tmp_path: Path) -> None:
         assert len(store.sources()) == versions + 1, "one model, though both have made it"
         third = store.start(**new)
         assert third.wait() == 0, third.lines
-        assert [status for status, _ in table("\n".join(third.lines)).values()] == ["cached"] * len(
-            STEPS
-        )
+        steps = table("\n".join(third.lines))
+        assert [status for status, _ in steps.values()] == ["cached"] * len(STEPS)
     assert store.load_all() == ""
