@@ -45,11 +45,8 @@ def command(run_name: str, folder: Path | None) -> None:
     client = MlflowClient()
     try:
         runs = client.search_runs([experiment_id(client)], wanted, max_results=1)
-    except InputError as error:
-        _end(str(error))
-    if not runs:
-        _end(f"no run named {run_name!r}: MLflow ended before it made one")
-    try:
+        if not runs:
+            _end(f"no run named {run_name!r}: MLflow ended before it made one")
         finished = finished_run(client, runs[0], folder)
     except InputError as error:
         _end(str(error))
