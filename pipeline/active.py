@@ -1,5 +1,7 @@
 """The MLflow run that a process works for: how it begins, beats and ends."""
 
+import atexit
+import contextlib
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -51,26 +53,38 @@ def open_run(
         run_id = _create_run(root, entry_point, params)
     # The chain signs the runs of its children in the request that gives them their key.
     first = {**({} if IN_CHAIN in os.environ else signs()), **(tags or {})}
+    client = mlflow.MlflowClient()
+    heart = Heart(client, run_id)
+    status = "FAILED"
+    # MLflow's own exit handler, which runs after ours, calls FINISHED whatever is active.
+    atexit.register(_end_as_killed)
     with _signals_raise():
-        run = mlflow.start_run(run_id=run_id, tags=first)
-        client = mlflow.MlflowClient()
-        heart = Heart(client, run_id)
-        heart.start()
         try:
+            run = mlflow.start_run(run_id=run_id, tags=first)
+            heart.start()
             settle(client, run, root)
             if TAG_ERROR in run.data.tags:  # it was taken for dead while its environment was made
                 client.delete_tag(run_id, TAG_ERROR)
             yield run, heart
+            status = "FINISHED"
         except (Terminated, KeyboardInterrupt):
-            ignore_signals()  # ends in order even when the user presses the keys again
-            mlflow.end_run("KILLED")
-            raise
-        except BaseException:
-            mlflow.end_run("FAILED")
+            status = "KILLED"
             raise
         finally:
+            ignore_signals()  # ends in order even when the user presses the keys again
             heart.stop()
-        mlflow.end_run("FINISHED")
+            if mlflow.active_run() is not None:
+                mlflow.end_run(status)
+            elif status == "KILLED":  # before MLflow had taken the run up
+                client.set_terminated(run_id, status)
+
+
+def _end_as_killed() -> None:
+    """Where a signal came between two lines of what ends a run, and that run is still active."""
+    import mlflow
+
+    with contextlib.suppress(Exception):
+        mlflow.end_run("KILLED")
 
 
 def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
