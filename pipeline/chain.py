@@ -22,6 +22,7 @@ from pipeline.step import (
     TAG_KEY,
     TAG_STEP,
     Done,
+    Output,
     Step,
     check_table,
 )
@@ -75,6 +76,7 @@ class Chain:
     storage: str
     watch_parent: bool = False
     above: Processes | None = None
+    _table: list[Step] = field(default_factory=list)
     _done: dict[str, Done] = field(default_factory=dict)
     _running: dict[str, Child] = field(default_factory=dict)
 
@@ -104,7 +106,8 @@ class Chain:
         Interrupted
             SIGINT or SIGTERM came; every child has been ended and stands as KILLED.
         """
-        steps, waiting = list(self.steps), list(self.steps)
+        steps = self._table = list(self.steps)
+        waiting = list(steps)
         check_table(steps)
         code = Code(self.root)
         with stop_orders(self.watch_parent, self.above) as stopped:
@@ -133,15 +136,12 @@ class Chain:
         self, step: Step, params: Mapping[str, Any], texts: Mapping[str, str], code: Code
     ) -> None:
         began = time.monotonic()
-        hashes = {
-            name: self._done[output.step].outputs[output.artifact]
-            for name, output in step.inputs.items()
-        }
+        hashes = {name: self._hash(step, output) for name, output in step.inputs.items()}
         key = cache.step_key(step, params, hashes, code, self.package)
         if self.use_cache:
             experiment = self.parent.info.experiment_id
             hit = cache.find(
-                self.client, experiment, key, lambda r: self.still_valid(self.client, step.name, r)
+                self.client, experiment, key, lambda run: self._may_stand_in(step.name, run)
             )
             if hit is not None:
                 self._finish(step.name, hit, CACHED, time.monotonic() - began)
@@ -152,6 +152,22 @@ class Chain:
         run_id = self._start(step, values, key)
         said = {"event": "step_started", "step": step.name, "run": run_id}
         self.progress(f"{step.name}: started", **said)
+
+    def _hash(self, reader: Step, output: Output) -> str:
+        """sha256 of an artifact that a step reads, as the step that wrote it tells."""
+        wrote = self._done[output.step]
+        if output.artifact not in wrote.outputs:
+            raise StepFailed(
+                f"{reader.name}: reads {output.artifact!r} of {output.step}, which wrote "
+                f"{', '.join(map(repr, sorted(wrote.outputs))) or 'nothing'} [run {wrote.run_id}]; "
+                "name in the table what it writes, and write that with StepRun.output"
+            )
+        return wrote.outputs[output.artifact]
+
+    def _may_stand_in(self, name: str, run: Any) -> bool:
+        """Whether a run with the right key wrote all that the table reads of it, and is valid."""
+        read = {o.artifact for step in self._table for o in step.inputs.values() if o.step == name}
+        return read <= set(outputs_of(run.data.tags)) and self.still_valid(self.client, name, run)
 
     def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> str:
         """Start a step's process; return the id of its run."""

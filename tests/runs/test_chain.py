@@ -89,6 +89,18 @@ def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
     assert toy.statuses("--word", word) == ALL_EXECUTED
 
 
+def test_a_step_that_wrote_another_artifact_is_named_and_not_reused(toy: Toy) -> None:
+    toy.behave(left={"writes": "text.txt"})
+    process = toy.start("--word", "another")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: last: reads 'out.txt' of left, which wrote 'text.txt' [run ")
+    toy.behave()
+    expected = {**ALL_EXECUTED, "first": "cached", "right": "cached"}
+    assert toy.statuses("--word", "another") == expected
+
+
 def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
     kinds = {}
     for backend in ("warm", "local"):

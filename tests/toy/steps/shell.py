@@ -58,7 +58,7 @@ def run(name, make):
                 raise PipelineError(todo["fail"])
             if todo.get("kill"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            with step.output("out.txt") as path:
+            with step.output(todo.get("writes", "out.txt")) as path:
                 path.write_text(make(step, options))
             if todo.get("kill_late"):
                 os.kill(os.getpid(), signal.SIGKILL)
