@@ -151,10 +151,11 @@ class _Server:
         self.asked = True
         gc.collect()
         gc.freeze()
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
             self.channel.close()
-            _run_step(order)
+            _run_step(order, server)
         self.children.add(pid)
         self._tell({"start": order["start"], "pid": pid})
 
@@ -193,12 +194,12 @@ def _drop_modules_below(root: Path) -> None:
     sys.modules.pop(__name__, None)
 
 
-def _run_step(order: dict[str, Any]) -> NoReturn:
+def _run_step(order: dict[str, Any], server: int) -> NoReturn:
     """In the fork: become `python -m module`, and end as an interpreter would."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with_parent()
+    _die_with(server)
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
@@ -231,10 +232,12 @@ def _exit_code(end: SystemExit) -> int:
     return 1
 
 
-def _die_with_parent() -> None:
+def _die_with(server: int) -> None:
     """On Linux, have the kernel end this process when the server dies, however it dies."""
     if sys.platform == "linux":
         import ctypes
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+        if os.getppid() != server:  # it died before the kernel was asked
+            os._exit(128 + signal.SIGTERM)

@@ -114,3 +114,15 @@ def test_a_step_ends_as_an_interpreter_would(outcome) -> None:
 
 def test_closing_the_server_ends_what_still_runs(outcome) -> None:
     assert "left" not in outcome[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own way is Linux's")
+def test_a_step_ends_whose_server_died_before_the_kernel_was_asked() -> None:
+    script = "import os; from pipeline.warm import _die_with; _die_with({}); print('goes on')"
+    codes = []
+    for server in ("os.getppid()", "1 << 30"):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(server)], cwd=ROOT, capture_output=True, text=True
+        )
+        codes.append((done.returncode, done.stdout))
+    assert codes == [(0, "goes on\n"), (143, "")]
