@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import MlflowServer, Postgres, mlflow_server, postgres
 from toyproject import ALL_EXECUTED, Toy
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from standin import Standin
 
 ROOT = Path(__file__).resolve().parent.parent
+# The same examples in every run, however slow the machine is: what fails for one commit fails for
+# all. `--hypothesis-profile=default` looks for others.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 
 def make_bars(
