@@ -183,20 +183,20 @@ def test_fifty_at_once(yahoo: Standin) -> None:
     for i, symbol in enumerate(symbols):
         yahoo.add(symbol, standin_bars(20, seed=i))
     history()
-    yahoo.fault("latency", seconds=1, on="timezone")
+    yahoo.fault("latency", seconds=8, together=26, on="timezone")
     with ThreadPoolExecutor(50) as pool:
         found = list(pool.map(bars, symbols))
     for i, frame in enumerate(found):
         same(frame, standin_bars(20, seed=i))
     assert len(yahoo.chart_requests()) == 102
-    assert yahoo.max_parallel > 25  # as many as a slow machine starts in a second
+    assert yahoo.max_parallel > 25
 
 
 def test_the_width_of_a_pool_is_seen(yahoo: Standin) -> None:
     symbols = [f"S{i}" for i in range(12)]
     for symbol in symbols:
         yahoo.add(symbol, BARS)
-    yahoo.fault("latency", seconds=0.05)
+    yahoo.fault("latency", seconds=8, together=3)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(history, symbols))
     assert yahoo.max_parallel == 3
@@ -206,13 +206,13 @@ def test_it_stops_at_once_though_a_client_waits(yahoo: Standin) -> None:
     history(end="2024-06-20")
     with ThreadPoolExecutor(1) as pool:
         yahoo.fault("timeout")
-        waiting = pool.submit(history, timeout=30)
+        waiting = pool.submit(history, timeout=600)
         while len(yahoo.chart_requests()) < 3:
             time.sleep(0.01)
         start = time.monotonic()
         yahoo.proxy.__exit__(None, None, None)
-        assert time.monotonic() - start < 2
-        assert type(waiting.exception(timeout=5)).__name__ == "ConnectionError"
+        assert time.monotonic() - start < 30
+        assert type(waiting.exception(timeout=600)).__name__ == "ConnectionError"
         assert not any(thread.is_alive() for thread in yahoo.proxy.threads)
 
 
@@ -222,7 +222,10 @@ def test_a_client_that_gives_up_is_not_held(yahoo: Standin) -> None:
     for end in ("2024-06-21", "2024-06-22", "2024-06-23"):
         with pytest.raises(Exception, match="28"):
             history(end=end, timeout=0.3)
-        time.sleep(0.1)
+        deadline = time.monotonic() + 30  # half of what it would be held for
+        while yahoo.parallel:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     assert yahoo.max_parallel == 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from standin import Standin, standin_bars
-from standin.reading import BARS, LATER, MORE, SESSIONS, as_bytes, dates, kept, read
+from standin.reading import BARS, LATER, MORE, QUICK, SESSIONS, as_bytes, dates, kept, read
 
 from sources.base import Acquired
 from stockpred.checks import validate
@@ -49,7 +49,7 @@ def test_a_faulty_answer(name: str, yahoo: Standin, tmp_path: Path) -> None:
     patient = [standin_bars(40, seed=1), "BBB"]
     yahoo.add(patient[1], patient[0])
     yahoo.fault(kind, symbol="AAA", times=times, **options)
-    found = read(tmp_path, "AAA", "BBB")
+    found = read(tmp_path, "AAA", "BBB", timeout=1.0 if kind == "timeout" else QUICK.timeout)
     assert len(found.bars[found.bars["symbol"] == "BBB"]) == 40, "the others are not harmed"
     if outcome == "all":
         assert found.report["failures"] == {}
@@ -72,7 +72,8 @@ def test_a_faulty_answer_never_overwrites_what_is_stored(
     yahoo.append("AAA", standin_bars(3, end="2024-07-03", seed=3, price=60.0))
     yahoo.fault(kind, symbol="AAA", times=times, **options)
     later = dt.datetime(2024, 7, 3, 21, tzinfo=dt.UTC)
-    found = read(tmp_path, as_of=later, stored={"AAA": kept(before)})
+    timeout = 1.0 if kind == "timeout" else QUICK.timeout
+    found = read(tmp_path, as_of=later, stored={"AAA": kept(before)}, timeout=timeout)
     if outcome == "all":
         assert len(found.bars) == SESSIONS + 3
     else:

@@ -3,7 +3,6 @@
 import datetime as dt
 import threading
 import time
-from itertools import pairwise
 
 import pytest
 
@@ -105,9 +104,9 @@ def test_a_rate_limit_slows_the_whole_pool_down() -> None:
     for thread in threads:
         thread.join()
     starts.sort()
-    assert starts[0] >= 0.2
-    assert all(b - a >= 0.04 for a, b in pairwise(starts))
-    assert starts[-1] < 1.5
+    # Four pauses would have been one too many, which raises. Each may be seen late, none early.
+    assert len(starts) == 4
+    assert all(each >= 0.2 + 0.05 * place for place, each in enumerate(starts))
 
 
 def test_what_the_server_asks_for_counts() -> None:

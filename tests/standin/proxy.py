@@ -121,7 +121,7 @@ class Proxy(socketserver.ThreadingTCPServer):
                 # Not SSLSocket's own, which takes the TLS state from under the other thread.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in self.threads:
-            thread.join(5)
+            thread.join(60)
         if self.errors and error is None:
             raise self.errors[0]
 

@@ -1,5 +1,6 @@
 """The Yahoo source turned to the stand-in, with what it reads there."""
 
+import dataclasses
 import datetime as dt
 import io
 from pathlib import Path
@@ -16,7 +17,7 @@ from .bars import standin_bars
 
 QUICK = Patience(
     first_wait=0.01, longest_wait=0.02, first_pause=0.05, longest_pause=0.1, spacing=0.005,
-    failures=12, timeout=1.0,
+    failures=12, timeout=600.0,
 )  # fmt: skip
 FRIDAY = dt.datetime(2024, 6, 28, 21, tzinfo=dt.UTC)
 SESSIONS = 120
@@ -30,11 +31,13 @@ def read(
     *symbols: str,
     as_of: dt.datetime = FRIDAY,
     stored: dict[str, Stored] | None = None,
+    timeout: float = QUICK.timeout,
     **asked: Any,
 ) -> Acquired:
     folder = tmp_path / f"caches{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
-    source = YahooSource(as_of, folder, lambda: stored or {}, patience=QUICK)
+    patience = dataclasses.replace(QUICK, timeout=timeout)
+    source = YahooSource(as_of, folder, lambda: stored or {}, patience=patience)
     return source.read(symbols or ("AAA",), asked.get("start"), asked.get("end"))
 
 

@@ -32,7 +32,7 @@ class Standin(Market):
         super().__init__()
         self.requests: list[Request] = []
         self.max_parallel = 0  # chart requests being answered at once, at most
-        self._parallel = 0
+        self.parallel = 0  # at this moment
         self._faults: list[Fault] = []
         self._recording = threading.Lock()
 
@@ -113,13 +113,13 @@ class Standin(Market):
         chart = kind in ("timezone", "bars")
         symbol = unquote(parts.path.removeprefix(CHART)).upper() if chart else None
         with self._recording:
-            self._parallel += chart
-            self.max_parallel = max(self.max_parallel, self._parallel)
+            self.parallel += chart
+            self.max_parallel = max(self.max_parallel, self.parallel)
         try:
             struck = self._strike(kind, symbol)
             options = {fault.kind: fault.options for fault in struck}
             if "latency" in options:
-                self.proxy.stopping.wait(options["latency"]["seconds"])
+                self._delay(**options["latency"])
             answer = self._answer(kind, symbol, params, struck)
             payload = answer.head() + (answer.half() if "cut" in options else answer.body)
             if options.keys() & {"timeout", "reset"}:
@@ -131,7 +131,7 @@ class Standin(Market):
                 connection.hold(options["timeout"].get("seconds", 60))
         finally:
             with self._recording:
-                self._parallel -= chart
+                self.parallel -= chart
         if "reset" in options:
             connection.reset()
         elif "endless" in options:
@@ -140,6 +140,13 @@ class Standin(Market):
                 connection.send(bytes(1 << 16), close=True)
         elif payload:
             connection.send(payload, close="cut" in options)
+
+    def _delay(self, seconds: float, together: float = float("inf")) -> None:
+        """Hold an answer for so long, or until so many have been asked for at once."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self.max_parallel < together:
+            if self.proxy.stopping.wait(min(left, 0.01)):
+                return
 
     def _answer(
         self, kind: str, symbol: str | None, params: dict[str, str], struck: list[Fault]
