@@ -39,10 +39,9 @@ mlflow.models.set_model(Moody())
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Front:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
-    from mlflow.pyfunc import scoring_server
     from mlflow.types import ColSpec, DataType, Schema
 
     folder: Path = tmp_path_factory.mktemp("front")
@@ -52,14 +51,25 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Front:
         folder / "saved", python_model=str(folder / "model.py"), signature=signature,
         pip_requirements=["mlflow"], uv_project_path=str(folder),
     )  # fmt: skip
-    model = mlflow.pyfunc.load_model(str(folder / "saved"))
+    return mlflow.pyfunc.load_model(str(folder / "saved"))
+
+
+def front_of(model: Any, seconds: int) -> Front:
+    """A front whose requests may take so long."""
+    from mlflow.pyfunc import scoring_server
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "1")
+        patch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", str(seconds))
         patch.setenv(
             "_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false"
         )  # the app sets it; then as before
         app = scoring_server.init(model)
     return Front(app, model.metadata, {"/model": b"{}"}, max_rows=10)
+
+
+@pytest.fixture(scope="module")
+def front(model: Any) -> Front:
+    return front_of(model, 600)
 
 
 def call(front: Front, parts: list[bytes], path: str = "/invocations") -> tuple[int, str]:
@@ -100,7 +110,6 @@ def test_what_passes_is_answered_as_mlflow_answers(front: Front) -> None:
         ("refuse", 400, "row 1: no; give another"),
         ("chatter", 400, UNREADABLE),
         ("bug", 500, FAILED),
-        ("sleep", 504, "the request took too long; give fewer rows"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(
@@ -110,6 +119,11 @@ def test_what_goes_wrong_is_one_sentence(
     said = capsys.readouterr().err
     # The operator sees what the client does not.
     assert ("KeyError: 'SECRET'" in said) == (word == "bug")
+
+
+def test_a_request_that_takes_too_long_is_told_so(model: Any) -> None:
+    told = json.dumps({"error": "the request took too long; give fewer rows"})
+    assert ask(front_of(model, 1), "sleep") == (504, told)
 
 
 def test_no_more_of_a_body_is_kept_than_may_be(front: Front) -> None:
