@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toyproject import ALL_EXECUTED, Toy, both_backends, gone
+from toyproject import ALL_EXECUTED, HANGS, Toy, both_backends, gone
 
 from pipeline.liveness import TAG_HEARTBEAT, signs
 from pipeline.step import Step, check_table
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.run
 
 
 def test_independent_steps_run_side_by_side(toy: Toy) -> None:
-    toy.behave(left={"sleep": 1.5}, right={"sleep": 1.5})
-    (toy.folder / "log.txt").write_text("")
+    # Each goes on when the other has begun.
+    toy.behave(left={"meet": "right"}, right={"meet": "left"})
     for backend in ("warm", "local"):
         (toy.folder / "log.txt").write_text("")
         toy.run("--cache", "off", "--backend", backend)
@@ -31,17 +31,15 @@ def test_independent_steps_run_side_by_side(toy: Toy) -> None:
 
 @both_backends
 def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
-    toy.behave(left={"fail": "there is no left"}, right={"sleep": 30})
+    toy.behave(left={"fail": "there is no left"}, right={"sleep": HANGS})
     process = toy.start("--word", f"fail {backend}", "--backend", backend)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: left: there is no left [run ") and "reused" in last
     assert "Traceback" not in err
     latest = dict(toy.runs()[-4:])
-    # `right` may not have begun when `left` failed.
-    assert latest.pop("right", "KILLED") == "KILLED"
-    assert latest["main"] == "FAILED" and latest["left"] == "FAILED"
+    assert latest == {"main": "FAILED", "first": "FINISHED", "left": "FAILED", "right": "KILLED"}
     assert gone(toy.pids())
     toy.behave()
     statuses = toy.statuses("--word", f"fail {backend}")
@@ -56,7 +54,7 @@ def test_a_failed_step_leaves_the_end_of_its_log(
     said = [f"line {number} to https://me:secret@example.org" for number in range(60)]
     toy.behave(left={"say": said, **how})
     process = toy.start("--word", f"log {backend} {[*how]}", "--backend", backend)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 1 and said[0] in err
     [(uri, seconds)] = toy.query(
         "select r.artifact_uri, max(m.value) from runs r join tags t on t.run_uuid = r.run_uuid "
@@ -81,7 +79,7 @@ def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
     toy.behave(first={moment: True})
     word = f"{moment} {backend}"
     process = toy.start("--word", word, "--backend", backend)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     assert "first: its process was ended by signal 9" in err
     assert dict(toy.runs()[-2:]) == {"main": "FAILED", "first": "FAILED"}
@@ -92,7 +90,7 @@ def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
 def test_a_step_that_wrote_another_artifact_is_named_and_not_reused(toy: Toy) -> None:
     toy.behave(left={"writes": "text.txt"})
     process = toy.start("--word", "another")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 1 and "Traceback" not in err
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: last: reads 'out.txt' of left, which wrote 'text.txt' [run ")

@@ -51,6 +51,8 @@ def run(name, make):
             if todo.get("nested"):
                 nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
                 nested.open("inner", nested.open("outer"))
+            while "meet" in todo and f"{todo['meet']} start" not in log.read_text():
+                time.sleep(0.02)
             time.sleep(todo.get("sleep", 0))
             for line in todo.get("say", ()):
                 print(line, file=sys.stderr)
