@@ -109,7 +109,7 @@ class Connection(http.server.BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         address = self.server.upstream
-        self.theirs = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
+        self.theirs = http.client.HTTPConnection(address.hostname or "", address.port, timeout=600)
 
     def finish(self) -> None:
         self.theirs.close()

@@ -26,9 +26,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.got.append((self.path, self.headers["Content-Type"], body))
         kind = self.path.split("/")[1]
         if kind == "hang":
-            self.server.over.wait(30)
+            self.server.over.wait(120)
         elif kind == "drip":  # each byte starts a socket's timeout anew
-            for byte in b"HTTP/1.1 200 OK\r\n":
+            for byte in b"HTTP/1.1 200 OK\r\n" + b"x" * 600:
                 if self.server.over.wait(0.2):
                     return
                 self.wfile.write(bytes([byte]))

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 from conftest import ROOT, make_bars
-from toyproject import is_alive
+from toyproject import HANGS, is_alive
 
 from pipeline.registry import register_once
 from serving.logging import log_model
@@ -97,7 +97,7 @@ class Server:
 
     def _open(self, request: Request) -> tuple[int, Any]:
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(request, timeout=HANGS) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()
@@ -105,7 +105,7 @@ class Server:
 
 @contextmanager
 def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterator[Server]:
-    """A running model server, on a free port; SIGTERM is its good end, within seconds."""
+    """A running model server, on a free port; SIGTERM is its good end."""
     command = (sys.executable, "-m", "steps.serve", "--port", "0", *options)
     process = registry.start(*command, cwd=cwd)
     try:
@@ -114,7 +114,7 @@ def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterat
         yield server
         if process.poll() is None:
             process.terminate()
-            _, said = process.communicate(timeout=8)
+            _, said = process.communicate(timeout=HANGS)
             assert process.returncode == 0 and not is_alive(child)
             assert said == "stockpred, version 1: told to end, no longer served\n"
     finally:
@@ -146,7 +146,7 @@ def answers(server: Server) -> bool:
         return False
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 10) -> float:
+def wait_until(true: Callable[[], bool], seconds: float = HANGS) -> float:
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < seconds, "not in time"

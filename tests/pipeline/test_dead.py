@@ -114,10 +114,10 @@ def test_signs_of_what_is_gone_already_are_of_the_dead(
 @pytest.mark.parametrize(
     ("fields", "ago", "dead"),
     [
-        ({"host": "elsewhere"}, 290, False),
+        ({"host": "elsewhere"}, 200, False),
         ({"host": "elsewhere"}, 310, True),
         ({"host": "elsewhere"}, -3600, False),  # its clock is ahead
-        ({"namespace": "1"}, 290, False),  # a container of the same name
+        ({"namespace": "1"}, 200, False),  # a container of the same name
         ({"namespace": "1"}, 310, True),
         ({"boot": "b"}, 290, False),  # another machine of the same name
         ({"boot": "b"}, 10 * 365 * 86400, True),
@@ -143,7 +143,7 @@ def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
 
 def test_without_signs_only_our_own_and_only_after_a_minute(store: Store) -> None:
     old = store.run(OURS, age=70)
-    store.run(OURS, age=50)
+    store.run(OURS, age=5)
     store.run({**OURS, "mlflow.source.name": "/some/other/project"}, age=7200)
     store.run({"mlflow.source.name": OURS["mlflow.source.name"]}, age=7200)
     store.run({}, age=7200)
@@ -218,7 +218,7 @@ def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
     def beat(run: Any) -> str:
         return str(store.client.get_run(run.info.run_id).data.tags[TAG_HEARTBEAT])
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while old[TAG_HEARTBEAT] in (beat(one), beat(other)):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -147,7 +147,7 @@ def test_a_killed_writer_leaves_no_part_and_the_next_one_makes_it_good(
 ) -> None:
     days, keys = 150, ",".join("abcdefgh")
     process = writer(root, tmp_path / "whole", keys, days)
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert process.returncode == 0
     expected = content(Ledger(str(tmp_path / "whole"), root, "day"))
     assert len(expected) == days * 8
@@ -177,7 +177,7 @@ def test_a_killed_writer_leaves_no_part_and_the_next_one_makes_it_good(
         cut_short += len(found) < len(expected)
     assert cut_short
     process = writer(root, tmp_path / "book", keys, days)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     assert "differing=0" in said
     assert content(book) == expected
     left = [path for path in (tmp_path / "book").rglob(".*") if path.name != ".lock"]
@@ -187,7 +187,7 @@ def test_a_killed_writer_leaves_no_part_and_the_next_one_makes_it_good(
 @pytest.mark.run
 def test_two_writers_of_the_same_files_lose_no_row(root: Path, tmp_path: Path) -> None:
     each = [writer(root, tmp_path / "book", keys, 40) for keys in ("a,b,c", "c,d,e")]
-    said = [process.communicate(timeout=120)[0] for process in each]
+    said = [process.communicate(timeout=600)[0] for process in each]
     assert [process.returncode for process in each] == [0, 0]
     assert sorted("known=40" in text for text in said) == [False, True]
     found = content(Ledger(str(tmp_path / "book"), root, "day"))

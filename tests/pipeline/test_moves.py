@@ -158,7 +158,7 @@ def test_a_move_is_later_than_the_last_also_where_the_clock_lags() -> None:
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     last = Move(ahead, "1", "", "", (), (), "", "", False)
     assert instant_after([last]) == ahead + dt.timedelta(milliseconds=1)
-    assert abs(instant_after([]) - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
+    assert abs(instant_after([]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
 
 
 HAPPENED = st.sampled_from(["won", "lost", "other"])
@@ -310,7 +310,7 @@ def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
     new(client, "race", versions)
     done = subprocess.run(
         [sys.executable, "-c", AT_ONCE, uri, "race", str(versions), str(times)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     now, moves = places(client, "race"), history(client, "race")

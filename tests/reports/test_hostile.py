@@ -156,7 +156,7 @@ def test_a_browser_runs_nothing_of_it(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000",
              "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
              "--dump-dom", shown.as_uri()],
-            capture_output=True, text=True, timeout=120, check=True,
+            capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
         title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
         assert title is not None and (title[1] == "pwned") == runs

@@ -92,7 +92,7 @@ def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
          "--enable-logging=stderr", "--virtual-time-budget=5000",
          "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
          "--dump-dom", shown.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
     images, width, wide, high = map(int, re.search(r"<title>([\d ]+)<", done.stdout)[1].split())
     assert images == 5 and width > 300 and wide <= 1200 and high > 1500

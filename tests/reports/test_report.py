@@ -171,7 +171,7 @@ def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
              "--enable-logging=stderr", "--virtual-time-budget=5000",
              "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
              *words],
-            capture_output=True, text=True, timeout=120, check=True,
+            capture_output=True, text=True, timeout=600, check=True,
         )  # fmt: skip
 
     done = browse("--dump-dom", probed.as_uri())

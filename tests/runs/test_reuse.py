@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toyproject import ALL_CACHED, ALL_EXECUTED, Toy, long
+from toyproject import ALL_CACHED, ALL_EXECUTED, HANGS, Toy, long
 
 pytestmark = pytest.mark.run
 
@@ -89,7 +89,7 @@ def test_a_damaged_artifact_is_made_anew(toy: Toy, damage: str) -> None:
 
 def test_two_mains_at_once_do_no_harm(toy: Toy) -> None:
     processes = [toy.start("--word", "twice") for _ in range(2)]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=HANGS)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert toy.statuses("--word", "twice") == ALL_CACHED
 
@@ -119,7 +119,7 @@ def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
     toy.run("--word", "new")
     done = subprocess.run(
         [sys.executable, "-c", PRUNE, "1"], cwd=toy.project, env=toy.env(),
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=HANGS,
     )  # fmt: skip
     assert "models=0, versions=0" in done.stdout, done.stderr
     assert "[False, True]" in done.stdout, "what was tried goes with its step"

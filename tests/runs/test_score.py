@@ -101,7 +101,7 @@ class World:
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "steps.score", *words],
-            cwd=self.root, env=self.logged.env(), capture_output=True, text=True, timeout=120,
+            cwd=self.root, env=self.logged.env(), capture_output=True, text=True, timeout=600,
         )  # fmt: skip
 
 

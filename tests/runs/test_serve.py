@@ -18,6 +18,7 @@ import pytest
 from conftest import make_bars
 from modelserver import PATH, Registry, Server, answers, body, records, served, wait_until
 from servers import free_port
+from toyproject import HANGS
 
 pytestmark = [
     pytest.mark.run,
@@ -53,7 +54,7 @@ def test_an_answer_is_that_of_the_model_itself(registry: Registry, server: Serve
     rows = json.loads(answer)["predictions"]
     done = subprocess.run(
         [sys.executable, "-c", DIRECT], cwd=registry.folder, env=registry.env(), text=True,
-        input=json.dumps(records(both)), capture_output=True, timeout=120,
+        input=json.dumps(records(both)), capture_output=True, timeout=HANGS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert rows == json.loads(done.stdout.splitlines()[-1])
@@ -151,7 +152,7 @@ def test_the_model_answers_with_its_own_code(
 
 
 @contextmanager
-def mlflow_served(registry: Registry, *options: str, seconds: float) -> Iterator[Server]:
+def mlflow_served(registry: Registry, *options: str) -> Iterator[Server]:
     """`mlflow models serve`, outside of the checkout: it has no front."""
     port = free_port()
     command = ("mlflow", "models", "serve", "-m", "models:/stockpred@champion", "-p", str(port))
@@ -162,11 +163,11 @@ def mlflow_served(registry: Registry, *options: str, seconds: float) -> Iterator
         )  # fmt: skip
     server = Server(process, f"http://127.0.0.1:{port}")  # type: ignore[arg-type]
     try:
-        wait_until(lambda: answers(server), seconds)
+        wait_until(lambda: answers(server))
         yield server
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        process.wait(HANGS)
 
 
 NOT_SEEN_BY_THE_MODEL = ("JSON", "'turnover'", "is text", "rows are too many")
@@ -192,7 +193,7 @@ def check_without_front(server: Server, mine: Server) -> None:
 def test_mlflows_own_server_refuses_what_reaches_the_model(
     registry: Registry, server: Server
 ) -> None:
-    with mlflow_served(registry, "--env-manager", "local", seconds=90) as plain:
+    with mlflow_served(registry, "--env-manager", "local") as plain:
         check_without_front(plain, server)
 
 
@@ -202,7 +203,7 @@ def test_mlflows_own_server_in_an_environment_of_its_requirements(
     registry: Registry, server: Server
 ) -> None:
     """Just what prediction needs, as the model asks for it."""
-    with mlflow_served(registry, "--env-manager", "uv", seconds=600) as plain:
+    with mlflow_served(registry, "--env-manager", "uv") as plain:
         check_without_front(plain, server)
     installed = {path.name for path in registry.folder.glob("envs/*/lib/*/site-packages/*")}
     assert {"sklearn", "skops", "talib"} <= installed

@@ -21,7 +21,7 @@ from modelserver import (
     wait_until,
 )
 from servers import free_port
-from toyproject import is_alive
+from toyproject import HANGS, is_alive
 
 pytestmark = [
     pytest.mark.run,
@@ -36,7 +36,7 @@ def test_a_port_that_is_taken_is_one_line_and_no_run(registry: Registry) -> None
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = registry.start(sys.executable, "-m", "steps.serve", "--port", port)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     assert said == (
         f"error: port={port}: cannot be had on 127.0.0.1 (Address already in use); "
@@ -74,8 +74,8 @@ def test_the_end_of_mlflow_run_is_the_servers_end(registry: Registry) -> None:
         below += [each for pid in below for each in children(pid)]
         assert len(below) >= 2
         process.terminate()
-        process.wait(timeout=20)
-        wait_until(lambda: not any(map(is_alive, below)), 15)
+        process.wait(HANGS)
+        wait_until(lambda: not any(map(is_alive, below)))
     finally:
         process.kill()
         process.communicate()
@@ -89,7 +89,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line(registry: Registry) -> None:
     estimator.write_bytes(kept[:1000])
     try:
         process = registry.start(sys.executable, "-m", "steps.serve", "--port", "0")
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=HANGS)
     finally:
         estimator.write_bytes(kept)
     assert process.returncode == 1
@@ -125,21 +125,22 @@ def test_the_readme_holds(registry: Registry) -> None:
         there = re.findall(r"-p (\d+)", plain)[0]
         beside = Server(other, f"http://127.0.0.1:{there}")  # type: ignore[arg-type]
         try:
-            wait_until(lambda: answers(beside), 90)
+            wait_until(lambda: answers(beside))
             again = run_in(registry, sys.executable, "-c", script.replace(here, there))
             assert again == predictions
         finally:
             os.killpg(other.pid, signal.SIGTERM)
-            other.wait(20)
+            other.wait(HANGS)
         assert server.get("/ping")[0] == 200
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=HANGS)
 
 
 def run_in(registry: Registry, *command: str) -> str:
     done = subprocess.run(
-        command, cwd=registry.root, env=registry.env(), capture_output=True, text=True, timeout=60
-    )
+        command, cwd=registry.root, env=registry.env(), text=True, capture_output=True,
+        timeout=HANGS,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from toyproject import ALL_EXECUTED, SIGNALS, Toy, both_backends, gone, long
+from toyproject import ALL_EXECUTED, HANGS, SIGNALS, Toy, both_backends, gone, long
 
 from benchmarks.chains import below
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.run
 def test_a_signal_ends_the_children_and_leaves_killed(
     toy: Toy, backend: str, signum: signal.Signals, whole_group: bool
 ) -> None:
-    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     (toy.folder / "log.txt").write_text("")
     process = toy.start("--word", f"{signum} {backend} {whole_group}", "--backend", backend)
     toy.wait_for("left start")
@@ -31,7 +31,7 @@ def test_a_signal_ends_the_children_and_leaves_killed(
         os.killpg(process.pid, signum)
     else:
         process.send_signal(signum)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + signum, err
     assert dict(toy.runs()[-4:]) == {
         "main": "KILLED", "first": "FINISHED", "left": "KILLED", "right": "KILLED",
@@ -41,7 +41,7 @@ def test_a_signal_ends_the_children_and_leaves_killed(
 
 @both_backends
 def test_nested_runs_of_a_step_that_had_to_be_killed_end_with_it(toy: Toy, backend: str) -> None:
-    toy.behave(left={"nested": True, "deaf": True, "sleep": 60}, right={"sleep": 60})
+    toy.behave(left={"nested": True, "deaf": True, "sleep": HANGS}, right={"sleep": HANGS})
     (toy.folder / "log.txt").write_text("")
     process = toy.start("--word", f"deaf {backend}", "--backend", backend)
     toy.wait_for("left start")
@@ -55,15 +55,15 @@ def test_nested_runs_of_a_step_that_had_to_be_killed_end_with_it(toy: Toy, backe
             )
         )
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS
     while statuses() != {"outer": "RUNNING", "inner": "RUNNING"}:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS)
     assert gone(toy.pids()) and statuses() == {"outer": "KILLED", "inner": "KILLED"}
     toy.behave(left={"nested": True, "kill": True})
-    toy.start("--word", f"deaf {backend}", "--backend", backend).communicate(timeout=60)
+    toy.start("--word", f"deaf {backend}", "--backend", backend).communicate(timeout=HANGS)
     assert statuses() == {"outer": "FAILED", "inner": "FAILED"}
     assert not [name for name, status in toy.runs() if status == "RUNNING"]
 
@@ -72,12 +72,12 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     (toy.folder / "log.txt").write_text("")
     process = toy.start("--word", "killed main")
     toy.wait_for("left start")
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=HANGS)
     assert gone(toy.pids())
     assert list(tmp_path.glob("pipeline-main-*"))
     toy.behave()
@@ -104,15 +104,15 @@ def test_the_scratch_folders_of_the_killed_go_with_the_next_run(
         return sorted(path.name.split("-")[1] for path in tmp_path.glob("pipeline-*"))
 
     def reaches(*names: str) -> bool:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS
         while left() != [*names] and time.monotonic() < deadline:
             time.sleep(0.02)
         return left() == [*names]
 
-    toy.behave(left={"sleep": 60}, right={"kill": True})
-    toy.start("--word", "killed in the middle").communicate(timeout=60)
+    toy.behave(left={"sleep": HANGS}, right={"kill": True})
+    toy.start("--word", "killed in the middle").communicate(timeout=HANGS)
     assert left() == ["right"]
-    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     living = toy.start("--word", "alive")
     assert reaches("left", "main", "right"), "what was left before is gone"
     killed = toy.start("--word", "dead")
@@ -121,13 +121,13 @@ def test_the_scratch_folders_of_the_killed_go_with_the_next_run(
     for signum in (signal.SIGSTOP, signal.SIGKILL):  # nobody gets to tidy up
         for pid in all_of_it:
             os.kill(pid, signum)
-    killed.communicate(timeout=20)
+    killed.communicate(timeout=HANGS)
     assert reaches("left", "left", "main", "main", "right", "right")
     toy.behave()
     toy.run("--word", "next")
     assert left() == ["left", "main", "right"], "of those that are at work"
     living.terminate()
-    living.communicate(timeout=60)
+    living.communicate(timeout=HANGS)
     assert left() == []
 
 
@@ -153,11 +153,11 @@ def mlflow_run(toy: Toy, word: str, shell: bool) -> "subprocess.Popen[str]":
     ],
 )  # fmt: skip
 def test_a_signal_to_mlflow_run_alone_ends_everything(toy: Toy, signum: int, shell: bool) -> None:
-    toy.behave(left={"sleep": 60}, right={"sleep": 60})
+    toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     process = mlflow_run(toy, f"cancelled {signum:d} {shell}", shell)
-    toy.wait_for("left start", 90)
+    toy.wait_for("left start")
     process.send_signal(signum)
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANGS)
     assert gone(toy.pids())
     assert dict(toy.runs()[-4:])["main"] == "KILLED"
 
@@ -169,16 +169,16 @@ def test_sigterm_to_mlflow_run_while_main_only_starts(
     toy: Toy, file: str, word: str, shell: bool
 ) -> None:
     """As soon as its process is there, before it has run a line of ours; and while it imports."""
-    toy.behave(first={"sleep": 60})
+    toy.behave(first={"sleep": HANGS})
     process = mlflow_run(toy, f"{file} {shell}", shell)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + HANGS
     while not (main := [pid for pid in below(process.pid) if word in told(pid, file)]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    process.wait(60)
-    assert gone(main, 60)
-    process.communicate(timeout=60)  # when the last one that writes to it has gone
+    process.wait(HANGS)
+    assert gone(main)
+    process.communicate(timeout=HANGS)  # when the last one that writes to it has gone
     assert toy.runs()[-1:] == [("main", "KILLED")] or dict(toy.runs()[-2:])["main"] == "KILLED"
     assert not [name for name, status in toy.runs() if status == "RUNNING"]
 

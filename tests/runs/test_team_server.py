@@ -140,10 +140,10 @@ def test_everything_works_for_clients_that_share_no_disk(shared: Team, tmp_path:
     assert told.count("(by hand)") >= 3 and "Champion of stockpred now: version 1" in told
     step("daily", ledger=ledger, symbols="AAPL,IBM", models="prior,logistic", folds="3")
     with serving(client) as address:
-        with urlopen(f"{address}/example", timeout=60) as answer:
+        with urlopen(f"{address}/example", timeout=600) as answer:
             body = answer.read()
         request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=60) as answer:
+        with urlopen(request, timeout=600) as answer:
             assert len(json.loads(answer.read())["predictions"]) == 1
     assert "removed the artifacts of" in step("prune", keep="1")
     assert list(client.temp.iterdir()) == [], "a step left something in the temp folder"
@@ -194,7 +194,7 @@ def serving(client: Client) -> Iterator[str]:
     try:
         yield address_in(process)
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         assert process.returncode == 0
     finally:
         process.kill()
@@ -237,7 +237,7 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
         names = {"MLFLOW_TRACKING_USERNAME": "plain"}
         user = {"username": "plain", "password": SECRET}
         path = f"{uri}/api/2.0/mlflow/users/create"
-        requests.post(path, json=user, auth=("admin", ADMIN), timeout=60).raise_for_status()
+        requests.post(path, json=user, auth=("admin", ADMIN), timeout=600).raise_for_status()
         wrong = Client(tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one")
         code, said = wrong.run("main")
         assert code == 1

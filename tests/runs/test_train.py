@@ -69,7 +69,7 @@ class Store:
     def train(self, run: tuple[str, str] | None = None, **params: str) -> tuple[Any, list[str]]:
         """Run to the end; return the run and what was said."""
         process = self.start(run, **params)
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
         found = self.search("attributes.run_name != ''")
         steps = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
@@ -195,7 +195,7 @@ def kill(process: "subprocess.Popen[str]", after: str, signum: int) -> None:
         if line.startswith(after):
             process.send_signal(signum)
             break
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode != 0
 
 
@@ -243,7 +243,7 @@ def test_too_few_dates_is_one_line(store: Store, tmp_path: Path) -> None:
     few = table.filter(pa.compute.is_in(table["date"], value_set=dates))
     write_groups(tmp_path / "few.parquet", [few], Made(("direction",), 5, 2).to_metadata)
     process = store.start(table=str(tmp_path / "few.parquet"))
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 1
     assert said.splitlines()[-1] == (
         "error: folds=5, gap=5: 0 dates before the holdout are too few, at least 11 are needed "

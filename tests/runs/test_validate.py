@@ -41,7 +41,7 @@ def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProces
     """Run the step; return how it ended and the folder of its artifacts."""
     done = subprocess.run(
         [sys.executable, "-m", "steps.validate", "--bars", str(bars)],
-        cwd=root, env=environment(store, "x"), capture_output=True, text=True, timeout=120,
+        cwd=root, env=environment(store, "x"), capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     uri = query(store, "select artifact_uri from runs order by start_time desc limit 1")[0][0]
     return done, Path(uri.removeprefix("file://"))

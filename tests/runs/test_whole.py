@@ -36,7 +36,7 @@ class Store:
 
     def command(self, *argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv, cwd=cwd or self.root, env=self.env(), capture_output=True, text=True, timeout=300
+            argv, cwd=cwd or self.root, env=self.env(), capture_output=True, text=True, timeout=600
         )
 
     def main(self, cwd: Path | None = None, **params: str) -> str:
@@ -105,7 +105,7 @@ def test_what_to_try_next_works_as_it_is_pasted(store: Store, first: str, tmp_pa
         "mlflow ui", "steps.score", "steps.serve"
     ]  # fmt: skip
     done = subprocess.run(
-        ["bash", "-c", tried[1]], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        ["bash", "-c", tried[1]], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
 

@@ -37,7 +37,7 @@ class Nights:
         options = [word for name, value in given.items() for word in (f"--{name}", value)]
         return subprocess.run(
             [sys.executable, "-m", f"steps.{entry}", *options], cwd=self.root, env=env,
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=600,
         )  # fmt: skip
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
