@@ -14,6 +14,9 @@ class Server(ThreadingHTTPServer):
         self.got: list[tuple[str, str, bytes]] = []
         self.over = threading.Event()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever was told may be gone; no word of it on a test's stderr."""
+
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
 

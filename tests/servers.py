@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from toyproject import HANGS, gone
 
 # One worker, and none of the processes for jobs that no test asks for.
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -65,11 +66,12 @@ class Postgres:
         """SIGKILL to the server and all it has started, as the kernel would in want of memory."""
         head = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
         children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
-        for pid in (head, *map(int, children)):
+        everyone = [head, *map(int, children)]
+        for pid in everyone:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        while Path(f"/proc/{head}").exists():
-            time.sleep(0.05)
+        # The next one does not start while one of them holds on to their memory.
+        assert gone(everyone)
 
     def stop(self) -> None:
         self._program("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w", check=False)
@@ -80,7 +82,8 @@ class Postgres:
         done = subprocess.run(
             [str(self._bin / name), *arguments], cwd=self.folder, check=False, text=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={"HOME": home, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}, **as_user,
+            env={"HOME": home, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"],
+                 "PGCTLTIMEOUT": "600"}, **as_user,
         )  # fmt: skip
         if check and done.returncode != 0:
             log = self.folder / "log"
@@ -125,7 +128,7 @@ class MlflowServer:
         self._env = {**os.environ, **LEAN, **(env or {})}
         self.start()
 
-    def start(self, seconds: float = 180) -> None:
+    def start(self, seconds: float = HANGS) -> None:
         """Start it and wait until it is healthy."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(

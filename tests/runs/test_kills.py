@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_killed_in_training_and_in_registering_it_goes_on(store: Store) -> None:
     rng = random.Random(0)
-    for line, longest in (("train: started", 2.0), ("register: started", 0.5)):
+    for line, longest in (("train: started", 2.0), ("register: started", 0.2)):
         main = store.start(**NEW)
         assert main.wait_for(line)
         time.sleep(rng.uniform(0, longest))

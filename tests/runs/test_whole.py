@@ -29,6 +29,7 @@ class Store:
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
         self.logged: set[str] = set()
+        self.made: list[tuple[str, ...]] = []
 
     def env(self) -> dict[str, str]:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -73,13 +74,20 @@ def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def first(store: Store) -> str:
-    """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made."""
+    """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made,
+    `store.made` its runs.
+    """
     params = [word for k, v in FAST.items() for word in ("-P", f"{k}={v}")]
     done = store.command("mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr
     # Whoever loads it from there leaves bytecode in it.
     store.logged = store.model_files()
+    store.made = store.query(
+        "select t.value, r.status, n.value from runs r "
+        "join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' "
+        "join tags n on n.run_uuid = r.run_uuid and n.key = 'mlflow.runName' order by r.start_time"
+    )
     return done.stdout
 
 
@@ -88,15 +96,10 @@ def test_a_first_run_goes_to_the_end(store: Store, first: str) -> None:
     assert list(steps) == STEPS
     assert {status for status, _ in steps.values()} == {"executed"}
     assert "Model stockpred, version 1: stage " in first and "Gate: " in first
-    children = store.query(
-        "select t.value, r.status, n.value from runs r "
-        "join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' "
-        "join tags n on n.run_uuid = r.run_uuid and n.key = 'mlflow.runName' order by r.start_time"
-    )
-    assert [(name, status) for name, status, _ in children] == [
+    assert [(name, status) for name, status, _ in store.made] == [
         ("main", "FINISHED"), *((step, "FINISHED") for step in STEPS)
     ]  # fmt: skip
-    assert [label for _, _, label in children][1:] == STEPS
+    assert [label for _, _, label in store.made][1:] == STEPS
 
 
 def test_what_to_try_next_works_as_it_is_pasted(store: Store, first: str, tmp_path: Path) -> None:
