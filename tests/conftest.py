@@ -19,6 +19,7 @@ from toyproject import ALL_EXECUTED, Toy
 from stockpred.bars import tidy
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from modelserver import Registry
     from standin import Standin
 
@@ -121,6 +122,14 @@ def toy(finished_toy: Toy) -> Iterator[Toy]:
     shutil.rmtree(finished_toy.project)
     kept.rename(finished_toy.project)
     finished_toy.behave()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> "MlflowClient":
+    """Of an empty store, that is made where it is first asked."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('client')}/store.db")
 
 
 @pytest.fixture(scope="session")
