@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "workflows"))
 
 from conftest import ROOT
+from gitserver import git_server
 from jobs import REPOSITORY, Job, Nights
-from servers import git_server, mlflow_server, postgres
+from servers import mlflow_server, postgres
 
 SYMBOLS = ("AAPL", "MSFT")
 KINDS = {

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gitserver import GitServer, git_server
 from mlflow import MlflowClient
-from servers import GitServer, git_server
 from toyproject import gone
 
 from pipeline import gitref

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from away import Away
 from conftest import ROOT
+from gitserver import GitServer, git_server
 from mlflow.entities import Run
-from servers import GitServer, git_server
 from toyproject import gone
 
 from benchmarks.chains import STEPS, table

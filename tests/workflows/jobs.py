@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 from conftest import ROOT
-from servers import GitServer, MlflowServer
+from gitserver import GitServer
+from servers import MlflowServer
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 REPOSITORY = "private/stockpred"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, make_bars
+from gitserver import GitServer, git_server
 from jobs import REPOSITORY, TOOLS, Job, Nights
 from mlflow import MlflowClient
-from servers import GitServer, MlflowServer, git_server, mlflow_server
+from servers import MlflowServer, mlflow_server
 
 pytestmark = [
     pytest.mark.run,

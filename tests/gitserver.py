@@ -1,0 +1,116 @@
+"""A real git server for tests, over smart HTTP on a free port of 127.0.0.1."""
+
+import base64
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class GitServer(ThreadingHTTPServer):
+    """git's own http-backend over the bare repositories in a folder.
+
+    What lies in its subfolder `private` asks for a user and a password.
+    """
+
+    daemon_threads = True
+    USER, PASSWORD = "x-access-token", "pl4nted-s3cret"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _GitRequest)
+        self.folder = folder
+        self.commits: list[str] = []
+
+    def url(self, name: str, user: str = "") -> str:
+        at = f"{user}@" if user else ""
+        return f"http://{at}127.0.0.1:{self.server_address[1]}/{name}.git"
+
+    def publish(self, project: Path, name: str, subfolder: str = "") -> str:
+        """Commit what git would track of a project's working tree; the commit's full hash.
+
+        A later call with the same name adds a commit; each is tagged `v1`, `v2` and so on.
+        """
+        bare = self.folder / f"{name}.git"
+        with tempfile.TemporaryDirectory() as made:
+            if bare.exists():
+                _git("clone", "--quiet", str(bare), made)
+            else:
+                _git("init", "--quiet", "--initial-branch=main", made)
+            listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+            for each in _git("-C", str(project), *listed).split("\0"):
+                if each and (project / each).is_file():
+                    target = Path(made, subfolder, each)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(project / each, target)
+            _git("-C", made, "add", "--all")
+            who = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+            _git("-C", made, *who, "commit", "--quiet", "--allow-empty", "-m", "As it stands")
+            commit = _git("-C", made, "rev-parse", "HEAD").strip()
+            self.commits.append(commit)
+            _git("-C", made, "tag", f"v{len(self.commits)}")
+            if not bare.exists():
+                _git("clone", "--quiet", "--bare", made, str(bare))
+            else:
+                _git("-C", made, "push", "--quiet", "--tags", "origin", "main")
+        return commit
+
+
+class _GitRequest(BaseHTTPRequestHandler):
+    server: GitServer
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        path, _, query = self.path.partition("?")
+        words = f"{GitServer.USER}:{GitServer.PASSWORD}".encode()
+        allowed = f"Basic {base64.b64encode(words).decode()}"
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if path.startswith("/private/") and self.headers.get("Authorization") != allowed:
+            self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
+            return
+        env = {
+            **os.environ, "GIT_PROJECT_ROOT": str(self.server.folder), "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""), "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }  # fmt: skip
+        done = subprocess.run(
+            ["git", "http-backend"], input=body, env=env, capture_output=True, check=False
+        )
+        head, _, rest = done.stdout.partition(b"\r\n\r\n")
+        fields = [line.split(": ", 1) for line in head.decode().splitlines() if ": " in line]
+        status = next((int(value.split()[0]) for name, value in fields if name == "Status"), 200)
+        self._answer(status, [(n, v) for n, v in fields if n != "Status"], rest)
+
+    def _answer(self, status: int, fields: Sequence[tuple[str, str]], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in (*fields, ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout
+
+
+@contextlib.contextmanager
+def git_server(folder: Path) -> Iterator[GitServer]:
+    """A git server over smart HTTP."""
+    (folder / "private").mkdir(parents=True, exist_ok=True)
+    with GitServer(folder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
