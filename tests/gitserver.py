@@ -114,3 +114,16 @@ def git_server(folder: Path) -> Iterator[GitServer]:
             yield server
         finally:
             server.shutdown()
+
+
+@contextlib.contextmanager
+def small_projects(folder: Path) -> Iterator[GitServer]:
+    """A git server with `small`, and `private/small` with its project in a subfolder."""
+    project = folder / "project"
+    project.mkdir()
+    subprocess.run(["git", "init", "--quiet", str(project)], check=True)
+    (project / "MLproject").write_text("name: small\n")
+    with git_server(folder / "bare") as server:
+        server.publish(project, "small")
+        server.publish(project, "private/small", "deep/er")
+        yield server
