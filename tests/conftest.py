@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 from servers import MlflowServer, Postgres, mlflow_server, postgres
+from stores import make_store
 from toyproject import ALL_EXECUTED, Toy
 
 from stockpred.bars import tidy
@@ -130,6 +131,14 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('client')}/store.db")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tracking store with the experiment `x`; making its tables costs seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    make_store(folder, "x")
+    return folder
 
 
 @pytest.fixture(scope="session")

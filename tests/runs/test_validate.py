@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_bars
-from stores import environment, make_store
+from stores import environment
 
 from pipeline.tables import metadata, write_groups
 from steps.sound import _sound
@@ -23,13 +23,6 @@ from stockpred.errors import DataError
 pytestmark = pytest.mark.run
 # What every step tells of its cost.
 USAGE = ("seconds", "bytes", "peak_rss_mib", "peak_added_mib")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("validate")
-    make_store(folder, "x")
-    return folder
 
 
 def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:
