@@ -22,6 +22,7 @@ from stockpred.bars import tidy
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from modelserver import Registry
+    from nights import Nights
     from standin import Standin
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,6 +148,32 @@ def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry"
     from modelserver import Registry
 
     return Registry(root, tmp_path_factory.mktemp("serve"))
+
+
+@pytest.fixture(scope="module")
+def fit_models() -> Iterator[None]:
+    """Where nights are about the gate: their models are empty, and none is asked (it takes
+    seconds). `test_lifecycle.py` puts the same question to real ones.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("gated", "byhand"):
+            patch.setattr(f"steps.{module}.why_unfit", lambda run, version: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
+    from nights import Nights
+
+    return Nights(tmp_path_factory.mktemp("nights"))
+
+
+@pytest.fixture(scope="module")
+def skilled() -> pd.DataFrame:
+    """Predictions with skill on 700 dates."""
+    from test_evidence import fitted
+
+    return fitted(0.5, 0, dates=3500)
 
 
 @pytest.fixture

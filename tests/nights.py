@@ -1,0 +1,63 @@
+"""A registry, and the nights on which models come to its gate."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mlflow import MlflowClient
+
+from pipeline.run import StepRun
+from steps.gated import register
+
+SOUND = {"listed": 1000, "bars": 1000}
+
+
+class Nights:
+    """A registry, and nights on each of which one model is registered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.client = MlflowClient(f"sqlite:///{folder}/store.db")
+        where = (folder / "artifacts").as_uri()
+        self.experiment = self.client.create_experiment("nights", artifact_location=where)
+
+    def night(
+        self, name: str, rows: pd.DataFrame, recipe: str, data: str, model: str = "", **options: Any
+    ) -> dict[str, Any]:
+        """Register one model; return decision.json, its run's tags and its model beside."""
+        run_id = self.client.create_run(self.experiment).info.run_id
+        scratch = self.folder / run_id
+        scratch.mkdir()
+        if not model:
+            logged = self.client.create_logged_model(
+                self.experiment, name="model", source_run_id=run_id
+            )
+            model = f"models:/{logged.model_id}"
+        content = {
+            "recipe": {"id": recipe * 64, "candidate": "logistic", "horizon": 1},
+            "model": {"log_loss": 0.69},
+            "table_sha256": data * 8,
+        }
+        (scratch / "evaluation.json").write_text(json.dumps(content))
+        (scratch / "validation.json").write_text(json.dumps(SOUND))
+        pq.write_table(pa.Table.from_pandas(rows), scratch / "predictions.parquet")
+        run = StepRun(self.client, run_id, scratch, scratch)
+        given = {"phase": "production", "max_age": 63, **options}
+        register(
+            run, model, str(scratch / "evaluation.json"), str(scratch / "predictions.parquet"),
+            str(scratch / "validation.json"), name, **given,
+        )  # fmt: skip
+        run.flush()
+        tags = self.client.get_run(run_id).data.tags
+        return {**json.loads((scratch / "decision.json").read_text()), "tags": tags, "model": model}
+
+    def tags(self, name: str, version: str) -> dict[str, str]:
+        return dict(self.client.get_model_version(name, version).tags)
+
+
+def until(rows: pd.DataFrame, dates: int) -> pd.DataFrame:
+    return rows[rows["date"] < np.unique(rows["date"])[dates]]
