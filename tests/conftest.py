@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modelserver import Registry
     from nights import Nights
     from standin import Standin
+    from team import Team
 
 ROOT = Path(__file__).resolve().parent.parent
 # The same examples in every run, however slow the machine is: what fails for one commit fails for
@@ -104,6 +105,22 @@ def tracking(
     options = ["--allowed-hosts", "127.0.0.1:*"]
     with mlflow_server(tmp_path_factory.mktemp("tracking"), database.uri, options) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Team]":
+    """A tracking server on PostgreSQL, with whatever a test before has left on it."""
+    from team import team
+
+    with team(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def shared(team_server: "Team") -> "Team":
+    """A team's server, empty."""
+    team_server.empty()
+    return team_server
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,17 @@
-"""Against a team's server: PostgreSQL, proxied artifacts, no shared disk, passwords, faults."""
+"""A team's server: PostgreSQL, proxied artifacts, no shared disk, passwords, two at once."""
 
 import contextlib
 import json
 import re
 import shutil
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 import requests
-from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
 from modelserver import address_in
 from servers import free_port
 from team import QUICK, Client, Team, team
@@ -24,90 +20,6 @@ from benchmarks.chains import STEPS
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")
-FAULTS = (REFUSED, LOST, DROPPED, CUT)
-SEVERAL = ("inputs", "datasets")  # of which a chain leaves more than one that look alike
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
-@pytest.fixture
-def shared(server: Team) -> Team:
-    """The server, empty."""
-    server.empty()
-    return server
-
-
-def test_one_answer_in_twenty_is_lost_and_nothing_is_logged_twice(
-    shared: Team, tmp_path: Path
-) -> None:
-    with proxied(shared.server.uri, rate=0.05, faults=FAULTS, seed=1) as proxy:
-        client = Client(tmp_path / "a", proxy.uri, shared.folder)
-        assert client.main() == EXECUTED
-        assert set(proxy.met()) == set(FAULTS), proxy.faulty
-        assert client.main() == CACHED
-    found = shared.census()
-    runs = {row[1]: count for row, count in found.items() if row[0] == "runs"}
-    assert runs == {"main": 2, "prior": 1, "logistic": 1, **dict.fromkeys(STEPS, 1)}
-    mains = [row for row in found if row[1] == "main" and row[0] not in SEVERAL]
-    assert {found[row] for row in mains if row[0] in ("params", "runs")} == {2}
-    several = [row for row, count in found.items() if count > 1 and row[0] not in SEVERAL]
-    assert set(several) <= set(mains)
-    uris = [uri for (uri,) in shared.query("select artifact_uri from runs")]
-    assert len(uris) == sum(runs.values())
-    assert all(uri.startswith("mlflow-artifacts:/") for uri in uris)
-
-
-@pytest.fixture(scope="module")
-def faultless(server: Team, tmp_path_factory: pytest.TempPathFactory) -> Counter[Any]:
-    """What a chain leaves on a server that always answers."""
-    server.empty()
-    client = Client(tmp_path_factory.mktemp("faultless"), server.server.uri, server.folder)
-    assert client.main() == EXECUTED
-    return server.census()
-
-
-def differences(found: Counter[Any], expected: Counter[Any]) -> dict[Any, tuple[int, int]]:
-    both = set(found) | set(expected)
-    return {row: (found[row], expected[row]) for row in both if found[row] != expected[row]}
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_the_first_call_of_every_route(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, fault: str
-) -> None:
-    with proxied(shared.server.uri, first=True, faults=(fault,)) as proxy:
-        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
-        assert len(proxy.faulty) == len(proxy.calls) > 25
-    assert not differences(shared.census(), faultless)
-
-
-def restart(shared: Team, proxy: Proxy, after: int) -> None:
-    """SIGKILL to the server in the middle of a run; it is back five seconds later."""
-    while sum(proxy.calls.values()) < after:
-        time.sleep(0.01)
-    shared.server.stop()
-    time.sleep(5)
-    shared.server.start()
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("after", "seed"), [(8, 0), (120, 1), (350, 2)])
-def test_a_slow_server_that_loses_answers_and_is_killed_in_the_middle_and_comes_back(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, after: int, seed: int
-) -> None:
-    with proxied(shared.server.uri, rate=0.05, latency=0.2, seed=seed) as proxy:
-        outage = threading.Thread(target=restart, args=(shared, proxy, after), daemon=True)
-        outage.start()
-        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
-        assert sum(proxy.calls.values()) > after, "the chain ended before"
-        assert set(proxy.met()) == {REFUSED, LOST}
-        outage.join()
-    assert not differences(shared.census(), faultless)
 
 
 @pytest.mark.long
