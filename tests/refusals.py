@@ -14,7 +14,7 @@ def refuse(
     """Run `python -m steps.<module>`; return its one line."""
     done = subprocess.run(
         [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"),
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == code if code else done.returncode
     assert "Traceback" not in done.stderr

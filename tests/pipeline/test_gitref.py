@@ -102,13 +102,13 @@ def test_a_server_that_says_nothing_is_told(
     monkeypatch: pytest.MonkeyPatch, scheme: str, said: str
 ) -> None:
     monkeypatch.setattr(gitref, "SILENCE", 1)
-    monkeypatch.setattr(gitref, "LONGEST", 30 if scheme == "http" else 2)
+    monkeypatch.setattr(gitref, "LONGEST", 600 if scheme == "http" else 2)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a.git"
         with pytest.raises(NoCommit, match=f"^{url}: {said}"):
             commit_of(url, "main")
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 60
 
 
 def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
