@@ -76,6 +76,7 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(
     (toy.folder / "log.txt").write_text("")
     process = toy.start("--word", "killed main")
     toy.wait_for("left start")
+    toy.wait_for("right start")
     process.kill()
     process.communicate(timeout=HANGS)
     assert gone(toy.pids())
