@@ -21,6 +21,7 @@ def main(notebook: Path, out: Path, seconds: int) -> None:
         copy,
         km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels),
         timeout=seconds,
+        startup_timeout=seconds,
         resources={"metadata": {"path": str(notebook.parent)}},
     )
     try:

@@ -60,7 +60,8 @@ def check(folder: Path, server: str, project: Path = ROOT, **more: str) -> Check
     """Run the notebook, as Jupyter would, in a checkout against a server."""
     out = folder / "out.ipynb"
     done = subprocess.run(
-        [BIN / "jupyter", "execute", f"--output={out}", project / "notebooks" / NAME],
+        [BIN / "jupyter", "execute", f"--output={out}", "--startup_timeout=600",
+         project / "notebooks" / NAME],
         env={**os.environ, "MLFLOW_TRACKING_URI": server, "OMP_NUM_THREADS": "1", **more},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
