@@ -174,5 +174,6 @@ def _said(verdict: Verdict) -> Case:
         "passed": verdict.passed,
         "leads": verdict.leads,
         "p": verdict.lead.p_value,
+        "anytime_p": verdict.look.p_value,
         "auc": verdict.auc,
     }

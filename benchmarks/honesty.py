@@ -1,9 +1,8 @@
 """The proof: on generated markets, where the truth is known, the pipeline reports the truth.
 
 `python -m benchmarks.honesty [SECTION ...]` prints Markdown tables for docs/honesty.md and ends
-with 1 where a claim does not hold. The sections: noise, year, power, auc, coverage,
-mistake. What was done
-before a kill is not done again.
+with 1 where a claim does not hold. The sections: noise, year, power, tries, auc, coverage,
+mistake. What was done before a kill is not done again.
 """
 
 import argparse
