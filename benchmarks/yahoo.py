@@ -1,6 +1,7 @@
 """Fetching from Yahoo against the least that its latency allows: 50 symbols, 10 years, a pool of 4.
 
 Run as ``python -m benchmarks.yahoo``; the stand-in of the tests answers, 500 ms after each request.
+Beside it the same bars by yfinance's own `Ticker.history`, in a pool of as many.
 """
 
 import datetime as dt
@@ -8,7 +9,10 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -21,6 +25,7 @@ from sources.yahoo import POOL
 SYMBOLS = 50
 SESSIONS = 2520
 LATENCY = 0.5
+FIRST = dt.date(2000, 1, 1)
 FRIDAY = dt.datetime(2024, 6, 28, 21, tzinfo=dt.UTC)
 MONDAY = dt.datetime(2024, 7, 1, 21, tzinfo=dt.UTC)
 
@@ -29,9 +34,11 @@ def main() -> None:
     """Measure and print."""
     names = [f"S{i}" for i in range(SYMBOLS)]
     began = time.monotonic()
-    import yfinance  # noqa: F401
+    import yfinance
 
     imports = time.monotonic() - began
+    from standin.client import fresh_yfinance
+
     with Standin() as yahoo, tempfile.TemporaryDirectory() as folder:
         os.environ.update(yahoo.env())
         for seed, name in enumerate(names):
@@ -39,17 +46,21 @@ def main() -> None:
         yahoo.fault("latency", seconds=LATENCY, on=("timezone", "bars", "crumb", "cookie"))
         rows = []
 
-        def night(label: str, as_of: dt.datetime, stored: dict[str, Stored]) -> Acquired:
-            caches = Path(folder) / label
-            caches.mkdir()
+        def measure(label: str, fetch: Callable[[], Any]) -> Any:
             requests, sent, began = len(yahoo.requests), yahoo.bytes_sent, time.monotonic()
             cpu = time.process_time()
-            found = YahooSource(as_of, caches, lambda: stored).read(names, None, None)
+            found = fetch()
             wall, cpu = time.monotonic() - began, time.process_time() - cpu
             requests, sent = len(yahoo.requests) - requests, yahoo.bytes_sent - sent
             least = requests * LATENCY / POOL
             rows.append((label, requests, sent, wall, cpu, least, wall / least))
             return found
+
+        def night(label: str, as_of: dt.datetime, stored: dict[str, Stored]) -> Acquired:
+            caches = Path(folder) / label
+            caches.mkdir()
+            source = YahooSource(as_of, caches, lambda: stored)
+            return measure(label, lambda: source.read(names, None, None))
 
         cold = night("cold", FRIDAY, {})
         stored = {
@@ -59,6 +70,15 @@ def main() -> None:
         for seed, name in enumerate(names):
             yahoo.append(name, standin_bars(1, end="2024-07-01", seed=100 + seed))
         night("incremental", MONDAY, stored)
+        fresh_yfinance(Path(folder) / "alone")
+        span = {"start": FIRST, "end": MONDAY.date(), "auto_adjust": False}
+
+        def history(name: str) -> int:
+            return len(yfinance.Ticker(name).history(**span))
+
+        with ThreadPoolExecutor(POOL) as pool:
+            found = measure("yfinance alone, cold", lambda: list(pool.map(history, names)))
+        assert set(found) == {SESSIONS}
     lines = [
         "| run | requests | bytes | wall s | CPU s | latency allows s | ratio |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
