@@ -89,23 +89,31 @@ class _Found:
         return [(run, why) for run, why in judged if why is not None]
 
     def depth(self, run: Any) -> int:
-        above = self._above(run)
-        return 0 if above is None else 1 + self.depth(above)
+        return len(self._above(run))
 
-    def _above(self, run: Any) -> Any | None:
-        """The run above, where a process of ours has signed it and it has not ended."""
-        run_id = run.data.tags.get(TAG_PARENT, "")
-        above = self._runs.get(run_id) if run_id != run.info.run_id else None
-        return above if above is not None and signed(above.data.tags) is not None else None
+    def _above(self, run: Any) -> list[tuple[Process, dt.datetime]]:
+        """Who signed the runs above, the nearest first; no circle goes round.
+
+        Up to one that is not RUNNING or that no process of ours has signed.
+        """
+        found: list[tuple[Process, dt.datetime]] = []
+        met = {run.info.run_id}
+        while (above := run.data.tags.get(TAG_PARENT)) in self._runs and above not in met:
+            run = self._runs[above]
+            if (known := signed(run.data.tags)) is None:
+                break
+            met.add(above)
+            found.append(known)
+        return found
 
     def _why_dead(self, run: Any) -> str | None:
         above = self._above(run)
         # A parent that lives ends its children itself, and knows more about how they ended.
-        if above is not None and self._why_dead(above) is None:
+        if any(self._why_gone(*known) is None for known in above):
             return None
         if (known := signed(run.data.tags)) is not None:
             return self._why_gone(*known)
-        if above is not None:
+        if above:
             return "its process was killed before it could sign the run, and so was its parent"
         began = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC)
         if self._is_ours(run) and self._now - began > UNSIGNED:

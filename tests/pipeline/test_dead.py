@@ -171,6 +171,19 @@ def test_children_and_nested_runs_go_with_their_parents(
     assert sorted(order[3:]) == sorted([main.info.run_id, alone.info.run_id])
 
 
+@pytest.mark.parametrize("alive", [False, True])
+def test_runs_that_name_each_other_as_their_parent(store: Store, alive: bool) -> None:
+    gone = changed(signs(), start="1")
+    one = store.run(gone)
+    other = store.run({**(signs() if alive else gone), TAG_PARENT: one.info.run_id})
+    below = store.run({**gone, TAG_PARENT: other.info.run_id})
+    itself = store.run(gone)
+    for run, parent in ((one, other), (itself, itself)):
+        store.client.set_tag(run.info.run_id, TAG_PARENT, parent.info.run_id)
+    circle = [] if alive else [run.info.run_id for run in (below, one, other)]
+    assert sorted(store.ended()) == sorted([*circle, itself.info.run_id])
+
+
 def test_runs_go_with_the_run_above_also_where_they_name_each_other(store: Store) -> None:
     step = store.run({})
     nested = store.run({TAG_PARENT: step.info.run_id})
