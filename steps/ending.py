@@ -1,5 +1,6 @@
 """What `main` prints when the chain has ended: the table, the version, what to try next."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -33,12 +34,24 @@ def show(finished: Sequence[Done], tracking_uri: str) -> "Standing | None":
             f"Champion: {now.champion}",
             "",
         ]
-    lines += ["Try next:", f"  {_ui(tracking_uri)}"]
-    if last.step == "register":
-        lines += [f"  {_step(tracking_uri, last, *what)}" for what in _STEPS]
+    lines += ["Try next:", *(f"  {line}" for line in what_next(last, tracking_uri))]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return now
+
+
+# Addresses as whoever reads this reaches them, where that is not how a container does.
+UI, MODEL = "STOCKPRED_UI", "STOCKPRED_MODEL"
+
+
+def what_next(last: Done, tracking_uri: str) -> list[str]:
+    """What to try when the chain has come to this last step, a line each."""
+    lines = [_ui(tracking_uri)]
+    if last.step == "register" and (served := os.environ.get(MODEL)):
+        lines.append(f"open {served}/model, once the model server is up: which version it serves")
+    elif last.step == "register":
+        lines += [_step(tracking_uri, last, *what) for what in _STEPS]
+    return lines
 
 
 # Work whatever the gate's verdict was: a model is the champion, or else the candidate.
@@ -96,7 +109,7 @@ def _quoted(tracking_uri: str) -> str:
 
 def _ui(tracking_uri: str) -> str:
     if tracking_uri.startswith("http"):
-        address = public_url(tracking_uri)
+        address = os.environ.get(UI) or public_url(tracking_uri)
         return f"open {address} in a browser: every run, picture and model"
     uri = _quoted(tracking_uri)
     return (

@@ -1,5 +1,6 @@
 """The rules that every compose file and every Dockerfile keeps, read without an engine."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from containers.files import DOCKERFILES, FILES, environment, read, services, wanted_files
+
+from pipeline.step import TAG_MODEL_VERSION, Done
+from steps.ending import what_next
 
 SERVICES = [(file, name, spec) for file in FILES for name, spec in services(file).items()]
 IDS = [f"{file.stem}:{name}" for file, name, _ in SERVICES]
@@ -89,6 +93,28 @@ def test_an_image_is_made_of_the_project_alone() -> None:
         "MLproject", "conda.yaml", "pyproject.toml", "uv.lock", "data",
         "pipeline", "reports", "serving", "sources", "steps", "stockpred",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "opened"),
+    [
+        ("docker-compose-demo.yml", "pipeline", ["tracking", "model"]),
+        ("docker-compose.yml", "jupyter", ["mlflow"]),
+    ],
+)
+def test_a_chain_names_what_its_reader_can_open(
+    monkeypatch: pytest.MonkeyPatch, file: str, name: str, opened: list[str]
+) -> None:
+    found = services(ROOT / file)
+    monkeypatch.delenv("STOCKPRED_MODEL", raising=False)
+    for variable, value in environment(found[name]).items():
+        monkeypatch.setenv(variable, value)
+    last = Done("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
+    said = what_next(last, os.environ["MLFLOW_TRACKING_URI"])
+    addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(said))
+    # As they are published.
+    assert addresses == [found[each]["ports"][0].rpartition(":")[0] for each in opened]
+    assert len([line for line in said if "steps." in line]) == (2 if name == "jupyter" else 0)
 
 
 def test_docker_env_has_the_same_entry_points() -> None:
