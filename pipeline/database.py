@@ -1,9 +1,11 @@
-"""A database as tracking store, before the work begins: can it be reached at all.
+"""A database as tracking store, before the work begins: can it be reached, does it let us in.
 
 MLflow asks ten times, for two minutes, before it says why not.
 """
 
+import contextlib
 import os
+import re
 import socket
 import time
 from collections.abc import Container
@@ -17,12 +19,23 @@ PORTS = {"postgresql": 5432, "mysql": 3306}
 # By a part of the URI, or by a variable `PG...`: then the address in it is not the one that counts.
 ELSEWHERE = ("host", "hostaddr", "port", "service", "unix_socket", "read_default_file")
 TIMEOUT = 10.0  # seconds for a connection
+LIBPQ = ("psycopg", "psycopg2")
+# Of what PostgreSQL and its library say, what does not pass by itself. They tell no code before
+# somebody is let in; a server that speaks another language has MLflow's patience, as has one that
+# is starting up or has no connection left.
+REFUSAL = re.compile(
+    r"password authentication failed for user .+|no password supplied"
+    r"|(role|database) \".+?\" (does not exist|is not permitted to log in)"
+    r"|permission denied for database .+"
+    r"|no pg_hba\.conf entry for .+|pg_hba\.conf rejects connection for .+"
+)
 
 
 def reachable(uri: str, patience: float) -> None:
     """Wait until a database's server takes connections; of SQLite, see that its file can be read.
 
-    Nothing is asked of what is no database, nor where the URI names no single host.
+    Nothing is asked of what is no database, nor where the URI names no single host. PostgreSQL is
+    also asked whether it lets us in.
 
     Parameters
     ----------
@@ -49,6 +62,8 @@ def reachable(uri: str, patience: float) -> None:
         if (kind, url.host) == ("mysql", "localhost"):
             return  # to its own client a socket, not a port
         _await(uri, (url.host, url.port or PORTS[kind]), patience)
+        if kind == "postgresql":
+            _check_access(uri, url)
 
 
 def _check_file(uri: str, name: str) -> None:
@@ -83,3 +98,24 @@ def _await(uri: str, address: tuple[str, int], patience: float) -> None:
                 f"{ANOTHER}"
             )
         time.sleep(1)
+
+
+def _check_access(uri: str, url: Any) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    with contextlib.suppress(ImportError, SQLAlchemyError):
+        if url.get_driver_name() not in LIBPQ:
+            return
+        limit = {} if "connect_timeout" in url.query else {"connect_timeout": int(TIMEOUT)}
+        engine = create_engine(url, poolclass=NullPool, connect_args=limit)
+        try:
+            engine.connect().close()
+        except SQLAlchemyError as error:
+            if (found := REFUSAL.search(str(error))) is None:
+                return  # to MLflow, which waits
+            raise ServerUnfit(
+                f"{public_url(uri)}: does not let us in ({found[0]}); give the user, password and "
+                f"database that it knows, or {ANOTHER}"
+            ) from error

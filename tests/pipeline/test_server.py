@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.version import VERSION
 from requests.exceptions import ChunkedEncodingError
 
-from pipeline import once, server
+from pipeline import database, once, server
 from pipeline.errors import ServerUnfit
 from pipeline.once import Unanswered, patiently
 from pipeline.server import is_server, ready
@@ -87,6 +87,7 @@ def test_a_database_is_no_server() -> None:
 
 def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(server, "PATIENCE", 1.0)
+    monkeypatch.setattr(database, "TIMEOUT", 2.0)
     began = time.monotonic()
     with socket.socket() as bound:  # nobody else gets the port
         bound.bind(("127.0.0.1", 0))
