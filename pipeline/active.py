@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.clone import settle
 from pipeline.liveness import Heart, signs
 from pipeline.logs import say
-from pipeline.server import ready
+from pipeline.server import hurry, ready
 from pipeline.step import IN_CHAIN, TAG_ERROR
 
 # The file that a child keeps its log in, so that the chain finds it when the child is killed.
@@ -69,14 +69,24 @@ def open_run(
             status = "FINISHED"
         except (Terminated, KeyboardInterrupt):
             status = "KILLED"
+            hurry()
             raise
         finally:
             ignore_signals()  # ends in order even when the user presses the keys again
             heart.stop()
-            if mlflow.active_run() is not None:
-                mlflow.end_run(status)
-            elif status == "KILLED":  # before MLflow had taken the run up
-                client.set_terminated(run_id, status)
+            try:
+                if mlflow.active_run() is not None:
+                    mlflow.end_run(status)
+                elif status == "KILLED":  # before MLflow had taken the run up
+                    client.set_terminated(run_id, status)
+            except Exception:
+                if status == "FINISHED":
+                    raise
+                # What ended the block is what is told.
+                say(
+                    f"warning: the store did not take that run {run_id} ended {status}; the next "
+                    "chain sets it to FAILED"
+                )
 
 
 def _end_as_killed() -> None:

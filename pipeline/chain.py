@@ -1,5 +1,6 @@
 """The chain: which steps are ready, which are cached, which must run, and how it all ends."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pipeline.code import Code
 from pipeline.dead import end_with_nested
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.liveness import signs
+from pipeline.server import hurry
 from pipeline.step import (
     CACHED,
     EXECUTED,
@@ -114,6 +116,7 @@ class Chain:
             try:
                 while waiting or self._running:
                     if (signum := stopped()) is not None:
+                        hurry()
                         raise Interrupted(signum)
                     for step in [step for step in waiting if self._is_ready(step)]:
                         waiting.remove(step)
@@ -228,10 +231,7 @@ class Chain:
         self.client.log_batch(run_id, tags=[RunTag(name, text) for name, text in tags.items()])
 
     def _end_all(self) -> None:
-        """End every running child, at first asked to, and leave its run KILLED.
-
-        All processes before the first run: a store that fails leaves none at work.
-        """
+        """End every running child, at first asked to, and then leave their runs KILLED."""
         for child in self._running.values():
             backends.send_signal(child.submitted, signal.SIGTERM)
         deadline = time.monotonic() + GRACE
@@ -240,8 +240,10 @@ class Chain:
                 if time.monotonic() > deadline:
                     backends.send_signal(child.submitted, signal.SIGKILL)
                 time.sleep(TICK)
-        for child in self._running.values():
-            run = self.client.get_run(child.submitted.run_id)
-            # A child that ended in the moment of the signal keeps the status it gave itself.
-            if run.info.status in ("RUNNING", "SCHEDULED"):
-                end_with_nested(self.client, run, "KILLED")
+        # All processes first: a store that fails leaves none at work. The next chain ends the runs.
+        with contextlib.suppress(Exception):
+            for child in self._running.values():
+                run = self.client.get_run(child.submitted.run_id)
+                # A child that ended in the moment of the signal keeps the status it gave itself.
+                if run.info.status in ("RUNNING", "SCHEDULED"):
+                    end_with_nested(self.client, run, "KILLED")

@@ -39,6 +39,7 @@ class Toy:
         (self.project / "uv.lock").write_text("locked = 1\n")
         self.started: list[subprocess.Popen[str]] = []
         self.store = folder / "store.db"
+        self.tracking_uri = f"sqlite:///{self.store}"
         # Artifacts beside the project, not in it: a moved checkout leaves them where they are.
         make = (
             "import mlflow; mlflow.create_experiment('toy', artifact_location="
@@ -50,8 +51,8 @@ class Toy:
         (self.folder / "behaviour.json").write_text(json.dumps(steps))
 
     def env(self) -> dict[str, str]:
-        uri = f"sqlite:///{self.store}"
-        return {**os.environ, **ENV, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "toy"}
+        here = {"MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_EXPERIMENT_NAME": "toy"}
+        return {**os.environ, **ENV, **here}
 
     def start(self, *options: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         argv = command or (sys.executable, "-m", "steps.main")

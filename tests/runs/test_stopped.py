@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from toyproject import ALL_EXECUTED, HANGS, SIGNALS, Toy, both_backends, gone, long
+from servers import mlflow_server
+from toyproject import ALL_EXECUTED, HANGS, SIGNALS, Toy, both_backends, gone, is_alive, long
 
 from benchmarks.chains import below
 
@@ -37,6 +39,44 @@ def test_a_signal_ends_the_children_and_leaves_killed(
         "main": "KILLED", "first": "FINISHED", "left": "KILLED", "right": "KILLED",
     }  # fmt: skip
     assert gone(toy.pids())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["warm", "local"])
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_chain_told_to_end_ends_within_seconds_while_its_server_is_away(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, fault: int
+) -> None:
+    """Killed, or silent: none of its processes is left, and the next chain sets its runs right."""
+    toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
+    (toy.folder / "log.txt").write_text("")
+    options = ("--word", f"away {fault} {backend}", "--backend", backend)
+    with mlflow_server(tmp_path / "server", toy.tracking_uri) as server:
+        monkeypatch.setattr(toy, "tracking_uri", server.uri)
+        process = toy.start(*options)
+        toy.wait_for("left start")
+        toy.wait_for("right start")
+        os.killpg(server.process.pid, fault)
+        began = time.monotonic()
+        process.terminate()
+        _, err = process.communicate(timeout=HANGS)
+        assert time.monotonic() - began < 40, "MLflow asks for minutes"
+        assert not any(is_alive(pid) for pid in toy.pids())
+        assert process.returncode == 128 + signal.SIGTERM, err
+        assert "Traceback" not in err
+        *_, last = err.splitlines()
+        assert re.fullmatch(
+            r"warning: the store did not take that run \w{32} ended KILLED; the next chain sets it "
+            "to FAILED",
+            last,
+        )
+        server.stop()
+        server.start()
+        assert dict(toy.runs()[-4:])["main"] == "RUNNING"
+        toy.behave()
+        assert toy.statuses(*options) == {**ALL_EXECUTED, "first": "cached"}
+    assert dict(toy.runs()[-8:-4])["main"] == "FAILED"
+    assert not [name for name, status in toy.runs() if status == "RUNNING"]
 
 
 @both_backends
