@@ -115,11 +115,19 @@ def _meaning(said: str, url: str, ref: str) -> str:
     return f"{clean}: {scrub(told.replace(url, clean))}"
 
 
+def _stop(signum: int, frame: object) -> None:
+    """End as an error does: git, which is in a session of its own, and its folder go, too."""
+    signal.signal(signum, signal.SIG_IGN)
+    sys.exit(128 + signum)
+
+
 def main() -> int:
     """Print the commit; exit code 1 with one line on stderr where there is none."""
     if len(sys.argv) != 3:
         sys.stderr.write("error: give a git URL, and a branch, a tag or a full commit\n")
         return 2
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, _stop)
     try:
         sys.stdout.write(commit_of(*sys.argv[1:]) + "\n")
     except NoCommit as error:

@@ -2,15 +2,17 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gitserver import GitServer, small_projects
-from toyproject import gone
+from toyproject import HANGS, gone
 
 from pipeline import gitref
 from pipeline.gitref import NoCommit, commit_of
@@ -118,6 +120,26 @@ def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(NoCommit, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
         commit_of("ssh://git@host/a.git", "main")
     assert gone([int(pid.read_text())])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_end_takes_git_along(tmp_path: Path, signum: signal.Signals) -> None:
+    pid, temporary = tmp_path / "pid", tmp_path / "temporary"
+    temporary.mkdir()
+    ssh = f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 600; :"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.gitref", "ssh://git@host/a.git", "main"],
+        cwd=Path(__file__).parents[2], text=True, stderr=subprocess.PIPE,
+        env={**os.environ, "GIT_SSH_COMMAND": ssh, "TMPDIR": str(temporary)},
+    )  # fmt: skip
+    deadline = time.monotonic() + HANGS
+    while not pid.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signum)
+    assert process.communicate(timeout=HANGS) == (None, "")
+    assert process.returncode == 128 + signum
+    assert gone([int(pid.read_text())]) and list(temporary.iterdir()) == []
 
 
 def test_a_helper_in_the_environment_gives_the_password(
