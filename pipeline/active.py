@@ -55,7 +55,7 @@ def open_run(
     first = {**({} if IN_CHAIN in os.environ else signs()), **(tags or {})}
     client = mlflow.MlflowClient()
     heart = Heart(client, run_id)
-    status = "FAILED"
+    status = "KILLED"  # by whatever is no error, such as a second signal at any line below
     # MLflow's own exit handler, which runs after ours, calls FINISHED whatever is active.
     atexit.register(_end_as_killed)
     with _signals_raise():
@@ -67,13 +67,14 @@ def open_run(
                 client.delete_tag(run_id, TAG_ERROR)
             yield run, heart
             status = "FINISHED"
-        except (Terminated, KeyboardInterrupt):
-            status = "KILLED"
-            hurry()
+        except (Exception, SystemExit):
+            status = "FAILED"
             raise
         finally:
             ignore_signals()  # ends in order even when the user presses the keys again
             heart.stop()
+            if status == "KILLED":
+                hurry()
             try:
                 if mlflow.active_run() is not None:
                     mlflow.end_run(status)
@@ -93,8 +94,10 @@ def _end_as_killed() -> None:
     """Where a signal came between two lines of what ends a run, and that run is still active."""
     import mlflow
 
-    with contextlib.suppress(Exception):
-        mlflow.end_run("KILLED")
+    if mlflow.active_run() is not None:
+        ignore_signals()
+        with contextlib.suppress(Exception):
+            mlflow.end_run("KILLED")
 
 
 def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
