@@ -17,11 +17,15 @@ _PLACES = re.compile(r"_(FILE|PATH|DIR|URI)$", re.IGNORECASE)
 # user:password@ of a URL; the user alone may be a token.
 _USER = re.compile(r"(?<=://)[^\s/?#'\"<>]+@")
 # A password with / ? or # in it, which a URL may hold as %2F alone: to Python and git it is a port
-# and a path, to SQLAlchemy and to whoever wrote it a password.
+# and a path, to SQLAlchemy and to whoever wrote it a password. Where it begins as a port may, it is
+# one of a database's URL, in which SQLAlchemy takes all before an @ for the password; elsewhere
+# nothing tells http://user:1234/5@host from http://host:1234/path@home, which is shown.
 _MISREAD = re.compile(
+    r"(?:(?P<database>\b(?:postgres(?:ql)?|mysql|mariadb|mssql|oracle)(?:\+\w{1,32})?://)|(?<=://))"
     # Bounded: a long text without a space would be gone through again for each of its URLs.
-    r"(?<=://)([^\s/?#@:\['\"<>]{0,256}):(?!\d{1,5}[/?#])"
-    r"([^\s/?#@'\"<>]{0,1024}[/?#][^\s'\"<>]{0,1024})@"
+    r"(?P<user>[^\s/?#@:\['\"<>]{0,256}):"
+    r"(?(database)|(?!(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-5]\d{3})[/?#]))"
+    r"(?P<password>[^\s/?#@'\"<>]{0,1024}[/?#][^\s'\"<>]{0,1024})@"
 )
 _QUERY = re.compile(
     r"([?&;][\w.-]*(?:password|secret|token|signature|sig|credential|api_?key)=)[^\s&;#'\"<>]+",
@@ -50,7 +54,7 @@ def without_credentials(text: str) -> str:
 
 def without_misread(text: str) -> str:
     """The text without the passwords of its URLs that are taken for a port and a path."""
-    return _MISREAD.sub(r"\1@", text)
+    return _MISREAD.sub(r"\g<database>\g<user>@", text)
 
 
 @lru_cache(maxsize=1)
@@ -68,7 +72,7 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 def _of_variable(name: str, value: str) -> Iterator[str]:
     parts = _split(value)
     if misread := _MISREAD.search(value):
-        yield misread[2]
+        yield misread["password"]
     if _NAMES.search(name) and not _PLACES.search(name):
         yield value
         if parts is not None:  # libraries tell the path of a URL without its host

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
+from pipeline.clone import public_url
 from pipeline.scrub import SHORTEST, scrub, without_credentials
 
 SHOWN = [
@@ -21,12 +24,16 @@ SHOWN = [
     ("{'Authorization': 'Basic YWJj'}", "{'Authorization': 'Basic ***'}"),
     ("'http://u:p4ss/w/rd@h:1/x': no a@b", "'http://***@h:1/x': no a@b"),
     ("postgresql+psycopg://u:p4?s#w@rd@h/db", "postgresql+psycopg://***@h/db"),
+    ("postgresql://me:12345/x@h/db", "postgresql://***@h/db"),
+    ("to mysql+pymysql://u:5432?1#2@h/db.", "to mysql+pymysql://***@h/db."),
+    ("http://u:70000/x@h and http://u:01/x@h", "http://***@h and http://***@h"),
     ("two http://a:b@c and http://d:e@f", "two http://***@c and http://***@f"),
 ]
 KEPT = [
     "models:/stockpred@champion", "runs:/0123/bars.parquet", "http://127.0.0.1:5000/#/experiments/1",
     "s3://bucket/key@2x.parquet", "mail someone@example.org", "https://host/a@b",
     "http://h:5000/a@b", "http://[::1]:5000/a@b", "http://h:5000/#/a@b",
+    "http://h:65535/a@b", "hdfs://name:8020/a@b", "postgresql://h:5432/db", "http://me:12345/x@h/",
     "acquire: executed in 3.0 s", "https://h/x.csv?symbols=AAPL&keys=2", "",
 ]  # fmt: skip
 
@@ -39,6 +46,29 @@ def test_credentials_of_a_url_are_hidden(text: str, shown: str) -> None:
 @pytest.mark.parametrize("text", KEPT)
 def test_what_is_no_secret_stays(text: str) -> None:
     assert without_credentials(text) == text
+
+
+PASSWORD = st.text("0123456789ab/?#:%.~!", min_size=1, max_size=20)
+
+
+@given(st.sampled_from(["postgresql", "postgresql+psycopg", "mysql+pymysql"]), PASSWORD)
+def test_what_sqlalchemy_takes_for_a_password_is_hidden(kind: str, password: str) -> None:
+    url = f"{kind}://me:{password}@host/db"
+    taken = make_url(url)
+    assert (taken.password, taken.host) == (unquote(password), "host")
+    assert without_credentials(f"at {url}, no") == f"at {kind}://***@host/db, no"
+    assert public_url(url) == f"{kind}://me@host/db"
+
+
+@given(st.integers(1, 65535), st.sampled_from("/?#"), st.text("01ab/?#:@.=", max_size=20))
+def test_a_port_and_what_follows_are_shown(port: int, mark: str, rest: str) -> None:
+    url = f"http://host:{port}{mark}{rest}"
+    assert without_credentials(url) == url
+
+
+@given(st.from_regex(r"0\d{0,4}|6[6-9]\d{3}|[789]\d{4}|\d{6,9}", fullmatch=True), PASSWORD)
+def test_what_can_be_no_port_is_a_password(begin: str, rest: str) -> None:
+    assert without_credentials(f"http://me:{begin}/{rest}@host/x") == "http://***@host/x"
 
 
 NAMES = [
