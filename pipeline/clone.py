@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +67,6 @@ def clone_of(root: Path) -> Clone | None:
     It has the name, the place and the owner of what `mlflow run` makes for a git URL; whether it
     was made so, only a mark tells.
     """
-    if sys.platform == "win32":
-        return None
     root = root.resolve()
     temporary = Path(tempfile.gettempdir()).resolve()
     folder = next((each for each in (root, *root.parents) if each.parent == temporary), None)

@@ -97,9 +97,8 @@ def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tupl
             out, err = process.communicate(timeout=LONGEST)
         except BaseException:
             process.kill()
-            if sys.platform != "win32":
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
         return process.returncode, out, err
 

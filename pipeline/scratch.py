@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +53,5 @@ def _is_own_folder(path: Path) -> bool:
         about = path.lstat()
     except OSError:  # another chain has removed it this moment
         return False
-    return stat.S_ISDIR(about.st_mode) and (
-        sys.platform == "win32" or (about.st_uid == os.getuid() and about.st_mode & 0o077 == 0)
-    )
+    is_private = about.st_uid == os.getuid() and about.st_mode & 0o077 == 0
+    return stat.S_ISDIR(about.st_mode) and is_private

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,8 +66,6 @@ def is_left() -> bool:
     was started in a session of its own is the first of that, or its shell is: no orphan. Nor is the
     first process of a container. An orphan whose new parent is of its session is not told by this.
     """
-    if sys.platform == "win32":
-        return False
     parent, above_shell = processes_above()
     started = {os.getpid(), parent} if above_shell else {os.getpid()}
     starter = above_shell or parent
