@@ -3,7 +3,6 @@
 MLflow asks ten times, for two minutes, before it says why not.
 """
 
-import contextlib
 import os
 import re
 import socket
@@ -102,20 +101,26 @@ def _await(uri: str, address: tuple[str, int], patience: float) -> None:
 
 def _check_access(uri: str, url: Any) -> None:
     from sqlalchemy import create_engine
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
-    with contextlib.suppress(ImportError, SQLAlchemyError):
-        if url.get_driver_name() not in LIBPQ:
-            return
-        limit = {} if "connect_timeout" in url.query else {"connect_timeout": int(TIMEOUT)}
-        engine = create_engine(url, poolclass=NullPool, connect_args=limit)
-        try:
-            engine.connect().close()
-        except SQLAlchemyError as error:
-            if (found := REFUSAL.search(str(error))) is None:
-                return  # to MLflow, which waits
-            raise ServerUnfit(
-                f"{public_url(uri)}: does not let us in ({found[0]}); give the user, password and "
-                f"database that it knows, or {ANOTHER}"
-            ) from error
+    limit = {} if "connect_timeout" in url.query else {"connect_timeout": int(TIMEOUT)}
+    try:
+        is_libpq = url.get_driver_name() in LIBPQ
+        engine = create_engine(url, poolclass=NullPool, connect_args=limit if is_libpq else {})
+    except (ImportError, NoSuchModuleError) as error:
+        raise ServerUnfit(
+            f"{public_url(uri)}: no driver for it ({error}); install one (uv sync --extra server "
+            f"has psycopg), or {ANOTHER}"
+        ) from error
+    if not is_libpq:
+        return
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as error:
+        if (found := REFUSAL.search(str(error))) is None:
+            return  # to MLflow, which waits
+        raise ServerUnfit(
+            f"{public_url(uri)}: does not let us in ({found[0]}); give the user, password and "
+            f"database that it knows, or {ANOTHER}"
+        ) from error

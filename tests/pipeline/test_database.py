@@ -1,6 +1,7 @@
 """A database that does not let us in, before the work: on a real PostgreSQL."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -83,6 +84,17 @@ def test_whom_it_lets_in_may_begin(choosy: Postgres) -> None:
 
 def test_who_finds_no_connection_left_may_wait_for_one(choosy: Postgres) -> None:
     assert ready(uri_of(choosy, "busy")) is None
+
+
+def test_a_driver_that_is_not_installed_is_told(
+    choosy: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)  # wherever it is
+    for kind, why in (("postgresql+psycopg2", "psycopg2"), ("postgresql+none", "postgresql.none")):
+        uri = uri_of(choosy, "asked:r1ght-one").replace("postgresql+psycopg", kind)
+        with pytest.raises(ServerUnfit, match=rf"^{re.escape(kind)}://asked@127.*{why}") as found:
+            ready(uri)
+        assert "no driver for it (" in str(found.value) and "r1ght" not in str(found.value)
 
 
 @pytest.mark.long
