@@ -34,7 +34,7 @@ class Checked(click.ParamType[Any]):
         try:
             return self._convert(value)
         except ValueError as error:
-            reason = f" ({error})" if isinstance(error, Detail) else ""
+            reason = f" ({_short(str(error), 300)})" if isinstance(error, Detail) else ""
             raise OptionError(name, value, self.rule + reason) from error
 
     def or_none(self) -> "Checked":
@@ -52,8 +52,11 @@ class OptionError(click.UsageError):
     """One line: parameter, value, rule, way out."""
 
     def __init__(self, name: str, value: str, rule: str) -> None:
-        shown = value if len(value) <= 80 else value[:77] + "..."
-        super().__init__(f"{name}={shown!r}: {rule}")
+        super().__init__(f"{name}={_short(value, 80)!r}: {rule}")
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def whole(low: int, high: int | None = None) -> Checked:
@@ -161,6 +164,8 @@ def instant_or_now(text: str) -> dt.datetime | None:
     instant = dt.datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise Detail("it has no time zone; end it with Z for UTC")
+    if not 1900 <= instant.year < 2200:
+        raise Detail("its year lies outside of 1900 to 2199")
     return instant.astimezone(dt.UTC)
 
 
@@ -170,14 +175,16 @@ def symbols_or_all(text: str) -> tuple[str, ...] | None:
         return None
     if text.startswith("@"):
         path = ROOT / text[1:]
-        if not path.is_file():
-            raise Detail(f"no such file: {path.absolute()}")
-        if path.stat().st_size > MAX_SYMBOLS_FILE:
-            raise Detail(f"{path.absolute()} is larger than a list of symbols: 1 MiB at most")
         try:
+            if not path.is_file():
+                raise Detail(f"no such file: {path.absolute()}")
+            if path.stat().st_size > MAX_SYMBOLS_FILE:
+                raise Detail(f"{path.absolute()} is larger than a list of symbols: 1 MiB at most")
             parts = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise Detail(f"{path.absolute()} is no text file") from error
+        except OSError as error:
+            raise Detail(f"{path.absolute()}: {error.strerror}") from error
         parts = [part for part in parts if part.strip()]
     else:
         parts = text.split(",")

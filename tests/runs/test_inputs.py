@@ -50,6 +50,11 @@ WRONG_VALUES = [
     ("--source", "yahoo", "symbols='all': Yahoo has no list of all; name symbols"),
     ("--as_of", "yesterday", "as_of='yesterday': give now, or an instant such"),
     ("--as_of", "2024-06-28T21:00", "as_of='2024-06-28T21:00': give now, or an instant such"),
+    ("--as_of", "0001-01-01T00:00+23:59", "(its year lies outside of 1900 to 2199)"),
+    ("--as_of", "9999-12-31T23:59-23:59", "(its year lies outside of 1900 to 2199)"),
+    ("--symbols", "@" + "x" * 5000, "...': give all, a comma-separated list such as AAPL,MSFT, or"),
+    ("--symbols", "@/proc/self/mem", "(/proc/self/mem: Input/output error)"),
+    ("--symbols", "A" * 5000, "A..."),
     ("--symbols", "A/B", "'A/B' is no symbol"),
     ("--symbols", "A\nB", "'A\\nB' is no symbol"),
     ("--source", "none.csv", "source='none.csv': no such file ("),
@@ -77,7 +82,7 @@ def convert(name: str, value: str) -> str:
 @pytest.mark.parametrize(("name", "value", "words"), WRONG_VALUES)
 def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, words: str) -> None:
     message = convert(name, value)
-    assert words in message and "\n" not in message
+    assert words in message and "\n" not in message and len(message) < 600
 
 
 def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
