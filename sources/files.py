@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import http.client
 import io
 import urllib.error
 import urllib.request
@@ -76,7 +77,7 @@ class FileSource:
             content = _over_http(self._uri) if scheme in ("http", "https") else _remote(self._uri)
         except urllib.error.URLError as error:
             raise ParameterError("source", self._uri, f"cannot be read ({error})") from error
-        except (OSError, pa.ArrowException, ValueError) as error:
+        except (OSError, http.client.HTTPException, pa.ArrowException, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ParameterError("source", self._uri, f"cannot be read ({reason})") from error
         return self._bounded(content)
@@ -103,10 +104,17 @@ class FileSource:
 
 def _over_http(uri: str) -> bytes:
     with urllib.request.urlopen(uri, timeout=TIMEOUT) as answer:
-        return bytes(answer.read(MAX_BYTES + 1))
+        content = bytes(answer.read(MAX_BYTES + 1))
+        # What breaks off in its middle is no error where a size is given to `read`.
+        if answer.length and len(content) <= MAX_BYTES:
+            raise http.client.IncompleteRead(content, answer.length)
+        return content
 
 
 def _remote(uri: str) -> bytes:
+    if uri.startswith("gs://") and "retry_limit_seconds=" not in uri:
+        # Else it asks for a quarter of an hour, and hears no signal meanwhile.
+        uri += f"{'&' if '?' in uri else '?'}retry_limit_seconds={TIMEOUT}"
     filesystem, path = pafs.FileSystem.from_uri(uri)
     with filesystem.open_input_stream(path) as stream:
         return bytes(stream.read(MAX_BYTES + 1))

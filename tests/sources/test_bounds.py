@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,6 +56,63 @@ def test_a_source_without_end_is_left(path: str, endless: str, tmp_path: Path) -
         FileSource(f"{endless}/{path}", tmp_path).digest()
     assert "\n" not in str(caught.value)
     assert Endless.sent < 50 * LIMIT  # what the sockets hold comes on top
+
+
+HEAD = "HTTP/1.1 200 OK\r\n"
+CSV = "date,symbol,open,high,low,close,volume\n2024-01-02,A,1,1,1,1,1\n"
+BROKEN = {
+    "cut": (f"{HEAD}Content-Length: {len(CSV) + 30}\r\n\r\n{CSV}", "30 more expected"),
+    "cut in chunks": (f"{HEAD}Transfer-Encoding: chunked\r\n\r\nff\r\n{CSV}", "IncompleteRead"),
+    "no http": ("220 mail.example.org ESMTP\r\n", "220 mail.example.org ESMTP"),
+    "many headers": (HEAD + "a: b\r\n" * 500 + "\r\n", "more than 100 headers"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_an_answer_that_breaks_off_or_is_none_is_refused_in_one_line(
+    kind: str, tmp_path: Path
+) -> None:
+    sent, said = BROKEN[kind]
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(sent.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        source = FileSource(f"http://127.0.0.1:{server.getsockname()[1]}/bars.csv", tmp_path)
+        with pytest.raises(ParameterError, match="cannot be read") as caught:
+            source.digest()
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:abc/a.csv", "127.0.0.1:1/a b.csv"])
+def test_a_url_that_http_does_not_take_is_named(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=f"^source='http://{address}': cannot be read"):
+        FileSource(f"http://{address}", tmp_path).digest()
+
+
+def test_a_store_that_is_not_there_is_told_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a thread: where it takes the library's quarter of an hour nothing could end it."""
+    monkeypatch.setattr("sources.files.TIMEOUT", 1)
+    uri = "gs://anonymous@bucket/bars.csv?scheme=http&endpoint_override=127.0.0.1:1"
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            FileSource(uri, tmp_path).digest()
+        except ParameterError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(60)
+    [line] = said
+    assert line.startswith(f"source='{uri}': cannot be read (") and "\n" not in line
 
 
 def test_a_local_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
