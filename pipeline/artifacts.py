@@ -130,8 +130,8 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             raise InputError(f"{uri!r}: no such file ({path.resolve()}); give an existing one")
         return path
     try:
-        if uri.startswith("runs:/"):
-            run_id, _, artifact = uri.removeprefix("runs:/").partition("/")
+        if uri[:6].lower() == "runs:/":
+            run_id, _, artifact = uri[6:].partition("/")
             run = client.get_run(run_id)
             folder = local_folder(run.info.artifact_uri)
             _check_name(uri, artifact)
@@ -148,7 +148,8 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
                 )
         else:
             path = _download(uri, into)
-    except (MlflowException, OSError, ValueError) as error:  # ValueError: a URI of no store
+    except (MlflowException, OSError, ValueError, ModuleNotFoundError) as error:
+        # ValueError: a URI of no store; no module: a store whose package is not installed
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{uri!r}: cannot be read ({reason}); give an existing one") from error
     if not path.is_file():
@@ -157,8 +158,10 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
 
 
 def _check_name(uri: str, artifact: str) -> None:
-    parts = PurePosixPath(unquote(artifact)).parts
-    if not parts or parts[0] == "/" or ".." in parts or "\\" in artifact:
+    path = PurePosixPath(unquote(artifact))
+    is_out = not path.parts or path.parts[0] == "/" or ".." in path.parts
+    # By another spelling of its name an artifact would pass unchecked: its hash is under its own.
+    if is_out or artifact != path.as_posix() or not {"\\", "?", "#"}.isdisjoint(artifact):
         raise InputError(f"{uri!r}: no name of an artifact; give runs:/<run id>/<artifact>")
 
 

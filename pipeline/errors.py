@@ -53,6 +53,8 @@ def in_one_line(error: BaseException) -> str:
     text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\) ", "", text)
     if getattr(error, "errno", None) in FULL or "disk is full" in text:
         return "no space is left on the disk; free some"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{text}; install the package that has it"
     # As SQLAlchemy tells it; a source's own cache may be such a file, too.
     if "(sqlite3.OperationalError) attempt to write a readonly database" in text:
         from mlflow import get_tracking_uri

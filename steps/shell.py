@@ -98,9 +98,11 @@ def program(command: click.Command) -> Callable[[], NoReturn]:
 
 
 def _is_outside(error: Exception) -> bool:
-    """A full disk, a tracking server that does not answer: theirs to mend, not a bug of ours."""
+    """A full disk, a server that does not answer: theirs to mend, not a bug of ours."""
     if isinstance(error, OSError):
         return True
+    if isinstance(error, ModuleNotFoundError):  # a store's package that nobody has installed
+        return not (ROOT / str(error.name).partition(".")[0]).exists()
     # By name: neither is imported where it is not used.
     names = {kind.__name__ for kind in type(error).__mro__}
     return not names.isdisjoint({"MlflowException", "SQLAlchemyError"})

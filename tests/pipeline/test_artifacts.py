@@ -149,6 +149,8 @@ def test_no_name_of_an_artifact_leads_out_of_the_runs_folder(tmp_path: Path) -> 
     for name in (
         "../../secret", "x/../../../secret", str(tmp_path / "secret"), "..", "", "link",
         "folder/secret", "%2e%2e/%2e%2e/secret", "..%2F..%2Fsecret", "..\\..\\secret",
+        # By these its bytes would be read, and its hash be looked up in vain.
+        "./a.json", "a.json/", "a.json?x", "a.json#x", "%61.json", ".//a.json",
     ):  # fmt: skip
         with pytest.raises(InputError) as caught:
             fetch(client, f"runs:/0/{name}", tmp_path, tmp_path)

@@ -1,6 +1,9 @@
 """Bad inputs from the command line: one line, non-zero, nothing begun."""
 
+import contextlib
+import importlib.util
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -98,6 +101,17 @@ def test_end_before_start(root: Path, store: Path) -> None:
     line = refuse(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
     assert line == "end='2011-01-02': lies before start='2012-01-02'; give a later end"
     assert children(store) == before
+
+
+@pytest.mark.skipif(importlib.util.find_spec("boto3") is not None, reason="its package is there")
+def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_path: Path) -> None:
+    shutil.copy(store / "store.db", tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
+        connection.execute("update experiments set artifact_location = 's3://b/x' where name = 'x'")
+    line = refuse(root, tmp_path, "--symbols", "IBM", module="acquire", code=1)
+    assert line == "No module named 'boto3'; install the package that has it"
+    line = refuse(root, store, "--bars", "s3://b/x", module="validate", code=1)
+    assert line.startswith("'s3://b/x': cannot be read (No module named 'boto")
 
 
 HOSTILE = "$(touch HACKED)`touch HACKED`;touch HACKED 'x' \"y\" & z"
