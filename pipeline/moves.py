@@ -11,7 +11,7 @@ from pipeline.registry import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, STAGE_T
 from pipeline.turns import turn
 
 UNRECORDED = (
-    "found so: the alias was moved by other means, or by a run that was killed before it could tell"
+    "found so: it was moved by other means, or by a run that was killed before it could tell"
 )
 
 
@@ -132,11 +132,15 @@ def _aliases(
 
 
 def unrecorded(known: Sequence[Move], now: Places, when: dt.datetime) -> list[Move]:
-    """What must have happened to the champion beside the record."""
+    """What must have happened beside the record to the champion, first, and to stages."""
     recorded, holder = champion_of(known), now.aliases.get(CHAMPION)
-    if holder == recorded:
-        return []
-    version = holder or str(recorded)
-    stage = now.stages.get(version, "")
-    gained, lost = ((CHAMPION,), ()) if holder else ((), (CHAMPION,))
-    return [Move(when, version, stage, stage, gained, lost, "", UNRECORDED, False)]
+    stages = dict.fromkeys(now.stages, "") | {move.version: move.stage for move in known}
+    changed = [] if holder == recorded else [holder or str(recorded)]
+    changed += [v for v, stage in now.stages.items() if stage != stages[v] and v not in changed]
+    found = []
+    for version in changed:
+        before, stage = stages.get(version, ""), now.stages.get(version, "")
+        gained = (CHAMPION,) if version == holder != recorded else ()
+        lost = (CHAMPION,) if holder is None and version == recorded else ()
+        found.append(Move(when, version, before, stage, gained, lost, "", UNRECORDED, False))
+    return found
