@@ -5,6 +5,7 @@ and MLflow's server of the tests. Every night the source has one session more. C
 job's processes, user and system: unlike seconds, it hardly depends on what else the machine does.
 """
 
+import argparse
 import resource
 import sys
 import tempfile
@@ -55,6 +56,7 @@ def cpu() -> float:
 
 def main() -> None:
     """Print a table of seconds, one row a night."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         git_server(Path(folder, "git")) as git,

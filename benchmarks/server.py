@@ -4,6 +4,7 @@ Run as ``python -m benchmarks.server [--seeds N] [OPTIONS OF MAIN]``: a real `ml
 real PostgreSQL, with proxied artifacts, and a proxy before it that delays and loses answers.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -23,9 +24,9 @@ FAULTS = (REFUSED, LOST, DROPPED, CUT)
 
 def main() -> None:
     """Measure and print."""
-    words = sys.argv[1:]
-    seeds = int(words[1]) if words[:1] == ["--seeds"] else 3
-    words = words[2:] if words[:1] == ["--seeds"] else words
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--seeds", type=int, default=3)
+    given, words = parser.parse_known_args()
     options = {k.removeprefix("--"): v for k, v in zip(words[::2], words[1::2], strict=True)}
     with tempfile.TemporaryDirectory() as folder, team(Path(folder) / "server") as shared:
         clients = Path(folder) / "clients"
@@ -37,7 +38,7 @@ def main() -> None:
             _chain(shared, proxy, clients / "1", options, f"{1000 * LATENCY:.0f} ms | 0")
         injected: Counter[str] = Counter()
         differing = 0
-        for seed in range(seeds):
+        for seed in range(given.seeds):
             with proxied(shared.server.uri, rate=RATE, faults=FAULTS, seed=seed) as proxy:
                 label = f"0 | {RATE:.0%}, seed {seed}"
                 found, _ = _chain(shared, proxy, clients / f"faults-{seed}", options, label)

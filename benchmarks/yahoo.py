@@ -4,6 +4,7 @@ Run as ``python -m benchmarks.yahoo``; the stand-in of the tests answers, 500 ms
 Beside it the same bars by yfinance's own `Ticker.history`, in a pool of as many.
 """
 
+import argparse
 import datetime as dt
 import os
 import sys
@@ -32,6 +33,7 @@ MONDAY = dt.datetime(2024, 7, 1, 21, tzinfo=dt.UTC)
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     names = [f"S{i}" for i in range(SYMBOLS)]
     began = time.monotonic()
     import yfinance
