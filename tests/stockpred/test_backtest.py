@@ -1,4 +1,4 @@
-"""The backtest against a trader with a notebook, and the ratios against their definitions."""
+"""The backtest against a trader with a notebook."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,6 @@ import pytest
 from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
 
 from stockpred.backtest import (
     ALWAYS_LONG,
@@ -17,17 +16,7 @@ from stockpred.backtest import (
     strategy_returns,
 )
 from stockpred.errors import DataError
-from stockpred.sharpe import (
-    annual,
-    deflated_sharpe,
-    equity,
-    expected_best,
-    moments,
-    performance,
-    probabilistic_sharpe,
-    sharpe,
-    sharpe_interval,
-)
+from stockpred.sharpe import performance
 from stockpred.table import feature_rows
 
 few = settings(max_examples=25, deadline=None)
@@ -201,71 +190,3 @@ def test_where_costs_eat_all_the_least_is_traded() -> None:
     found = choose_threshold(rows, 500, 1)
     assert 0 < (rows["probability_up"] > found).mean() < 0.1
     assert choose_threshold(rows.assign(forward_return=np.nan), 5, 1) == 0.5
-
-
-@given(seed=st.integers(0, 999))
-@few
-def test_performance_against_a_loop(seed: int) -> None:
-    returns = 0.02 * np.random.default_rng(seed).standard_t(4, 70)
-    worth, highest, deepest = 1.0, 1.0, 0.0
-    for each in returns:
-        worth *= 1 + each
-        highest = max(highest, worth)
-        deepest = max(deepest, 1 - worth / highest)
-    found = performance(returns)
-    assert found["max_drawdown"] == pytest.approx(deepest)
-    assert found["total_return"] == pytest.approx(worth - 1)
-    assert found["annual_return"] == pytest.approx(worth ** (252 / 70) - 1)
-    assert found["sharpe"] == pytest.approx(returns.mean() / np.std(returns, ddof=1) * 252**0.5)
-    assert equity(returns)[[0, -1]] == pytest.approx([1.0, worth])
-
-
-def test_flat_returns_have_no_ratio() -> None:
-    flat = np.zeros(100)
-    assert sharpe(flat) is None and annual(None) is None
-    assert deflated_sharpe(moments(flat), 5, 0.01) is None and sharpe_interval(flat, 1, 0) is None
-    assert performance(flat)["max_drawdown"] == 0
-    assert performance(np.append(-1.5, flat))["annual_return"] is None
-    assert performance(flat[:60])["annual_return"] is None
-
-
-def test_deflated_sharpe_on_the_papers_example() -> None:
-    # Bailey and Lopez de Prado (2014): an annual ratio of 2.5 over 1,250 of 250 days a year,
-    # skewness -3, kurtosis 10, 100 trials whose annual ratios have a variance of 1/2: 0.9004.
-    luck = expected_best(100, 0.5 / 250)
-    assert luck == pytest.approx(0.1132, abs=1e-4)
-    found = probabilistic_sharpe(2.5 / 250**0.5, luck, 1250, -3, 10)
-    assert found == pytest.approx(0.9004, abs=1e-4)
-    assert expected_best(1, 0.5) == 0 and probabilistic_sharpe(2.0, 0, 100, 3, 1) is None
-
-
-def test_deflated_sharpe_takes_the_shape_of_the_returns() -> None:
-    from scipy.stats import kurtosis, skew
-
-    returns = 0.01 * np.random.default_rng(0).standard_gamma(2, 500) - 0.019
-    ratio = returns.mean() / returns.std(ddof=1)
-    spread = 1 - skew(returns) * ratio + (kurtosis(returns) + 2) / 4 * ratio**2
-    expected = norm.cdf((ratio - expected_best(7, 0.002)) * 499**0.5 / spread**0.5)
-    assert deflated_sharpe(moments(returns), 7, 0.002) == pytest.approx(expected)
-
-
-def test_the_best_of_many_trials_is_not_taken_for_skill() -> None:
-    rng = np.random.default_rng(3)
-    passed, naive = [], []
-    for _ in range(200):
-        trials = rng.standard_normal((50, 250))
-        ratios = np.array([sharpe(each) or 0.0 for each in trials])
-        best = trials[ratios.argmax()]
-        passed.append((deflated_sharpe(moments(best), 50, float(ratios.var(ddof=1))) or 0) > 0.95)
-        naive.append((deflated_sharpe(moments(best), 1, 0.0) or 0) > 0.95)
-    assert np.mean(passed) < 0.1 and np.mean(naive) > 0.9
-
-
-def test_the_interval_of_the_ratio_covers() -> None:
-    rng = np.random.default_rng(4)
-    covered = []
-    for seed in range(120):
-        returns = 0.01 * rng.standard_t(5, 400) / (5 / 3) ** 0.5 + 0.0005
-        low, high = sharpe_interval(returns, 1, seed) or (1, 0)
-        covered.append(low <= 0.05 * 252**0.5 <= high)
-    assert 0.90 <= np.mean(covered) <= 0.99
