@@ -61,18 +61,26 @@ def end_with_nested(client: Any, run: Any, status: str) -> None:
     status : str
         KILLED or FAILED.
     """
-    for each in _with_nested(client, run, frozenset()):
+    end_nested(client, run, status)
+    client.set_terminated(run.info.run_id, status)
+
+
+def end_nested(client: Any, run: Any, status: str) -> list[Any]:
+    """Give the runs below that are RUNNING a status, the innermost first; return them."""
+    found = list(_nested(client, run, frozenset()))
+    for each in found:
         client.set_terminated(each.info.run_id, status)
+    return found
 
 
-def _with_nested(client: Any, run: Any, above: frozenset[str]) -> Iterator[Any]:
-    """The runs below that are RUNNING, the innermost first, then the run; no circle goes round."""
+def _nested(client: Any, run: Any, above: frozenset[str]) -> Iterator[Any]:
+    """The runs below that are RUNNING, the innermost first; no circle goes round."""
     above |= {run.info.run_id}
     is_below = f"tags.`{TAG_PARENT}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
     for each in client.search_runs([run.info.experiment_id], is_below, max_results=MAX_FOUND):
         if each.info.run_id not in above:
-            yield from _with_nested(client, each, above)
-    yield run
+            yield from _nested(client, each, above)
+            yield each
 
 
 class _Found:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from pipeline.active import Terminated, ignore_signals
+from pipeline.dead import end_nested
 from pipeline.liveness import Heart, signs
 from pipeline.run import StepRun
 from pipeline.step import IN_CHAIN, TAG_KEY, TAG_PARENT
@@ -41,7 +42,6 @@ class NestedRuns:
         self._client = client
         self._run = run
         self._heart = heart
-        self._open: dict[str, None] = {}
 
     def open(self, name: str, parent: str | None = None) -> str:
         """Create a run below another (None: the step's) and return its id."""
@@ -52,7 +52,6 @@ class NestedRuns:
         )
         run_id = str(created.info.run_id)
         self._heart.add(run_id)
-        self._open[run_id] = None
         return run_id
 
     def log(
@@ -89,12 +88,11 @@ class NestedRuns:
         """End a run."""
         self._heart.remove(run_id)
         self._client.set_terminated(run_id, status)
-        del self._open[run_id]
 
     def close_all(self, status: str) -> None:
-        """End every run that is still open, the innermost first."""
-        for run_id in reversed(list(self._open)):
-            self.close(run_id, status)
+        """End every run that is still open, the innermost first; also one that was just made."""
+        for run in end_nested(self._client, self._run, status):
+            self._heart.remove(run.info.run_id)
 
     def left_behind(self) -> list[tuple[Any, list[Any]]]:
         """What earlier runs of this step with the same cache key left that did not finish.
@@ -133,13 +131,14 @@ def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
     """Nested runs of a step; what is open when the block is broken off ends as the step does."""
     nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
     try:
-        yield nested
+        try:
+            yield nested
+        except (Exception, SystemExit):
+            nested.close_all("FAILED")
+            raise
     except (Terminated, KeyboardInterrupt):
         ignore_signals()
         nested.close_all("KILLED")
-        raise
-    except BaseException:
-        nested.close_all("FAILED")
         raise
 
 
