@@ -65,7 +65,7 @@ KINDS = [(signal.SIGTERM, 0), (signal.SIGKILL, 0), *((signal.SIGTERM, n) for n i
 @pytest.mark.parametrize(
     ("fails", "signum", "again", "stride"),
     [
-        (False, signal.SIGTERM, 0, 23), (False, signal.SIGKILL, 0, 23),
+        (False, signal.SIGTERM, 0, 29),
         *(long(fails, *kind, 1) for fails in (False, True) for kind in KINDS),
     ],
 )  # fmt: skip
