@@ -68,14 +68,16 @@ def hurry() -> None:
 def _check(uri: str) -> str | None:
     from mlflow.version import VERSION
 
-    response = _version(uri)
+    response = _answer(uri, "/version")
+    if response.status_code == 404:  # what speaks MLflow's API and is no mlflow server tells none
+        response = _answer(uri, "/api/2.0/mlflow/experiments/search?max_results=1")
+        if response.status_code == 200:
+            return None
     status, text = response.status_code, " ".join(response.text.split())[:200]
     if status == 401:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
         who = f"user {user!r}" if user else "who gives no name"
         raise ServerUnfit(f"{uri}: does not let {who} in (401); set {ACCESS}")
-    if status == 404:
-        return None  # a service that speaks MLflow's API and is no mlflow server
     theirs, ours = _numbers(text), _numbers(VERSION)
     if status != 200 or theirs is None or ours is None:
         raise ServerUnfit(f"{uri}: no MLflow server ({status}: {text!r}); give its address")
@@ -88,8 +90,8 @@ def _check(uri: str) -> str | None:
     return None
 
 
-def _version(uri: str) -> Any:
-    """The answer to the question for its version, as soon as there is one."""
+def _answer(uri: str, endpoint: str) -> Any:
+    """The answer to a GET, as soon as there is one."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
@@ -98,7 +100,7 @@ def _version(uri: str) -> Any:
     while True:
         try:
             response = http_request(
-                get_default_host_creds(uri), "/version", "GET", max_retries=0,
+                get_default_host_creds(uri), endpoint, "GET", max_retries=0,
                 timeout=TIMEOUT, raise_on_status=False,
             )  # fmt: skip
             if response.status_code != 429 and response.status_code < 500:

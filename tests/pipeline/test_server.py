@@ -25,6 +25,7 @@ class Answers(http.server.HTTPServer):
     """A server that says one thing, after so many refusals."""
 
     status, text, refusals = 200, VERSION, 0
+    api_status = 0  # of MLflow's API, where it is another
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -36,6 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.refusals -= 1
         status = 503 if self.server.refusals >= 0 else self.server.status
+        if self.path.startswith("/api/") and self.server.api_status:
+            status = self.server.api_status
         self.send_response(status)
         self.end_headers()
         self.wfile.write(self.server.text.encode())
@@ -172,8 +175,15 @@ def test_an_older_server_is_warned_of(answers: Answers, minor: str, warns: bool)
 
 
 def test_what_speaks_the_api_and_tells_no_version_may_be_one(answers: Answers) -> None:
-    answers.status = 404
+    answers.status, answers.api_status = 404, 200
     assert ready(uri_of(answers)) is None
+
+
+def test_an_address_where_nothing_is_served_is_named(answers: Answers) -> None:
+    answers.status, answers.text = 404, "not here"
+    with pytest.raises(ServerUnfit, match=r"no MLflow server \(404: 'not here'\)") as caught:
+        ready(uri_of(answers))
+    assert str(caught.value).startswith(uri_of(answers))
 
 
 def test_silence_has_an_end(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
