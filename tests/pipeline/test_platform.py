@@ -18,7 +18,7 @@ runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
 def test_windows_is_refused_in_one_line(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ON_WINDOWS, module], cwd=ROOT, capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

@@ -110,7 +110,7 @@ def test_a_store_that_is_not_there_is_told_in_time(
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(600)
     [line] = said
     assert line.startswith(f"source='{uri}': cannot be read (") and "\n" not in line
 
