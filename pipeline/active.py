@@ -119,8 +119,10 @@ def _signals_raise() -> Iterator[None]:
     def handle(signum: int, frame: object) -> None:
         raise Terminated(signum)
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
+        for signum in before:  # one that comes here must not leave a handler behind
+            signal.signal(signum, handle)
         yield
     finally:
         for signum, handler in before.items():

@@ -118,7 +118,8 @@ def test_a_chain_that_is_ended_anywhere_leaves_nothing_at_work_and_the_next_goes
                 assert main == "KILLED" or (main == "RUNNING" and not status), where
             assert set(status.values()) <= {"FINISHED", "KILLED"}, where
         else:  # before it listened, or when its run had ended
-            assert code == -signum and (set(status) <= {"main"} or status["main"] == "FINISHED")
+            assert code == -signum, where
+            assert set(status) <= {"main"} or status["main"] == "FINISHED", where
         # The next chain runs to its end, reuses what is finished, and ends what the dead left.
         assert then == 0, steps
         for step, status, run_id in ended:
