@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import PipelineError
@@ -46,6 +47,7 @@ def move(
     run_id: str,
     why: str,
     by_hand: bool = False,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Move]:
     """Put a version on a stage, give it aliases, and put that on record.
 
@@ -59,6 +61,8 @@ def move(
         To give to this version (each is taken off whichever had it), and to take off it.
     champion : str or None
         The champion that the decision rests on.
+    tags : mapping of str to str
+        Of this version, set before it moves: a champion that others see has them.
 
     Returns
     -------
@@ -79,6 +83,8 @@ def move(
         after = _after(before, version, stage, set(aliases), set(without))
         known = history(client, name)
         now = instant_after(known)
+        for tag, text in tags.items():
+            client.set_model_version_tag(name, version, tag, text)
         # Aliases first: they are what counts, and whoever is killed here is found out later.
         _apply(client, name, before, after)
         moves = [

@@ -117,8 +117,8 @@ def _crown(run: StepRun, action: str, version: Any, champion: Any | None, senten
         run_id=run.run_id,
         why=sentence,
         by_hand=True,
+        tags={GATE_TAG: sentence},
     )  # fmt: skip
-    run.client.set_model_version_tag(version.name, version.version, GATE_TAG, sentence)
     run.client.delete_model_version_tag(version.name, version.version, REJECTED_TAG)
     decided(run, action, version, PRODUCTION, sentence, champion, moves)
 

@@ -84,18 +84,10 @@ def register(
         )
         decision = _held_back(decision, run, version, champion, is_refresh, unfit)
         try:
-            moves = _carry_out(run, version, champion, decision)
+            moves = _carry_out(run, version, champion, decision, is_refresh)
             break
         except Overtaken:
             say("register: the champion changed meanwhile; deciding again")
-    # A champion keeps the sentence by which it became one.
-    told = {} if _is_same(champion, version) else {GATE_TAG: decision.sentence}
-    if champion is not None and is_refresh and CHAMPION in decision.aliases:
-        # What the recipe promised when it became champion, not what each night makes of it.
-        kept = (*PROMISE_TAGS, BY_HAND_TAG)
-        told |= {tag: champion.tags[tag] for tag in kept if tag in champion.tags}
-    for tag, text in told.items():
-        run.client.set_model_version_tag(registered_model, version.version, tag, text)
     age = champion_age(run.client, registered_model, forecasts, max_age)
     decided(
         run, "register", version, decision.stage, decision.sentence, champion, moves,
@@ -146,7 +138,15 @@ def _is_same(champion: Any | None, version: Any) -> bool:
     return champion is not None and number_of(champion) == number_of(version)
 
 
-def _carry_out(run: StepRun, version: Any, champion: Any | None, decision: Decision) -> list[Move]:
+def _carry_out(
+    run: StepRun, version: Any, champion: Any | None, decision: Decision, is_refresh: bool
+) -> list[Move]:
+    # A champion keeps the sentence by which it became one.
+    told = {} if _is_same(champion, version) else {GATE_TAG: decision.sentence}
+    if champion is not None and is_refresh and CHAMPION in decision.aliases:
+        # What the recipe promised when it became champion, not what each night makes of it.
+        kept = (*PROMISE_TAGS, BY_HAND_TAG)
+        told |= {tag: champion.tags[tag] for tag in kept if tag in champion.tags}
     candidate = () if REJECTED_TAG in version.tags else (CANDIDATE,)
     return move(
         run.client,
@@ -158,4 +158,5 @@ def _carry_out(run: StepRun, version: Any, champion: Any | None, decision: Decis
         champion=number_of(champion) if champion is not None else None,
         run_id=run.run_id,
         why=decision.sentence,
+        tags=told,
     )

@@ -43,6 +43,7 @@ def one(model, known):
     moves.move(
         client, name, number, stage="Production", aliases=["champion", "candidate"],
         champion=str(champion.version) if champion else None, run_id=number, why="better",
+        tags={"promise": f"of {number}"},
     )
 
 
@@ -68,6 +69,7 @@ def state():
     return {
         "stages": {str(v.version): v.tags.get("stage", "") for v in known},
         "aliases": moves.places(client, name).aliases,
+        "promises": {str(v.version): v.tags.get("promise") for v in known},
         "lost": [v.version for v in known if not registry._is_there(v.source)],
         "looks": registry.notes(client, name, record.PREFIX),
         "moves": [each.to_dict() for each in told],
@@ -100,7 +102,9 @@ def test_who_is_killed_in_moving_a_version_leaves_one_champion_and_the_next_tell
     for (_, where, code), ended, after in tried:
         assert code == (-signum if signum == signal.SIGKILL else 143), where
         # Whoever asks for the champion meanwhile gets one whose model is there.
-        assert ended["aliases"]["champion"] in ended["stages"] and ended["lost"] == [], where
+        champion = ended["aliases"]["champion"]
+        assert champion in ended["stages"] and ended["lost"] == [], where
+        assert ended["promises"][champion] == f"of {champion}", where
         stages.add(str(ended["stages"]))
         for what in ("stages", "aliases", "lost", "champion"):
             assert after[what] == whole[what], (where, what)
