@@ -88,6 +88,8 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
          for name, value in model.items()),
     )  # fmt: skip
     kind = {"by_date": "across symbols, date by date", "by_symbol": "over time, symbol by symbol"}
+    groups = evaluation["ic"]["groups"]
+    mean = f"then the mean of {groups:,}" if groups else "of which none is defined here"
     seen = evaluation["detectable"]
     alike = (
         f" As rows of a date are alike, all rows tell as much as {1 / seen['design_effect']:.0%} "
@@ -99,7 +101,7 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
         f"Intervals: blocks of {intervals['block_sessions']} dates drawn {intervals['resamples']:,}"
         " times, all symbols of a date together; a dash where there are too few blocks or the "
         f"figure is undefined. ic and rank_ic: the correlation of probability and return "
-        f"{kind[evaluation['ic']['kind']]}, then the mean of {evaluation['ic']['groups']:,}.{alike}"
+        f"{kind[evaluation['ic']['kind']]}, {mean}.{alike}"
     )
     leads = ("lead_over_prior", "lead_over_prior_by_symbol")
     yield table(

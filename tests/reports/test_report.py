@@ -60,6 +60,13 @@ def test_the_page_stands_alone_and_begins_with_the_verdict(page: str) -> None:
     assert "&lt;script&gt;" in page
 
 
+def test_a_correlation_that_is_nowhere_defined_has_no_mean(page: str) -> None:
+    assert re.search(r"date by date, then the mean of [1-9][0-9]*\.", page)
+    told, evaluation = report(walked(0.5).assign(probability_up=0.5))
+    assert evaluation["ic"]["groups"] == 0
+    assert "date by date, of which none is defined here." in told
+
+
 def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> None:
     table = market(120, 60, 0.3)
     predictions = walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
