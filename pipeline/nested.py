@@ -131,7 +131,7 @@ def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
     """Nested runs of a step; what is open when the block is broken off ends as the step does."""
     nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
     try:
-        try:
+        try:  # within the other: a signal may come while an error's runs are being closed
             yield nested
         except (Exception, SystemExit):
             nested.close_all("FAILED")
