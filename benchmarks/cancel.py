@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.chains import BIN, Main, below
 from benchmarks.stores import Store
 from pipeline.liveness import start_of
-from pipeline.step import ENTRY_POINT_TAG
+from pipeline.tags import ENTRY_POINT_TAG
 
 PATIENCE = 60.0  # seconds
 COMMAND = (str(BIN / "mlflow"), "run", ".", "-e", "main", "--env-manager", "local")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.many import Runner
 from benchmarks.sections import SECTIONS
-from pipeline.code import Code, digest
+from pipeline.code import Code
+from pipeline.hashing import digest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("benchmarks", "sources", "steps", "stockpred")  # whose code the results depend on

@@ -13,10 +13,7 @@ from pipeline.clone import settle
 from pipeline.liveness import Heart, signs
 from pipeline.logs import say
 from pipeline.server import hurry, ready
-from pipeline.step import IN_CHAIN, TAG_ERROR
-
-# The file that a child keeps its log in, so that the chain finds it when the child is killed.
-LOG_FILE = "PIPELINE_LOG_FILE"
+from pipeline.tags import IN_CHAIN, TAG_ERROR
 
 
 class Terminated(BaseException):

@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from pipeline.code import digest, file_sha256
 from pipeline.errors import InputError
-from pipeline.step import MODEL, TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
+from pipeline.hashing import digest, file_sha256
+from pipeline.step import MODEL
+from pipeline.tags import TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
 
 MAX_BYTES = 4 << 30  # of one file that is downloaded
 

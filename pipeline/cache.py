@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.artifacts import intact
 from pipeline.code import Code
-from pipeline.step import TAG_KEY, Step
+from pipeline.step import Step
+from pipeline.tags import TAG_KEY
 
 CANDIDATES = 5  # newest runs with the right key that are looked at for whole artifacts
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import backends, cache
-from pipeline.active import LOG_FILE
 from pipeline.artifacts import outputs_of
 from pipeline.child import Child, environment, why_failed
 from pipeline.code import Code
@@ -17,18 +16,9 @@ from pipeline.dead import end_with_nested
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.liveness import signs
 from pipeline.server import hurry
-from pipeline.step import (
-    CACHED,
-    EXECUTED,
-    IN_CHAIN,
-    TAG_KEY,
-    TAG_STEP,
-    Done,
-    Output,
-    Step,
-    check_table,
-)
+from pipeline.step import CACHED, EXECUTED, Done, Output, Step, check_table
 from pipeline.stopping import Processes, stop_orders
+from pipeline.tags import IN_CHAIN, LOG_FILE, TAG_KEY, TAG_STEP
 from pipeline.tail import error_in, log_tail
 from pipeline.warm import TICK
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.step import TAG_ERROR
+from pipeline.tags import TAG_ERROR
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pipeline.errors import InputError
-from pipeline.scrub import without_misread
-from pipeline.step import IN_CHAIN, SOURCE_TAG
+from pipeline.scrub import public_url
+from pipeline.tags import IN_CHAIN, SOURCE_TAG
 
 MARK = Path(".git", "pipeline-run")  # in a clone that is surely MLflow's: locked while it is in use
 NAME = re.compile(r"tmp[a-z0-9_]{8}")  # as Python's tempfile.mkdtemp names what MLflow clones into
-USER = re.compile(r"(?<=://)[^/?#]*@")
 
 
 @dataclass(frozen=True)
@@ -138,22 +137,6 @@ def require_lasting(uri: str, root: Path) -> None:
             f"{uri!r}: lies in the clone of {clone.source} ({root / uri}), which is removed when "
             "the run ends; give an absolute path or a URI"
         )
-
-
-def public_url(url: str) -> str:
-    """A URL without the secrets that it may hold: over http(s) user and password, which a token
-    may stand for, and the query; elsewhere the password alone.
-    """
-    url = without_misread(url)
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # git takes a bracket in a password, which Python takes for an address
-        bare = USER.sub("", url)
-        return public_url(bare) if bare != url else url.partition("?")[0]
-    user, at, place = parts.netloc.rpartition("@")
-    if parts.scheme in ("http", "https"):
-        return urlunsplit((parts.scheme, place, parts.path, "", parts.fragment))
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{place}"))
 
 
 def _rename_others(client: Any, experiment_id: str, named: str, source: str) -> None:

@@ -1,30 +1,19 @@
 """The code that a step may run, as a digest: its file, the rooms it imports, the lock."""
 
 import ast
-import hashlib
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+
+from pipeline.hashing import digest, file_sha256
 
 LOCK = "uv.lock"
 # Parts of importlib that look at what is installed, and run nothing of it.
 LOOKS = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
 # At the end of a line that imports importlib: only for what a step imports by itself, too.
 PRELOADS = b"# preloads"
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def digest(pairs: Iterable[tuple[str, str]]) -> str:
-    """Hex sha256 over (name, hash) pairs, whatever order they come in."""
-    lines = sorted(f"{name}\0{value}\n" for name, value in pairs)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class Code:

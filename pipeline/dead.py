@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.clone import public_url
 from pipeline.liveness import Process, is_gone, now, process_of, signed, start_of
-from pipeline.step import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
+from pipeline.scrub import public_url
+from pipeline.tags import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
 
 SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
 UNSIGNED = dt.timedelta(minutes=1)  # in which a process that was started gets to sign its run

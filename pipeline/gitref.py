@@ -10,10 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.clone import public_url
 from pipeline.errors import PipelineError
 from pipeline.scratch import scratch_folder
-from pipeline.scrub import scrub, without_misread
+from pipeline.scrub import public_url, scrub, without_misread
 
 SILENCE = 30  # seconds that an http(s) server may send nothing
 LONGEST = 300  # seconds for all of it, over any transport

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TAG_HOST = "pipeline.host"
-TAG_PROCESS = "pipeline.process"
-TAG_HEARTBEAT = "pipeline.heartbeat"
+from pipeline.tags import TAG_HEARTBEAT, TAG_HOST, TAG_PROCESS
 
 BEAT = 15.0  # seconds between two heartbeats
 

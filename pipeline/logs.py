@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from pipeline.scrub import scrub
+from pipeline.tags import LOG
 
-# In the environment, so that every step of a chain says it in the same way.
-LOG = "PIPELINE_LOG"
 JSON = "json"
 FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.history import Move, champion_of, history, instant_after, record
-from pipeline.registry import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, STAGE_TAG, versions
+from pipeline.registry import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, versions
+from pipeline.tags import STAGE_TAG
 from pipeline.turns import turn
 
 UNRECORDED = (

@@ -18,7 +18,7 @@ from pipeline.active import Terminated, ignore_signals
 from pipeline.dead import end_nested
 from pipeline.liveness import Heart, signs
 from pipeline.run import StepRun
-from pipeline.step import IN_CHAIN, TAG_KEY, TAG_PARENT
+from pipeline.tags import IN_CHAIN, TAG_KEY, TAG_PARENT
 
 MAX_FOUND = 1000
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest

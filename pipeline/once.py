@@ -31,7 +31,8 @@ from mlflow.utils.request_utils import _TRANSIENT_FAILURE_RESPONSE_CODES as UNSU
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 from requests.exceptions import ChunkedEncodingError as BrokenOff
 
-TAG_ONCE = "pipeline.once"
+from pipeline.tags import TAG_ONCE
+
 PAUSES = (1, 2, 4, 8, 16, 32, 64)  # seconds; what is still at work by then is done
 ONCE = (CreateExperiment, CreateRun, CreateLoggedModel, LogOutputs, CreateModelVersion)
 # Of a row that is there already: PostgreSQL's word for it, SQLite's, MySQL's.

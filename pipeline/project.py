@@ -11,9 +11,10 @@ from pipeline.errors import Interrupted, PipelineError
 from pipeline.logs import say, speak_for
 from pipeline.scratch import remove_left, scratch_folder
 from pipeline.scrub import scrub
-from pipeline.step import TAG_ERROR, Done, Step
+from pipeline.step import Done, Step
 from pipeline.stopping import processes_above
 from pipeline.summary import note
+from pipeline.tags import TAG_ERROR
 from pipeline.warm import WarmServer
 
 

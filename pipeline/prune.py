@@ -4,10 +4,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.registry import DEVELOPMENT, STAGE_TAG, versions
-from pipeline.step import TAG_MODEL_URI, TAG_MODEL_VERSION, TAG_OUTPUT, TAG_STEP
+from pipeline.registry import DEVELOPMENT, versions
+from pipeline.tags import (
+    STAGE_TAG,
+    TAG_MODEL_URI,
+    TAG_MODEL_VERSION,
+    TAG_OUTPUT,
+    TAG_PRUNED,
+    TAG_STEP,
+)
 
-TAG_PRUNED = "pipeline.pruned"
 PAGE = 500
 
 

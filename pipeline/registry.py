@@ -6,13 +6,12 @@ from typing import Any
 
 from pipeline.artifacts import local_folder
 from pipeline.errors import InputError
+from pipeline.tags import MODEL_TAG, STAGE_TAG
 from pipeline.turns import turn
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 AUTO = "auto"
 DEVELOPMENT, STAGING, PRODUCTION, ARCHIVED = "Development", "Staging", "Production", "Archived"
-STAGE_TAG = "stage"
-MODEL_TAG = "model_sha256"  # digest of a version's model (see `artifacts.model_digest`)
 NOTE_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
 

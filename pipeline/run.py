@@ -9,17 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import LOG_FILE, open_run
+from pipeline.active import open_run
 from pipeline.artifacts import fetch, written_whole
-from pipeline.code import file_sha256
 from pipeline.errors import in_one_line
+from pipeline.hashing import file_sha256
 from pipeline.liveness import Heart
 from pipeline.logs import say, speak_for
 from pipeline.scratch import scratch_folder
 from pipeline.scrub import scrub
-from pipeline.step import (
+from pipeline.tags import (
     ENTRY_POINT_TAG,
     IN_CHAIN,
+    LOG_FILE,
     TAG_ERROR,
     TAG_FIGURE,
     TAG_KEPT,

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 HIDDEN = "***"
 # What is shorter cannot be told from a word of the text.
@@ -27,6 +27,8 @@ _MISREAD = re.compile(
     r"(?(database)|(?!(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-5]\d{3})[/?#]))"
     r"(?P<password>[^\s/?#@'\"<>]{0,1024}[/?#][^\s'\"<>]{0,1024})@"
 )
+# The same of a URL alone, whose password may hold any character.
+_ADDRESS_USER = re.compile(r"(?<=://)[^/?#]*@")
 _QUERY = re.compile(
     r"([?&;][\w.-]*(?:password|secret|token|signature|sig|credential|api_?key)=)[^\s&;#'\"<>]+",
     re.IGNORECASE,
@@ -55,6 +57,22 @@ def without_credentials(text: str) -> str:
 def without_misread(text: str) -> str:
     """The text without the passwords of its URLs that are taken for a port and a path."""
     return _MISREAD.sub(r"\g<database>\g<user>@", text)
+
+
+def public_url(url: str) -> str:
+    """A URL without the secrets that it may hold: over http(s) user and password, which a token
+    may stand for, and the query; elsewhere the password alone.
+    """
+    url = without_misread(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # git takes a bracket in a password, which Python takes for an address
+        bare = _ADDRESS_USER.sub("", url)
+        return public_url(bare) if bare != url else url.partition("?")[0]
+    user, at, place = parts.netloc.rpartition("@")
+    if parts.scheme in ("http", "https"):
+        return urlunsplit((parts.scheme, place, parts.path, "", parts.fragment))
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{place}"))
 
 
 @lru_cache(maxsize=1)

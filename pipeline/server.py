@@ -5,10 +5,9 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.clone import public_url
 from pipeline.database import reachable
 from pipeline.errors import ANOTHER, ServerUnfit
-from pipeline.scrub import without_misread
+from pipeline.scrub import public_url, without_misread
 
 PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
 TIMEOUT = 10.0  # seconds for one answer

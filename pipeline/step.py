@@ -4,27 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pipeline.tags import TAG_MODEL_URI
+
 MODEL = "model"
-
-TAG_KEY = "pipeline.cache_key"
-TAG_DAMAGED = "pipeline.damaged"
-TAG_ERROR = "pipeline.error"
-TAG_FIGURE = "pipeline.key_figure"
-TAG_INCOMPLETE = "pipeline.incomplete"
-TAG_KEPT = "pipeline.kept"
-TAG_MODEL_URI = "pipeline.model_uri"
-TAG_MODEL_VERSION = "pipeline.model_version"
-TAG_OUTPUT = "pipeline.output."
-TAG_STEP = "pipeline.step."
-
-# Set for children of a chain to their cache key; its tag reaches the run when they have begun.
-# What went wrong is then said by the chain, once.
-IN_CHAIN = "PIPELINE_IN_CHAIN"
-
-# MLflow's own.
-SOURCE_TAG = "mlflow.source.name"
-ENTRY_POINT_TAG = "mlflow.project.entryPoint"
-TAG_PARENT = "mlflow.parentRunId"
 
 EXECUTED = "executed"
 CACHED = "cached"

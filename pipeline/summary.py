@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.step import TAG_FIGURE, Done
+from pipeline.step import Done
+from pipeline.tags import TAG_FIGURE
 
 _HEAD = ("step", "", "seconds", "key figure", "run id")
 

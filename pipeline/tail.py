@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.active import LOG_FILE
 from pipeline.logs import plain, set_plain
 from pipeline.scrub import scrub
+from pipeline.tags import LOG_FILE
 
 ARTIFACT = "log_tail.txt"
 LINES = 50

@@ -3,8 +3,8 @@
 import datetime as dt
 
 from pipeline.run import StepRun
-from pipeline.step import TAG_INCOMPLETE
 from pipeline.tables import write_groups
+from pipeline.tags import TAG_INCOMPLETE
 from sources import Acquired
 from steps.asked import judge_acquired, open_asked
 from steps.shell import shell

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.clone import clone_of, public_url
-from pipeline.registry import CHAMPION, STAGE_TAG, aliases_of, holder
-from pipeline.scrub import without_credentials
-from pipeline.step import TAG_MODEL_VERSION, Done
+from pipeline.clone import clone_of
+from pipeline.registry import CHAMPION, aliases_of, holder
+from pipeline.scrub import public_url, without_credentials
+from pipeline.step import Done
 from pipeline.summary import table
+from pipeline.tags import STAGE_TAG, TAG_MODEL_VERSION
 from steps.values import ROOT
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.code import file_sha256
+from pipeline.hashing import file_sha256
 from pipeline.logs import say
 from pipeline.run import StepRun
 from pipeline.tables import metadata, read, write_groups

@@ -14,14 +14,13 @@ from pipeline.registry import (
     CHALLENGER,
     CHAMPION,
     DEVELOPMENT,
-    MODEL_TAG,
     PRODUCTION,
-    STAGE_TAG,
     holder,
     register_once,
 )
 from pipeline.run import StepRun
-from pipeline.step import MODEL, TAG_OUTPUT
+from pipeline.step import MODEL
+from pipeline.tags import MODEL_TAG, STAGE_TAG, TAG_OUTPUT
 from steps.evidence import read_evaluation, read_frame, read_json, read_model, values_of
 from steps.told import decided
 from steps.tries import deflated_over_experiment

@@ -119,7 +119,7 @@ PRELOAD = (
 def still_valid(client: Any, step: str, run: Any) -> bool:
     """A registration stands in only as long as its version exists; what lacks a part, never."""
     from pipeline.registry import version_exists
-    from pipeline.step import TAG_INCOMPLETE, TAG_MODEL_VERSION
+    from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
 
     if TAG_INCOMPLETE in run.data.tags:
         return False

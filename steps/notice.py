@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from pipeline.clone import public_url
 from pipeline.errors import Alerted, Interrupted
 from pipeline.logs import as_json, say, spoken_for
-from pipeline.scrub import scrub
-from pipeline.step import TAG_FIGURE, TAG_MODEL_VERSION, Done
+from pipeline.scrub import public_url, scrub
+from pipeline.step import Done
+from pipeline.tags import TAG_FIGURE, TAG_MODEL_VERSION
 from pipeline.webhook import call, host_of
 from steps.ending import Standing
 

@@ -11,8 +11,8 @@ from pipeline.ledger import Ledger
 from pipeline.logs import say
 from pipeline.registry import resolve
 from pipeline.run import StepRun
-from pipeline.step import TAG_MODEL_VERSION
 from pipeline.tables import read, write_groups
+from pipeline.tags import TAG_MODEL_VERSION
 from steps.scoring import Between, Scored, Scorer, predictions, scorer
 from steps.shell import shell
 from steps.sound import one_of_two, sound_bars

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from pipeline.code import file_sha256
 from pipeline.errors import InputError
+from pipeline.hashing import file_sha256
 from pipeline.models import fetch_model
 from pipeline.registry import Resolved
 from pipeline.run import StepRun

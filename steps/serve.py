@@ -9,8 +9,8 @@ from pipeline.logs import say
 from pipeline.models import fetch_model
 from pipeline.registry import resolve
 from pipeline.run import step_run
-from pipeline.step import TAG_MODEL_VERSION
 from pipeline.stopping import processes_above, stop_orders
+from pipeline.tags import TAG_MODEL_VERSION
 from serving.process import listen, start
 from steps.shell import main_function
 from steps.values import ROOT

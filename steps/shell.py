@@ -13,7 +13,7 @@ from pipeline.clone import leave
 from pipeline.errors import Interrupted, PipelineError, in_one_line
 from pipeline.logs import guard_output, say
 from pipeline.run import step_run
-from pipeline.step import IN_CHAIN
+from pipeline.tags import IN_CHAIN
 from pipeline.tail import leave_error
 from steps.options import option
 from steps.values import ROOT

@@ -12,8 +12,8 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.logs import say
 from pipeline.run import StepRun
-from pipeline.step import TAG_OUTPUT
 from pipeline.tables import groups
+from pipeline.tags import TAG_OUTPUT
 from sources import Stored
 from stockpred.bars import from_arrow
 from stockpred.columns import SYMBOL

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.artifacts import fetch
-from pipeline.clone import public_url
 from pipeline.errors import InputError
 from pipeline.logs import say
 from pipeline.scratch import scratch_folder
-from pipeline.step import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
+from pipeline.scrub import public_url
+from pipeline.tags import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
 from reports.digest import Finished, digest
 from steps.shell import program
 from steps.values import ROOT

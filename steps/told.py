@@ -11,7 +11,7 @@ from pipeline.logs import say
 from pipeline.moves import places, unrecorded
 from pipeline.registry import aliases_of, registered
 from pipeline.run import StepRun
-from pipeline.step import TAG_MODEL_VERSION
+from pipeline.tags import TAG_MODEL_VERSION
 
 
 def decided(

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.artifacts import local_folder, model_digest
-from pipeline.code import Code, file_sha256
+from pipeline.code import Code
+from pipeline.hashing import file_sha256
 from pipeline.logs import say
 from pipeline.nested import dataset
 from pipeline.run import StepRun
-from pipeline.step import MODEL, TAG_MODEL_URI, TAG_OUTPUT
+from pipeline.step import MODEL
 from pipeline.tables import groups, metadata, read, write_groups
+from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from reports.plots import fold_losses as plot_losses
 from serving.logging import log_model
 from steps.shell import shell

@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.logs import say
 from pipeline.nested import NestedRuns, Point, nested_runs
 from pipeline.run import StepRun
-from pipeline.step import TAG_ERROR
+from pipeline.tags import TAG_ERROR
 from reports.plots import importances as plot_importances
 from stockpred.folds import Folds
 from stockpred.importance import permutation_importances

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from stockpred.calibration import CLIP, Array, calibration, calibration_error
-from stockpred.columns import DATE, LABEL, PRIOR, PRIOR_SYMBOL, PROBABILITY_UP, SYMBOL
+from stockpred.columns import DATE, LABEL, PREVIOUS_UP, PRIOR, PRIOR_SYMBOL, PROBABILITY_UP, SYMBOL
 from stockpred.ic import coefficients
-from stockpred.walk import PREVIOUS_UP
 
 Metrics = dict[str, float | None]
 

@@ -11,6 +11,7 @@ from stockpred.columns import (
     FORWARD_RETURN,
     LABEL,
     LABEL_END,
+    PREVIOUS_UP,
     PRIOR,
     PRIOR_SYMBOL,
     PROBABILITY_UP,
@@ -22,7 +23,6 @@ from stockpred.recipe import Recipe
 from stockpred.splits import Dates, training_rows
 
 REFIT = "refit"
-PREVIOUS_UP = "previous_up"
 LAST_DIRECTION = "up_0"
 
 

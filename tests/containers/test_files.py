@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 from containers.files import DOCKERFILES, FILES, environment, read, services, wanted_files
 
-from pipeline.step import TAG_MODEL_VERSION, Done
+from pipeline.step import Done
+from pipeline.tags import TAG_MODEL_VERSION
 from steps.ending import what_next
 
 SERVICES = [(file, name, spec) for file in FILES for name, spec in services(file).items()]

@@ -11,9 +11,9 @@ from gitserver import GitServer, small_projects
 from mlflow import MlflowClient
 
 from pipeline.clone import MARK, clone_of, leave, require_lasting, settle
-from pipeline.clone import public_url as clean
 from pipeline.errors import InputError
-from pipeline.step import SOURCE_TAG
+from pipeline.scrub import public_url as clean
+from pipeline.tags import SOURCE_TAG
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")

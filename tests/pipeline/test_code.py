@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.code import Code, digest
+from pipeline.code import Code
+from pipeline.hashing import digest
 
 FILES = {
     "steps/__init__.py": "",

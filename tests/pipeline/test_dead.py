@@ -12,14 +12,15 @@ from mlflow import MlflowClient
 
 from pipeline import liveness
 from pipeline.dead import end_the_dead, end_with_nested
-from pipeline.liveness import (
+from pipeline.liveness import Heart, signs
+from pipeline.tags import (
+    ENTRY_POINT_TAG,
+    TAG_ERROR,
     TAG_HEARTBEAT,
     TAG_HOST,
+    TAG_PARENT,
     TAG_PROCESS,
-    Heart,
-    signs,
 )
-from pipeline.step import ENTRY_POINT_TAG, TAG_ERROR, TAG_PARENT
 
 pytestmark = [
     pytest.mark.run,

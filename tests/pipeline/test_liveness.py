@@ -9,15 +9,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from pipeline.liveness import (
-    MARK,
-    TAG_HEARTBEAT,
-    TAG_PROCESS,
-    is_of_the_dead,
-    process_of,
-    signed,
-    signs,
-)
+from pipeline.liveness import MARK, is_of_the_dead, process_of, signed, signs
+from pipeline.tags import TAG_HEARTBEAT, TAG_PROCESS
 
 pytestmark = pytest.mark.run
 

@@ -10,7 +10,8 @@ from servers import mlflow_server
 from pipeline.artifacts import model_digest
 from pipeline.errors import InputError
 from pipeline.models import fetch_files
-from pipeline.step import MODEL, TAG_OUTPUT
+from pipeline.step import MODEL
+from pipeline.tags import TAG_OUTPUT
 
 
 @pytest.mark.run

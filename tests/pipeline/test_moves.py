@@ -23,7 +23,7 @@ from pipeline.history import (
 from pipeline.moves import UNRECORDED, Overtaken, move, places, unrecorded
 from pipeline.prune import prune
 from pipeline.registry import NOTE_LIMIT, notes
-from pipeline.step import TAG_MODEL_VERSION, TAG_OUTPUT
+from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
 from pipeline.turns import PREFIX as QUEUE
 
 pytestmark = [

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from pipeline.clone import public_url
-from pipeline.scrub import SHORTEST, scrub, without_credentials
+from pipeline.scrub import SHORTEST, public_url, scrub, without_credentials
 
 SHOWN = [
     ("http://user:p4ssw0rd@host:5000/x", "http://***@host:5000/x"),

@@ -19,8 +19,9 @@ from test_report import report as evaluation
 from test_report import walked
 from test_validation_page import SESSIONS, picture_of
 
-from pipeline.step import TAG_FIGURE, Done
+from pipeline.step import Done
 from pipeline.summary import note
+from pipeline.tags import TAG_FIGURE
 from reports.data import data_report
 from reports.evaluation import evaluation_report
 from reports.monitoring import monitoring_report

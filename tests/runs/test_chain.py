@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from toyproject import ALL_EXECUTED, HANGS, Toy, both_backends, gone
 
-from pipeline.liveness import TAG_HEARTBEAT, signs
+from pipeline.liveness import signs
 from pipeline.step import Step, check_table
+from pipeline.tags import TAG_HEARTBEAT
 from pipeline.usage import Usage
 
 pytestmark = pytest.mark.run

@@ -16,8 +16,9 @@ import pytest
 from hooks import Server
 
 from pipeline.errors import Alerted, Interrupted, StepFailed
-from pipeline.logs import LOG, speak_for
-from pipeline.step import TAG_FIGURE, Done
+from pipeline.logs import speak_for
+from pipeline.step import Done
+from pipeline.tags import LOG, TAG_FIGURE
 from steps.ending import Standing
 from steps.notice import WEBHOOK, noticed
 
