@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.chains import BIN, Main, below
 from benchmarks.stores import Store
-from pipeline.liveness import start_of
+from pipeline.run.heartbeat import start_of
 from pipeline.tags import ENTRY_POINT_TAG
 
 PATIENCE = 60.0  # seconds

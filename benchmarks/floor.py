@@ -12,9 +12,9 @@ from tempfile import mkdtemp
 import mlflow
 import sklearn.ensemble  # noqa: F401
 
-from pipeline.artifacts import outputs_of
-from pipeline.run import StepRun
+from pipeline.run.step_run import StepRun
 from pipeline.step import Done
+from pipeline.tracking.artifacts import outputs_of
 from steps.main import STEPS
 from steps.options import PARAMETERS
 from steps.values import ROOT

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.many import Runner
 from benchmarks.sections import SECTIONS
-from pipeline.code import Code
+from pipeline.chain.code_digest import Code
 from pipeline.hashing import digest
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from benchmarks.many import run_cases
 from benchmarks.markets import market, strength_for
 from benchmarks.sections import Section, allowed
 from benchmarks.verdict import Settings, judged, recipe_of, table_of
-from pipeline.code import Code
+from pipeline.chain.code_digest import Code
 from pipeline.hashing import digest
 from stockpred.alarm import BACKED, alarm, backed_share
 from stockpred.assessment import promise

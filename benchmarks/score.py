@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.processes import cost
 from benchmarks.validation import CALENDAR, LAST, ROOT, tables
-from pipeline.tables import groups, metadata, write_groups
+from pipeline.storage.parquet import groups, metadata, write_groups
 from serving.estimator import from_files
 from sources.calendars import sessions
 from stockpred.bars import BarsInfo, Span, from_arrow, read_info

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.registry import register_once
+from pipeline.registry.models import register_once
 from serving.logging import log_model
 from stockpred.candidates import candidate
 from stockpred.learning import fit

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chains import BIN, ROOT, Main
-from pipeline.artifacts import local_folder, model_digest
 from pipeline.hashing import file_sha256
 from pipeline.step import MODEL
 from pipeline.tags import ENTRY_POINT_TAG, TAG_MODEL_URI, TAG_OUTPUT, TAG_PARENT, TAG_STEP
+from pipeline.tracking.artifacts import local_folder, model_digest
 
 # All that a chain does, as little as there is of each.
 LIGHT = {

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.processes import cost
-from pipeline.tables import write_groups
+from pipeline.storage.parquet import write_groups
 from sources.calendars import sessions
 from stockpred.bars import BarsInfo, to_arrow
 

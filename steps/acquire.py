@@ -2,8 +2,8 @@
 
 import datetime as dt
 
-from pipeline.run import StepRun
-from pipeline.tables import write_groups
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import write_groups
 from pipeline.tags import TAG_INCOMPLETE
 from sources import Acquired
 from steps.asked import judge_acquired, open_asked

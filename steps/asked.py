@@ -4,8 +4,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.progress import Progress
-from pipeline.run import StepRun
+from pipeline.log.progress import Progress
+from pipeline.run.step_run import StepRun
 from sources import YAHOO, Acquired, Source, open_source
 from steps.stored import stored_bars
 from steps.values import ROOT

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.history import history, reigns
-from pipeline.moves import move
-from pipeline.registry import (
+from pipeline.registry.history import history, reigns
+from pipeline.registry.models import (
     ARCHIVED,
     CANDIDATE,
     CHALLENGER,
@@ -17,7 +16,8 @@ from pipeline.registry import (
     resolve,
     version_exists,
 )
-from pipeline.run import StepRun
+from pipeline.registry.transitions import move
+from pipeline.run.step_run import StepRun
 from steps.told import decided
 from steps.versions import BY_HAND_TAG, GATE_TAG, REJECTED_TAG, number_of, why_unfit
 

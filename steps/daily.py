@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from pipeline.clone import require_lasting
 from pipeline.errors import Alerted, InputError
-from pipeline.scratch import scratch_folder
+from pipeline.git.clone import require_lasting
+from pipeline.process.scratch import scratch_folder
 from pipeline.step import Done, Output, Step
 from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
 from steps.notice import noticed
@@ -35,7 +35,7 @@ def scoring(name: str, model_uri: str, ledger: str) -> Step:
 
 def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[Step, ...]:
     """Rows that score with a model and, where asked for, its challengers, and then monitor."""
-    from pipeline.registry import STAGING, versions
+    from pipeline.registry.models import STAGING, versions
 
     name, ledger = params["registered_model"], params["ledger"]
     shadows: list[Step] = []
@@ -68,7 +68,7 @@ def rows_that_follow(
     Alerted
         The monitor alerts, and `on_alert` is ``fail``.
     """
-    from pipeline.registry import AUTO, resolve
+    from pipeline.registry.models import AUTO, resolve
 
     by_name = {each.step: each for each in done}
     if "monitor" not in by_name:
@@ -93,7 +93,7 @@ def alerts_of(client: Any, done: Sequence[Done]) -> list[str]:
 
 
 def _monitoring(client: Any, monitor: Done) -> dict[str, Any]:
-    from pipeline.artifacts import fetch
+    from pipeline.tracking.artifacts import fetch
 
     with scratch_folder("daily") as folder:
         path = fetch(client, monitor.uri("monitoring.json"), ROOT, folder)
@@ -116,7 +116,7 @@ def night(**params: Any) -> None:
         require_lasting(params["ledger"], ROOT)
         settled = settle(params)
 
-        from pipeline.project import run_project
+        from pipeline.chain.run_project import run_project
         from steps.ending import show
 
         def follow(client: Any, done: Sequence[Done]) -> tuple[Step, ...]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.clone import clone_of
-from pipeline.registry import CHAMPION, aliases_of, holder
-from pipeline.scrub import public_url, without_credentials
+from pipeline.chain.summary import table
+from pipeline.git.clone import clone_of
+from pipeline.log.redact import public_url, without_credentials
+from pipeline.registry.models import CHAMPION, aliases_of, holder
 from pipeline.step import Done
-from pipeline.summary import table
 from pipeline.tags import STAGE_TAG, TAG_MODEL_VERSION
 from steps.values import ROOT
 

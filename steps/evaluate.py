@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.hashing import file_sha256
-from pipeline.logs import say
-from pipeline.run import StepRun
-from pipeline.tables import metadata, read, write_groups
+from pipeline.log.console import say
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import metadata, read, write_groups
 from reports.evaluation import evaluation_report
 from reports.plots_findings import draw
 from steps.shell import shell

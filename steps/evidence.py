@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.run import StepRun
-from pipeline.tables import read
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import read
 from steps.record import take_look
 from steps.versions import PREDICTIONS_TAG, RECIPE_TAG, promise_of
 from stockpred.assessment import (

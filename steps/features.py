@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.run import StepRun
-from pipeline.tables import groups, metadata, read, write_groups
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import groups, metadata, read, write_groups
 from reports.data import data_report
 from steps.shell import shell
 from stockpred.bars import BarsInfo, from_arrow, read_info

@@ -5,10 +5,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pipeline.history import Move
-from pipeline.logs import say
-from pipeline.moves import Overtaken, move
-from pipeline.registry import (
+from pipeline.log.console import say
+from pipeline.registry.history import Move
+from pipeline.registry.models import (
     ARCHIVED,
     CANDIDATE,
     CHALLENGER,
@@ -18,7 +17,8 @@ from pipeline.registry import (
     holder,
     register_once,
 )
-from pipeline.run import StepRun
+from pipeline.registry.transitions import Overtaken, move
+from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
 from pipeline.tags import MODEL_TAG, STAGE_TAG, TAG_OUTPUT
 from steps.evidence import read_evaluation, read_frame, read_json, read_model, values_of

@@ -118,7 +118,7 @@ PRELOAD = (
 
 def still_valid(client: Any, step: str, run: Any) -> bool:
     """A registration stands in only as long as its version exists; what lacks a part, never."""
-    from pipeline.registry import version_exists
+    from pipeline.registry.models import version_exists
     from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
 
     if TAG_INCOMPLETE in run.data.tags:
@@ -145,7 +145,7 @@ def chain(**params: Any) -> None:
     with noticed("main") as ended:
         settled = settle(params)
 
-        from pipeline.project import run_project
+        from pipeline.chain.run_project import run_project
         from steps.ending import show
 
         steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import Alerted
-from pipeline.history import history
-from pipeline.logs import say
-from pipeline.registry import resolve
-from pipeline.run import StepRun
+from pipeline.log.console import say
+from pipeline.registry.history import history
+from pipeline.registry.models import resolve
+from pipeline.run.step_run import StepRun
 from reports.monitoring import monitoring_report
 from reports.plots_monitoring import draw
 from steps.shell import shell

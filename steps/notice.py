@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from pipeline.errors import Alerted, Interrupted
-from pipeline.logs import as_json, say, spoken_for
-from pipeline.scrub import public_url, scrub
+from pipeline.log.console import as_json, say, spoken_for
+from pipeline.log.redact import public_url, scrub
+from pipeline.log.webhook import call, host_of
 from pipeline.step import Done
 from pipeline.tags import TAG_FIGURE, TAG_MODEL_VERSION
-from pipeline.webhook import call, host_of
 from steps.ending import Standing
 
 WEBHOOK = "STOCKPRED_WEBHOOK"

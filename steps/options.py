@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from pipeline.logs import JSON, use
+from pipeline.log.console import JSON, use
 from steps.values import (
     Checked,
     date_or,

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.logs import say
+from pipeline.log.console import say
 from steps.shell import program
 
 
@@ -17,9 +17,9 @@ def command(keep: int) -> None:
     """Prune the experiment that `main` would run in."""
     from mlflow import MlflowClient, get_tracking_uri
 
-    from pipeline.experiment import experiment_id
-    from pipeline.prune import prune
-    from pipeline.server import ready
+    from pipeline.registry.prune import prune
+    from pipeline.tracking.experiment import experiment_id
+    from pipeline.tracking.server_check import ready
 
     if warning := ready(get_tracking_uri()):
         say(f"warning: {warning}")

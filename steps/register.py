@@ -7,7 +7,7 @@ import datetime as dt
 
 import click
 
-from pipeline.run import StepRun
+from pipeline.run.step_run import StepRun
 from steps.byhand import promote, reject, rollback
 from steps.gated import register
 from steps.shell import shell

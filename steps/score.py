@@ -7,11 +7,11 @@ import datetime as dt
 
 import pyarrow as pa
 
-from pipeline.ledger import Ledger
-from pipeline.logs import say
-from pipeline.registry import resolve
-from pipeline.run import StepRun
-from pipeline.tables import read, write_groups
+from pipeline.log.console import say
+from pipeline.registry.models import resolve
+from pipeline.run.step_run import StepRun
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.parquet import read, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
 from steps.scoring import Between, Scored, Scorer, predictions, scorer
 from steps.shell import shell

@@ -13,10 +13,10 @@ import yaml
 
 from pipeline.errors import InputError
 from pipeline.hashing import file_sha256
-from pipeline.models import fetch_model
-from pipeline.registry import Resolved
-from pipeline.run import StepRun
-from pipeline.tables import groups, metadata
+from pipeline.registry.download import fetch_model
+from pipeline.registry.models import Resolved
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import groups, metadata
 from serving.isolated import predict_isolated
 from sources.calendars import NONE, UNION, sessions
 from stockpred.bars import SCHEMA, BarsInfo, by_symbol, read_info

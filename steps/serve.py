@@ -5,11 +5,11 @@ import sys
 
 import click
 
-from pipeline.logs import say
-from pipeline.models import fetch_model
-from pipeline.registry import resolve
-from pipeline.run import step_run
-from pipeline.stopping import processes_above, stop_orders
+from pipeline.log.console import say
+from pipeline.process.signals import processes_above, stop_orders
+from pipeline.registry.download import fetch_model
+from pipeline.registry.models import resolve
+from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
 from serving.process import listen, start
 from steps.shell import main_function

@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.active import Terminated
-from pipeline.clone import leave
 from pipeline.errors import Interrupted, PipelineError, in_one_line
-from pipeline.logs import guard_output, say
-from pipeline.run import step_run
+from pipeline.git.clone import leave
+from pipeline.log.console import guard_output, say
+from pipeline.run.active_run import Terminated
+from pipeline.run.log_tail import leave_error
+from pipeline.run.step_run import step_run
 from pipeline.tags import IN_CHAIN
-from pipeline.tail import leave_error
 from steps.options import option
 from steps.values import ROOT
 from stockpred.errors import StockpredError

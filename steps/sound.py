@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.run import StepRun
-from pipeline.tables import groups, metadata, write_groups
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import groups, metadata, write_groups
 from reports.strips import missing_sessions
 from reports.validation import validation_report
 from sources.calendars import Dates, expected_sessions

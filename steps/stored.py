@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.logs import say
-from pipeline.run import StepRun
-from pipeline.tables import groups
+from pipeline.log.console import say
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import groups
 from pipeline.tags import TAG_OUTPUT
 from sources import Stored
 from stockpred.bars import from_arrow

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.artifacts import fetch
 from pipeline.errors import InputError
-from pipeline.logs import say
-from pipeline.scratch import scratch_folder
-from pipeline.scrub import public_url
+from pipeline.log.console import say
+from pipeline.log.redact import public_url
+from pipeline.process.scratch import scratch_folder
 from pipeline.tags import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
+from pipeline.tracking.artifacts import fetch
 from reports.digest import Finished, digest
 from steps.shell import program
 from steps.values import ROOT
@@ -37,8 +37,8 @@ def command(run_name: str, folder: Path | None) -> None:
     wanted = _named(run_name)
     from mlflow import MlflowClient, get_tracking_uri
 
-    from pipeline.experiment import experiment_id
-    from pipeline.server import ready
+    from pipeline.tracking.experiment import experiment_id
+    from pipeline.tracking.server_check import ready
 
     if warning := ready(get_tracking_uri()):
         say(f"warning: {warning}")

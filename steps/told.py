@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.history import Move, Reign, history, instant_after, reigns, reigns_on
-from pipeline.logs import say
-from pipeline.moves import places, unrecorded
-from pipeline.registry import aliases_of, registered
-from pipeline.run import StepRun
+from pipeline.log.console import say
+from pipeline.registry.history import Move, Reign, history, instant_after, reigns, reigns_on
+from pipeline.registry.models import aliases_of, registered
+from pipeline.registry.transitions import places, unrecorded
+from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
 
 

@@ -8,15 +8,15 @@ import mlflow
 import numpy as np
 import pyarrow as pa
 
-from pipeline.artifacts import local_folder, model_digest
-from pipeline.code import Code
+from pipeline.chain.code_digest import Code
 from pipeline.hashing import file_sha256
-from pipeline.logs import say
-from pipeline.nested import dataset
-from pipeline.run import StepRun
+from pipeline.log.console import say
+from pipeline.run.nested import dataset
+from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
-from pipeline.tables import groups, metadata, read, write_groups
+from pipeline.storage.parquet import groups, metadata, read, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
+from pipeline.tracking.artifacts import local_folder, model_digest
 from reports.plots import fold_losses as plot_losses
 from serving.logging import log_model
 from steps.shell import shell

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.logs import say
-from pipeline.nested import NestedRuns, Point, nested_runs
-from pipeline.run import StepRun
+from pipeline.log.console import say
+from pipeline.run.nested import NestedRuns, Point, nested_runs
+from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
 from reports.plots import importances as plot_importances
 from stockpred.folds import Folds

@@ -1,6 +1,6 @@
 """Reads bars.parquet; writes the sound ones as bars.parquet, validation.json, validation.html."""
 
-from pipeline.run import StepRun
+from pipeline.run.step_run import StepRun
 from steps.shell import shell
 from steps.sound import write_sound
 from stockpred.table import longest_lookback

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pipeline.scrub import without_credentials
+from pipeline.log.redact import without_credentials
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SYMBOLS_FILE = 1 << 20  # bytes

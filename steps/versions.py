@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.models import fetch_files
-from pipeline.registry import CHAMPION, holder, versions
-from pipeline.run import StepRun
+from pipeline.registry.download import fetch_files
+from pipeline.registry.models import CHAMPION, holder, versions
+from pipeline.run.step_run import StepRun
 from serving.check import why_not
 from stockpred.assessment import Promise, promise, sessions_after, trained_to
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.ledger import Ledger
-from pipeline.registry import Resolved, versions
-from pipeline.run import StepRun
-from pipeline.tables import groups, metadata, read
+from pipeline.registry.models import Resolved, versions
+from pipeline.run.step_run import StepRun
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.parquet import groups, metadata, read
 from sources import YAHOO
 from steps.values import ROOT
 from steps.versions import PREDICTIONS_TAG, RECIPE_TAG, TRAINED_TAG, promise_of

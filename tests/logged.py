@@ -62,7 +62,7 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
 
 
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    from pipeline.tables import groups, metadata
+    from pipeline.storage.parquet import groups, metadata
     from serving.logging import log_model
     from stockpred.bars import from_arrow, read_info
     from stockpred.candidates import CANDIDATES

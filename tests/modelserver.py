@@ -17,7 +17,7 @@ import pandas as pd
 from conftest import ROOT, make_bars
 from toyproject import HANGS, is_alive
 
-from pipeline.registry import register_once
+from pipeline.registry.models import register_once
 from serving.logging import log_model
 from stockpred.learning import fit
 from stockpred.recipe import Recipe

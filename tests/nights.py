@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
-from pipeline.run import StepRun
+from pipeline.run.step_run import StepRun
 from steps.gated import register
 
 SOUND = {"listed": 1000, "bars": 1000}

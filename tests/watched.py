@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from mlflow import MlflowClient
 
-from pipeline.ledger import Ledger
-from pipeline.run import StepRun
-from pipeline.tables import write_groups
+from pipeline.run.step_run import StepRun
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.parquet import write_groups
 from steps.monitor import main
 from steps.versions import PROMISE_TAGS
 from stockpred.bars import BarsInfo, to_arrow

@@ -17,12 +17,12 @@ import mlflow
 import pyarrow as pa
 import pytest
 
-from pipeline.artifacts import fetch, local_folder, model_digest, written_whole
-from pipeline.cache import Key, step_key
-from pipeline.code import Code
+from pipeline.chain.cache import Key, step_key
+from pipeline.chain.code_digest import Code
 from pipeline.errors import InputError
 from pipeline.step import Output, Step, check_table
-from pipeline.tables import groups, metadata, read, write_groups
+from pipeline.storage.parquet import groups, metadata, read, write_groups
+from pipeline.tracking.artifacts import fetch, local_folder, model_digest, written_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def hostile() -> Iterator[str]:
 def test_a_download_without_end_is_stopped(
     packed: bool, hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.artifacts.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("pipeline.tracking.artifacts.MAX_BYTES", 1 << 20)
     monkeypatch.setattr(Hostile, "packed", packed)
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_ENABLE_MULTIPART_DOWNLOAD"):
         monkeypatch.setenv(name, "0" if "MAX" in name else "false")
@@ -231,7 +231,7 @@ def test_a_download_without_end_is_stopped(
 def test_a_listing_writes_nothing_outside_of_its_folder(
     name: str, hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.artifacts.MAX_BYTES", 1 << 16)
+    monkeypatch.setattr("pipeline.tracking.artifacts.MAX_BYTES", 1 << 16)
     monkeypatch.setattr(Hostile, "names", [name])
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     before = Hostile.listed

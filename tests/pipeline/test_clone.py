@@ -10,9 +10,9 @@ import pytest
 from gitserver import GitServer, small_projects
 from mlflow import MlflowClient
 
-from pipeline.clone import MARK, clone_of, leave, require_lasting, settle
 from pipeline.errors import InputError
-from pipeline.scrub import public_url as clean
+from pipeline.git.clone import MARK, clone_of, leave, require_lasting, settle
+from pipeline.log.redact import public_url as clean
 from pipeline.tags import SOURCE_TAG
 
 # MLflow's own use of its database.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.code import Code
+from pipeline.chain.code_digest import Code
 from pipeline.hashing import digest
 
 FILES = {

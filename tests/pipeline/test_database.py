@@ -13,7 +13,7 @@ from servers import Postgres
 from toyproject import ENV
 
 from pipeline.errors import ServerUnfit
-from pipeline.server import ready
+from pipeline.tracking.server_check import ready
 
 pytestmark = pytest.mark.run
 ROLES = """

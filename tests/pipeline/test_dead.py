@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from mlflow import MlflowClient
 
-from pipeline import liveness
-from pipeline.dead import end_the_dead, end_with_nested
-from pipeline.liveness import Heart, signs
+from pipeline.run import heartbeat
+from pipeline.run.heartbeat import Heart, signs
+from pipeline.run.orphans import end_the_dead, end_with_nested
 from pipeline.tags import (
     ENTRY_POINT_TAG,
     TAG_ERROR,
@@ -135,7 +135,7 @@ def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = dt.datetime.now(dt.UTC)
-    monkeypatch.setattr("pipeline.dead._booted", lambda: now - dt.timedelta(seconds=70))
+    monkeypatch.setattr("pipeline.run.orphans._booted", lambda: now - dt.timedelta(seconds=70))
     run = store.run(beaten(changed(signs(), boot="b"), 90))
     store.run(beaten(changed(signs(), boot="b"), 60))
     store.run(beaten(changed(signs(), boot="b", host="elsewhere"), 90))
@@ -213,7 +213,7 @@ def test_what_ended_in_order_meanwhile_keeps_its_status(uri: str) -> None:
 def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "BEAT", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT", 0.05)
     failed = []
 
     class Failing(MlflowClient):

@@ -14,8 +14,8 @@ import pytest
 from gitserver import GitServer, small_projects
 from toyproject import HANGS, gone
 
-from pipeline import gitref
-from pipeline.gitref import NoCommit, commit_of
+from pipeline.git import resolve_ref
+from pipeline.git.resolve_ref import NoCommit, commit_of
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ REFUSED = [
 def test_what_cannot_be_fetched_is_told_in_one_line(
     server: GitServer, name: str, user: str, ref: str, said: str
 ) -> None:
-    program = ["python3", "-m", "pipeline.gitref", server.url(name, user), ref]
+    program = ["python3", "-m", "pipeline.git.resolve_ref", server.url(name, user), ref]
     root = Path(__file__).parents[2]
     done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -76,7 +76,7 @@ def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said:
     root = Path(__file__).parents[2]
     url = str(root) if url == "." else url
     done = subprocess.run(
-        ["python3", "-m", "pipeline.gitref", url, ref],
+        ["python3", "-m", "pipeline.git.resolve_ref", url, ref],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
@@ -103,8 +103,8 @@ def test_no_server_and_no_git_are_told(
 def test_a_server_that_says_nothing_is_told(
     monkeypatch: pytest.MonkeyPatch, scheme: str, said: str
 ) -> None:
-    monkeypatch.setattr(gitref, "SILENCE", 1)
-    monkeypatch.setattr(gitref, "LONGEST", 600 if scheme == "http" else 2)
+    monkeypatch.setattr(resolve_ref, "SILENCE", 1)
+    monkeypatch.setattr(resolve_ref, "LONGEST", 600 if scheme == "http" else 2)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a.git"
@@ -115,7 +115,7 @@ def test_a_server_that_says_nothing_is_told(
 
 def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    monkeypatch.setattr(gitref, "LONGEST", 5)
+    monkeypatch.setattr(resolve_ref, "LONGEST", 5)
     monkeypatch.setenv("GIT_SSH_COMMAND", f"echo $$ > '{pid}'; exec sleep 600; :")
     with pytest.raises(NoCommit, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
         commit_of("ssh://git@host/a.git", "main")
@@ -128,7 +128,7 @@ def test_who_is_told_to_end_takes_git_along(tmp_path: Path, signum: signal.Signa
     temporary.mkdir()
     ssh = f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 600; :"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.gitref", "ssh://git@host/a.git", "main"],
+        [sys.executable, "-m", "pipeline.git.resolve_ref", "ssh://git@host/a.git", "main"],
         cwd=Path(__file__).parents[2], text=True, stderr=subprocess.PIPE,
         env={**os.environ, "GIT_SSH_COMMAND": ssh, "TMPDIR": str(temporary)},
     )  # fmt: skip

@@ -14,7 +14,7 @@ import json, os, sys
 from types import SimpleNamespace
 import mlflow
 from pipeline import active, dead, nested
-from pipeline.liveness import Heart
+from pipeline.run.heartbeat import Heart
 from lines import ROOT, tries
 
 fails, signum, stride = map(int, sys.argv[1:])

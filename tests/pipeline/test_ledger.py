@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.ledger import Appended, Ledger
+from pipeline.storage.ledger import Appended, Ledger
 
 MONDAY = dt.date(2024, 1, 1)
 # A writer of its own: KEYS keys in each of DAYS partitions, values made of both.
@@ -25,7 +25,7 @@ WRITER = """
 import sys, datetime as dt
 from pathlib import Path
 import pyarrow as pa
-from pipeline.ledger import Ledger
+from pipeline.storage.ledger import Ledger
 to, keys, days = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])
 rows = [(dt.date(2024, 1, 1) + dt.timedelta(day), key, hash((day, int(key, 36))) % 997 / 7)
         for day in range(days) for key in keys]

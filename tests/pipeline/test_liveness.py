@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from pipeline.liveness import MARK, is_of_the_dead, process_of, signed, signs
+from pipeline.run.heartbeat import MARK, is_of_the_dead, process_of, signed, signs
 from pipeline.tags import TAG_HEARTBEAT, TAG_PROCESS
 
 pytestmark = pytest.mark.run
@@ -48,7 +48,7 @@ def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_is_gone(
 HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
 LOOK = """
 import os, sys
-from pipeline.liveness import is_gone, start_of
+from pipeline.run.heartbeat import is_gone, start_of
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
@@ -72,7 +72,7 @@ def test_a_process_that_another_user_hides_is_not_gone(
 
 
 def test_a_heart_holds_no_process_up() -> None:
-    script = "from pipeline.liveness import Heart; Heart(None, 'x').start(); print('end')"
+    script = "from pipeline.run.heartbeat import Heart; Heart(None, 'x').start(); print('end')"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
         cwd=ROOT,

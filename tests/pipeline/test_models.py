@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from planted import CONF, Planted, write
 
-from pipeline.artifacts import model_digest
 from pipeline.errors import InputError
-from pipeline.models import fetch_files, why_refused
+from pipeline.registry.download import fetch_files, why_refused
+from pipeline.tracking.artifacts import model_digest
 
 
 def test_a_model_as_its_run_recorded_it_is_taken(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     import skops.io
     from sklearn.linear_model import LogisticRegression
 
-    from pipeline.tables import read
+    from pipeline.storage.parquet import read
     from serving.estimator import ESTIMATOR, from_files, to_files
     from sources.files import FileSource
     from stockpred.errors import StockpredError

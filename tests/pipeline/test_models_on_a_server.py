@@ -7,11 +7,11 @@ import pytest
 from planted import CONF, write
 from servers import mlflow_server
 
-from pipeline.artifacts import model_digest
 from pipeline.errors import InputError
-from pipeline.models import fetch_files
+from pipeline.registry.download import fetch_files
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
+from pipeline.tracking.artifacts import model_digest
 
 
 @pytest.mark.run

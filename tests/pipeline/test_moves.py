@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from registries import new
 
-from pipeline.history import (
+from pipeline.registry.history import (
     LONGEST,
     PREFIX,
     Move,
@@ -20,11 +20,11 @@ from pipeline.history import (
     record,
     reigns_on,
 )
-from pipeline.moves import UNRECORDED, Overtaken, move, places, unrecorded
-from pipeline.prune import prune
-from pipeline.registry import NOTE_LIMIT, notes
+from pipeline.registry.lock import PREFIX as QUEUE
+from pipeline.registry.models import NOTE_LIMIT, notes
+from pipeline.registry.prune import prune
+from pipeline.registry.transitions import UNRECORDED, Overtaken, move, places, unrecorded
 from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
-from pipeline.turns import PREFIX as QUEUE
 
 pytestmark = [
     # MLflow's own use of its database.

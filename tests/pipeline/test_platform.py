@@ -14,7 +14,7 @@ runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("module", ["steps.main", "steps.score", "pipeline.gitref"])
+@pytest.mark.parametrize("module", ["steps.main", "steps.score", "pipeline.git.resolve_ref"])
 def test_windows_is_refused_in_one_line(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ON_WINDOWS, module], cwd=ROOT, capture_output=True, text=True,

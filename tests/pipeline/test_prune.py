@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.prune import prune
+from pipeline.registry.prune import prune
 
 pytestmark = [
     pytest.mark.run,

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import InputError
-from pipeline.registry import (
+from pipeline.registry.models import (
     NOTE_LIMIT,
     Resolved,
     holder,

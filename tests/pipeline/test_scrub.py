@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from pipeline.scrub import SHORTEST, public_url, scrub, without_credentials
+from pipeline.log.redact import SHORTEST, public_url, scrub, without_credentials
 
 SHOWN = [
     ("http://user:p4ssw0rd@host:5000/x", "http://***@host:5000/x"),
@@ -112,7 +112,7 @@ def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.Monke
 
 BUG = """
 import logging, sys, warnings
-from pipeline.logs import guard_output, say, speak_for
+from pipeline.log.console import guard_output, say, speak_for
 guard_output()
 print("at http://u:pl4nted-s3cret@h")
 speak_for(run="r1", step="train")

@@ -13,10 +13,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.version import VERSION
 from requests.exceptions import ChunkedEncodingError
 
-from pipeline import database, once, server
 from pipeline.errors import ServerUnfit
-from pipeline.once import Unanswered, patiently
-from pipeline.server import is_server, ready
+from pipeline.tracking import database_check, idempotent_store, server_check
+from pipeline.tracking.idempotent_store import Unanswered, patiently
+from pipeline.tracking.server_check import is_server, ready
 
 MAJOR, MINOR = VERSION.split(".")[:2]
 
@@ -46,8 +46,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
-    monkeypatch.setattr(server, "PATIENCE", 3.0)
-    monkeypatch.setattr(server, "TIMEOUT", 60.0)
+    monkeypatch.setattr(server_check, "PATIENCE", 3.0)
+    monkeypatch.setattr(server_check, "TIMEOUT", 60.0)
     with Answers(("127.0.0.1", 0), Handler) as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.02,))
         thread.start()
@@ -89,8 +89,8 @@ def test_a_database_is_no_server() -> None:
 
 
 def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 1.0)
-    monkeypatch.setattr(database, "TIMEOUT", 2.0)
+    monkeypatch.setattr(server_check, "PATIENCE", 1.0)
+    monkeypatch.setattr(database_check, "TIMEOUT", 2.0)
     began = time.monotonic()
     with socket.socket() as bound:  # nobody else gets the port
         bound.bind(("127.0.0.1", 0))
@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_a_database_is_told_at_once(tmp_path: Path) -> Non
 def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 60.0)
+    monkeypatch.setattr(server_check, "PATIENCE", 60.0)
     assert ready(uri_of(answers)) is None
     answers.refusals = 2
     assert ready(uri_of(answers)) is None
@@ -187,7 +187,7 @@ def test_an_address_where_nothing_is_served_is_named(answers: Answers) -> None:
 
 
 def test_silence_has_an_end(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "TIMEOUT", 1.0)
+    monkeypatch.setattr(server_check, "TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with pytest.raises(ServerUnfit, match=r"no tracking server for 3 s \(timed out"):
@@ -210,7 +210,7 @@ def test_who_has_been_checked_makes_no_call(answers: Answers) -> None:
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(once, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(idempotent_store, "PAUSES", (0.0, 0.0))
 
 
 @pytest.mark.usefixtures("fast")
@@ -224,14 +224,14 @@ def test_once_looks_before_it_asks_again() -> None:
         return done[-1]
 
     # The first was carried out, and its answer lost.
-    assert once.once(lambda: ask(1), lambda: done[0] if done else None) == 0
+    assert idempotent_store.once(lambda: ask(1), lambda: done[0] if done else None) == 0
     assert done == [0]
     # It never arrived: nothing is found, and it is asked for again, as long as there is patience.
     done.clear()
-    assert once.once(lambda: ask(2), lambda: None) == 2
+    assert idempotent_store.once(lambda: ask(2), lambda: None) == 2
     done.clear()
     with pytest.raises(Unanswered):
-        once.once(lambda: ask(9), lambda: None)
+        idempotent_store.once(lambda: ask(9), lambda: None)
     assert len(done) == 3
 
 

@@ -12,7 +12,7 @@ PYTHON = sys.executable
 # Looks until it is left, or so many seconds.
 LOOK = """
 import os, sys, time
-from pipeline.stopping import is_left
+from pipeline.process.signals import is_left
 file, deadline = sys.argv[1], time.monotonic() + float(sys.argv[2])
 while not (left := is_left()) and time.monotonic() < deadline:
     time.sleep(0.02)

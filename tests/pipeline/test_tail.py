@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import in_one_line
-from pipeline.scrub import scrub
-from pipeline.tail import LINES, error_in, kept, last_lines
-from pipeline.usage import Usage
+from pipeline.log.redact import scrub
+from pipeline.run.log_tail import LINES, error_in, kept, last_lines
+from pipeline.run.resources import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,7 +105,7 @@ def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MEMORY = """
 import os, subprocess, sys
-from pipeline.usage import Usage
+from pipeline.run.resources import Usage
 block = bytearray(300 << 20)
 block[::4096] = b"x" * len(block[::4096])
 if len(sys.argv) > 1:  # a program that a large one starts
@@ -120,7 +120,7 @@ if os.fork() == 0:  # a fork of what was large
     os._exit(0)
 os.wait()
 """
-SMALL = "from pipeline.usage import Usage; print(Usage().metrics([])['peak_rss_mib'])"
+SMALL = "from pipeline.run.resources import Usage; print(Usage().metrics([])['peak_rss_mib'])"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")

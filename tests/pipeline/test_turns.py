@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from registries import new
 
-from pipeline.history import champion_of, history
-from pipeline.liveness import process_of
-from pipeline.moves import places
-from pipeline.registry import notes
-from pipeline.turns import CHOOSING, LINGER, PATIENCE, in_front, turn
-from pipeline.turns import PREFIX as QUEUE
+from pipeline.registry.history import champion_of, history
+from pipeline.registry.lock import CHOOSING, LINGER, PATIENCE, in_front, turn
+from pipeline.registry.lock import PREFIX as QUEUE
+from pipeline.registry.models import notes
+from pipeline.registry.transitions import places
+from pipeline.run.heartbeat import process_of
 
 pytestmark = [
     # MLflow's own use of its database.
@@ -57,7 +57,7 @@ def test_who_was_killed_in_its_turn_is_passed_over(client: MlflowClient, left: s
 HOLDS = """
 import sys, time
 from mlflow import MlflowClient
-from pipeline.turns import turn
+from pipeline.registry.lock import turn
 with turn(MlflowClient(sys.argv[1]), sys.argv[2]):
     print("mine", flush=True)
     time.sleep(600)
@@ -105,8 +105,8 @@ def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowCli
 AT_ONCE = """
 import os, sys, time
 from mlflow import MlflowClient
-from pipeline.moves import Overtaken, move
-from pipeline.registry import holder
+from pipeline.registry.transitions import Overtaken, move
+from pipeline.registry.models import holder
 
 def promote(client, name, version):
     while True:

@@ -14,7 +14,7 @@ import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
 import stockpred.bars  # the chain's own imports must not reach a step
 from pathlib import Path
-from pipeline.warm import WarmServer
+from pipeline.process.fork_server import WarmServer
 server = WarmServer(Path({root!r}), ["colorsys"])
 results = {{}}
 def run(name, module, *argv):
@@ -118,7 +118,10 @@ def test_closing_the_server_ends_what_still_runs(outcome) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own way is Linux's")
 def test_a_step_ends_whose_server_died_before_the_kernel_was_asked() -> None:
-    script = "import os; from pipeline.warm import _die_with; _die_with({}); print('goes on')"
+    script = (
+        "import os; from pipeline.process.fork_server import _die_with; "
+        "_die_with({}); print('goes on')"
+    )
     codes = []
     for server in ("os.getppid()", "1 << 30"):
         done = subprocess.run(

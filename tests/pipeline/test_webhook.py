@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hooks import Server
 
-from pipeline.webhook import call, host_of
+from pipeline.log.webhook import call, host_of
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from test_report import report as evaluation
 from test_report import walked
 from test_validation_page import SESSIONS, picture_of
 
+from pipeline.chain.summary import note
 from pipeline.step import Done
-from pipeline.summary import note
 from pipeline.tags import TAG_FIGURE
 from reports.data import data_report
 from reports.evaluation import evaluation_report

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from toyproject import ALL_EXECUTED, HANGS, Toy, both_backends, gone
 
-from pipeline.liveness import signs
+from pipeline.run.heartbeat import signs
+from pipeline.run.resources import Usage
 from pipeline.step import Step, check_table
 from pipeline.tags import TAG_HEARTBEAT
-from pipeline.usage import Usage
 
 pytestmark = pytest.mark.run
 

@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from test_alarm import dying
 from watched import NAME, World, bars_of
 
-from pipeline.ledger import Ledger
-from pipeline.moves import move, places
+from pipeline.registry.transitions import move, places
+from pipeline.storage.ledger import Ledger
 from steps.daily import watching
 
 pytestmark = [

@@ -16,9 +16,9 @@ from conftest import ROOT, make_bars
 from mlflow import MlflowClient
 
 from pipeline.errors import InputError
-from pipeline.history import history
-from pipeline.moves import move, places
-from pipeline.run import StepRun
+from pipeline.registry.history import history
+from pipeline.registry.transitions import move, places
+from pipeline.run.step_run import StepRun
 from serving.logging import log_model
 from steps.byhand import promote, reject, rollback
 from steps.register import main

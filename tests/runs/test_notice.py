@@ -16,7 +16,7 @@ import pytest
 from hooks import Server
 
 from pipeline.errors import Alerted, Interrupted, StepFailed
-from pipeline.logs import speak_for
+from pipeline.log.console import speak_for
 from pipeline.step import Done
 from pipeline.tags import LOG, TAG_FIGURE
 from steps.ending import Standing

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mlflow.projects._project_spec import load_project
 
-from pipeline.backends import PYTHON_MODULE
+from pipeline.chain.backends import PYTHON_MODULE
 from stockpred.errors import StockpredError
 
 pytestmark = pytest.mark.run

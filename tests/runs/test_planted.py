@@ -15,10 +15,10 @@ from conftest import ROOT
 from mlflow import MlflowClient
 from planted import CONF, Planted, write
 
-from pipeline.artifacts import model_digest
 from pipeline.errors import InputError
-from pipeline.registry import CHAMPION, resolve
-from pipeline.run import StepRun
+from pipeline.registry.models import CHAMPION, resolve
+from pipeline.run.step_run import StepRun
+from pipeline.tracking.artifacts import model_digest
 from steps.byhand import promote
 from steps.score import main as score
 from steps.versions import why_unfit

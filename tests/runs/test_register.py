@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from nights import Nights, until
 
-from pipeline.registry import holder, notes
+from pipeline.registry.models import holder, notes
 from steps.record import PREFIX
 
 pytestmark = [

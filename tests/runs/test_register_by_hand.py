@@ -9,9 +9,9 @@ import pytest
 from conftest import ROOT
 from nights import Nights, until
 
-from pipeline.history import history
-from pipeline.registry import holder, notes
-from pipeline.run import StepRun
+from pipeline.registry.history import history
+from pipeline.registry.models import holder, notes
+from pipeline.run.step_run import StepRun
 from steps.byhand import promote, rollback
 from steps.record import PREFIX, take_look
 from steps.versions import why_unfit

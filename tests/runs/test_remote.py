@@ -198,7 +198,7 @@ def test_a_ledger_in_the_clone_is_refused_at_once(server: GitServer, away: Away)
 def test_what_mlflow_says_where_it_cannot_fetch(server: GitServer, away: Away) -> None:
     """Before any code of ours: no run, and git's reason in the last lines; with `-v` no traceback.
 
-    `python -m pipeline.gitref` says each in one line (tests/pipeline/test_clone.py).
+    `python -m pipeline.git.resolve_ref` says each in one line (tests/pipeline/test_clone.py).
     """
     reasons = {
         ("stockpred", "nope"): "couldn't find remote ref nope",

@@ -39,7 +39,7 @@ def test_cache_off_runs_every_step(toy: Toy) -> None:
         ("uv.lock", "locked = 2\n", set(ALL_EXECUTED)),
         long("steps/main.py", "# changed\n", set()),
         long("README.md", "changed\n", set()),
-        long("pipeline/summary.py", "# changed\n", set(ALL_EXECUTED)),
+        long("pipeline/chain/summary.py", "# changed\n", set(ALL_EXECUTED)),
         long("steps/shell.py", "# changed\n", set(ALL_EXECUTED)),
     ],
 )
@@ -96,7 +96,7 @@ def test_two_mains_at_once_do_no_harm(toy: Toy) -> None:
 
 PRUNE = """
 import sys, mlflow
-from pipeline.prune import prune
+from pipeline.registry.prune import prune
 client = mlflow.MlflowClient()
 experiment = client.get_experiment_by_name("toy").experiment_id
 tries = {}

@@ -15,9 +15,9 @@ from logged import NAME, Logged, log_models
 from mlflow import MlflowClient
 
 from pipeline.errors import InputError
-from pipeline.ledger import Ledger
-from pipeline.run import StepRun
-from pipeline.tables import write_groups
+from pipeline.run.step_run import StepRun
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.parquet import write_groups
 from sources.calendars import sessions
 from steps.score import main
 from stockpred.bars import BarsInfo, Span, to_arrow

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import make_bars
 
-from pipeline.tables import write_groups
+from pipeline.storage.parquet import write_groups
 from stockpred.bars import to_arrow
 from stockpred.candidates import CANDIDATES
 from stockpred.table import Made, feature_rows, rows_to_arrow

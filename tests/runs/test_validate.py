@@ -14,7 +14,7 @@ import pytest
 from conftest import make_bars
 from stores import environment
 
-from pipeline.tables import metadata, write_groups
+from pipeline.storage.parquet import metadata, write_groups
 from steps.sound import _sound
 from stockpred.bars import BarsInfo, Span, read_info, to_arrow
 from stockpred.checks import Validated, validate

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, make_bars
 from logged import log_models
 
-from pipeline.tables import write_groups
+from pipeline.storage.parquet import write_groups
 from serving.isolated import predict_isolated
 from stockpred.bars import BarsInfo, to_arrow
 from stockpred.errors import DataError

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.project import run_project
+from pipeline.chain.run_project import run_project
 from pipeline.step import Output, Step
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.active import Terminated
+from pipeline.run.active_run import Terminated
 from pipeline.errors import PipelineError
-from pipeline.nested import NestedRuns
-from pipeline.run import step_run
+from pipeline.run.nested import NestedRuns
+from pipeline.run.step_run import step_run
 
 ROOT = Path(__file__).resolve().parent.parent
 

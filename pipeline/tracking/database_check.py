@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ANOTHER, ServerUnfit
-from pipeline.scrub import public_url
+from pipeline.log.redact import public_url
 
 PORTS = {"postgresql": 5432, "mysql": 3306}
 # By a part of the URI, or by a variable `PG...`: then the address in it is not the one that counts.

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.artifacts import at_most, local_folder, model_digest
 from pipeline.errors import InputError
-from pipeline.registry import Resolved, or_none
+from pipeline.registry.models import Resolved, or_none
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
+from pipeline.tracking.artifacts import at_most, local_folder, model_digest
 
 # With code of the model's own, which is checked, too, neither unpickles.
 LOADERS = ("mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model")

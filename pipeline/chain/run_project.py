@@ -5,17 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import Terminated, open_run
-from pipeline.dead import end_the_dead
+from pipeline.chain.summary import note
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.logs import say, speak_for
-from pipeline.scratch import remove_left, scratch_folder
-from pipeline.scrub import scrub
+from pipeline.log.console import say, speak_for
+from pipeline.log.redact import scrub
+from pipeline.process.fork_server import WarmServer
+from pipeline.process.scratch import remove_left, scratch_folder
+from pipeline.process.signals import processes_above
+from pipeline.run.active_run import Terminated, open_run
+from pipeline.run.orphans import end_the_dead
 from pipeline.step import Done, Step
-from pipeline.stopping import processes_above
-from pipeline.summary import note
 from pipeline.tags import TAG_ERROR
-from pipeline.warm import WarmServer
 
 
 def run_project(
@@ -31,7 +31,7 @@ def run_project(
     entry_point: str = "main",
     then: Callable[[Any, Sequence[Done]], Sequence[Step]] = lambda client, done: (),
 ) -> list[Done]:
-    """Run the steps as children of this process's run (`active.open_run`).
+    """Run the steps as children of this process's run (`active_run.open_run`).
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def run_project(
     package : str
         Package of the shells.
     preload : sequence of str
-        Third-party modules that steps want (see `warm.WarmServer`).
+        Third-party modules that steps want (see `fork_server.WarmServer`).
     still_valid : callable
         See `chain.Chain`.
     settled : mapping of str to str, optional
@@ -68,8 +68,8 @@ def run_project(
     import mlflow.projects
     from mlflow import MlflowClient
 
-    from pipeline import backends
-    from pipeline.chain import Chain
+    from pipeline.chain import backends
+    from pipeline.chain.chain import Chain
 
     if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
         import mlflow.store.tracking.sqlalchemy_store

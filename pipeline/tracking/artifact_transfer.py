@@ -7,7 +7,7 @@ from typing import Any
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from pipeline.once import patiently
+from pipeline.tracking.idempotent_store import patiently
 
 
 class Artifacts(MlflowArtifactsRepository):

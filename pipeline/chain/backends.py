@@ -23,7 +23,7 @@ from mlflow.projects.utils import (
     load_project,
 )
 
-from pipeline.warm import TICK, WarmServer
+from pipeline.process.fork_server import TICK, WarmServer
 
 PYTHON_MODULE = re.compile(r"python -m ([A-Za-z_][\w.]*)(?: |$)")
 

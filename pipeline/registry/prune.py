@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.registry import DEVELOPMENT, versions
+from pipeline.registry.models import DEVELOPMENT, versions
 from pipeline.tags import (
     STAGE_TAG,
     TAG_MODEL_URI,

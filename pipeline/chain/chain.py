@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import backends, cache
-from pipeline.artifacts import outputs_of
-from pipeline.child import Child, environment, why_failed
-from pipeline.code import Code
-from pipeline.dead import end_with_nested
+from pipeline.chain import backends, cache
+from pipeline.chain.child_process import Child, environment, why_failed
+from pipeline.chain.code_digest import Code
 from pipeline.errors import Interrupted, StepFailed
-from pipeline.liveness import signs
-from pipeline.server import hurry
+from pipeline.process.fork_server import TICK
+from pipeline.process.signals import Processes, stop_orders
+from pipeline.run.heartbeat import signs
+from pipeline.run.log_tail import error_in, log_tail
+from pipeline.run.orphans import end_with_nested
 from pipeline.step import CACHED, EXECUTED, Done, Output, Step, check_table
-from pipeline.stopping import Processes, stop_orders
 from pipeline.tags import IN_CHAIN, LOG_FILE, TAG_KEY, TAG_STEP
-from pipeline.tail import error_in, log_tail
-from pipeline.warm import TICK
+from pipeline.tracking.artifacts import outputs_of
+from pipeline.tracking.server_check import hurry
 
 GRACE = 4.0  # seconds that a step has to end in order before it is killed
 
@@ -46,14 +46,14 @@ class Chain:
     still_valid : callable
         (client, step, run) -> whether a cached run may stand in, beyond its artifacts.
     progress : callable
-        Takes one line for people, and what is in it as `logs.say` does.
+        Takes one line for people, and what is in it as `console.say` does.
     storage : str
         Folder for what MLflow lays down beside each child; the caller removes it.
     watch_parent : bool
         Whether the parent process's end is an order to stop: `mlflow run` that is told to end
         leaves its command running, and nobody would be left to end that.
     above : optional
-        See `stopping.stop_orders`.
+        See `signals.stop_orders`.
     """
 
     steps: Sequence[Step]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from pipeline.liveness import MARK, is_of_the_dead, process_of
+from pipeline.run.heartbeat import MARK, is_of_the_dead, process_of
 
 PREFIX = "turn."
 CHOOSING = "choosing"

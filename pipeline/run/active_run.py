@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.clone import settle
-from pipeline.liveness import Heart, signs
-from pipeline.logs import say
-from pipeline.server import hurry, ready
+from pipeline.git.clone import settle
+from pipeline.log.console import say
+from pipeline.run.heartbeat import Heart, signs
 from pipeline.tags import IN_CHAIN, TAG_ERROR
+from pipeline.tracking.server_check import hurry, ready
 
 
 class Terminated(BaseException):

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipeline.active import Terminated, ignore_signals
-from pipeline.dead import end_nested
-from pipeline.liveness import Heart, signs
-from pipeline.run import StepRun
+from pipeline.run.active_run import Terminated, ignore_signals
+from pipeline.run.heartbeat import Heart, signs
+from pipeline.run.orphans import end_nested
+from pipeline.run.step_run import StepRun
 from pipeline.tags import IN_CHAIN, TAG_KEY, TAG_PARENT
 
 MAX_FOUND = 1000
@@ -98,7 +98,7 @@ class NestedRuns:
         """What earlier runs of this step with the same cache key left that did not finish.
 
         What stands as RUNNING is left alone: it is at work in another chain, or whoever worked for
-        it was killed, and then the next chain ends it (see `dead.end_the_dead`). A step that was
+        it was killed, and then the next chain ends it (see `orphans.end_the_dead`). A step that was
         started alone, outside of a chain, has no cache key and finds nothing.
 
         Returns

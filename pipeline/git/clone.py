@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import InputError
-from pipeline.scrub import public_url
+from pipeline.log.redact import public_url
 from pipeline.tags import IN_CHAIN, SOURCE_TAG
 
 MARK = Path(".git", "pipeline-run")  # in a clone that is surely MLflow's: locked while it is in use

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.logs import plain, set_plain
-from pipeline.scrub import scrub
+from pipeline.log.console import plain, set_plain
+from pipeline.log.redact import scrub
 from pipeline.tags import LOG_FILE
 
 ARTIFACT = "log_tail.txt"

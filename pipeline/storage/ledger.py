@@ -19,9 +19,9 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipeline.artifacts import written_whole
-from pipeline.clone import require_lasting
 from pipeline.errors import InputError
+from pipeline.git.clone import require_lasting
+from pipeline.tracking.artifacts import written_whole
 
 LOCK = ".lock"  # readers of datasets pass over names that begin with a dot
 

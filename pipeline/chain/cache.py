@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.artifacts import intact
-from pipeline.code import Code
+from pipeline.chain.code_digest import Code
 from pipeline.step import Step
 from pipeline.tags import TAG_KEY
+from pipeline.tracking.artifacts import intact
 
 CANDIDATES = 5  # newest runs with the right key that are looked at for whole artifacts
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.registry import CHAMPION, NOTE_LIMIT, notes, write_note
+from pipeline.registry.models import CHAMPION, NOTE_LIMIT, notes, write_note
 
 PREFIX = "moves."
 LONGEST = 300  # characters of a reason on record

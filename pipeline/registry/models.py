@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.artifacts import local_folder
 from pipeline.errors import InputError
+from pipeline.registry.lock import turn
 from pipeline.tags import MODEL_TAG, STAGE_TAG
-from pipeline.turns import turn
+from pipeline.tracking.artifacts import local_folder
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 AUTO = "auto"

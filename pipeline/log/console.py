@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from pipeline.scrub import scrub
+from pipeline.log.redact import scrub
 from pipeline.tags import LOG
 
 JSON = "json"

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.history import Move, champion_of, history, instant_after, record
-from pipeline.registry import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, versions
+from pipeline.registry.history import Move, champion_of, history, instant_after, record
+from pipeline.registry.lock import turn
+from pipeline.registry.models import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, versions
 from pipeline.tags import STAGE_TAG
-from pipeline.turns import turn
 
 UNRECORDED = (
     "found so: it was moved by other means, or by a run that was killed before it could tell"

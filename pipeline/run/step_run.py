@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.active import open_run
-from pipeline.artifacts import fetch, written_whole
 from pipeline.errors import in_one_line
 from pipeline.hashing import file_sha256
-from pipeline.liveness import Heart
-from pipeline.logs import say, speak_for
-from pipeline.scratch import scratch_folder
-from pipeline.scrub import scrub
+from pipeline.log.console import say, speak_for
+from pipeline.log.redact import scrub
+from pipeline.process.scratch import scratch_folder
+from pipeline.run.active_run import open_run
+from pipeline.run.heartbeat import Heart
+from pipeline.run.log_tail import ERROR, kept, log_tail
+from pipeline.run.resources import Usage
 from pipeline.tags import (
     ENTRY_POINT_TAG,
     IN_CHAIN,
@@ -26,8 +27,7 @@ from pipeline.tags import (
     TAG_KEPT,
     TAG_OUTPUT,
 )
-from pipeline.tail import ERROR, kept, log_tail
-from pipeline.usage import Usage
+from pipeline.tracking.artifacts import fetch, written_whole
 
 
 class StepRun:

@@ -1,5 +1,7 @@
-"""Asks a git server which commit a branch, a tag or a full commit is; `python -m pipeline.gitref
-URL REF` prints it, or one line that says why not. Needs git and nothing else.
+"""Resolve a branch, a tag or a full commit of a git server to a commit.
+
+`python -m pipeline.git.resolve_ref URL REF` prints it, or one line that says why not. It needs git
+and nothing else.
 """
 
 import contextlib
@@ -11,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.scratch import scratch_folder
-from pipeline.scrub import public_url, scrub, without_misread
+from pipeline.log.redact import public_url, scrub, without_misread
+from pipeline.process.scratch import scratch_folder
 
 SILENCE = 30  # seconds that an http(s) server may send nothing
 LONGEST = 300  # seconds for all of it, over any transport

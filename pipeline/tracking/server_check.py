@@ -5,9 +5,9 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.database import reachable
 from pipeline.errors import ANOTHER, ServerUnfit
-from pipeline.scrub import public_url, without_misread
+from pipeline.log.redact import public_url, without_misread
+from pipeline.tracking.database_check import reachable
 
 PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
 TIMEOUT = 10.0  # seconds for one answer
@@ -28,7 +28,7 @@ def is_server(uri: str) -> bool:
 def ready(uri: str, *, checked: bool = False) -> str | None:
     """Make this process ready for the tracking server at `uri`; return a warning or None.
 
-    From here on MLflow asks it as `pipeline.once` and `pipeline.transfers` say. A database need
+    From here on MLflow calls it as `idempotent_store` and `artifact_transfer` say. A database need
     only be there.
 
     Parameters
@@ -52,10 +52,10 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
         raise ServerUnfit(
             f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"
         )
-    from pipeline import once, transfers
+    from pipeline.tracking import artifact_transfer, idempotent_store
 
-    once.install()
-    transfers.install()
+    idempotent_store.install()
+    artifact_transfer.install()
     return None if checked else _check(uri)
 
 

@@ -1,0 +1,1 @@
+"""Git: clones that MLflow makes for a run, and refs resolved to commits."""

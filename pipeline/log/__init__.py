@@ -1,0 +1,1 @@
+"""What is logged: console lines, redaction of secrets, progress, the webhook."""

@@ -1,0 +1,1 @@
+"""Operating-system processes: identity, signals, scratch folders, the fork server."""

@@ -1,0 +1,1 @@
+"""Files on disk: Parquet tables and the append-only ledger."""

@@ -1,0 +1,1 @@
+"""MLflow's tracking server: artifacts, idempotent calls, checks that it can be reached."""
