@@ -21,10 +21,10 @@ from benchmarks.verdict import (
 )
 from sources.snapshot import SnapshotSource
 from stockpred.columns import CLOSE, DATE, KEY, LABEL, LABEL_END, PROBABILITY_UP, SYMBOL
-from stockpred.learning import probability_up
-from stockpred.metrics import roc_auc
-from stockpred.splits import PurgedWalkForward
-from stockpred.walk import REFIT
+from stockpred.evaluation.metrics import roc_auc
+from stockpred.training.fit import probability_up
+from stockpred.training.split import PurgedWalkForward
+from stockpred.training.walk_forward import REFIT
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSIONS = 2500

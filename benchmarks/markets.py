@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.arrays import Array
 from stockpred.columns import (
     ADJ_CLOSE,
     CLOSE,
@@ -27,7 +28,6 @@ from stockpred.columns import (
     VOLUME,
 )
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 INTRADAY, OVERNIGHT = 0.011, 0.006  # typical size of a move, log
 COMMON = 0.35  # correlation of two symbols' moves on one date, before the tails
 TAIL = 5  # degrees of freedom of Student's t
@@ -76,7 +76,7 @@ class Market:
     Attributes
     ----------
     bars : DataFrame
-        As `stockpred.bars` has them.
+        As `stockpred.bars.schema` has them.
     truth : DataFrame
         symbol, date, probability_up: of the session after `date`, given all bars up to `date`. One
         row a bar but for the last of each symbol.

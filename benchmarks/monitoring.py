@@ -18,8 +18,6 @@ from benchmarks.sections import Section, allowed
 from benchmarks.verdict import Settings, judged, recipe_of, table_of
 from pipeline.chain.code_digest import Code
 from pipeline.hashing import digest
-from stockpred.alarm import BACKED, alarm, backed_share
-from stockpred.assessment import promise
 from stockpred.columns import (
     ADJ_CLOSE,
     CLOSE,
@@ -32,7 +30,9 @@ from stockpred.columns import (
     SYMBOL,
     VOLUME,
 )
-from stockpred.learning import fit, probability_up
+from stockpred.gate.promise import promise
+from stockpred.monitoring.change_detector import BACKED, alarm, backed_share
+from stockpred.training.fit import fit, probability_up
 
 ROOT = Path(__file__).resolve().parent.parent
 SESSIONS, SYMBOLS, AUC = 2500, 20, 0.57

@@ -22,15 +22,15 @@ from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.storage.parquet import groups, metadata, write_groups
 from serving.estimator import from_files
 from sources.calendars import sessions
-from stockpred.bars import BarsInfo, Span, from_arrow, read_info
-from stockpred.candidates import CANDIDATES
+from stockpred.bars.schema import BarsInfo, Span, from_arrow, read_info
 from stockpred.columns import DATE, SYMBOL
-from stockpred.features import Segment
-from stockpred.learning import fit
-from stockpred.recipe import Recipe
-from stockpred.scoring import REQUEST_ROWS
-from stockpred.table import feature_arrays, feature_rows, longest_lookback, segments
-from stockpred.training_range import training_range
+from stockpred.features.base import Segment
+from stockpred.features.table import feature_arrays, feature_rows, longest_lookback, segments
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.batch import REQUEST_ROWS
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit
 
 SETS, WINDOW = ("direction", "technical"), 14
 LEARNT = 20  # symbols

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks import cases
 from benchmarks.many import Runner
 from benchmarks.verdict import LEVEL
-from stockpred.looks import weight
+from stockpred.gate.sequential_looks import weight
 
 AUCS = (0.51, 0.52, 0.53, 0.55, 0.57)
 SIZES = (5, 20, 50)

@@ -22,11 +22,11 @@ import pandas as pd
 
 from pipeline.registry.models import register_once
 from serving.logging import log_model
-from stockpred.candidates import candidate
-from stockpred.learning import fit
-from stockpred.recipe import Recipe
-from stockpred.table import feature_rows
-from stockpred.training_range import training_range
+from stockpred.features.table import feature_rows
+from stockpred.models.candidates import candidate
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit
 
 ROOT = Path(__file__).resolve().parent.parent
 SETS, WINDOW, NEEDED = ("direction", "technical"), 14, 61

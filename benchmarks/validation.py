@@ -17,7 +17,7 @@ import pyarrow as pa
 from benchmarks.processes import cost
 from pipeline.storage.parquet import write_groups
 from sources.calendars import sessions
-from stockpred.bars import BarsInfo, to_arrow
+from stockpred.bars.schema import BarsInfo, to_arrow
 
 ROOT = Path(__file__).resolve().parent.parent
 CALENDAR = "XNYS"

@@ -8,21 +8,21 @@ import numpy as np
 import pandas as pd
 
 from steps.options import PARAMETERS
-from stockpred.assessment import baseline_values, references
-from stockpred.candidates import CANDIDATES
 from stockpred.columns import DATE, FORWARD_RETURN, LABEL, LABEL_END, PRIOR, SYMBOL
-from stockpred.compare import Lead, lead_over_column
-from stockpred.gate import Decision, decide
-from stockpred.intervals import bootstrap
-from stockpred.learning import fit
-from stockpred.looks import Look, look, question
-from stockpred.metrics import evaluate
-from stockpred.recipe import Recipe, Training
-from stockpred.selection import before, choose, cross_validate, fold_losses
-from stockpred.splits import holdout_start
-from stockpred.statistics import metric_statistics
-from stockpred.table import feature_rows
-from stockpred.walk import walk_forward
+from stockpred.evaluation.bootstrap import bootstrap
+from stockpred.evaluation.bootstrap_metrics import metric_statistics
+from stockpred.evaluation.metrics import evaluate
+from stockpred.evaluation.paired_test import Lead, lead_over_column
+from stockpred.features.table import feature_rows
+from stockpred.gate.metrics import baseline_values, references
+from stockpred.gate.rules import Decision, decide
+from stockpred.gate.sequential_looks import Look, look, question
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe, Training
+from stockpred.training.fit import fit
+from stockpred.training.selection import before, choose, cross_validate, fold_losses
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 DEFAULTS = {p.name: p.type.convert(p.default, None, None) for p in PARAMETERS.values()}
 TRAINING = Training(*(DEFAULTS[name] for name in ("calibration", "train_window", "half_life")))

@@ -77,7 +77,7 @@ def embedded_bars() -> pd.DataFrame:
     """The daily bars that the project brings along, in the order of (symbol, date)."""
     import pyarrow.parquet as pq
 
-    from stockpred.bars import tidy
+    from stockpred.bars.parse import tidy
 
     raw = pq.read_table(PROJECT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
     return tidy(raw, "the snapshot")[0]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from reports.page import heading, page, paragraph, table
 from stockpred.columns import DATE, LABEL, SYMBOL
-from stockpred.features import Feature
+from stockpred.features.base import Feature
 
 
 def data_report(rows: pd.DataFrame, features: Sequence[Feature], source: str) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from reports.drawing import BASELINE, INK, MODEL, UP, blank, png
-from stockpred.calibration import BINS
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
-from stockpred.metrics import confusion, roc_auc, row_log_loss
+from stockpred.evaluation.calibration import BINS
+from stockpred.evaluation.metrics import confusion, roc_auc, row_log_loss
 
 
 def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:

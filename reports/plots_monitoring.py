@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from reports.drawing import BASELINE, DOWN, MODEL, UP, blank, png
-from stockpred.alarm import THRESHOLD, Alarm
-from stockpred.realised import by_date
+from stockpred.monitoring.change_detector import THRESHOLD, Alarm
+from stockpred.monitoring.performance import by_date
 
 MOST = 6  # versions in one picture
 _OTHERS = (UP, DOWN, "#8a6bb1", "#c99a2e", "#4f9aa8")

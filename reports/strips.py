@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reports.drawing import BASELINE, INK
-from stockpred.checks import Gaps
-from stockpred.checks.base import Array, Dates
+from stockpred.arrays import Array, Dates
+from stockpred.bars.checks.sessions import Gaps
 
 WORST = 40  # symbols with a strip of their own; more cannot be read
 BINS = 120

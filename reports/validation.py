@@ -33,7 +33,7 @@ def validation_report(content: Mapping[str, Any], picture: bytes | None) -> str:
     Parameters
     ----------
     content : mapping
-        As `stockpred.checks.summarise` makes it.
+        As `stockpred.bars.checks.summarise` makes it.
     picture : bytes, optional
         The missing sessions, as PNG.
     """

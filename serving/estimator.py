@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stockpred.calibrators import Calibrated, from_dict, to_dict
-from stockpred.candidates import candidate
+from stockpred.models.calibrators import Calibrated, from_dict, to_dict
+from stockpred.models.candidates import candidate
 
 ESTIMATOR = "estimator"
 CALIBRATION = "calibration"

@@ -35,7 +35,7 @@ def predict_isolated(
     tables : iterable of Table
         Bars as the model takes them; one request each.
     all_dates : bool
-        See `stockpred.predict.predict`.
+        See `stockpred.prediction.predict.predict`.
 
     Yields
     ------

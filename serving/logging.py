@@ -13,8 +13,7 @@ import pandas as pd
 
 from serving.check import EXAMPLE_ANSWER, as_answer
 from serving.estimator import to_files
-from stockpred.bars import NUMBERS
-from stockpred.candidates import candidate
+from stockpred.bars.schema import NUMBERS
 from stockpred.columns import (
     ADJ_CLOSE,
     DATE,
@@ -24,10 +23,11 @@ from stockpred.columns import (
     SYMBOL,
     TRAINED_TO,
 )
-from stockpred.predict import predict
-from stockpred.recipe import Recipe
-from stockpred.table import longest_lookback
-from stockpred.training_range import TrainingRange
+from stockpred.features.table import longest_lookback
+from stockpred.models.candidates import candidate
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.predict import predict
+from stockpred.prediction.training_range import TrainingRange
 
 # What prediction imports; their own needs follow.
 REQUIREMENTS = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")

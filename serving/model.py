@@ -15,13 +15,13 @@ from mlflow.pyfunc.model import PythonModel
 
 from serving.estimator import from_files
 from stockpred.errors import StockpredError
-from stockpred.predict import predict
-from stockpred.recipe import recipe_from
-from stockpred.training_range import training_range_from
+from stockpred.models.recipe import recipe_from
+from stockpred.prediction.predict import predict
+from stockpred.prediction.training_range import training_range_from
 
 
 class BarsModel(PythonModel):
-    """Predicts from raw bars; see `stockpred.predict.predict`."""
+    """Predicts from raw bars; see `stockpred.prediction.predict.predict`."""
 
     def load_context(self, context: Any) -> None:
         """Load recipe, training range and estimator from the model's folder."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from stockpred.bars import BarsInfo
+from stockpred.bars.schema import BarsInfo
 from stockpred.columns import DATE, SYMBOL
 from stockpred.errors import DataError, ParameterError
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from stockpred.arrays import Dates
+
 EVERY_DAY = "24/7"
 UNION = "union"
 SETTLED = dt.timedelta(minutes=30)  # after the close, for the closing auction's prints
 MARGIN = np.timedelta64(30, "D")  # beyond the bars, so that the first and the last are judged too
 SEVEN_DAYS = 0.1  # share of Saturdays, and of Sundays, from which on a symbol never closes
-Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 NONE: Dates = np.array([], dtype="datetime64[s]")
 
 

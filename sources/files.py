@@ -18,7 +18,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from sources.base import Acquired, extent, pick
-from stockpred.bars import BarsInfo, spelled, tidy
+from stockpred.bars.parse import spelled, tidy
+from stockpred.bars.schema import BarsInfo
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError, ParameterError
 

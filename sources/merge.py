@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stockpred.bars import NUMBERS
+from stockpred.bars.schema import NUMBERS
 from stockpred.columns import DATE
 
 OVERLAP = 20  # stored sessions that are asked for again

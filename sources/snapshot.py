@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sources.base import Acquired, extent, pick
-from stockpred.bars import BarsInfo, tidy
+from stockpred.bars.parse import tidy
+from stockpred.bars.schema import BarsInfo
 
 FILE = "data/us5_daily.parquet"
 CONVENTION = "split-adjusted prices and volume; adj_close also dividend-adjusted; as of 2013-03-01"

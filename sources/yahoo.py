@@ -16,7 +16,7 @@ from sources.fetch import Fetched, Fetcher
 from sources.merge import Stored
 from sources.pace import Pace, Patience
 from sources.symbols import calendar_of, check_spelling
-from stockpred.bars import BarsInfo
+from stockpred.bars.schema import BarsInfo
 from stockpred.columns import DATE
 from stockpred.errors import DataError, ParameterError
 

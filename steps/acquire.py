@@ -9,7 +9,7 @@ from sources import Acquired
 from steps.asked import judge_acquired, open_asked
 from steps.shell import shell
 from steps.stored import PARTIAL, WHOLE
-from stockpred.bars import to_arrow
+from stockpred.bars.schema import to_arrow
 from stockpred.columns import SYMBOL
 
 

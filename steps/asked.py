@@ -9,7 +9,7 @@ from pipeline.run.step_run import StepRun
 from sources import YAHOO, Acquired, Source, open_source
 from steps.stored import stored_bars
 from steps.values import ROOT
-from stockpred.missing import judge_missing
+from stockpred.bars.missing_symbols import judge_missing
 
 
 def open_asked(

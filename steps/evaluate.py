@@ -18,12 +18,12 @@ from pipeline.storage.parquet import metadata, read, write_groups
 from reports.evaluation import evaluation_report
 from reports.plots_findings import draw
 from steps.shell import shell
-from stockpred.backtest import Terms
 from stockpred.errors import DataError
-from stockpred.findings import findings, selected
-from stockpred.recipe import recipe_from
-from stockpred.table import read_made, rows_from_arrow
-from stockpred.walk import walk_forward
+from stockpred.evaluation.backtest import Terms
+from stockpred.evaluation.holdout import findings, selected
+from stockpred.features.table import read_made, rows_from_arrow
+from stockpred.models.recipe import recipe_from
+from stockpred.training.walk_forward import walk_forward
 
 
 @shell("evaluate", "recipe", "table", "refit_every", "cost_bps", "short", "borrow_bps", "seed")

@@ -10,18 +10,18 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read
 from steps.record import take_look
 from steps.versions import PREDICTIONS_TAG, RECIPE_TAG, promise_of
-from stockpred.assessment import (
+from stockpred.columns import CHAMPION as CHAMPION_COLUMN
+from stockpred.errors import DataError
+from stockpred.gate.metrics import (
     Values,
     baseline_values,
     beside_champion,
     champion_values,
     references,
-    refresh_values,
     shared_symbols,
 )
-from stockpred.columns import CHAMPION as CHAMPION_COLUMN
-from stockpred.errors import DataError
-from stockpred.looks import Look, question
+from stockpred.gate.promise import refresh_values
+from stockpred.gate.sequential_looks import Look, question
 
 
 def read_json(run: StepRun, uri: str) -> Any:

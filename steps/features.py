@@ -10,11 +10,9 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata, read, write_groups
 from reports.data import data_report
 from steps.shell import shell
-from stockpred.bars import BarsInfo, from_arrow, read_info
+from stockpred.bars.schema import BarsInfo, from_arrow, read_info
 from stockpred.columns import DATE, SYMBOL
-from stockpred.selection import before
-from stockpred.splits import holdout_start
-from stockpred.table import (
+from stockpred.features.table import (
     Made,
     describe,
     feature_rows,
@@ -22,6 +20,8 @@ from stockpred.table import (
     rows_from_arrow,
     rows_to_arrow,
 )
+from stockpred.training.selection import before
+from stockpred.training.split import holdout_start
 
 
 @shell("features", "bars", "feature_sets", "window", "horizon", "holdout")

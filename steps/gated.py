@@ -37,8 +37,8 @@ from steps.versions import (
     version_tags,
     why_unfit,
 )
-from stockpred.assessment import unsound_share
-from stockpred.gate import Decision, decide
+from stockpred.gate.metrics import unsound_share
+from stockpred.gate.rules import Decision, decide
 
 
 def register(

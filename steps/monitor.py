@@ -17,11 +17,12 @@ from steps.shell import shell
 from steps.sound import one_of_two, sound_bars
 from steps.watched import data_of, drift_of, forecasts_of, read_bars, settings_of, versions_of
 from stockpred.columns import DATE, LATE
-from stockpred.monitoring import data_alerts, loss_alerts, needs_training, verdict, watch
-from stockpred.outcomes import joined
-from stockpred.recorded import by_version
-from stockpred.standing import figures, newest_training, standing
-from stockpred.table import longest_lookback
+from stockpred.features.table import longest_lookback
+from stockpred.monitoring.age import figures, newest_training, standing
+from stockpred.monitoring.alerts import data_alerts, loss_alerts, needs_training, verdict
+from stockpred.monitoring.forecasts import by_version
+from stockpred.monitoring.outcomes import joined
+from stockpred.monitoring.record import watch
 
 WEEKS = 104  # of which the MLflow UI draws the trend
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")

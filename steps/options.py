@@ -21,9 +21,9 @@ from steps.values import (
     whole,
     whole_or,
 )
-from stockpred.calibrators import METHODS
-from stockpred.candidates import CANDIDATES, lacks
-from stockpred.features import FEATURE_SETS
+from stockpred.features.registry import FEATURE_SETS
+from stockpred.models.calibrators import METHODS
+from stockpred.models.candidates import CANDIDATES, lacks
 
 MAX_SEED = 2**32 - 1
 MAX_SESSIONS = 100_000

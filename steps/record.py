@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.registry.models import notes, write_note
-from stockpred.looks import Look, Question, claim, look, look_from
+from stockpred.gate.sequential_looks import Look, Question, claim, look, look_from
 
 PREFIX = "look."
 

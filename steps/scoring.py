@@ -19,10 +19,10 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata
 from serving.isolated import predict_isolated
 from sources.calendars import NONE, UNION, sessions
-from stockpred.bars import SCHEMA, BarsInfo, by_symbol, read_info
+from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, read_info
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, ParameterError, TooLittleData
-from stockpred.scoring import Asked, Maker, asked_of, batches, request, rows
+from stockpred.prediction.batch import Asked, Maker, asked_of, batches, request, rows
 
 Between = tuple[dt.date, dt.date] | None
 
@@ -109,7 +109,7 @@ def predictions(
     symbols : sequence of str, optional
         None: all.
     between : (date, date), optional
-        See `stockpred.scoring.asked_of`.
+        See `stockpred.prediction.batch.asked_of`.
     scored : Scored
         Noted in it is what was found.
     """

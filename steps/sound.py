@@ -14,13 +14,15 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata, write_groups
 from reports.strips import missing_sessions
 from reports.validation import validation_report
-from sources.calendars import Dates, expected_sessions
+from sources.calendars import expected_sessions
 from steps.asked import judge_acquired, open_asked
-from stockpred.bars import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
-from stockpred.checks import NO_SESSIONS, Validated, summarise, validate
+from stockpred.arrays import Dates
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import NO_SESSIONS, Validated, validate
+from stockpred.bars.missing_symbols import judge_missing
+from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.columns import DATE, KEY, SYMBOL
 from stockpred.errors import DataError, ParameterError
-from stockpred.missing import judge_missing
 
 
 def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:

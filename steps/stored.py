@@ -15,7 +15,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups
 from pipeline.tags import TAG_OUTPUT
 from sources import Stored
-from stockpred.bars import from_arrow
+from stockpred.bars.schema import from_arrow
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError
 

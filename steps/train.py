@@ -22,17 +22,17 @@ from serving.logging import log_model
 from steps.shell import shell
 from steps.tried import search_shown
 from steps.values import ROOT
-from stockpred.backtest import Terms, sharpe_on_folds
-from stockpred.bars import from_arrow
+from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
-from stockpred.folds import Folds
-from stockpred.learning import fit, labelled
-from stockpred.recipe import Recipe, Training
-from stockpred.selection import before, choose, fold_losses, predictions, summary
-from stockpred.splits import holdout_start, training_rows
-from stockpred.table import Made, read_made, rows_from_arrow
-from stockpred.training_range import TrainingRange, training_range
-from stockpred.trials import Trial, best_of
+from stockpred.evaluation.backtest import Terms, sharpe_on_folds
+from stockpred.features.table import Made, read_made, rows_from_arrow
+from stockpred.models.recipe import Recipe, Training
+from stockpred.prediction.training_range import TrainingRange, training_range
+from stockpred.training.fit import fit, labelled
+from stockpred.training.folds import Folds
+from stockpred.training.selection import before, choose, fold_losses, predictions, summary
+from stockpred.training.split import holdout_start, training_rows
+from stockpred.training.trial import Trial, best_of
 
 
 @shell(

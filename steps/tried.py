@@ -14,11 +14,11 @@ from pipeline.run.nested import NestedRuns, Point, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
 from reports.plots import importances as plot_importances
-from stockpred.folds import Folds
-from stockpred.importance import permutation_importances
-from stockpred.recipe import Recipe
-from stockpred.search import Search
-from stockpred.trials import FAILED, Trial, best_of, trial_from
+from stockpred.models.recipe import Recipe
+from stockpred.training.folds import Folds
+from stockpred.training.importance import permutation_importances
+from stockpred.training.search import Search
+from stockpred.training.trial import FAILED, Trial, best_of, trial_from
 
 TAG_TRIAL = "trial.record"
 TAG_STATE = "trial.state"

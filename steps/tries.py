@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from steps.tried import TAG_RECIPE
-from stockpred.sharpe import Moments, deflated_sharpe
+from stockpred.evaluation.sharpe import Moments, deflated_sharpe
 
 PAGE = 1000
 

@@ -3,7 +3,7 @@
 from pipeline.run.step_run import StepRun
 from steps.shell import shell
 from steps.sound import write_sound
-from stockpred.table import longest_lookback
+from stockpred.features.table import longest_lookback
 
 
 @shell("validate", "bars", "max_missing", "feature_sets", "window")

@@ -10,7 +10,8 @@ from pipeline.registry.download import fetch_files
 from pipeline.registry.models import CHAMPION, holder, versions
 from pipeline.run.step_run import StepRun
 from serving.check import why_not
-from stockpred.assessment import Promise, promise, sessions_after, trained_to
+from stockpred.gate.metrics import sessions_after, trained_to
+from stockpred.gate.promise import Promise, promise
 
 RECIPE_TAG, PREDICTIONS_TAG, TRAINED_TAG, AGE_TAG = "recipe_id", "predictions", "trained_to", "age"
 # Why a person made it champion, and why a person took it out of the running.

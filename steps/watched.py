@@ -19,16 +19,18 @@ from pipeline.storage.parquet import groups, metadata, read
 from sources import YAHOO
 from steps.values import ROOT
 from steps.versions import PREDICTIONS_TAG, RECIPE_TAG, TRAINED_TAG, promise_of
-from stockpred.assessment import unsound_share
-from stockpred.bars import by_symbol, from_arrow, read_info
+from stockpred.arrays import Dates
+from stockpred.bars.schema import by_symbol, from_arrow, read_info
 from stockpred.columns import DATE, PROBABILITY_UP
-from stockpred.drift import drift
 from stockpred.errors import DataError
-from stockpred.monitoring import RECENT, Dates, Version, stopped_symbols
-from stockpred.outcomes import Outcomes, outcomes
-from stockpred.recorded import forecasts_from
-from stockpred.seen import Seen
-from stockpred.standing import weekdays_late
+from stockpred.gate.metrics import unsound_share
+from stockpred.monitoring.age import weekdays_late
+from stockpred.monitoring.alerts import stopped_symbols
+from stockpred.monitoring.drift import drift
+from stockpred.monitoring.feature_sample import Seen
+from stockpred.monitoring.forecasts import forecasts_from
+from stockpred.monitoring.outcomes import Outcomes, outcomes
+from stockpred.monitoring.record import RECENT, Version
 
 VALIDATIONS = 30  # earlier runs of validate that are shown
 

@@ -17,7 +17,7 @@ from servers import MlflowServer, Postgres, mlflow_server, postgres
 from stores import make_store
 from toyproject import ALL_EXECUTED, Toy
 
-from stockpred.bars import tidy
+from stockpred.bars.parse import tidy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -64,12 +64,12 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     from pipeline.storage.parquet import groups, metadata
     from serving.logging import log_model
-    from stockpred.bars import from_arrow, read_info
-    from stockpred.candidates import CANDIDATES
-    from stockpred.learning import fit, probability_up
-    from stockpred.recipe import Recipe, Training
-    from stockpred.table import feature_rows
-    from stockpred.training_range import training_range
+    from stockpred.bars.schema import from_arrow, read_info
+    from stockpred.features.table import feature_rows
+    from stockpred.models.candidates import CANDIDATES
+    from stockpred.models.recipe import Recipe, Training
+    from stockpred.prediction.training_range import training_range
+    from stockpred.training.fit import fit, probability_up
 
     info = read_info(metadata(bars))
     frames = [from_arrow(group) for group in groups(bars)]

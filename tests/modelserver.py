@@ -19,10 +19,10 @@ from toyproject import HANGS, is_alive
 
 from pipeline.registry.models import register_once
 from serving.logging import log_model
-from stockpred.learning import fit
-from stockpred.recipe import Recipe
-from stockpred.table import feature_rows
-from stockpred.training_range import training_range
+from stockpred.features.table import feature_rows
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit
 
 BIN = Path(sys.executable).parent
 # Where `make env` puts uv on a machine that has none comes last.

@@ -14,7 +14,7 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from steps.monitor import main
 from steps.versions import PROMISE_TAGS
-from stockpred.bars import BarsInfo, to_arrow
+from stockpred.bars.schema import BarsInfo, to_arrow
 
 RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}
 BEFORE = 40  # sessions of bars before the first forecast

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from stockpred.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stockpred.features.base import Array, Feature, FeatureSet, Segment, lag
+from stockpred.arrays import Array
+from stockpred.features.base import Feature, FeatureSet, Segment, lag
 
 
 def _features(window: int) -> tuple[Feature, ...]:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import talib
 
+from stockpred.arrays import Array
 from stockpred.features.base import (
-    Array,
     Feature,
     FeatureSet,
     Segment,

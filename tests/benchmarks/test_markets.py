@@ -9,9 +9,9 @@ from scipy.stats import kurtosis
 
 from benchmarks.markets import SIGNALS, best_auc, expected_auc, flipped, market, strength_for
 from benchmarks.verdict import Settings, table_of
-from stockpred.bars import tidy
-from stockpred.checks import validate
-from stockpred.metrics import roc_auc
+from stockpred.bars.checks.validate import validate
+from stockpred.bars.parse import tidy
+from stockpred.evaluation.metrics import roc_auc
 
 few = settings(max_examples=15, deadline=None)
 signals = st.sampled_from([None, *SIGNALS])

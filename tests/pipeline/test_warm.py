@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = """
 import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
-import stockpred.bars  # the chain's own imports must not reach a step
+import stockpred.bars.schema  # the chain's own imports must not reach a step
 from pathlib import Path
 from pipeline.process.fork_server import WarmServer
 server = WarmServer(Path({root!r}), ["colorsys"])

@@ -27,8 +27,9 @@ from reports.evaluation import evaluation_report
 from reports.monitoring import monitoring_report
 from reports.page import POLICY
 from reports.validation import validation_report
-from stockpred.checks import summarise, validate
-from stockpred.features import Feature
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import validate
+from stockpred.features.base import Feature
 
 HOSTILE = (
     "<script>document.title='pwned'</script>",

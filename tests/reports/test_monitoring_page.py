@@ -14,7 +14,8 @@ from test_monitoring import CHAMPION, DAYS, scored
 from reports.monitoring import monitoring_report
 from reports.page import POLICY
 from reports.plots_monitoring import draw
-from stockpred.monitoring import Version, loss_alerts, verdict, watch
+from stockpred.monitoring.alerts import loss_alerts, verdict
+from stockpred.monitoring.record import Version, watch
 
 MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
 

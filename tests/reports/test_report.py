@@ -14,12 +14,12 @@ from reports.evaluation import evaluation_report
 from reports.page import POLICY
 from reports.plots_findings import draw
 from reports.verdict import biases, trading, verdict
-from stockpred.backtest import Terms
-from stockpred.candidates import CANDIDATES
-from stockpred.findings import Selected, findings
-from stockpred.recipe import Recipe
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.evaluation.backtest import Terms
+from stockpred.evaluation.holdout import Selected, findings
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 SELECTION = {

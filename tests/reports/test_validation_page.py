@@ -6,7 +6,9 @@ from conftest import make_bars
 
 from reports.strips import _edges, _share, missing_sessions
 from reports.validation import validation_report, verdict
-from stockpred.checks import Gaps, Validated, summarise, validate
+from stockpred.bars.checks.sessions import Gaps
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import Validated, validate
 
 SESSIONS = make_bars(500)["date"].to_numpy()
 

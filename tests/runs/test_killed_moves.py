@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from pipeline import history, moves, registry, turns
 from lines import tries
 from steps import record
-from stockpred.looks import question
+from stockpred.gate.sequential_looks import question
 
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 client, count = MlflowClient(), 0

@@ -23,10 +23,10 @@ from serving.logging import log_model
 from steps.byhand import promote, reject, rollback
 from steps.register import main
 from steps.told import tell_history
-from stockpred.learning import fit, labelled
-from stockpred.recipe import Recipe
-from stockpred.table import feature_rows
-from stockpred.training_range import training_range
+from stockpred.features.table import feature_rows
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit, labelled
 
 NAME = "stockpred"
 

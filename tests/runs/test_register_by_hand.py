@@ -15,7 +15,7 @@ from pipeline.run.step_run import StepRun
 from steps.byhand import promote, rollback
 from steps.record import PREFIX, take_look
 from steps.versions import why_unfit
-from stockpred.looks import look_from, question
+from stockpred.gate.sequential_looks import look_from, question
 
 pytestmark = [
     pytest.mark.run,

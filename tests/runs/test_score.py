@@ -20,7 +20,7 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from sources.calendars import sessions
 from steps.score import main
-from stockpred.bars import BarsInfo, Span, to_arrow
+from stockpred.bars.schema import BarsInfo, Span, to_arrow
 from stockpred.errors import DataError, ParameterError, TooLittleData
 
 pytestmark = [

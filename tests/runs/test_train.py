@@ -19,9 +19,9 @@ import yaml
 from conftest import make_bars
 
 from pipeline.storage.parquet import write_groups
-from stockpred.bars import to_arrow
-from stockpred.candidates import CANDIDATES
-from stockpred.table import Made, feature_rows, rows_to_arrow
+from stockpred.bars.schema import to_arrow
+from stockpred.features.table import Made, feature_rows, rows_to_arrow
+from stockpred.models.candidates import CANDIDATES
 
 # MLflow's own calls of SQLAlchemy are deprecated; the store is read in this process.
 pytestmark = [pytest.mark.run, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

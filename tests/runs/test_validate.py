@@ -16,8 +16,8 @@ from stores import environment
 
 from pipeline.storage.parquet import metadata, write_groups
 from steps.sound import _sound
-from stockpred.bars import BarsInfo, Span, read_info, to_arrow
-from stockpred.checks import Validated, validate
+from stockpred.bars.checks.validate import Validated, validate
+from stockpred.bars.schema import BarsInfo, Span, read_info, to_arrow
 from stockpred.errors import DataError
 
 pytestmark = pytest.mark.run

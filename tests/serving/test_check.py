@@ -11,10 +11,10 @@ from conftest import ROOT, make_bars
 
 from serving.check import difference, why_not
 from serving.logging import log_model
-from stockpred.learning import fit, labelled
-from stockpred.recipe import Recipe
-from stockpred.table import feature_rows
-from stockpred.training_range import training_range
+from stockpred.features.table import feature_rows
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit, labelled
 
 
 @pytest.mark.parametrize(

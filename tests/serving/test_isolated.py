@@ -18,9 +18,9 @@ from logged import log_models
 
 from pipeline.storage.parquet import write_groups
 from serving.isolated import predict_isolated
-from stockpred.bars import BarsInfo, to_arrow
+from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import DataError
-from stockpred.scoring import Asked, request
+from stockpred.prediction.batch import Asked, request
 
 pytestmark = pytest.mark.run
 ASK = """

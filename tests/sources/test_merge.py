@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.merge import OVERLAP, PROVISIONAL, Stored, extended, is_shorter, overlap_start
-from stockpred.bars import NUMBERS
+from stockpred.bars.schema import NUMBERS
 
 few = settings(max_examples=40, deadline=None)
 PRICES = ["open", "high", "low", "close", "adj_close"]

@@ -11,7 +11,7 @@ from standin import Standin, standin_bars
 from standin.reading import BARS, LATER, MORE, QUICK, SESSIONS, as_bytes, dates, kept, read
 
 from sources.base import Acquired
-from stockpred.checks import validate
+from stockpred.bars.checks.validate import validate
 
 
 @pytest.fixture(autouse=True)

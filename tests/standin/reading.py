@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from sources import Stored, YahooSource
 from sources.base import Acquired
 from sources.pace import Patience
-from stockpred.bars import to_arrow
+from stockpred.bars.schema import to_arrow
 
 from .bars import standin_bars
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from stockpred.features import FeatureSet, Segment
-from stockpred.features.base import Array
-from stockpred.table import feature_columns
+from stockpred.arrays import Array
+from stockpred.features.base import FeatureSet, Segment
+from stockpred.features.table import feature_columns
 
 RTOL, ATOL = 1e-5, 1e-7
 NUMBERS = ("open", "high", "low", "close", "adj_close", "volume")

@@ -2,11 +2,11 @@
 
 from markets import market
 
-from stockpred.candidates import CANDIDATES
-from stockpred.folds import Folds
-from stockpred.recipe import Recipe
-from stockpred.search import Search
-from stockpred.trials import Trial
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.folds import Folds
+from stockpred.training.search import Search
+from stockpred.training.trial import Trial
 
 
 def recipe(name: str = "logistic") -> Recipe:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from stockpred.checks import Validated
+from stockpred.bars.checks.validate import Validated
 
 
 def soil(bars: pd.DataFrame, dirt: str, row: int) -> pd.DataFrame:

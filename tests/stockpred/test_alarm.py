@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit, ndtr
 
-from stockpred.alarm import (
+from stockpred.evaluation.metrics import roc_auc
+from stockpred.gate.e_process import AT_RISK
+from stockpred.gate.promise import Promise, promise
+from stockpred.monitoring.change_detector import (
     MONTH,
     STAKES,
     THRESHOLD,
@@ -17,9 +20,6 @@ from stockpred.alarm import (
     drawn_to_prior,
     visible,
 )
-from stockpred.assessment import Promise, promise
-from stockpred.evidence import AT_RISK
-from stockpred.metrics import roc_auc
 
 AUC_057 = 0.25  # standard deviation of the logit of a true forecast with an AUC of 0.57
 HOLDOUT = 500

@@ -7,7 +7,8 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.backtest import (
+from stockpred.errors import DataError
+from stockpred.evaluation.backtest import (
     ALWAYS_LONG,
     Terms,
     buy_and_hold,
@@ -15,9 +16,8 @@ from stockpred.backtest import (
     positions,
     strategy_returns,
 )
-from stockpred.errors import DataError
-from stockpred.sharpe import performance
-from stockpred.table import feature_rows
+from stockpred.evaluation.sharpe import performance
+from stockpred.features.table import feature_rows
 
 few = settings(max_examples=25, deadline=None)
 FREE = Terms(cost_bps=0)
@@ -110,7 +110,7 @@ def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> No
 
 
 def test_at_the_break_even_cost_nothing_is_left() -> None:
-    from stockpred.findings import Selected, _backtest
+    from stockpred.evaluation.holdout import Selected, _backtest
 
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
     content, _ = _backtest(rows, 2, Selected(0.5), FREE, 0)

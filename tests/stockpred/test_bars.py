@@ -10,7 +10,8 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, read_info, tidy, to_arrow
+from stockpred.bars.parse import tidy
+from stockpred.bars.schema import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.errors import DataError
 
 few = settings(max_examples=40, deadline=None)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markets import market
 
-from stockpred.calibrators import Calibrated, Sigmoid, fit_map, from_dict, to_dict
 from stockpred.errors import TooLittleData
-from stockpred.learning import fit, probability_up
-from stockpred.recipe import Training
+from stockpred.models.calibrators import Calibrated, Sigmoid, fit_map, from_dict, to_dict
+from stockpred.models.recipe import Training
+from stockpred.training.fit import fit, probability_up
 
 MAPS = ("sigmoid", "isotonic")
 

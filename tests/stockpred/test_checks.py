@@ -12,10 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from soiled import said, soil
 
-from stockpred.bars import Span
-from stockpred.checks import CHECKS, limits, validate
+from stockpred.bars.checks import limits
+from stockpred.bars.checks.validate import CHECKS, validate
+from stockpred.bars.missing_symbols import judge_missing
+from stockpred.bars.schema import Span
 from stockpred.errors import DataError, TooLittleData
-from stockpred.missing import judge_missing
 
 few = settings(max_examples=40, deadline=None)
 

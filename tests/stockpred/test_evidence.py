@@ -12,13 +12,13 @@ from markets import market
 from scipy.special import expit
 from scipy.stats import ttest_1samp
 
-from stockpred.candidates import CANDIDATES
-from stockpred.compare import lead_over_column
-from stockpred.evidence import AT_RISK, STAKES, Evidence, date_gains, no_evidence
-from stockpred.metrics import row_log_loss
-from stockpred.recipe import Recipe
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.evaluation.metrics import row_log_loss
+from stockpred.evaluation.paired_test import lead_over_column
+from stockpred.gate.e_process import AT_RISK, STAKES, Evidence, date_gains, no_evidence
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 

@@ -8,8 +8,8 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.features import FEATURE_SETS, Feature, FeatureSet
-from stockpred.features.base import lag, rolling
+from stockpred.features.base import Feature, FeatureSet, lag, rolling
+from stockpred.features.registry import FEATURE_SETS
 
 SESSIONS = 90
 WINDOW = 14

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from markets import market
 
-from stockpred.backtest import Terms
-from stockpred.candidates import CANDIDATES
 from stockpred.errors import DataError, TooLittleData
-from stockpred.findings import Selected, findings, selected
-from stockpred.recipe import Recipe
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.evaluation.backtest import Terms
+from stockpred.evaluation.holdout import Selected, findings, selected
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 

@@ -6,24 +6,22 @@ import pytest
 from scipy.special import expit
 from test_evidence import evidence, fitted, forecasts
 
-from stockpred.assessment import (
-    Promise,
+from stockpred.evaluation.metrics import row_log_loss
+from stockpred.evaluation.paired_test import paired_lead
+from stockpred.gate.metrics import (
     baseline_values,
     beside_champion,
     champion_values,
     excess_calibration_error,
-    promise,
     references,
-    refresh_values,
     sessions_after,
     shared_symbols,
     trained_to,
     unsound_share,
 )
-from stockpred.compare import paired_lead
-from stockpred.gate import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, decide, judge
-from stockpred.looks import look, question
-from stockpred.metrics import row_log_loss
+from stockpred.gate.promise import Promise, promise, refresh_values
+from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, decide, judge
+from stockpred.gate.sequential_looks import look, question
 
 GOOD = {
     "lead": 0.01, "anytime_p_value": 0.01, "excess_calibration_error": 0.01, "dates": 500,

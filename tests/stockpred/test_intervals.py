@@ -10,17 +10,11 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from stockpred.calibration import BINS, binned, calibration, recalibrate
-from stockpred.ic import BY_DATE, BY_SYMBOL, coefficients
-from stockpred.intervals import (
-    MIN_BLOCKS,
-    Statistic,
-    block_length,
-    bootstrap,
-    resample,
-)
-from stockpred.metrics import evaluate, probabilistic
-from stockpred.statistics import group_intervals, metric_statistics, weighted_auc
+from stockpred.evaluation.bootstrap import MIN_BLOCKS, Statistic, block_length, bootstrap, resample
+from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_statistics, weighted_auc
+from stockpred.evaluation.calibration import BINS, binned, calibration, recalibrate
+from stockpred.evaluation.information_coefficient import BY_DATE, BY_SYMBOL, coefficients
+from stockpred.evaluation.metrics import evaluate, probabilistic
 
 few = settings(max_examples=25, deadline=None)
 

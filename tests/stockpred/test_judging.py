@@ -9,13 +9,13 @@ from markets import market
 from scipy.stats import kstest
 from sklearn import metrics as reference
 
-from stockpred.calibration import calibration_error
-from stockpred.candidates import CANDIDATES
-from stockpred.compare import lead_over_column, paired_lead
-from stockpred.metrics import by_direction, evaluate, probabilistic
-from stockpred.recipe import Recipe
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.evaluation.calibration import calibration_error
+from stockpred.evaluation.metrics import by_direction, evaluate, probabilistic
+from stockpred.evaluation.paired_test import lead_over_column, paired_lead
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 

@@ -17,14 +17,14 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.markets import market
 from benchmarks.verdict import Settings, judged, recipe_of, table_of
-from stockpred.bars import NUMBERS
-from stockpred.checks import validate
+from stockpred.bars.checks.validate import validate
+from stockpred.bars.schema import NUMBERS
 from stockpred.errors import DataError
-from stockpred.features import Feature, FeatureSet, Segment
-from stockpred.guards import check_table
-from stockpred.metrics import roc_auc
-from stockpred.splits import PurgedWalkForward
-from stockpred.table import feature_columns, feature_rows, rows_from_arrow, rows_to_arrow
+from stockpred.evaluation.metrics import roc_auc
+from stockpred.features.base import Feature, FeatureSet, Segment
+from stockpred.features.leakage import check_table
+from stockpred.features.table import feature_columns, feature_rows, rows_from_arrow, rows_to_arrow
+from stockpred.training.split import PurgedWalkForward
 
 PAYS = 0.55  # an AUC on noise from which a leak is at work
 DIRECTION = Settings(feature_sets=("direction",))

@@ -14,14 +14,14 @@ from markets import market
 
 from serving.estimator import from_files, to_files
 from serving.logging import REQUIREMENTS, requirements
-from stockpred.calibrators import METHODS
-from stockpred.candidates import CANDIDATES, Choice, Hyperparameters, candidate, lacks
 from stockpred.errors import DataError, ParameterError, TooLittleData
-from stockpred.learning import fit, probability_up
-from stockpred.recipe import Recipe, Training, recipe_from
-from stockpred.selection import cross_validate
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.models.calibrators import METHODS
+from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters, candidate, lacks
+from stockpred.models.recipe import Recipe, Training, recipe_from
+from stockpred.training.fit import fit, probability_up
+from stockpred.training.selection import cross_validate
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 
 def small(name: str) -> Hyperparameters:

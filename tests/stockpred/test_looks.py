@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from test_evidence import forecasts
 
-from stockpred.evidence import STAKES
-from stockpred.looks import Look, Question, claim, look, look_from, question, weight
+from stockpred.gate.e_process import STAKES
+from stockpred.gate.sequential_looks import Look, Question, claim, look, look_from, question, weight
 
 BOTH = ("prior", "prior_symbol")
 

@@ -8,18 +8,15 @@ import pandas as pd
 import pytest
 from test_alarm import dying, forecasts
 
-from stockpred.assessment import Promise
-from stockpred.monitoring import (
-    Version,
+from stockpred.gate.promise import Promise
+from stockpred.monitoring.alerts import (
     data_alerts,
     loss_alerts,
     needs_training,
-    record_of,
     stopped_symbols,
-    unseen,
     verdict,
-    watch,
 )
+from stockpred.monitoring.record import Version, record_of, unseen, watch
 
 SURE = Promise(0.0078, 0.001, "2014-12-31", 0.0078)
 CHAMPION = Version("1", "a", "2014-12-31", SURE)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from stockpred.sharpe import (
+from stockpred.evaluation.sharpe import (
     annual,
     deflated_sharpe,
     equity,

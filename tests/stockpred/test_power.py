@@ -6,13 +6,13 @@ import pytest
 from markets import market
 from sklearn.metrics import roc_auc_score
 
-from stockpred.candidates import CANDIDATES
-from stockpred.compare import lead_over_column
-from stockpred.metrics import row_log_loss
-from stockpred.power import Detectable, calibrated, detectable
-from stockpred.recipe import Recipe
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.evaluation.metrics import row_log_loss
+from stockpred.evaluation.paired_test import lead_over_column
+from stockpred.evaluation.power import Detectable, calibrated, detectable
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 
 def forecasts(strength: float, seed: int, dates: int, symbols: int) -> pd.DataFrame:

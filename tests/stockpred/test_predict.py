@@ -9,14 +9,14 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.candidates import CANDIDATES
 from stockpred.errors import DataError, TooLittleData
-from stockpred.learning import fit, probability_up
-from stockpred.predict import predict
-from stockpred.recipe import Recipe
-from stockpred.request import request_of
-from stockpred.table import feature_columns, feature_rows
-from stockpred.training_range import training_range, training_range_from
+from stockpred.features.table import feature_columns, feature_rows
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.predict import predict
+from stockpred.prediction.request import request_of
+from stockpred.prediction.training_range import training_range, training_range_from
+from stockpred.training.fit import fit, probability_up
 
 SETS = ("direction", "technical")
 NEEDED = 61

@@ -18,7 +18,7 @@ from benchmarks.verdict import (
     recipe_of,
     table_of,
 )
-from stockpred.learning import probability_up
+from stockpred.training.fit import probability_up
 
 
 def test_a_table_as_of_a_date_is_that_of_the_bars_up_to_it() -> None:

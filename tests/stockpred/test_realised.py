@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from scipy.stats import t as student
 
-from stockpred.drift import distance, drift
-from stockpred.outcomes import joined, outcomes
-from stockpred.realised import (
+from stockpred.features.table import feature_rows
+from stockpred.monitoring.drift import distance, drift
+from stockpred.monitoring.outcomes import joined, outcomes
+from stockpred.monitoring.performance import (
     beside,
     by_date,
     mean_with_interval,
@@ -19,7 +20,6 @@ from stockpred.realised import (
     weekly,
     whole,
 )
-from stockpred.table import feature_rows
 
 NAMES = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
 

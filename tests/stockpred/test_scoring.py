@@ -10,10 +10,19 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars import Span, to_arrow
+from stockpred.bars.schema import Span, to_arrow
 from stockpred.errors import DataError
-from stockpred.scoring import REQUEST_ROWS, SCHEMA, Asked, Maker, ahead, asked_of, batches, rows
-from stockpred.table import feature_rows
+from stockpred.features.table import feature_rows
+from stockpred.prediction.batch import (
+    REQUEST_ROWS,
+    SCHEMA,
+    Asked,
+    Maker,
+    ahead,
+    asked_of,
+    batches,
+    rows,
+)
 
 FIRST = np.datetime64("2024-01-01", "s")
 NO_SESSIONS = np.array([], dtype="datetime64[s]")

@@ -11,15 +11,15 @@ from learners import folds, run
 from markets import market
 from sklearn.inspection import permutation_importance
 
-from stockpred.backtest import Terms, choose_threshold, sharpe_on_folds
-from stockpred.candidates import CANDIDATES, Choice, Hyperparameters
 from stockpred.errors import ParameterError, TooLittleData
-from stockpred.folds import Folds
-from stockpred.importance import permutation_importances
-from stockpred.recipe import Training
-from stockpred.search import Search
-from stockpred.selection import choose, cross_validate, fold_losses, predictions, summary
-from stockpred.trials import COMPLETE, PRUNED, Trial, best_of, is_hopeless, propose
+from stockpred.evaluation.backtest import Terms, choose_threshold, sharpe_on_folds
+from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters
+from stockpred.models.recipe import Training
+from stockpred.training.folds import Folds
+from stockpred.training.importance import permutation_importances
+from stockpred.training.search import Search
+from stockpred.training.selection import choose, cross_validate, fold_losses, predictions, summary
+from stockpred.training.trial import COMPLETE, PRUNED, Trial, best_of, is_hopeless, propose
 
 SEARCHED = [name for name in CANDIDATES if CANDIDATES[name].space]
 LOGISTIC = ("prior", "logistic")

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from learners import folds, run
 
-from stockpred.candidates import CANDIDATES, Choice
-from stockpred.search import Search
-from stockpred.selection import predictions
-from stockpred.trials import COMPLETE, FAILED, best_of, trial_from
+from stockpred.models.candidates import CANDIDATES, Choice
+from stockpred.training.search import Search
+from stockpred.training.selection import predictions
+from stockpred.training.trial import COMPLETE, FAILED, best_of, trial_from
 
 LOGISTIC = ("prior", "logistic")
 
@@ -84,11 +84,11 @@ IMPORTS = """
 import sys
 sys.path[:0] = {paths!r}
 from markets import market
-from stockpred.candidates import CANDIDATES
-from stockpred.folds import Folds
-from stockpred.learning import prepare
-from stockpred.recipe import Training
-from stockpred.search import Search
+from stockpred.models.candidates import CANDIDATES
+from stockpred.training.folds import Folds
+from stockpred.training.fit import prepare
+from stockpred.models.recipe import Training
+from stockpred.training.search import Search
 training = Training("isotonic")
 prepare(CANDIDATES, training)
 before = set(sys.modules)

@@ -6,8 +6,10 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.checks import limits, summarise, validate
-from stockpred.checks.sessions import compare
+from stockpred.bars.checks import limits
+from stockpred.bars.checks.sessions import compare
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import validate
 
 DAYS = np.arange(np.datetime64("2012-01-02"), np.datetime64("2012-03-02")).astype("datetime64[s]")
 subsets = st.sets(st.integers(0, 59), max_size=60)

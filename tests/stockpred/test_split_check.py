@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soiled import said, soil
 
-from stockpred.bars import Span
-from stockpred.checks import limits, validate
-from stockpred.table import feature_columns, feature_rows, longest_lookback
+from stockpred.bars.checks import limits
+from stockpred.bars.checks.validate import validate
+from stockpred.bars.schema import Span
+from stockpred.features.table import feature_columns, feature_rows, longest_lookback
 
 few = settings(max_examples=40, deadline=None)
 

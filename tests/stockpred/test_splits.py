@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from stockpred.errors import ParameterError, TooLittleData
-from stockpred.selection import before
-from stockpred.splits import PurgedWalkForward, holdout_start, training_rows
+from stockpred.training.selection import before
+from stockpred.training.split import PurgedWalkForward, holdout_start, training_rows
 
 
 def panel(sessions: int, symbols: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:

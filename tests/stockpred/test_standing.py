@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockpred.monitoring import Version
-from stockpred.standing import figures, newest_training, standing, weekdays_late
+from stockpred.monitoring.age import figures, newest_training, standing, weekdays_late
+from stockpred.monitoring.record import Version
 
 SESSIONS = pd.bdate_range("2024-06-03", "2024-06-28").to_numpy().astype("datetime64[s]")  # 20
 

@@ -10,10 +10,9 @@ from guards import segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars import Span
+from stockpred.bars.schema import Span
 from stockpred.errors import ParameterError
-from stockpred.label import daily_return, outcome
-from stockpred.table import (
+from stockpred.features.table import (
     Made,
     describe,
     feature_columns,
@@ -23,6 +22,7 @@ from stockpred.table import (
     rows_from_arrow,
     rows_to_arrow,
 )
+from stockpred.targets.open_to_close import daily_return, outcome
 
 SETS = ("direction", "technical")
 

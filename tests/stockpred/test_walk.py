@@ -8,9 +8,9 @@ import pytest
 from learners import recipe
 from markets import market
 
-from stockpred.selection import before, choose, cross_validate, fold_losses
-from stockpred.splits import holdout_start
-from stockpred.walk import walk_forward
+from stockpred.training.selection import before, choose, cross_validate, fold_losses
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
 
 FAST = ("prior", "logistic")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markets import market
 
-from stockpred.weights import decay, sample_weights, uniqueness
+from stockpred.training.sample_weight import decay, sample_weights, uniqueness
 
 DAY = np.timedelta64(1, "D")
 START = np.datetime64("2010-01-01", "s")

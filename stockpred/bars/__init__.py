@@ -1,0 +1,1 @@
+"""Bars: their schema and metadata, how raw tables become bars, which symbols are missing."""

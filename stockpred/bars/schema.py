@@ -1,0 +1,130 @@
+"""Bars: their schema, their metadata, and how a raw table becomes one of them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from stockpred.columns import BARS, DATE, KEY, SYMBOL
+from stockpred.errors import DataError
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"stockpred"
+NUMBERS = BARS[2:]
+SCHEMA = pa.schema(
+    [(SYMBOL, pa.dictionary(pa.int32(), pa.string())), (DATE, pa.date32())]
+    + [(name, pa.float64()) for name in NUMBERS]
+)
+
+
+class Span(NamedTuple):
+    """A quarantined stretch of one symbol, ISO dates, both inclusive."""
+
+    symbol: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class BarsInfo:
+    """What a file of bars says of itself.
+
+    Attributes
+    ----------
+    calendars : mapping of str to str
+        Symbol -> exchange calendar (``XNYS``), or ``union`` for that of the file's own dates.
+    spans : sequence of Span
+        Stretches that validation took out: no look-back and no label may bridge them.
+    """
+
+    source: str
+    convention: str
+    calendars: Mapping[str, str]
+    spans: Sequence[Span] = field(default_factory=tuple)
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """As key-value metadata of an arrow schema."""
+        content = {"schema_version": SCHEMA_VERSION, **asdict(self), "spans": list(self.spans)}
+        return {METADATA_KEY: json.dumps(content, sort_keys=True).encode()}
+
+
+def read_info(metadata: Mapping[bytes, bytes]) -> BarsInfo:
+    """The reverse of `BarsInfo.to_metadata`.
+
+    Raises
+    ------
+    DataError
+        No metadata of ours, or of another schema version.
+    """
+    if METADATA_KEY not in metadata:
+        raise DataError("this file of bars has no stockpred metadata; make it with acquire")
+    content = json.loads(metadata[METADATA_KEY])
+    version = content.pop("schema_version")
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"these bars have schema version {version}, this code reads {SCHEMA_VERSION}; "
+            "run acquire again"
+        )
+    content["spans"] = tuple(Span(*span) for span in content["spans"])
+    return BarsInfo(**content)
+
+
+def from_arrow(table: pa.Table) -> pd.DataFrame:
+    """Bars as a frame: symbol str, date datetime64[s], numbers float64, in the order of BARS.
+
+    Raises
+    ------
+    DataError
+        A column is missing or has another type, or a symbol or date is empty.
+    """
+    _check_columns(table, BARS)
+    data: dict[str, Any] = {
+        SYMBOL: pd.Series(table[SYMBOL].cast(pa.string()).to_pandas(), dtype="str"),
+        DATE: table[DATE].cast(pa.timestamp("s")).to_numpy(),
+    }
+    data.update({name: table[name].to_numpy() for name in NUMBERS})
+    return pd.DataFrame(data)
+
+
+def _check_columns(table: pa.Table, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in table.column_names:
+            raise DataError(
+                f"bars: column {name!r} is missing (there are {', '.join(table.column_names)}); "
+                "make the file with acquire"
+            )
+        found, wanted = table.schema.field(name).type, SCHEMA.field(name).type
+        if found != wanted:
+            raise DataError(f"bars: column {name!r} is {found}, not {wanted}; use acquire")
+        if name in KEY and table[name].null_count:
+            raise DataError(f"bars: column {name!r} has an empty cell; use acquire")
+
+
+def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yield each run of rows of one symbol, without a copy.
+
+    Raises
+    ------
+    DataError
+        As `from_arrow`, of the columns symbol and date.
+    """
+    _check_columns(table, KEY)
+    symbols = table.unify_dictionaries()[SYMBOL].combine_chunks()
+    codes = symbols.indices.to_numpy()
+    for first, last in pairwise(np.flatnonzero(np.diff(codes, prepend=-1, append=-1))):
+        yield symbols.dictionary[codes[first]].as_py(), table.slice(first, last - first)
+
+
+def to_arrow(bars: pd.DataFrame) -> pa.Table:
+    """The reverse of `from_arrow`."""
+    arrays = [
+        pa.array(bars[SYMBOL], pa.string()).dictionary_encode(),
+        pa.array(bars[DATE].to_numpy().astype("datetime64[D]"), pa.date32()),
+        *(pa.array(bars[name].to_numpy(np.float64), pa.float64()) for name in NUMBERS),
+    ]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

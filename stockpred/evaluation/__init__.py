@@ -1,0 +1,1 @@
+"""Evaluation of predictions: metrics, intervals, paired tests, backtest."""

@@ -1,0 +1,217 @@
+"""What trading on the forecasts would have earned, after costs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stockpred.arrays import Array
+from stockpred.columns import DAILY_RETURN, DATE, FORWARD_RETURN, PROBABILITY_UP, SYMBOL
+from stockpred.errors import DataError
+from stockpred.evaluation.sharpe import SESSIONS_A_YEAR, sharpe
+
+GROSS, NET, TURNOVER, EXPOSURE, BORROW = "gross", "net", "turnover", "exposure", "borrow"
+ALWAYS_LONG = -np.inf
+"""The threshold that every probability is above."""
+_QUANTILES = np.arange(0.05, 0.96, 0.05)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What trading costs and allows.
+
+    Attributes
+    ----------
+    cost_bps : float
+        Cost a side in basis points of the traded notional.
+    short : bool
+        Sell short where the forecast is down; else stay in cash.
+    borrow_bps : float
+        Cost of borrowing, a year, in basis points of what is short; a 252nd of it for each session
+        that a position is open, one that is closed on the same day included.
+    """
+
+    cost_bps: float = 5.0
+    short: bool = False
+    borrow_bps: float = 50.0
+
+    @property
+    def side(self) -> float:
+        """Cost of a side, as a share of its notional."""
+        return self.cost_bps * 1e-4
+
+    @property
+    def borrow(self) -> float:
+        """Cost of a session short, as a share of the notional."""
+        return self.borrow_bps * 1e-4 / SESSIONS_A_YEAR
+
+
+def positions(probability: Array, threshold: float, short: bool = False) -> Array:
+    """1 long, 0 flat, -1 short, shape (rows,).
+
+    Long above the threshold; short, where allowed, below its mirror image around one half or below
+    the threshold itself, whichever is lower.
+    """
+    is_long = probability > threshold
+    is_short = short & (probability < min(threshold, 1 - threshold))
+    return is_long.astype(np.float64) - is_short
+
+
+def strategy_returns(
+    predictions: pd.DataFrame, threshold: float, horizon: int, terms: Terms
+) -> pd.DataFrame:
+    """Returns by session of trading on the forecasts.
+
+    A forecast made after the close of a session is entered at the next open and left at the close
+    `horizon` sessions on, as the label says. The capital is shared equally over the symbols that
+    have a forecast on the date, and over `horizon` tranches, since so many positions overlap; where
+    there is no signal the share stays in cash. Open positions are marked to market at each close,
+    by `daily_return`. Every position is opened and closed, none is netted against the next: the one
+    ends at a close, the other begins at an open.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        symbol, date, probability_up, forward_return and, for a horizon above 1, daily_return. A
+        forecast whose return is not known, or whose exit lies beyond the symbol's last row, is not
+        entered.
+    threshold : float
+        See `positions`.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    DataFrame
+        By session, from the second date on: gross, borrow, turnover (traded notional), exposure
+        (open notional) and net, all as shares of the capital at that time.
+
+    Raises
+    ------
+    DataError
+        A horizon above 1 and no daily_return.
+    """
+    if horizon > 1:
+        _check_daily(predictions, f"horizon={horizon} needs it to value open positions")
+    rows = predictions.sort_values([SYMBOL, DATE], kind="stable")
+    dates, day = np.unique(rows[DATE].to_numpy(), return_inverse=True)
+    gain = rows[FORWARD_RETURN].to_numpy(np.float64)
+    side = positions(rows[PROBABILITY_UP].to_numpy(), threshold, terms.short)
+    entered = np.flatnonzero((side != 0) & np.isfinite(gain) & _has_exit(rows[SYMBOL], horizon))
+    share = side[entered] / (np.bincount(day)[day[entered]] * horizon)
+    size = np.abs(share)
+    # Log worth of each entry at the close of each session it is open, from its exit backwards.
+    held = np.zeros(len(rows))
+    if horizon > 1:
+        held = np.cumsum(np.nan_to_num(rows[DAILY_RETURN].to_numpy(np.float64)))
+    total: dict[str, Array] = {
+        name: np.zeros(len(dates)) for name in (GROSS, BORROW, TURNOVER, EXPOSURE)
+    }
+
+    def book(name: str, session: Any, amount: Array) -> None:
+        total[name] += np.bincount(session, amount, len(dates))
+
+    worth = np.ones(len(entered))
+    for age in range(1, horizon + 1):
+        session = day[entered + age]
+        before = worth
+        worth = np.exp(gain[entered] - (held[entered + horizon] - held[entered + age]))
+        book(GROSS, session, share * (worth - before))
+        book(BORROW, session, np.where(share < 0, size, 0.0) * before * terms.borrow)
+        book(EXPOSURE, session, size * before)
+        if age == 1:
+            book(TURNOVER, session, size)
+        if age == horizon:
+            book(TURNOVER, session, size * worth)
+    frame = pd.DataFrame(total, index=pd.Index(dates, name=DATE)).iloc[1:]
+    frame[NET] = frame[GROSS] - frame[BORROW] - terms.side * frame[TURNOVER]
+    return frame
+
+
+def _check_daily(predictions: pd.DataFrame, why: str) -> None:
+    if len(predictions) < 2:
+        return
+    if DAILY_RETURN not in predictions or predictions[DAILY_RETURN].isna().all():
+        raise DataError(
+            f"predictions: column {DAILY_RETURN!r} has no value, and {why}; "
+            "give predictions on a features.parquet"
+        )
+
+
+def _has_exit(symbols: pd.Series, horizon: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Rows, sorted by symbol, that have `horizon` more rows of their symbol after them."""
+    place = symbols.groupby(symbols.to_numpy(), observed=True).cumcount(ascending=False)
+    return (place >= horizon).to_numpy()
+
+
+def buy_and_hold(predictions: pd.DataFrame, terms: Terms) -> pd.DataFrame:
+    """Returns by session of holding all symbols, in the form of `strategy_returns`.
+
+    Bought in equal parts at the close of the first date and sold at that of the last. A symbol's
+    part is in cash where it has no daily_return: before its first row, and where rows are missing.
+
+    Raises
+    ------
+    DataError
+        No daily_return at all.
+    """
+    _check_daily(predictions, "buy-and-hold is made of it")
+    daily = predictions.pivot(index=DATE, columns=SYMBOL, values=DAILY_RETURN).fillna(0.0)
+    logs = daily.to_numpy(np.float64)[1:]
+    worth = np.exp(np.vstack([np.zeros(logs.shape[1]), np.cumsum(logs, axis=0)])).mean(axis=1)
+    frame = pd.DataFrame({GROSS: worth[1:] / worth[:-1] - 1}, index=daily.index[1:])
+    bought, sold = np.zeros(len(frame)), np.zeros(len(frame))
+    bought[:1], sold[-1:] = 1.0, 1.0
+    frame[BORROW], frame[TURNOVER], frame[EXPOSURE] = 0.0, bought + sold, 1.0
+    frame[NET] = frame[GROSS] - terms.side * frame[TURNOVER]
+    return frame
+
+
+def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, terms: Terms) -> float | None:
+    """Sharpe ratio by session, net, of predictions made before the holdout, at their own threshold.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As for `choose_threshold`, and daily_return.
+    """
+    threshold = choose_threshold(predictions, terms.cost_bps, horizon, short=terms.short)
+    return sharpe(strategy_returns(predictions, threshold, horizon, terms)[NET].to_numpy())
+
+
+def choose_threshold(
+    predictions: pd.DataFrame, cost_bps: float, horizon: int, *, short: bool = False
+) -> float:
+    """The threshold that earned most on predictions made before the holdout, net of costs.
+
+    Tried are one half and the 5 % to 95 % quantiles of the probabilities, in steps of 5 %: the
+    highest still trades one forecast in twenty, so that there is something to judge. On a tie the
+    lowest.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        symbol, date, probability_up and forward_return of one candidate; rows without a return do
+        not count.
+
+    Returns
+    -------
+    float
+        One half where there is no row.
+    """
+    rows = predictions[predictions[FORWARD_RETURN].notna()]
+    if rows.empty:
+        return 0.5
+    terms = Terms(cost_bps, short)
+    probability = rows[PROBABILITY_UP].to_numpy()
+    worth = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
+    share = 1 / rows.groupby(DATE)[SYMBOL].transform("size").to_numpy()
+    tried = np.unique([0.5, *np.quantile(probability, _QUANTILES)])
+
+    def earned(threshold: float) -> float:
+        side = positions(probability, threshold, short)
+        cost = np.abs(side) * terms.side * (1 + worth) + (side < 0) * terms.borrow * horizon
+        return float(((side * (worth - 1) - cost) * share).sum())
+
+    return float(max(tried, key=earned))

@@ -1,0 +1,178 @@
+"""All that the holdout says of a recipe: figures with intervals, tests, power, a backtest."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from stockpred.columns import DATE, LABEL, PRIOR, PRIOR_SYMBOL, SYMBOL
+from stockpred.errors import DataError, TooLittleData
+from stockpred.evaluation.backtest import (
+    ALWAYS_LONG,
+    BORROW,
+    EXPOSURE,
+    GROSS,
+    NET,
+    TURNOVER,
+    Terms,
+    buy_and_hold,
+    strategy_returns,
+)
+from stockpred.evaluation.bootstrap import LEVEL, RESAMPLES, block_length, bootstrap
+from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_statistics
+from stockpred.evaluation.metrics import evaluate
+from stockpred.evaluation.paired_test import Lead, lead_over_column
+from stockpred.evaluation.power import detectable
+from stockpred.evaluation.sharpe import deflated_sharpe, moments, performance, sharpe_interval
+
+BUY_AND_HOLD, ALWAYS = "buy_and_hold", "always_long"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What the folds fixed before the holdout, beside the recipe.
+
+    Attributes
+    ----------
+    threshold : float
+        Probability above which the backtest is long.
+    trials : int
+        Recipes tried.
+    sharpe_variance : float
+        Variance of their Sharpe ratios by session, on the folds.
+    """
+
+    threshold: float = 0.5
+    trials: int = 1
+    sharpe_variance: float = 0.0
+
+
+def selected(selection: Mapping[str, Any]) -> Selected:
+    """From recipe.json's ``selection``; what it lacks has the defaults of `Selected`.
+
+    Raises
+    ------
+    DataError
+        A value is no finite number, or the count is below 1.
+    """
+    trials = selection.get("trials", {})
+    try:
+        found = Selected(
+            float(selection.get("threshold", Selected.threshold)),
+            int(trials.get("count", Selected.trials)),
+            float(trials.get("sharpe_variance") or 0.0),
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"recipe: selection is damaged ({error}); give one of train") from error
+    if not np.isfinite([found.threshold, found.sharpe_variance]).all() or found.trials < 1:
+        raise DataError(f"recipe: selection holds {found}; numbers and a count from 1 are wanted")
+    return found
+
+
+class Findings(NamedTuple):
+    """content : evaluation.json without recipe and digest; curves : returns by session."""
+
+    content: dict[str, Any]
+    curves: pd.DataFrame
+
+
+def findings(
+    predictions: pd.DataFrame, horizon: int, chosen: Selected, terms: Terms, seed: int = 0
+) -> Findings:
+    """Judge a recipe by its predictions on the holdout.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them.
+    horizon : int
+        Sessions from entry to exit.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Findings
+        ``content`` is JSON-ready: undefined figures are None, never NaN. ``curves`` has a row a
+        session and the columns gross, net, buy_and_hold and always_long (both net).
+
+    Raises
+    ------
+    TooLittleData
+        No row has a known label.
+    """
+    figures = evaluate(predictions)
+    if not figures["rows"]:
+        raise TooLittleData("the holdout has no row with a known label; give more dates")
+    rows = predictions[predictions[LABEL].notna()]
+    for key, groups in (("by_symbol", rows[SYMBOL]), ("by_year", rows[DATE].dt.year)):
+        found = group_intervals(rows, groups.astype("str"), horizon, seed)
+        for name, part in figures[key].items():
+            part["intervals"] = found[name]
+    traded, curves = _backtest(predictions, horizon, chosen, terms, seed)
+    dates = figures["dates"]
+    content = {
+        "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")},
+        **figures,
+        "intervals": {
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "block_sessions": block_length(dates, horizon),
+            "model": bootstrap(metric_statistics(rows), dates, horizon, seed),
+        },
+        "lead_over_prior": _shown(lead_over_column(predictions, PRIOR, horizon)),
+        "lead_over_prior_by_symbol": _shown(lead_over_column(predictions, PRIOR_SYMBOL, horizon)),
+        "detectable": asdict(detectable(predictions, horizon)),
+        "backtest": traded,
+    }
+    return Findings(content, curves)
+
+
+def _shown(lead: Lead) -> dict[str, float]:
+    return {
+        "mean": lead.mean,
+        "standard_error": lead.standard_error,
+        "p_value": lead.p_value,
+        "worse_p_value": lead.worse_p,
+        "dates": lead.dates,
+    }
+
+
+def _backtest(
+    predictions: pd.DataFrame, horizon: int, chosen: Selected, terms: Terms, seed: int
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The backtest's figures, and its curves."""
+    ours = strategy_returns(predictions, chosen.threshold, horizon, terms)
+    always = strategy_returns(predictions, ALWAYS_LONG, horizon, terms)
+    held = buy_and_hold(predictions, terms)
+    net = ours[NET].to_numpy()
+    shape = moments(net)
+    content = {
+        "sessions": len(ours),
+        "threshold": chosen.threshold,
+        **asdict(terms),
+        **_traded(ours),
+        "sharpe_interval": sharpe_interval(net, horizon, seed),
+        "moments": shape._asdict() if shape else None,
+        "deflated_sharpe": deflated_sharpe(shape, chosen.trials, chosen.sharpe_variance),
+        "trials": {"count": chosen.trials, "sharpe_variance": chosen.sharpe_variance},
+        ALWAYS: _traded(always),
+        BUY_AND_HOLD: _traded(held),
+    }
+    columns = {GROSS: ours[GROSS], NET: ours[NET], BUY_AND_HOLD: held[NET], ALWAYS: always[NET]}
+    return content, pd.DataFrame(columns)
+
+
+def _traded(returns: pd.DataFrame) -> dict[str, Any]:
+    """Figures of one strategy; ``break_even_bps`` is the cost a side at which nothing is left."""
+    notional = float(returns[TURNOVER].sum())
+    earned = float((returns[GROSS] - returns[BORROW]).sum())
+    return {
+        "gross": performance(returns[GROSS].to_numpy()),
+        "net": performance(returns[NET].to_numpy()),
+        "turnover": float(returns[TURNOVER].mean()) if len(returns) else None,
+        "exposure": float(returns[EXPOSURE].mean()) if len(returns) else None,
+        "break_even_bps": earned / notional * 1e4 if notional else None,
+    }

@@ -1,0 +1,209 @@
+"""The table that models learn from: features and outcome of each session of a symbol."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from stockpred.bars.schema import Span
+from stockpred.columns import (
+    ADJ_CLOSE,
+    CLOSE,
+    DAILY_RETURN,
+    DATE,
+    FORWARD_RETURN,
+    HIGH,
+    KEY,
+    LABEL,
+    LABEL_END,
+    LOW,
+    OPEN,
+    OUTCOME,
+    SYMBOL,
+    VOLUME,
+)
+from stockpred.errors import DataError, ParameterError
+from stockpred.features.base import Feature, Segment
+from stockpred.features.leakage import check_table
+from stockpred.features.registry import FEATURE_SETS
+from stockpred.targets.open_to_close import daily_return, outcome
+
+METADATA_KEY = b"stockpred.table"
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a table was made; stands in the metadata of features.parquet."""
+
+    feature_sets: tuple[str, ...]
+    window: int
+    horizon: int
+    source: str = "unknown"
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """As key-value metadata."""
+        return {METADATA_KEY: json.dumps(asdict(self)).encode()}
+
+
+def read_made(metadata: Mapping[bytes, bytes]) -> Made:
+    """The reverse of `Made.to_metadata`.
+
+    Raises
+    ------
+    DataError
+        Not the metadata of a features.parquet.
+    """
+    if METADATA_KEY not in metadata:
+        raise DataError("table: not written by features; give a features.parquet")
+    content = json.loads(metadata[METADATA_KEY])
+    return Made(**{**content, "feature_sets": tuple(content["feature_sets"])})
+
+
+def describe(feature_sets: Sequence[str], window: int) -> list[Feature]:
+    """The features of some sets, in the order of their columns.
+
+    Raises
+    ------
+    ParameterError
+        An unknown set.
+    """
+    for name in feature_sets:
+        if name not in FEATURE_SETS:
+            raise ParameterError("feature_sets", name, f"choose from {', '.join(FEATURE_SETS)}")
+    return [each for name in feature_sets for each in FEATURE_SETS[name].features(window)]
+
+
+def longest_lookback(feature_sets: Sequence[str], window: int) -> int:
+    """Sessions, the current one included, that a row of these sets needs."""
+    return max(feature.lookback for feature in describe(feature_sets, window))
+
+
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that a model may see."""
+    return [name for name in table.columns if name not in (*KEY, *OUTCOME)]
+
+
+def feature_rows(
+    bars: pd.DataFrame,
+    feature_sets: Sequence[str],
+    window: int,
+    horizon: int,
+    spans: Sequence[Span] = (),
+) -> pd.DataFrame:
+    """Features and outcome of one symbol's sessions.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Sound bars of one symbol, in the order of dates.
+    spans : sequence of Span
+        Quarantined stretches: neither a look-back nor an outcome reaches across one.
+
+    Returns
+    -------
+    DataFrame
+        symbol, date, the features as finite float32, label, label_end, forward_return,
+        daily_return (NaN where a stretch begins). Rows before the longest look-back are left out;
+        rows without an outcome stay, for scoring.
+    """
+    parts = [
+        _segment_rows(bars.iloc[first:last], feature_sets, window, horizon)
+        for first, last in segments(bars[DATE].to_numpy(), spans)
+    ]
+    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+
+
+def segments(dates: np.ndarray[Any, Any], spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Row ranges between the spans."""
+    cuts = {int(np.searchsorted(dates, np.datetime64(span.first, "s"))) for span in spans}
+    edges = sorted({0, len(dates), *cuts})
+    return list(pairwise(edges)) or [(0, 0)]
+
+
+def feature_arrays(
+    segment: Segment, feature_sets: Sequence[str], window: int
+) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Each feature of some sets over a segment, by name, in the order of a table's columns.
+
+    Arrays have shape (rows,). A row with a whole look-back behind it has the same bits whatever
+    lies before that.
+    """
+    computed: dict[str, np.ndarray[Any, Any]] = {}
+    for name in feature_sets:
+        computed.update(FEATURE_SETS[name].compute(segment, window))
+    names = [feature.name for feature in describe(feature_sets, window)]
+    return {name: computed[name].astype(np.float32) for name in names}
+
+
+def _segment_rows(
+    bars: pd.DataFrame, feature_sets: Sequence[str], window: int, horizon: int
+) -> pd.DataFrame:
+    arrays = [
+        bars[name].to_numpy(np.float64) for name in (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE, VOLUME)
+    ]
+    segment = Segment(*(np.ascontiguousarray(array) for array in arrays))
+    dates = bars[DATE].to_numpy()
+    computed = feature_arrays(segment, feature_sets, window)
+    first = longest_lookback(feature_sets, window) - 1
+    found = outcome(segment, dates, horizon)
+    columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: dates[first:]}
+    columns |= {name: values[first:] for name, values in computed.items()}
+    columns |= {
+        LABEL: found.label[first:],
+        LABEL_END: found.label_end[first:],
+        FORWARD_RETURN: found.forward_return[first:],
+        DAILY_RETURN: daily_return(segment)[first:],
+    }
+    frame = pd.DataFrame(columns)
+    return frame.astype({SYMBOL: "str"})
+
+
+def rows_to_arrow(table: pd.DataFrame) -> pa.Table:
+    """A table in the form of features.parquet: dates as date32, an unknown outcome as null."""
+    arrays, names = [], []
+    for name in table.columns:
+        values = table[name]
+        if name == SYMBOL:
+            array = pa.array(values, pa.string()).dictionary_encode()
+        elif name in (DATE, LABEL_END):
+            array = pa.array(values.to_numpy().astype("datetime64[D]"), pa.date32())
+        elif name in OUTCOME:
+            array = pa.array(values.to_numpy(np.float64), pa.float64(), from_pandas=True)
+        else:
+            array = pa.array(values.to_numpy(np.float32), pa.float32())
+        arrays.append(array)
+        names.append(name)
+    return pa.table(arrays, names=names)
+
+
+def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
+    """The reverse of `rows_to_arrow`.
+
+    Raises
+    ------
+    DataError
+        A column of the key or the outcome is missing, or there is no feature; or the rows are not
+        to be believed (`check_table`).
+    """
+    there = table.column_names
+    missing = [name for name in (*KEY, *OUTCOME) if name not in there]
+    if missing or len(there) == len(KEY) + len(OUTCOME):
+        what = f"column {missing[0]!r} is missing" if missing else "there is no feature"
+        raise DataError(f"table: {what}; give a features.parquet of features")
+    data = {}
+    for name in there:
+        column = table[name]
+        if name == SYMBOL:
+            data[name] = pd.Series(column.cast(pa.string()).to_pandas(), dtype="str")
+        elif name in (DATE, LABEL_END):
+            data[name] = column.cast(pa.timestamp("s")).to_numpy()
+        else:
+            data[name] = column.to_numpy()
+    rows = pd.DataFrame(data)
+    check_table(rows, feature_columns(rows))
+    return rows

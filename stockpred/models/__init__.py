@@ -1,0 +1,1 @@
+"""Models: candidates, calibrators, and the recipe that defines a model apart from its data."""

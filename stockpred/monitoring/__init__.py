@@ -1,0 +1,1 @@
+"""Monitoring: forecasts joined with outcomes, live performance, alerts."""

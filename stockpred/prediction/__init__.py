@@ -1,0 +1,1 @@
+"""Prediction: requests, forecasts by symbol and date, and the range seen in training."""

@@ -1,0 +1,213 @@
+"""From bars to the requests that a model is asked, and from its answers to rows of predictions."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stockpred.arrays import Dates
+from stockpred.bars.schema import Span
+from stockpred.columns import (
+    AS_OF,
+    BARS_SHA256,
+    DATE,
+    DIRECTION,
+    ENTRY_DATE,
+    EXIT_DATE,
+    IN_RANGE,
+    MODEL,
+    MODEL_VERSION,
+    PROBABILITY_UP,
+    RUN_ID,
+    SYMBOL,
+)
+from stockpred.errors import DataError
+from stockpred.features.table import segments
+
+REQUEST_ROWS = 32_768  # from which on a request is not made longer: its own cost is little then
+_WORD = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = pa.schema(
+    [
+        (SYMBOL, _WORD),
+        (DATE, pa.date32()),
+        (ENTRY_DATE, pa.date32()),
+        (EXIT_DATE, pa.date32()),
+        (PROBABILITY_UP, pa.float64()),
+        (DIRECTION, pa.int64()),
+        (IN_RANGE, pa.bool_()),
+        (MODEL, _WORD),
+        (MODEL_VERSION, _WORD),
+        (RUN_ID, _WORD),
+        (AS_OF, pa.timestamp("ms", "UTC")),
+        (BARS_SHA256, _WORD),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Forecasts asked for, all of one unbroken stretch of one symbol's bars.
+
+    Attributes
+    ----------
+    bars : Table
+        From the first forecast's look-back to the last forecast's session.
+    dates, entry, exit : array of datetime64[s], shape (forecasts,)
+        The session after which each is made, and those of the label; NaT where not known yet.
+    """
+
+    symbol: str
+    bars: pa.Table
+    dates: Dates
+    entry: Dates
+    exit: Dates
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What made the forecasts; stands in each row.
+
+    Attributes
+    ----------
+    model, version : str or None
+        Name and version in the registry; an unregistered model has its id as its version.
+    run_id : str
+        The run that trained it.
+    as_of : datetime
+        The end (UTC) of the newest session's day in the bars: no forecast knows more.
+    bars_sha256 : str
+        Of the file of bars.
+    """
+
+    model: str | None
+    version: str
+    run_id: str
+    as_of: dt.datetime
+    bars_sha256: str
+
+
+def ahead(dates: Dates, sessions: Dates, steps: int) -> Dates:
+    """The session that many steps after each date, NaT where `sessions` do not reach as far."""
+    places = np.searchsorted(sessions, dates, side="right") + steps - 1
+    known = np.append(sessions.astype("datetime64[s]"), np.datetime64("NaT", "s"))
+    return known[np.minimum(places, len(sessions))]
+
+
+def asked_of(
+    symbol: str,
+    bars: pa.Table,
+    spans: Sequence[Span],
+    between: tuple[dt.date, dt.date] | None,
+    lookback: int,
+    horizon: int,
+    sessions: Dates,
+) -> Iterator[Asked]:
+    """The forecasts of one symbol that can be made.
+
+    Parameters
+    ----------
+    bars : Table
+        Its sound bars, in the order of dates.
+    spans : sequence of Span
+        Its quarantined stretches, over which no look-back reaches.
+    between : (date, date), optional
+        First and last date, both included; None: only the last session of the symbol.
+    lookback : int
+        Sessions that a forecast needs, its own included.
+    horizon : int
+        Sessions from entry to exit.
+    sessions : array of datetime64[s]
+        Of the symbol's calendar; empty where nobody knows it: then the symbol's own later bars are
+        what is known.
+    """
+    every = bars[DATE].cast(pa.timestamp("s")).to_numpy()
+    for first, last in segments(every, spans):
+        dates = every[first:last]
+        if between is None:
+            begin, end = len(dates) - 1 if last == len(every) else len(dates), len(dates)
+        else:
+            low, high = (np.datetime64(each, "s") for each in between)
+            begin = int(np.searchsorted(dates, low))
+            end = int(np.searchsorted(dates, high, side="right"))
+        begin = max(begin, lookback - 1)
+        if begin < end:
+            known = sessions if len(sessions) else dates
+            asked = dates[begin:end]
+            needed = bars.slice(first + begin - lookback + 1, end - begin + lookback - 1)
+            yield Asked(symbol, needed, asked, ahead(asked, known, 1), ahead(asked, known, horizon))
+
+
+def batches(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
+    """Put short stretches together into one request; two of one symbol never are."""
+    batch: list[Asked] = []
+    rows = 0
+    for each in asked:
+        if batch and (batch[-1].symbol == each.symbol or rows >= REQUEST_ROWS):
+            yield batch
+            batch, rows = [], 0
+        batch.append(each)
+        rows += each.bars.num_rows
+    if batch:
+        yield batch
+
+
+def request(batch: Sequence[Asked]) -> pa.Table:
+    """The bars of a batch as a model takes them."""
+    bars = pa.concat_tables([each.bars for each in batch], promote_options="none")
+    symbols, dates = bars[SYMBOL].cast(pa.string()), bars[DATE].cast(pa.timestamp("s"))
+    return bars.set_column(0, SYMBOL, symbols).set_column(1, DATE, dates)
+
+
+def rows(batch: Sequence[Asked], answer: pa.Table, maker: Maker) -> pa.Table:
+    """A model's answer to a batch as rows of predictions (`SCHEMA`).
+
+    Raises
+    ------
+    DataError
+        It answers other symbols or dates than were asked for.
+    """
+    places = np.repeat(np.arange(len(batch), dtype=np.int32), [len(each.dates) for each in batch])
+    symbols = pa.DictionaryArray.from_arrays(places, [each.symbol for each in batch])
+    dates = np.concatenate([each.dates for each in batch])
+    given = answer[DATE].cast(pa.timestamp("s")).to_numpy()
+    told = answer[SYMBOL].cast(pa.string()).combine_chunks()
+    if not np.array_equal(given, dates) or not told.equals(symbols.dictionary_decode()):
+        raise DataError(
+            f"model: asked for {len(dates)} forecasts from {batch[0].symbol} on, it answers "
+            f"{len(given)} others; give a model that train logged"
+        )
+    columns = {
+        SYMBOL: symbols,
+        DATE: _days(dates),
+        ENTRY_DATE: _days(np.concatenate([each.entry for each in batch])),
+        EXIT_DATE: _days(np.concatenate([each.exit for each in batch])),
+        PROBABILITY_UP: answer[PROBABILITY_UP],
+        DIRECTION: answer[DIRECTION],
+        # Models logged before there was such a column do not tell.
+        IN_RANGE: answer[IN_RANGE] if IN_RANGE in answer.column_names else None,
+        MODEL: maker.model,
+        MODEL_VERSION: maker.version,
+        RUN_ID: maker.run_id,
+        AS_OF: maker.as_of,
+        BARS_SHA256: maker.bars_sha256,
+    }
+    return pa.table([_column(columns[f.name], f.type, len(dates)) for f in SCHEMA], schema=SCHEMA)
+
+
+def _days(dates: Dates) -> pa.Array:
+    return pa.array(dates.astype("datetime64[D]"), pa.date32())
+
+
+def _column(value: Any, kind: pa.DataType, length: int) -> Any:
+    """An array as it is; one value, or none, for all rows."""
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        return value
+    if value is None:
+        return pa.nulls(length, kind)
+    if kind == _WORD:
+        codes = pa.array(np.zeros(length, dtype=np.int32))
+        return pa.DictionaryArray.from_arrays(codes, pa.array([value], pa.string()))
+    return pa.repeat(pa.scalar(value, kind), length)

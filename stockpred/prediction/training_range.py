@@ -1,0 +1,80 @@
+"""What training saw: the range of each feature, to flag rows unlike any of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stockpred.columns import DATE
+from stockpred.errors import DataError
+from stockpred.features.table import feature_columns
+
+
+@dataclass(frozen=True)
+class TrainingRange:
+    """The rows that a model was fitted on, in short.
+
+    Attributes
+    ----------
+    features : mapping of str to (float, float)
+        Lowest and highest value of each feature, in the order of the table's columns.
+    trained_from, trained_to : str
+        ISO dates of the first and the last row.
+    rows : int
+    """
+
+    features: Mapping[str, tuple[float, float]]
+    trained_from: str
+    trained_to: str
+    rows: int
+
+    def covers(self, values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
+        """Whether every feature of a row lies within its range, both ends included.
+
+        Parameters
+        ----------
+        values : array of float32, shape (rows, features)
+
+        Returns
+        -------
+        array of bool, shape (rows,)
+        """
+        low, high = np.array(list(self.features.values())).T
+        return np.asarray(((values >= low) & (values <= high)).all(axis=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data; a float32 keeps its value."""
+        return asdict(self)
+
+
+def training_range(table: pd.DataFrame) -> TrainingRange:
+    """The range of the rows that a model is fitted on, at least one."""
+    names = feature_columns(table)
+    low, high = table[names].min(), table[names].max()
+    return TrainingRange(
+        features={name: (float(low[name]), float(high[name])) for name in names},
+        trained_from=f"{table[DATE].min():%Y-%m-%d}",
+        trained_to=f"{table[DATE].max():%Y-%m-%d}",
+        rows=len(table),
+    )
+
+
+def training_range_from(content: Mapping[str, Any]) -> TrainingRange:
+    """The reverse of `TrainingRange.to_dict`.
+
+    Raises
+    ------
+    DataError
+        A key is missing.
+    """
+    try:
+        features = {name: (low, high) for name, (low, high) in content["features"].items()}
+        return TrainingRange(
+            features, content["trained_from"], content["trained_to"], content["rows"]
+        )
+    except KeyError as error:
+        raise DataError(
+            f"training range: key {error} is missing; give training.json as train wrote it"
+        ) from error

@@ -1,0 +1,1 @@
+"""Targets: what a forecast is about."""

@@ -1,0 +1,1 @@
+"""Training: purged splits, sample weights, fits, the search over folds, walk-forward."""
