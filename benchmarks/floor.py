@@ -15,9 +15,9 @@ import sklearn.ensemble  # noqa: F401
 from pipeline.run.step_run import StepRun
 from pipeline.step import Done
 from pipeline.tracking.artifacts import outputs_of
+from steps.cli.parameters import PARAMETERS
+from steps.cli.types import ROOT
 from steps.main import STEPS
-from steps.options import PARAMETERS
-from steps.values import ROOT
 
 
 def main(*given: str) -> None:

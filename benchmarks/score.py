@@ -20,7 +20,7 @@ import pandas as pd
 from benchmarks.processes import cost
 from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.storage.parquet import groups, metadata, write_groups
-from serving.estimator import from_files
+from serving.model.estimator_files import from_files
 from sources.calendars import sessions
 from stockpred.bars.schema import BarsInfo, Span, from_arrow, read_info
 from stockpred.columns import DATE, SYMBOL
@@ -45,7 +45,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
     """Fit a candidate on some symbols and log it; return its URI."""
     import mlflow
 
-    from serving.logging import log_model
+    from serving.model.log_model import log_model
 
     info = read_info(metadata(bars))
     frames = [from_arrow(group) for _, group in zip(range(LEARNT), groups(bars), strict=False)]

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.registry.models import register_once
-from serving.logging import log_model
+from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.candidates import candidate
 from stockpred.models.recipe import Recipe

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steps.options import PARAMETERS
+from steps.cli.parameters import PARAMETERS
 from stockpred.columns import DATE, FORWARD_RETURN, LABEL, LABEL_END, PRIOR, SYMBOL
 from stockpred.evaluation.bootstrap import bootstrap
 from stockpred.evaluation.bootstrap_metrics import metric_statistics

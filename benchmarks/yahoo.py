@@ -21,7 +21,7 @@ from standin import Standin, standin_bars
 
 from sources import Stored, YahooSource
 from sources.base import Acquired
-from sources.yahoo import POOL
+from sources.yahoo.source import POOL
 
 SYMBOLS = 50
 SESSIONS = 2520

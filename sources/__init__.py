@@ -6,9 +6,9 @@ from typing import Any
 
 from sources.base import Acquired, Source
 from sources.files import FileSource
-from sources.merge import Stored
 from sources.snapshot import SnapshotSource
-from sources.yahoo import YahooSource
+from sources.yahoo.merge import Stored
+from sources.yahoo.source import YahooSource
 
 __all__ = ["YAHOO", "Acquired", "Source", "Stored", "open_source"]
 

@@ -6,9 +6,9 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import write_groups
 from pipeline.tags import TAG_INCOMPLETE
 from sources import Acquired
-from steps.asked import judge_acquired, open_asked
-from steps.shell import shell
-from steps.stored import PARTIAL, WHOLE
+from steps.cli.command import shell
+from steps.data.source import judge_acquired, open_asked
+from steps.data.stored_bars import PARTIAL, WHOLE
 from stockpred.bars.schema import to_arrow
 from stockpred.columns import SYMBOL
 

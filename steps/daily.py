@@ -14,11 +14,11 @@ from pipeline.errors import Alerted, InputError
 from pipeline.git.clone import require_lasting
 from pipeline.process.scratch import scratch_folder
 from pipeline.step import Done, Output, Step
+from steps.cli.command import main_function
+from steps.cli.parameters import PARAMETERS
+from steps.cli.types import ROOT
 from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
-from steps.notice import noticed
-from steps.options import PARAMETERS
-from steps.shell import main_function
-from steps.values import ROOT
+from steps.output.notify import noticed
 
 LEDGER = ".stockpred/ledger"
 OWN = (f"ledger={LEDGER}", "shadow", "retrain_every", "on_alert=retrain")
@@ -117,7 +117,7 @@ def night(**params: Any) -> None:
         settled = settle(params)
 
         from pipeline.chain.run_project import run_project
-        from steps.ending import show
+        from steps.output.chain_summary import show
 
         def follow(client: Any, done: Sequence[Done]) -> tuple[Step, ...]:
             if not ended.alerts:

@@ -15,9 +15,9 @@ from pipeline.hashing import file_sha256
 from pipeline.log.console import say
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import metadata, read, write_groups
-from reports.evaluation import evaluation_report
-from reports.plots_findings import draw
-from steps.shell import shell
+from reports.pages.evaluation import evaluation_report
+from reports.plots.holdout import draw
+from steps.cli.command import shell
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import Terms
 from stockpred.evaluation.holdout import findings, selected

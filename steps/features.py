@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata, read, write_groups
-from reports.data import data_report
-from steps.shell import shell
+from reports.pages.features import data_report
+from steps.cli.command import shell
 from stockpred.bars.schema import BarsInfo, from_arrow, read_info
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import (

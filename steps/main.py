@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from pipeline.step import Output, Step
-from steps.notice import noticed
-from steps.options import PARAMETERS
-from steps.shell import main_function
-from steps.values import ROOT
+from steps.cli.command import main_function
+from steps.cli.parameters import PARAMETERS
+from steps.cli.types import ROOT
+from steps.output.notify import noticed
 
 
 @cache
@@ -146,7 +146,7 @@ def chain(**params: Any) -> None:
         settled = settle(params)
 
         from pipeline.chain.run_project import run_project
-        from steps.ending import show
+        from steps.output.chain_summary import show
 
         steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
         ended.finished = run_project(

@@ -11,11 +11,18 @@ from pipeline.log.console import say
 from pipeline.registry.history import history
 from pipeline.registry.models import resolve
 from pipeline.run.step_run import StepRun
-from reports.monitoring import monitoring_report
-from reports.plots_monitoring import draw
-from steps.shell import shell
-from steps.sound import one_of_two, sound_bars
-from steps.watched import data_of, drift_of, forecasts_of, read_bars, settings_of, versions_of
+from reports.pages.monitoring import monitoring_report
+from reports.plots.monitoring import draw
+from steps.cli.command import shell
+from steps.data.validation import one_of_two, sound_bars
+from steps.monitoring.inputs import (
+    data_of,
+    drift_of,
+    forecasts_of,
+    read_bars,
+    settings_of,
+    versions_of,
+)
 from stockpred.columns import DATE, LATE
 from stockpred.features.table import longest_lookback
 from stockpred.monitoring.age import figures, newest_training, standing

@@ -5,7 +5,7 @@ import sys
 import click
 
 from pipeline.log.console import say
-from steps.shell import program
+from steps.cli.command import program
 
 
 @click.command(help=__doc__)

@@ -8,10 +8,10 @@ import datetime as dt
 import click
 
 from pipeline.run.step_run import StepRun
-from steps.byhand import promote, reject, rollback
-from steps.gated import register
-from steps.shell import shell
-from steps.told import tell_history
+from steps.cli.command import shell
+from steps.registration.by_gate import register
+from steps.registration.decision import tell_history
+from steps.registration.manual import promote, reject, rollback
 
 EVIDENCE = ("evaluation", "predictions", "validation")
 

@@ -13,10 +13,10 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
-from steps.scoring import Between, Scored, Scorer, predictions, scorer
-from steps.shell import shell
-from steps.sound import one_of_two, sound_bars
-from steps.values import ROOT
+from steps.cli.command import shell
+from steps.cli.types import ROOT
+from steps.data.validation import one_of_two, sound_bars
+from steps.scoring.batch import Between, Scored, Scorer, predictions, scorer
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
 
 

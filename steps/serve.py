@@ -11,9 +11,9 @@ from pipeline.registry.download import fetch_model
 from pipeline.registry.models import resolve
 from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
-from serving.process import listen, start
-from steps.shell import main_function
-from steps.values import ROOT
+from serving.server.process import listen, start
+from steps.cli.command import main_function
+from steps.cli.types import ROOT
 
 PARAMETERS = ("model_uri=auto", "registered_model", "port", "host", "max_rows")
 

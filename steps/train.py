@@ -17,11 +17,11 @@ from pipeline.step import MODEL
 from pipeline.storage.parquet import groups, metadata, read, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
-from reports.plots import fold_losses as plot_losses
-from serving.logging import log_model
-from steps.shell import shell
-from steps.tried import search_shown
-from steps.values import ROOT
+from reports.plots.evaluation import fold_losses as plot_losses
+from serving.model.log_model import log_model
+from steps.cli.command import shell
+from steps.cli.types import ROOT
+from steps.training.nested_runs import search_shown
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
 from stockpred.evaluation.backtest import Terms, sharpe_on_folds

@@ -1,8 +1,8 @@
 """Reads bars.parquet; writes the sound ones as bars.parquet, validation.json, validation.html."""
 
 from pipeline.run.step_run import StepRun
-from steps.shell import shell
-from steps.sound import write_sound
+from steps.cli.command import shell
+from steps.data.validation import write_sound
 from stockpred.features.table import longest_lookback
 
 

@@ -63,7 +63,7 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
 
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     from pipeline.storage.parquet import groups, metadata
-    from serving.logging import log_model
+    from serving.model.log_model import log_model
     from stockpred.bars.schema import from_arrow, read_info
     from stockpred.features.table import feature_rows
     from stockpred.models.candidates import CANDIDATES

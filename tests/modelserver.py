@@ -18,7 +18,7 @@ from conftest import ROOT, make_bars
 from toyproject import HANGS, is_alive
 
 from pipeline.registry.models import register_once
-from serving.logging import log_model
+from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from pipeline.run.step_run import StepRun
-from steps.gated import register
+from steps.registration.by_gate import register
 
 SOUND = {"listed": 1000, "bars": 1000}
 

@@ -8,7 +8,7 @@ import yaml
 
 CONF = {
     "loader_module": "mlflow.pyfunc.loaders.code_model",
-    "model_code_path": "/anywhere/serving/model.py",
+    "model_code_path": "/anywhere/serving/model/pyfunc.py",
     "code": "code",
     "artifacts": {"recipe": {"path": "artifacts/recipe.json", "uri": "/tmp/recipe.json"}},
 }

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from steps.cli.parameters import ALONE, PARAMETERS
 from steps.main import LAST_STEP, STEPS
-from steps.options import ALONE, PARAMETERS
 
 ROOMS = {
     "steps": {"pipeline", "sources", "stockpred", "reports", "serving"},
@@ -21,13 +21,7 @@ ROOMS = {
     "pipeline": set(),
     "stockpred": set(),
 }
-SHARED_IN_STEPS = {
-    "steps.asked", "steps.byhand", "steps.ending", "steps.evidence", "steps.gated",
-    "steps.notice", "steps.options", "steps.record", "steps.scoring", "steps.shell",
-    "steps.sound", "steps.stored", "steps.told", "steps.tried", "steps.tries", "steps.values",
-    "steps.versions", "steps.watched",
-}  # fmt: skip
-CHAINS = ("main.py", "daily.py")  # tables of steps, not shells of one
+PROGRAMS = {f"steps.{path.stem}" for path in (ROOT / "steps").glob("*.py")} - {"steps.__init__"}
 AROUND = ("score", "monitor", "daily", "serve")  # entry points beside the chain
 ENTRIES = ("main", *(step.name for step in STEPS), *AROUND)
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
@@ -52,8 +46,9 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
         other = module.split(".")[0]
         if other in ROOMS and other != room:
             assert other in ROOMS[room], f"{room} must not import {module}"
-        if other == room == "steps" and path.name not in CHAINS:
-            assert module in SHARED_IN_STEPS, f"shells never import each other: {module}"
+        if other == room == "steps" and module in PROGRAMS:
+            is_daily = path.name == "daily.py" and module == "steps.main"
+            assert is_daily, f"programs never import each other: {module}"
     if room == "stockpred":
         assert not {m.split(".")[0] for m in imports(path)} & {"mlflow", "os", "time", "click"}
 

@@ -13,7 +13,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from steps.monitor import main
-from steps.versions import PROMISE_TAGS
+from steps.registration.version_tags import PROMISE_TAGS
 from stockpred.bars.schema import BarsInfo, to_arrow
 
 RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}

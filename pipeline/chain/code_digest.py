@@ -141,7 +141,7 @@ class Code:
                 if node.level:
                     package = PurePosixPath(name).parts[: -node.level]
                     base = ".".join([*package, base]).rstrip(".")
-                # `from steps import options` names a module, `from steps.options import x` does
+                # `from steps.cli import types` names a module, `from steps.cli.types import x` does
                 # not: what is no file is passed over where the name is looked up.
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
             else:

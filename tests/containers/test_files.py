@@ -11,7 +11,7 @@ from containers.files import DOCKERFILES, FILES, environment, read, services, wa
 
 from pipeline.step import Done
 from pipeline.tags import TAG_MODEL_VERSION
-from steps.ending import what_next
+from steps.output.chain_summary import what_next
 
 SERVICES = [(file, name, spec) for file in FILES for name, spec in services(file).items()]
 IDS = [f"{file.stem}:{name}" for file, name, _ in SERVICES]

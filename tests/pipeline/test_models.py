@@ -116,7 +116,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     from sklearn.linear_model import LogisticRegression
 
     from pipeline.storage.parquet import read
-    from serving.estimator import ESTIMATOR, from_files, to_files
+    from serving.model.estimator_files import ESTIMATOR, from_files, to_files
     from sources.files import FileSource
     from stockpred.errors import StockpredError
 

@@ -22,11 +22,11 @@ from test_validation_page import SESSIONS, picture_of
 from pipeline.chain.summary import note
 from pipeline.step import Done
 from pipeline.tags import TAG_FIGURE
-from reports.data import data_report
-from reports.evaluation import evaluation_report
-from reports.monitoring import monitoring_report
-from reports.page import POLICY
-from reports.validation import validation_report
+from reports.pages.evaluation import evaluation_report
+from reports.pages.features import data_report
+from reports.pages.html import POLICY
+from reports.pages.monitoring import monitoring_report
+from reports.pages.validation import validation_report
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from stockpred.features.base import Feature

@@ -11,9 +11,9 @@ import pytest
 from test_alarm import dying, forecasts
 from test_monitoring import CHAMPION, DAYS, scored
 
-from reports.monitoring import monitoring_report
-from reports.page import POLICY
-from reports.plots_monitoring import draw
+from reports.pages.html import POLICY
+from reports.pages.monitoring import monitoring_report
+from reports.plots.monitoring import draw
 from stockpred.monitoring.alerts import loss_alerts, verdict
 from stockpred.monitoring.record import Version, watch
 

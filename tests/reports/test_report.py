@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from markets import market
 
-from reports.evaluation import evaluation_report
-from reports.page import POLICY
-from reports.plots_findings import draw
-from reports.verdict import biases, trading, verdict
+from reports.pages.evaluation import evaluation_report
+from reports.pages.html import POLICY
+from reports.plots.holdout import draw
+from reports.text.verdict import biases, trading, verdict
 from stockpred.evaluation.backtest import Terms
 from stockpred.evaluation.holdout import Selected, findings
 from stockpred.models.candidates import CANDIDATES

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import make_bars
 
-from reports.strips import _edges, _share, missing_sessions
-from reports.validation import validation_report, verdict
+from reports.pages.validation import validation_report, verdict
+from reports.plots.missing_sessions import _edges, _share, missing_sessions
 from stockpred.bars.checks.sessions import Gaps
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import Validated, validate

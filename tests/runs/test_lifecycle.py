@@ -19,10 +19,10 @@ from pipeline.errors import InputError
 from pipeline.registry.history import history
 from pipeline.registry.transitions import move, places
 from pipeline.run.step_run import StepRun
-from serving.logging import log_model
-from steps.byhand import promote, reject, rollback
+from serving.model.log_model import log_model
 from steps.register import main
-from steps.told import tell_history
+from steps.registration.decision import tell_history
+from steps.registration.manual import promote, reject, rollback
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range

@@ -19,8 +19,8 @@ from pipeline.errors import Alerted, Interrupted, StepFailed
 from pipeline.log.console import speak_for
 from pipeline.step import Done
 from pipeline.tags import LOG, TAG_FIGURE
-from steps.ending import Standing
-from steps.notice import WEBHOOK, noticed
+from steps.output.chain_summary import Standing
+from steps.output.notify import WEBHOOK, noticed
 
 KEYS = [
     "project", "entry_point", "run_id", "status", "seconds", "error", "model_version", "stage",
@@ -93,7 +93,7 @@ def test_a_webhook_that_fails_is_one_warning_without_its_url(
     path: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(WEBHOOK, server.url(f"{path}/pl4nted-s3cret"))
-    monkeypatch.setattr("steps.notice.PATIENCE", 0.5 if path == "hang" else 600)
+    monkeypatch.setattr("steps.output.notify.PATIENCE", 0.5 if path == "hang" else 600)
     began = time.monotonic()
     with noticed("main"):
         pass

@@ -19,10 +19,10 @@ from pipeline.errors import InputError
 from pipeline.registry.models import CHAMPION, resolve
 from pipeline.run.step_run import StepRun
 from pipeline.tracking.artifacts import model_digest
-from steps.byhand import promote
+from steps.monitoring.inputs import settings_of
+from steps.registration.manual import promote
+from steps.registration.version_tags import why_unfit
 from steps.score import main as score
-from steps.versions import why_unfit
-from steps.watched import settings_of
 from stockpred.errors import DataError
 
 pytestmark = [

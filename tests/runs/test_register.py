@@ -6,7 +6,7 @@ import pytest
 from nights import Nights, until
 
 from pipeline.registry.models import holder, notes
-from steps.record import PREFIX
+from steps.registration.look_store import PREFIX
 
 pytestmark = [
     pytest.mark.run,

@@ -12,9 +12,9 @@ from nights import Nights, until
 from pipeline.registry.history import history
 from pipeline.registry.models import holder, notes
 from pipeline.run.step_run import StepRun
-from steps.byhand import promote, rollback
-from steps.record import PREFIX, take_look
-from steps.versions import why_unfit
+from steps.registration.look_store import PREFIX, take_look
+from steps.registration.manual import promote, rollback
+from steps.registration.version_tags import why_unfit
 from stockpred.gate.sequential_looks import look_from, question
 
 pytestmark = [
@@ -51,7 +51,7 @@ def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.Data
 def test_a_model_that_cannot_answer_is_not_promoted(
     nights: Nights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steps.gated.why_unfit", why_unfit)
+    monkeypatch.setattr("steps.registration.by_gate.why_unfit", why_unfit)
     found = nights.night("nine", until(skilled, 500), "a", "1")
     assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
     assert found["sentence"].startswith("passed the gate, but models:/nine/1: its files cannot be")

@@ -15,7 +15,7 @@ from conftest import make_bars
 from stores import environment
 
 from pipeline.storage.parquet import metadata, write_groups
-from steps.sound import _sound
+from steps.data.validation import _sound
 from stockpred.bars.checks.validate import Validated, validate
 from stockpred.bars.schema import BarsInfo, Span, read_info, to_arrow
 from stockpred.errors import DataError

@@ -15,7 +15,7 @@ import pytest
 from stores import environment, make_store
 
 from benchmarks.chains import STEPS, table
-from serving.logging import REQUIREMENTS
+from serving.model.log_model import REQUIREMENTS
 
 pytestmark = pytest.mark.run
 BIN = Path(sys.executable).parent

@@ -9,8 +9,8 @@ import mlflow
 import pytest
 from conftest import ROOT, make_bars
 
-from serving.check import difference, why_not
-from serving.logging import log_model
+from serving.model.example_check import difference, why_not
+from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range

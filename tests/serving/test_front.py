@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serving.front import FAILED, ROW_BYTES, SPARE_BYTES, UNREADABLE, Front
+from serving.server.middleware import FAILED, ROW_BYTES, SPARE_BYTES, UNREADABLE, Front
 
 # MLflow's own, when it is imported and when it saves a model.
 pytestmark = [

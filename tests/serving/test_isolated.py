@@ -17,7 +17,7 @@ from conftest import ROOT, make_bars
 from logged import log_models
 
 from pipeline.storage.parquet import write_groups
-from serving.isolated import predict_isolated
+from serving.model.subprocess_predict import predict_isolated
 from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import DataError
 from stockpred.prediction.batch import Asked, request
@@ -27,7 +27,7 @@ ASK = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from serving.isolated import predict_isolated
+from serving.model.subprocess_predict import predict_isolated
 from stockpred.features.direction import DIRECTION_SET
 print(DIRECTION_SET.features(3))
 bars = pa.ipc.open_file(sys.argv[2]).read_all()
@@ -146,7 +146,7 @@ def children() -> list[str]:
         ["ps", "-o", "args=", "--ppid", str(os.getpid())],
         capture_output=True, text=True, check=False,
     ).stdout  # fmt: skip
-    return [line for line in listed.splitlines() if "serving/child.py" in line]
+    return [line for line in listed.splitlines() if "serving/model/predict_worker.py" in line]
 
 
 def test_a_model_answers_with_its_own_code_when_the_checkouts_has_changed(

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from serving.logging import _no_word_of_pip
+from serving.model.log_model import _no_word_of_pip
 
 
 def test_of_pip_no_word_is_heard_and_of_all_else_every_one(

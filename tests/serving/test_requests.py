@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from serving.requests import Refused, check
+from serving.server.request_check import Refused, check
 
 # MLflow's own, when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")

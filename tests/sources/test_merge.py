@@ -9,7 +9,7 @@ from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.merge import OVERLAP, PROVISIONAL, Stored, extended, is_shorter, overlap_start
+from sources.yahoo.merge import OVERLAP, PROVISIONAL, Stored, extended, is_shorter, overlap_start
 from stockpred.bars.schema import NUMBERS
 
 few = settings(max_examples=40, deadline=None)

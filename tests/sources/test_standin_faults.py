@@ -38,7 +38,7 @@ def table() -> list[Any]:
 
 
 def test_the_table_has_every_fault_of_the_wire() -> None:
-    # yfinance takes in all of what has no end: sources/chart.py bounds that.
+    # yfinance takes in all of what has no end: sources/yahoo/chart.py bounds that.
     frames = {*ROWS, "latency", "refused", "endless", "bomb"}
     assert {case.values[0] for case in table()} == KINDS - frames
     assert len(table()) == 2 * len(KINDS - frames)

@@ -169,7 +169,7 @@ def test_a_range_without_a_session_is_an_empty_symbol(yahoo: Standin, tmp_path: 
 def test_an_answer_without_end_is_broken_off_and_not_asked_for_again(
     kind: str, yahoo: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sources.chart.MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr("sources.yahoo.chart.MAX_ANSWER", 1 << 20)
     yahoo.add("BBB", BARS)
     yahoo.fault(kind, "BBB")
     acquired = read(tmp_path, "AAA", "BBB")

@@ -8,8 +8,8 @@ import pytest
 
 from sources import YahooSource
 from sources.calendars import last_closed
-from sources.pace import GivenUp, Pace, Patience
-from sources.symbols import calendar_of, check_spelling
+from sources.yahoo.rate_limit import GivenUp, Pace, Patience
+from sources.yahoo.symbols import calendar_of, check_spelling
 from stockpred.errors import ParameterError
 
 
@@ -30,7 +30,7 @@ def test_calendar_of_a_symbol(symbol: str, exchange: str | None, calendar: str) 
 def test_every_calendar_is_one_that_exists() -> None:
     from exchange_calendars import get_calendar_names
 
-    from sources import symbols
+    from sources.yahoo import symbols
 
     named = {*symbols._BY_SUFFIX.values(), *symbols._BY_EXCHANGE.values()}
     assert named | {*symbols._INDICES.values()} <= set(get_calendar_names(include_aliases=True))

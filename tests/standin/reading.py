@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from sources import Stored, YahooSource
 from sources.base import Acquired
-from sources.pace import Patience
+from sources.yahoo.rate_limit import Patience
 from stockpred.bars.schema import to_arrow
 
 from .bars import standin_bars

@@ -12,8 +12,8 @@ import pytest
 from learners import recipe
 from markets import market
 
-from serving.estimator import from_files, to_files
-from serving.logging import REQUIREMENTS, requirements
+from serving.model.estimator_files import from_files, to_files
+from serving.model.log_model import REQUIREMENTS, requirements
 from stockpred.errors import DataError, ParameterError, TooLittleData
 from stockpred.models.calibrators import METHODS
 from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters, candidate, lacks

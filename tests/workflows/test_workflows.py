@@ -17,7 +17,7 @@ from conftest import ROOT
 from jobs import WORKFLOWS, Job, workflow
 from mlflow import MlflowClient
 
-from reports.digest import Finished, digest
+from reports.text.ci_summary import Finished, digest
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -222,7 +222,7 @@ def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
     else:
         client.log_text(step.info.run_id, content, "decision.json")
     done = subprocess.run(
-        [sys.executable, "-m", "steps.summary", "--run_name", "a"],
+        [sys.executable, "-m", "steps.ci_summary", "--run_name", "a"],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "stockpred"},
     )  # fmt: skip

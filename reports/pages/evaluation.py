@@ -1,0 +1,164 @@
+"""The evaluation's page: the verdict first, then figures, pictures, biases, how to repeat it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reports.pages.html import bullets, code, heading, page, paragraph, pictures, table
+from reports.text.verdict import biases, percent, sharpe_words, span, trading, verdict
+
+_BASELINES = ("prior", "prior_symbol", "majority", "last_direction", "always_up")
+_PICTURES = {
+    "roc.png": "ROC curve of the holdout",
+    "calibration.png": "observed share of ups against the forecast probability",
+    "lead.png": "cumulative lead in log loss over the prior",
+    "confusion_matrix.png": "forecasts against outcomes",
+    "by_symbol.png": "ROC AUC by symbol",
+    "by_year.png": "ROC AUC by year",
+    "equity.png": "worth of one unit through the holdout",
+    "importances.png": "importance of the features on the folds",
+}
+
+
+def evaluation_report(
+    evaluation: Mapping[str, Any], images: Mapping[str, bytes], source: str, repeat: str
+) -> str:
+    """A self-contained page on evaluation.json, with its pictures inside.
+
+    Parameters
+    ----------
+    images : mapping
+        As `holdout.draw` gives them.
+    source : str
+        Where the bars came from.
+    repeat : str
+        The commands that make the same page again.
+    """
+    holdout, recipe = evaluation["holdout"], evaluation["recipe"]
+    return page(
+        f"Holdout of {recipe['candidate']}, {holdout['first']} to {holdout['last']}",
+        [
+            paragraph(verdict(evaluation), lead=True),
+            paragraph(trading(evaluation), lead=True),
+            paragraph(
+                f"{holdout['rows']:,} forecasts on {holdout['dates']:,} dates, each by a fit that "
+                f"had not seen its date; {holdout['up_share']:.1%} of the outcomes were up. The "
+                "recipe was chosen before the holdout begins."
+            ),
+            heading("Figures"),
+            *_figures(evaluation),
+            _shown(images, "roc.png", "lead.png"),
+            heading("Calibration"),
+            *_calibration(evaluation),
+            _shown(images, "calibration.png", "confusion_matrix.png"),
+            heading("By symbol and by year"),
+            _shown(images, "by_symbol.png", "by_year.png"),
+            *_parts(evaluation),
+            heading("On paper"),
+            _shown(images, "equity.png"),
+            *_backtest(evaluation["backtest"]),
+            heading("Chosen before the holdout"),
+            table(
+                ("candidate", "mean log loss", "by fold"),
+                ((name, sum(losses) / len(losses), ", ".join(f"{x:.4f}" for x in losses))
+                 for name, losses in recipe["selection"]["log_loss_by_fold"].items()),
+            ),
+            _shown(images, "importances.png"),
+            heading("Known biases"),
+            bullets(biases(source)),
+            heading("To repeat it"),
+            paragraph(
+                f"Recipe {recipe['id']}, sha256 of the table {evaluation['table_sha256']}. "
+                "The same commit, recipe and table give the same figures."
+            ),
+            code(repeat),
+        ],
+    )  # fmt: skip
+
+
+def _shown(images: Mapping[str, bytes], *names: str) -> str:
+    return pictures((_PICTURES[name], images[name]) for name in names if name in images)
+
+
+def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
+    model, intervals = evaluation["model"], evaluation["intervals"]
+    baselines = [evaluation["baselines"].get(name, {}) for name in _BASELINES]
+    yield table(
+        ("metric", "model", "95 % interval", *(name.replace("_", " ") for name in _BASELINES)),
+        ((name, value, span(intervals["model"].get(name)), *(each.get(name) for each in baselines))
+         for name, value in model.items()),
+    )  # fmt: skip
+    kind = {"by_date": "across symbols, date by date", "by_symbol": "over time, symbol by symbol"}
+    groups = evaluation["ic"]["groups"]
+    mean = f"then the mean of {groups:,}" if groups else "of which none is defined here"
+    seen = evaluation["detectable"]
+    alike = (
+        f" As rows of a date are alike, all rows tell as much as {1 / seen['design_effect']:.0%} "
+        "of them would if they were independent."
+        if seen["design_effect"]
+        else ""
+    )
+    yield paragraph(
+        f"Intervals: blocks of {intervals['block_sessions']} dates drawn {intervals['resamples']:,}"
+        " times, all symbols of a date together; a dash where there are too few blocks or the "
+        f"figure is undefined. ic and rank_ic: the correlation of probability and return "
+        f"{kind[evaluation['ic']['kind']]}, {mean}.{alike}"
+    )
+    leads = ("lead_over_prior", "lead_over_prior_by_symbol")
+    yield table(
+        ("lead in log loss over", "nats", "standard error", "p, one-sided", "dates"),
+        ((name.removeprefix("lead_over_").replace("_", " "), lead["mean"], lead["standard_error"],
+          lead["p_value"], lead["dates"]) for name, lead in ((n, evaluation[n]) for n in leads)),
+    )  # fmt: skip
+
+
+def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:
+    found, intervals = evaluation["calibration"], evaluation["intervals"]["model"]
+    meaning = {
+        "reliability": "part of the Brier score that recalibrating would take off; 0 is best",
+        "resolution": "part that telling likely from unlikely takes off; more is better",
+        "uncertainty": "part that lies in the outcomes alone",
+        "slope": "of a logistic recalibration; 1 is perfect, below 1 too bold",
+        "intercept": "of the same; 0 is perfect",
+    }
+    yield table(
+        ("part", "value", "95 % interval", "meaning"),
+        ((name, found[name], span(intervals.get(name)), text) for name, text in meaning.items()),
+        words=("meaning",),
+    )
+
+
+def _parts(evaluation: Mapping[str, Any]) -> Iterable[str]:
+    for kind in ("symbol", "year"):
+        metrics = ("log_loss", "brier", "roc_auc", "accuracy")
+        yield table(
+            (kind, "rows", "log loss", "Brier", "ROC AUC", "95 % interval", "accuracy",
+             "95 % interval"),
+            ((name, part["rows"], *_spread([part[m] for m in metrics], part["intervals"]))
+             for name, part in evaluation[f"by_{kind}"].items()),
+        )  # fmt: skip
+
+
+def _spread(values: Sequence[float | None], intervals: Mapping[str, Any]) -> tuple[object, ...]:
+    loss, brier, area, accuracy = values
+    auc_span, accuracy_span = (span(intervals[name]) for name in ("roc_auc", "accuracy"))
+    return loss, brier, area, auc_span, accuracy, accuracy_span
+
+
+def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
+    rows = (("model", traded), ("always long", traded["always_long"]),
+            ("buy and hold", traded["buy_and_hold"]))  # fmt: skip
+    yield table(
+        ("strategy", "gross a year", "net a year", "volatility", "Sharpe", "deepest fall",
+         "turnover a session", "exposure", "break-even, bps"),
+        ((name, percent(each["gross"]["annual_return"]), percent(each["net"]["annual_return"]),
+          percent(each["net"]["volatility"]), each["net"]["sharpe"],
+          percent(each["net"]["max_drawdown"]), each["turnover"], percent(each["exposure"]),
+          each["break_even_bps"]) for name, each in rows),
+    )  # fmt: skip
+    yield paragraph(
+        f"Threshold {traded['threshold']:.4g}, chosen before the holdout; {traded['cost_bps']:g} "
+        f"bps a side; {traded['sessions']:,} sessions. Model and always long enter at the open and "
+        "leave at the close as the label says, each position opened and closed; buy and hold buys "
+        f"once. All but the first figure are net of costs. Of the model: {sharpe_words(traded)}, "
+        "the probability that it is above what the best of so many has by luck."
+    )

@@ -1,0 +1,1 @@
+"""Text: the verdict's sentences, the summary for a CI job."""

@@ -1,0 +1,112 @@
+"""A run in a few lines of Markdown, for the summary of a CI job."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from reports.text.verdict import verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run as it ended, and what its steps found.
+
+    Attributes
+    ----------
+    entry_point, status, error : str
+        Of the run itself; the status as MLflow has it, the error in one line or empty.
+    source, commit : str
+    link : str
+        With ``{run_id}`` in it: where a run can be seen; empty where nowhere.
+    on_alert : str
+        ``report`` where an alert is only told.
+    steps : sequence of (name, status, run id, key figure)
+    evaluation, decision, monitoring : mapping or None
+        The JSON artifacts of those names; None where there is none.
+    """
+
+    entry_point: str
+    status: str
+    run_id: str
+    error: str = ""
+    source: str = ""
+    commit: str = ""
+    link: str = ""
+    on_alert: str = ""
+    steps: Sequence[tuple[str, str, str, str]] = field(default_factory=list)
+    evaluation: Mapping[str, Any] | None = None
+    decision: Mapping[str, Any] | None = None
+    monitoring: Mapping[str, Any] | None = None
+
+    @property
+    def alerts(self) -> Sequence[Mapping[str, Any]]:
+        """What the monitor says is wrong."""
+        return self.monitoring["alerts"] if self.monitoring else []
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 3 an alert; a refused model is a good end."""
+        stopped_by_alert = self.monitoring is not None and self.error == self.monitoring["sentence"]
+        if self.status != "FINISHED" and not stopped_by_alert:
+            return 1
+        return 3 if self.alerts and self.on_alert != "report" else 0
+
+
+def digest(run: Finished) -> str:
+    """The run as Markdown; whatever stands in an artifact or a tag is shown, not rendered."""
+    lines = [f"## {_heading(run)}", ""]
+    if run.error:
+        lines += [f"**{_text(run.error)}**", ""]
+    lines += [f"- alert: **{_text(alert['sentence'])}**" for alert in run.alerts]
+    if run.monitoring:
+        champion, newest = run.monitoring["champion"], run.monitoring["data"]["newest"]
+        lines += [f"- monitoring: {_text(run.monitoring['sentence'])}"]
+        lines += [f"- champion: {_text(champion['sentence'])} Newest bar: {_text(newest)}."]
+    if run.decision:
+        told = run.decision
+        lines += [
+            f"- gate: {_text(told['registered_model'])}, version {_text(told['version'])}: "
+            f"**{_text(told['stage'])}**, {_text(told['sentence'])}"
+        ]
+    if run.evaluation:
+        lines += [f"- evidence: {_text(verdict(run.evaluation))}"]
+    lines += ["", *_steps(run), *_rules(run.decision)]
+    seen = f"[run {run.run_id}]({run.link.format(run_id=run.run_id)})" if run.link else run.run_id
+    lines += ["", f"{seen}, {_text(run.source)} at `{_text(run.commit)}`", ""]
+    return "\n".join(lines)
+
+
+def _heading(run: Finished) -> str:
+    if run.exit_code == 3:
+        return f"{_text(run.entry_point)}: alert"
+    done = {"FINISHED": "done", "FAILED": "failed", "KILLED": "ended from outside"}
+    return f"{_text(run.entry_point)}: {done.get(run.status, _text(run.status))}"
+
+
+def _steps(run: Finished) -> list[str]:
+    if not run.steps:
+        return []
+    lines = ["| step | | key figure |", "| --- | --- | --- |"]
+    for name, status, run_id, figure in run.steps:
+        shown = f"[{_text(name)}]({run.link.format(run_id=run_id)})" if run.link else _text(name)
+        lines.append(f"| {shown} | {_text(status)} | {_text(figure)} |")
+    return lines
+
+
+def _rules(decision: Mapping[str, Any] | None) -> list[str]:
+    if not decision or not decision.get("rules"):
+        return []
+    lines = ["", "| the gate's rule | value | limit | |", "| --- | ---: | ---: | --- |"]
+    for rule in decision["rules"]:
+        value = "-" if rule["value"] is None else f"{rule['value']:.4g}"
+        passed = "passed" if rule["passed"] else "**not passed**"
+        lines.append(f"| {_text(rule['metric'])} | {value} | {rule['limit']:.4g} | {passed} |")
+    return lines
+
+
+def _text(value: object) -> str:
+    """One line that neither Markdown nor HTML takes for anything but text."""
+    line = " ".join(escape(str(value), quote=False).split())
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)

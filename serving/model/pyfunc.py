@@ -1,0 +1,47 @@
+"""The registered model, as MLflow runs it from code: raw bars in, a probability a symbol out.
+
+MLflow puts the `stockpred` that was shipped with the model on the path and runs this file; a
+process that predicts with a registered model must not have imported another one.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.model import PythonModel
+
+from serving.model.estimator_files import from_files
+from stockpred.errors import StockpredError
+from stockpred.models.recipe import recipe_from
+from stockpred.prediction.predict import predict
+from stockpred.prediction.training_range import training_range_from
+
+
+class BarsModel(PythonModel):
+    """Predicts from raw bars; see `stockpred.prediction.predict.predict`."""
+
+    def load_context(self, context: Any) -> None:
+        """Load recipe, training range and estimator from the model's folder."""
+        recipe, trained = (
+            json.loads(Path(context.artifacts[name]).read_text()) for name in ("recipe", "training")
+        )
+        self.recipe, self.trained = recipe_from(recipe), training_range_from(trained)
+        self.estimator = from_files(context.artifacts, self.recipe.candidate)
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Answer one request; what is wrong with it is one sentence, and a 400 over HTTP."""
+        all_dates = bool((params or {}).get("all_dates", False))
+        try:
+            return predict(
+                model_input, self.recipe, self.estimator, all_dates, trained=self.trained
+            )
+        except StockpredError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+mlflow.models.set_model(BarsModel())

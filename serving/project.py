@@ -1,0 +1,5 @@
+"""The checkout that this code runs from."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,1 @@
+"""The model server: its process, its app, and the check of requests."""

@@ -1,0 +1,1 @@
+"""Yahoo: chart requests at one pace, merged with bars of earlier runs."""

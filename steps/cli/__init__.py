@@ -1,0 +1,1 @@
+"""The command line: the table of parameters, their types, and the command of each step."""

@@ -1,0 +1,138 @@
+"""Taking out the bars that must not reach a model, and telling what and why."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import groups, metadata, write_groups
+from reports.pages.validation import validation_report
+from reports.plots.missing_sessions import missing_sessions
+from sources.calendars import expected_sessions
+from steps.data.source import judge_acquired, open_asked
+from stockpred.arrays import Dates
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import NO_SESSIONS, Validated, validate
+from stockpred.bars.missing_symbols import judge_missing
+from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
+from stockpred.columns import DATE, KEY, SYMBOL
+from stockpred.errors import DataError, ParameterError
+
+
+def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:
+    """Write the sound ones of some bars as bars.parquet, validation.json and validation.html.
+
+    Parameters
+    ----------
+    source : Path
+        Bars as `acquire` writes them.
+    max_missing : float
+        Share of symbols that may have too few sound bars.
+    lookback : int
+        The longest of the features.
+
+    Returns
+    -------
+    Path
+        The sound bars.
+    """
+    info = read_info(metadata(source))
+    # Exchanges ahead of UTC are a day further on.
+    latest = np.datetime64(run.started.date() + dt.timedelta(days=1), "s")
+    judge = partial(validate, latest=latest, lookback=lookback)
+    sessions = expected_sessions(info.calendars, _dates(source), latest)
+    judged: dict[str, Validated] = {}
+
+    def tables() -> Iterator[pa.Table]:
+        yield from _sound(source, info, sessions, judge, judged)
+        _report(run, judged)  # first, so that a run that fails shows why
+        judge_missing(_dropped(judged), len(judged), max_missing, "have too few sound bars")
+
+    with run.output("bars.parquet") as path:
+        write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())
+    return run.written("bars.parquet")
+
+
+def one_of_two(bars: str | None, source: str | None, **_: Any) -> None:
+    """Refuse bars from two places."""
+    if bars is not None and source is not None:
+        raise ParameterError("source", source, f"bars={bars!r} is given, too; give one of them")
+
+
+def sound_bars(
+    run: StepRun,
+    source: str,
+    symbols: tuple[str, ...] | None,
+    as_of: dt.datetime | None,
+    max_missing: float,
+    lookback: int,
+) -> Path:
+    """Fetch and validate, as acquire and validate do; the sound bars become an artifact."""
+    acquired = open_asked(run, source, symbols, as_of).read(symbols, None, None)
+    judge_acquired(acquired, symbols, max_missing)
+    raw = run.scratch("acquired") / "bars.parquet"
+    by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
+    write_groups(raw, (to_arrow(rows) for _, rows in by_symbol), acquired.info.to_metadata)
+    return write_sound(run, raw, max_missing, lookback)
+
+
+def _dates(source: Path) -> Iterator[tuple[str, Dates]]:
+    for group in groups(source, list(KEY)):
+        for symbol, rows in by_symbol(group):
+            yield symbol, rows[DATE].cast(pa.timestamp("s")).to_numpy()
+
+
+def _sound(
+    source: Path,
+    info: BarsInfo,
+    sessions: Mapping[str, Dates],
+    judge: Callable[..., Validated],
+    judged: dict[str, Validated],
+) -> Iterator[pa.Table]:
+    """Yield each symbol's sound bars, one in memory, noting in `judged` what was found."""
+    nothing = from_arrow(SCHEMA.empty_table())
+    for group in groups(source):
+        for symbol, rows in by_symbol(group):
+            if symbol in judged:
+                raise DataError(f"bars: {symbol} stands in two places; sort by symbol and date")
+            calendar = info.calendars.get(symbol, "")
+            expected = sessions.get(calendar, NO_SESSIONS)
+            result = judge(from_arrow(rows), calendar=calendar, sessions=expected)
+            # None of its own, not even an empty slice: that would keep the symbol in memory.
+            judged[symbol] = dataclasses.replace(result, bars=nothing)
+            if result.kept:
+                yield to_arrow(result.bars)
+    lost = [symbol for symbol in info.calendars if symbol not in judged]
+    if lost:
+        raise DataError(f"bars: {lost[0]} has a calendar but not a row; make the file with acquire")
+
+
+def _report(run: StepRun, judged: Mapping[str, Validated]) -> None:
+    content = summarise(judged)
+    run.output_json("validation.json", content)
+    picture = missing_sessions({symbol: found.gaps for symbol, found in judged.items()})
+    run.figure("validation.html", validation_report(content, picture).encode())
+    counts = {f"check_{check['check']}": check["count"] for check in content["checks"]}
+    stretches, dropped = len(content["quarantined"]), len(content["dropped"])
+    run.metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})
+    run.metrics(counts)
+    run.key_figure(
+        f"{content['bars']:,} sound bars; {stretches} stretches and {dropped} symbols taken out"
+    )
+
+
+def _dropped(judged: Mapping[str, Validated]) -> dict[str, str]:
+    return {symbol: found.reason for symbol, found in judged.items() if found.reason}
+
+
+def _with_spans(info: BarsInfo, judged: Mapping[str, Validated]) -> BarsInfo:
+    kept = [found for found in judged.values() if not found.reason]
+    return dataclasses.replace(
+        info, spans=(*info.spans, *(span for found in kept for span in found.spans))
+    )

@@ -1,0 +1,1 @@
+"""Monitoring: what the monitor reads."""

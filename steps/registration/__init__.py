@@ -1,0 +1,1 @@
+"""Registration: the gate's decision, moves by hand, and their record."""

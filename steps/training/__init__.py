@@ -1,0 +1,1 @@
+"""Training: candidates and trials as nested runs."""
