@@ -100,7 +100,7 @@ bench: env
 	python -m benchmarks.kills
 
 honesty: env
-	python -m benchmarks.honesty --picture docs/images/power.png
+	python -m studies.honesty --picture docs/images/power.png
 
 prune: env
 	python -m steps.prune --keep $(KEEP)

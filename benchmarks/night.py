@@ -14,13 +14,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "workflows"))
-
-from conftest import ROOT
-from gitserver import git_server
-from jobs import REPOSITORY, Job, Nights
-from servers import mlflow_server, postgres
+from tests.support.git_server import git_server
+from tests.support.paths import ROOT
+from tests.support.servers import mlflow_server, postgres
+from tests.support.workflow_jobs import REPOSITORY, Job, Nights
 
 SYMBOLS = ("AAPL", "MSFT")
 KINDS = {

@@ -12,10 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-from faults import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
-from team import Client, Team, team
+from tests.support.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
+from tests.support.team_server import Client, Team, team
 
 LATENCY = 0.2
 RATE = 0.05

@@ -15,13 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-from standin import Standin, standin_bars
-
 from sources import Stored, YahooSource
 from sources.base import Acquired
 from sources.yahoo.source import POOL
+from tests.support.yahoo_standin import Standin, standin_bars
 
 SYMBOLS = 50
 SESSIONS = 2520
@@ -39,7 +36,7 @@ def main() -> None:
     import yfinance
 
     imports = time.monotonic() - began
-    from standin.client import fresh_yfinance
+    from tests.support.yahoo_standin.client import fresh_yfinance
 
     with Standin() as yahoo, tempfile.TemporaryDirectory() as folder:
         os.environ.update(yahoo.env())

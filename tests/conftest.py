@@ -8,53 +8,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
-from servers import MlflowServer, Postgres, mlflow_server, postgres
-from stores import make_store
-from toyproject import ALL_EXECUTED, Toy
 
 from stockpred.bars.parse import tidy
+from tests.support.paths import ROOT
+from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
+from tests.support.stores import make_store
+from tests.support.toy_project import ALL_EXECUTED, Toy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from modelserver import Registry
-    from nights import Nights
-    from standin import Standin
-    from team import Team
 
-ROOT = Path(__file__).resolve().parent.parent
+    from tests.support.gate_nights import Nights
+    from tests.support.model_server import Registry
+    from tests.support.team_server import Team
+    from tests.support.yahoo_standin import Standin
+
 # The same examples in every run, however slow the machine is: what fails for one commit fails for
 # all. `--hypothesis-profile=default` looks for others.
 settings.register_profile(
     "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
-
-
-def make_bars(
-    sessions: int = 300, symbol: str = "AAA", seed: int = 0, start: str = "2010-01-04"
-) -> pd.DataFrame:
-    """Bars of one symbol: a random walk with fat tails, consistent highs and lows."""
-    rng = np.random.default_rng(seed)
-    close = 50 * np.exp(np.cumsum(0.01 * rng.standard_t(4, sessions)))
-    open_ = close * np.exp(0.005 * rng.standard_normal(sessions))
-    spread = np.exp(0.004 * rng.random((2, sessions)))
-    return pd.DataFrame(
-        {
-            "symbol": pd.Series([symbol] * sessions, dtype="str"),
-            "date": pd.bdate_range(start, periods=sessions).to_numpy().astype("datetime64[s]"),
-            "open": open_,
-            "high": np.maximum(open_, close) * spread[0],
-            "low": np.minimum(open_, close) / spread[1],
-            "close": close,
-            "adj_close": close,
-            "volume": np.round(1e6 * rng.lognormal(0, 0.5, sessions)),
-        }
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +88,7 @@ def tracking(
 @pytest.fixture(scope="session")
 def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Team]":
     """A tracking server on PostgreSQL, with whatever a test before has left on it."""
-    from team import team
+    from tests.support.team_server import team
 
     with team(tmp_path_factory.mktemp("server")) as started:
         yield started
@@ -162,7 +140,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry":
     """A registry with one model, to be served."""
-    from modelserver import Registry
+    from tests.support.model_server import Registry
 
     return Registry(root, tmp_path_factory.mktemp("serve"))
 
@@ -180,7 +158,7 @@ def fit_models() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
-    from nights import Nights
+    from tests.support.gate_nights import Nights
 
     return Nights(tmp_path_factory.mktemp("nights"))
 
@@ -188,7 +166,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
 @pytest.fixture(scope="module")
 def skilled() -> pd.DataFrame:
     """Predictions with skill on 700 dates."""
-    from test_evidence import fitted
+    from tests.unit.stockpred.gate.test_e_process import fitted
 
     return fitted(0.5, 0, dates=3500)
 
@@ -196,13 +174,13 @@ def skilled() -> pd.DataFrame:
 @pytest.fixture
 def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Standin]":
     """The stand-in for Yahoo, with this process and its children turned to it."""
-    from standin import Standin
+    from tests.support.yahoo_standin import Standin
 
     with Standin() as standin:
         for name, value in standin.env().items():
             monkeypatch.setenv(name, value)
         if "yfinance" in sys.modules:
-            from standin.client import fresh_yfinance
+            from tests.support.yahoo_standin.client import fresh_yfinance
 
             fresh_yfinance(tmp_path / "yfinance")
         yield standin

@@ -1,0 +1,1 @@
+"""Tests: units by room, whole processes, and the project itself."""

@@ -1,0 +1,153 @@
+"""The chain on a toy diamond, as real processes: backends, failures."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.run.heartbeat import signs
+from pipeline.run.resources import Usage
+from pipeline.step import Step, check_table
+from pipeline.tags import TAG_HEARTBEAT
+from tests.support.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, gone
+
+pytestmark = pytest.mark.run
+
+
+def test_independent_steps_run_side_by_side(toy: Toy) -> None:
+    # Each goes on when the other has begun.
+    toy.behave(left={"meet": "right"}, right={"meet": "left"})
+    for backend in ("warm", "local"):
+        (toy.folder / "log.txt").write_text("")
+        toy.run("--cache", "off", "--backend", backend)
+        times = {}
+        for line in (toy.folder / "log.txt").read_text().splitlines():
+            step, what, when, _ = line.split()
+            times[step, what] = float(when)
+        assert times["left", "start"] < times["right", "end"]
+        assert times["right", "start"] < times["left", "end"]
+        assert times["last", "start"] > max(times["left", "end"], times["right", "end"])
+
+
+@both_backends
+def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
+    toy.behave(left={"fail": "there is no left"}, right={"sleep": HANGS})
+    process = toy.start("--word", f"fail {backend}", "--backend", backend)
+    _, err = process.communicate(timeout=HANGS)
+    assert process.returncode == 1
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: left: there is no left [run ") and "reused" in last
+    assert "Traceback" not in err
+    latest = dict(toy.runs()[-4:])
+    assert latest == {"main": "FAILED", "first": "FINISHED", "left": "FAILED", "right": "KILLED"}
+    assert gone(toy.pids())
+    toy.behave()
+    statuses = toy.statuses("--word", f"fail {backend}")
+    assert statuses == {**ALL_EXECUTED, "first": "cached"}
+
+
+@both_backends
+@pytest.mark.parametrize("how", [{"fail": "no left"}, {"kill": True}])
+def test_a_failed_step_leaves_the_end_of_its_log(
+    toy: Toy, backend: str, how: dict[str, Any]
+) -> None:
+    said = [f"line {number} to https://me:secret@example.org" for number in range(60)]
+    toy.behave(left={"say": said, **how})
+    process = toy.start("--word", f"log {backend} {[*how]}", "--backend", backend)
+    _, err = process.communicate(timeout=HANGS)
+    assert process.returncode == 1 and said[0] in err
+    [(uri, seconds)] = toy.query(
+        "select r.artifact_uri, max(m.value) from runs r join tags t on t.run_uuid = r.run_uuid "
+        "left join metrics m on m.run_uuid = r.run_uuid and m.key = 'seconds' "
+        "where t.key = 'mlflow.project.entryPoint' and t.value = 'left' "
+        "and r.status = 'FAILED' group by r.run_uuid order by r.start_time desc limit 1"
+    )
+    lines = (Path(uri.removeprefix("file://")) / "log_tail.txt").read_text().splitlines()
+    assert len(lines) == 50 and "line 59 to https://***@example.org" in lines
+    if "fail" in how:
+        assert lines[-2:] == ["pipeline.errors.PipelineError: no left", "error: no left"]
+        assert seconds > 0
+    else:
+        assert lines[-1].startswith("line 59 ")
+
+
+@both_backends
+@pytest.mark.parametrize("moment", ["kill_late", pytest.param("kill", marks=pytest.mark.long)])
+def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
+    toy: Toy, backend: str, moment: str
+) -> None:
+    toy.behave(first={moment: True})
+    word = f"{moment} {backend}"
+    process = toy.start("--word", word, "--backend", backend)
+    _, err = process.communicate(timeout=HANGS)
+    assert process.returncode == 1
+    assert "first: its process was ended by signal 9" in err
+    assert dict(toy.runs()[-2:]) == {"main": "FAILED", "first": "FAILED"}
+    toy.behave()
+    assert toy.statuses("--word", word) == ALL_EXECUTED
+
+
+def test_a_step_that_wrote_another_artifact_is_named_and_not_reused(toy: Toy) -> None:
+    toy.behave(left={"writes": "text.txt"})
+    process = toy.start("--word", "another")
+    _, err = process.communicate(timeout=HANGS)
+    assert process.returncode == 1 and "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: last: reads 'out.txt' of left, which wrote 'text.txt' [run ")
+    toy.behave()
+    expected = {**ALL_EXECUTED, "first": "cached", "right": "cached"}
+    assert toy.statuses("--word", "another") == expected
+
+
+def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
+    kinds = {}
+    for backend in ("warm", "local"):
+        done = toy.run("--cache", "off", "--backend", backend)
+        kinds[backend] = {}
+        for step, (_, run_id) in done.items():
+            where = f"where run_uuid = '{run_id}'"
+            tags = dict(toy.query(f"select key, value from tags {where}"))
+            assert tags.pop("mlflow.project.backend") == backend
+            assert {tags.pop(name) for name in signs()} != {""}
+            parent = tags.pop("mlflow.parentRunId")
+            params = dict(toy.query(f"select key, value from params {where}"))
+            for other, (_, other_id) in done.items():  # inputs name the runs of this very chain
+                params = {name: value.replace(other_id, other) for name, value in params.items()}
+                tags["world"] = tags["world"].replace(other_id, other)
+            metrics = dict(toy.query(f"select key, value from metrics {where}"))
+            taken = {name: metrics.pop(name) for name in Usage().metrics([]) if name in metrics}
+            assert min(taken.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
+            assert taken.keys() == {"peak_added_mib"}, "the toy writes no table"
+            [(status, name)] = toy.query(f"select status, name from runs {where}")
+            assert parent == toy.query(
+                "select run_uuid from tags where key = 'pipeline.step.last.run_id' "
+                f"and value = '{done['last'][1]}'"
+            )[0][0]  # fmt: skip
+            kinds[backend][step] = (tags, params, metrics, status, name)
+    assert kinds["warm"] == kinds["local"]
+
+
+@pytest.mark.long
+@both_backends
+def test_whoever_works_for_long_beats_every_quarter_of_a_minute(toy: Toy, backend: str) -> None:
+    toy.behave(left={"sleep": 20})
+    done = toy.run("--word", f"heart {backend}", "--backend", backend)
+    [main] = toy.query(
+        "select run_uuid from tags where key = 'pipeline.step.left.run_id' "
+        f"and value = '{done['left'][1]}'"
+    )
+    for run_id in (main[0], done["left"][1]):
+        [(began, ended, beat)] = toy.query(
+            "select r.start_time, r.end_time, t.value from runs r join tags t using (run_uuid) "
+            f"where r.run_uuid = '{run_id}' and t.key = '{TAG_HEARTBEAT}'"
+        )
+        when = dt.datetime.fromisoformat(beat).timestamp() * 1000
+        assert began + 10_000 < when <= ended, "the first beat alone is that of its start"
+        assert ended - when < 30_000
+
+
+def test_a_table_may_not_wait_for_what_is_not_above() -> None:
+    check_table([Step("a", ()), Step("b", (), after=("a",))])
+    with pytest.raises(ValueError, match="comes after 'b', which is no row above"):
+        check_table([Step("a", (), after=("b",)), Step("b", ())])

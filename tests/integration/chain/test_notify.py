@@ -1,0 +1,165 @@
+"""How a chain tells that it has ended: to a webhook and, as JSON, to a log collector."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from pipeline.errors import Alerted, Interrupted, StepFailed
+from pipeline.log.console import speak_for
+from pipeline.step import Done
+from pipeline.tags import LOG, TAG_FIGURE
+from steps.output.chain_summary import Standing
+from steps.output.notify import WEBHOOK, noticed
+from tests.support.webhook_server import Server
+
+KEYS = [
+    "project", "entry_point", "run_id", "status", "seconds", "error", "model_version", "stage",
+    "verdict", "champion", "alerts", "figures", "link",
+]  # fmt: skip
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(WEBHOOK, server.url("ok/pl4nted-s3cret"))
+        yield server
+        server.over.set()
+        server.shutdown()
+
+
+def told(server: Server) -> dict[str, Any]:
+    [(_, _, body)] = server.got
+    content = json.loads(body)
+    assert list(content) == KEYS and content["project"] == "stockpred"
+    return dict(content)
+
+
+def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
+    speak_for(run="r1", experiment="1")
+    with noticed("main") as ended:
+        ended.finished = [Done("acquire", "r2", "executed", 1.0, {}, {TAG_FIGURE: "9 bars"})]
+        ended.alerts = ["the record is worse than promised"]
+        ended.standing = Standing("m", "2", "Staging", "challenger", "passed", "version 1")
+    content = told(server)
+    assert (content["entry_point"], content["status"], content["error"]) == (
+        "main",
+        "FINISHED",
+        None,
+    )
+    assert content["run_id"] == "r1" and content["figures"] == {"acquire": "9 bars"}
+    assert content["alerts"] == ["the record is worse than promised"]
+    assert content["link"] is None  # no server
+    told_of = [content[name] for name in ("stage", "verdict", "champion")]
+    assert told_of == ["Staging", "passed", "version 1"]
+
+
+ENDS = [
+    (StepFailed("train: no\nmemory at http://u:pl4nted-s3cret@h"), "FAILED",
+     "train: no memory at http://***@h", []),
+    (Interrupted(signal.SIGTERM), "KILLED", "stopped by signal 15; run it again, finished steps "
+     "are reused", []),
+    (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt", []),
+    (Alerted("a symbol stopped"), "FAILED", "a symbol stopped", ["a symbol stopped"]),
+    (click.UsageError("end='1999-01-01': lies before"), "FAILED", "end='1999-01-01': lies before",
+     []),
+    (ZeroDivisionError(), "FAILED", "ZeroDivisionError", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "status", "words", "alerts"), ENDS)
+def test_a_bad_end_is_told_and_stays_what_it_is(
+    error: BaseException, status: str, words: str, alerts: list[str], server: Server
+) -> None:
+    with pytest.raises(type(error)) as caught, noticed("daily"):
+        raise error
+    assert caught.value is error
+    content = told(server)
+    assert (content["status"], content["error"], content["alerts"]) == (status, words, alerts)
+
+
+@pytest.mark.parametrize("path", ["500", "redirect", "hang"])
+def test_a_webhook_that_fails_is_one_warning_without_its_url(
+    path: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(WEBHOOK, server.url(f"{path}/pl4nted-s3cret"))
+    monkeypatch.setattr("steps.output.notify.PATIENCE", 0.5 if path == "hang" else 600)
+    began = time.monotonic()
+    with noticed("main"):
+        pass
+    assert time.monotonic() - began < 60
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {WEBHOOK} on 127.0.0.1: ") and "s3cret" not in line
+
+
+def test_without_a_webhook_nothing_is_said_unless_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    with noticed("main"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv(LOG, "json")
+    with pytest.raises(StepFailed), noticed("main"):
+        raise StepFailed("train: no")
+    [record] = map(json.loads, capsys.readouterr().err.splitlines())
+    assert record["event"] == "run_ended" and record["level"] == "error"
+    assert (record["status"], record["message"]) == ("FAILED", "main: FAILED, train: no")
+
+
+@pytest.mark.long
+@pytest.mark.run
+def test_a_real_chain_tells_its_verdict(server: Server, root: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.main", "--models", "prior", "--folds", "2", "--symbols",
+         "IBM", "--feature_sets", "direction", "--window", "5", "--refit_every", "500"],
+        cwd=root, env=env, text=True, capture_output=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = told(server)
+    assert (content["status"], content["model_version"]) == ("FINISHED", "stockpred/1")
+    assert f"Gate: {content['verdict']}" in done.stdout and content["verdict"]
+    assert f"stage {content['stage']}," in done.stdout and list(content["figures"]) == [
+        "acquire", "validate", "features", "train", "evaluate", "register"
+    ]  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.run
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_chain_that_is_told_to_stop_says_so(
+    form: str, server: Server, root: Path, tmp_path: Path
+) -> None:
+    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "steps.main", "--log", form, "--models", "prior"],
+        cwd=root, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    lines = []
+    while not lines or "validate: started" not in lines[-1]:
+        lines.append(process.stderr.readline())
+        assert lines[-1], lines
+    process.terminate()
+    _, rest = process.communicate(timeout=600)
+    assert process.returncode == 143
+    content = told(server)
+    assert content["status"] == "KILLED" and len(content["run_id"]) == 32
+    if form == "json":
+        records = [json.loads(line) for line in [*lines, *rest.splitlines()]]
+        assert records[0]["event"] == "step_started" and records[0]["step"] == "acquire"
+        assert records[-2]["event"] == "run_ended" and records[-2]["status"] == "KILLED"
+        assert {records[-2]["run"]} == {content["run_id"]}
+    else:
+        assert rest.splitlines()[-1].startswith("error: stopped by signal 15")

@@ -1,0 +1,112 @@
+"""Parameters are data: whatever a value holds, no shell reads it and no other option gets it."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from mlflow.projects._project_spec import load_project
+
+from pipeline.chain.backends import PYTHON_MODULE
+from stockpred.errors import StockpredError
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.run
+ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+# Each would leave a file `pwned` behind, were it read by a shell; or break the command otherwise.
+HOSTILE = {
+    "semicolon": "a; touch pwned;",
+    "substitution": "$(touch pwned)",
+    "backticks": "`touch pwned`",
+    "single quote": "'; touch pwned; echo '",
+    "double quote": '"; touch pwned; echo "',
+    "both quotes": """'"'"; touch pwned; '"'"'""",
+    "newlines": "a\ntouch pwned\n",
+    "pipe and background": "| touch pwned & touch pwned && touch pwned",
+    "redirect": "> pwned < /etc/passwd 2>&1",
+    "expansion": "$HOME ${PATH} ~ * ? [a-z] {a,b} !!",
+    "dash": "--symbols",
+    "equals": "--source=x -P y",
+    "braces": "{} {0} {seed} {{source}} {source!r}",
+    "percent": "%s %(x)s %n \\n \\x00 \\",
+    "unicode": "Ünïcödé \u202e\u200b\ufeff 🦆 \uff04(touch pwned) \uff1btouch pwned",
+    "spaces": "  leading and trailing \t ",
+    "empty": "",
+    "long": "x; touch pwned;" * 100,
+    "carriage return": "a\r\ntouch pwned\r",
+}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH whose first `python` writes down what it was called with, and does nothing else."""
+    folder = tmp_path_factory.mktemp("bin")
+    recorder = folder / "python"
+    recorder.write_text('#!/bin/sh\nprintf "%s\\0" "$#" "$@" >> called\n')
+    recorder.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
+    entry: str, kind: str, root: Path, tmp_path: Path, path: str
+) -> None:
+    point = load_project(str(root)).get_entry_point(entry)
+    # Each parameter gets a value of its own, so that none can stand in for another.
+    values = {name: HOSTILE[kind] + name * (kind != "empty") for name in point.parameters}
+    command = point.compute_command(values, str(tmp_path))
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    called = (tmp_path / "called").read_bytes().decode().split("\0")
+    expected = ["-m", f"steps.{entry}"]
+    for name, value in values.items():
+        expected += [f"--{name}", value]
+    assert called == [str(len(expected)), *expected, ""]  # once, and nothing beside
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["called"]
+    # The warm processes read the same command.
+    match = PYTHON_MODULE.match(command)
+    assert match is not None and match[1] == f"steps.{entry}"
+    assert shlex.split(command)[3:] == expected[2:]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_value_is_taken_as_it_is_or_refused_by_the_name_of_its_parameter(
+    entry: str, kind: str
+) -> None:
+    command = __import__(f"steps.{entry}", fromlist=["main"]).main.command
+    fine = {p.name: p.default if not p.required else "x" for p in command.params}
+    for name in fine:
+        words = [w for n, v in {**fine, name: HOSTILE[kind]}.items() for w in (f"--{n}", v)]
+        try:
+            context = command.make_context(entry, words)
+        except click.UsageError as error:
+            shown = error.format_message()
+            assert shown.startswith(f"{name}={HOSTILE[kind]!r}"[:80]) and "\n" not in shown
+        except StockpredError as error:
+            assert str(error).startswith(f"{name}=")
+        else:
+            assert context.meta["texts"] == {**fine, name: HOSTILE[kind]}
+
+
+@pytest.mark.long
+def test_a_hostile_value_through_the_mlflow_command_is_one_line(root: Path, tmp_path: Path) -> None:
+    hostile = "'$(touch pwned)`touch pwned`\"; touch pwned; \n--symbols x"
+    done = subprocess.run(
+        ["mlflow", "run", str(root), "-e", "main", "--env-manager", "local",
+         "-P", f"source={hostile}"], cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db",
+             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    [line] = [each for each in done.stderr.splitlines() if each.startswith("error: source=")]
+    assert "a path or URI is one line" in line
+    assert not list(tmp_path.rglob("pwned")) and not (root / "pwned").exists()

@@ -1,0 +1,53 @@
+"""docs/process.md: what each phase runs, and how a version goes from pilot to production."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chains import STEPS, table
+from steps.main import LAST_STEP
+from studies.markets import market
+from tests.integration.chain.test_whole import Store
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "process.md").read_text()
+# The signal is strong enough for the gate; the settings make the chain quick.
+FAST = {"models": "prior,logistic", "refit_every": "200", "holdout": "0.3"}
+
+
+def test_the_page_has_the_phases_of_the_chain() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| `(\w+)`[^|]*\|$", PAGE, re.MULTILINE)
+    assert dict(rows) == LAST_STEP and [phase for phase, _ in rows] == list(LAST_STEP)
+
+
+@pytest.mark.run
+@pytest.mark.long
+def test_each_phase_runs_what_is_new_and_production_moves_the_version(tmp_path: Path) -> None:
+    market(20, 1000, seed=1, signal="linear", strength=0.84).bars.to_parquet(tmp_path / "b.parquet")
+    store = Store(ROOT, tmp_path)
+    make = f"import mlflow; mlflow.create_experiment('whole', artifact_location={str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", make], env=store.env(), cwd=tmp_path, check=True)
+    before: dict[str, tuple[str, str]] = {}
+    for phase, last in LAST_STEP.items():
+        out = store.main(source=str(tmp_path / "b.parquet"), phase=phase, **FAST)
+        done = table(out)
+        assert list(done) == STEPS[: STEPS.index(last) + 1]
+        for step, (status, run_id) in done.items():
+            # Only `register` depends on the phase.
+            known = step in before and step != "register"
+            assert status == ("cached" if known else "executed"), (phase, step)
+            assert not known or run_id == before[step][1]
+        if last == "register":
+            decision = store.artifact(done["register"][1], "decision.json").read_text()
+            stage, alias = {
+                "pilot": ("Staging", "challenger"),
+                "production": ("Production", "champion"),
+            }[phase]
+            assert json.loads(decision)["stage"] == stage
+            assert f"version 1: stage {stage}, aliases candidate, {alias}" in out
+            assert store.query("select count(*) from model_versions") == [(1,)]
+        before = done

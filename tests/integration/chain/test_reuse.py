@@ -1,0 +1,142 @@
+"""What the chain of a toy diamond runs again, and what it takes from the runs before."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.toy_project import ALL_CACHED, ALL_EXECUTED, HANGS, Toy, long
+
+pytestmark = pytest.mark.run
+
+
+def test_nothing_changed_nothing_runs(toy: Toy) -> None:
+    assert toy.statuses() == ALL_CACHED
+
+
+def test_a_touched_file_is_no_change(toy: Toy) -> None:
+    (toy.project / "helper" / "__init__.py").touch()
+    assert toy.statuses() == ALL_CACHED
+
+
+def test_a_moved_checkout_is_no_change(toy: Toy, tmp_path: Path) -> None:
+    home = toy.project
+    toy.project = Path(shutil.move(home, tmp_path / "elsewhere"))
+    assert toy.statuses() == ALL_CACHED
+    toy.project = Path(shutil.move(toy.project, home))
+
+
+def test_cache_off_runs_every_step(toy: Toy) -> None:
+    assert toy.statuses("--cache", "off") == ALL_EXECUTED
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "again"),
+    [
+        ("steps/left.py", "# changed\n", {"left", "last"}),
+        ("helper/__init__.py", "MARK = '?'\n", set(ALL_EXECUTED)),
+        ("uv.lock", "locked = 2\n", set(ALL_EXECUTED)),
+        long("steps/main.py", "# changed\n", set()),
+        long("README.md", "changed\n", set()),
+        long("pipeline/chain/summary.py", "# changed\n", set(ALL_EXECUTED)),
+        long("steps/shell.py", "# changed\n", set(ALL_EXECUTED)),
+    ],
+)
+def test_a_change_runs_what_it_may_change(toy: Toy, file: str, text: str, again: set[str]) -> None:
+    with (toy.project / file).open("a") as out:
+        out.write(text)
+    statuses = toy.statuses()
+    # A step whose own code changed but whose output did not leaves the later ones cached,
+    # unless their code changed, too.
+    executed = {step for step, status in statuses.items() if status == "executed"}
+    if file == "steps/left.py":
+        assert executed == {"left"}
+    else:
+        assert executed == again
+
+
+def test_a_helper_that_nobody_added_to_git_counts(toy: Toy) -> None:
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "-q"], cwd=toy.project, check=True)
+    subprocess.run([*git, "add", "-A"], cwd=toy.project, check=True)
+    subprocess.run([*git, "commit", "-qm", "start"], cwd=toy.project, check=True)
+    (toy.project / "helper" / "new.py").write_text("x = 1\n")
+    assert toy.statuses()["first"] == "executed"
+
+
+def test_a_changed_parameter_runs_only_until_outputs_are_known(toy: Toy) -> None:
+    assert toy.statuses("--word", "b") == ALL_EXECUTED
+    assert toy.statuses("--word", "a") == ALL_CACHED
+
+
+@pytest.mark.parametrize("damage", ["changed", long("removed"), long("emptied")])
+def test_a_damaged_artifact_is_made_anew(toy: Toy, damage: str) -> None:
+    # Every run of `left`: a whole one of an earlier run would stand in.
+    for (uri,) in toy.query(
+        "select artifact_uri from runs r join tags t on t.run_uuid = r.run_uuid "
+        "where t.key = 'mlflow.project.entryPoint' and t.value = 'left'"
+    ):
+        path = Path(uri.removeprefix("file://")) / "out.txt"
+        if damage == "removed":
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            path.write_text("" if damage == "emptied" else "other")
+    statuses = toy.statuses()
+    # The same bytes come out again, so that `last` has nothing new to do.
+    assert statuses == {**ALL_CACHED, "left": "executed"}
+
+
+def test_two_mains_at_once_do_no_harm(toy: Toy) -> None:
+    processes = [toy.start("--word", "twice") for _ in range(2)]
+    errors = [process.communicate(timeout=HANGS)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert toy.statuses("--word", "twice") == ALL_CACHED
+
+
+PRUNE = """
+import sys, mlflow
+from pipeline.registry.prune import prune
+client = mlflow.MlflowClient()
+experiment = client.get_experiment_by_name("toy").experiment_id
+tries = {}
+for run in client.search_runs([experiment], "tags.`pipeline.cache_key` != ''"):
+    tags = {"mlflow.parentRunId": run.info.run_id}
+    tried = client.create_run(experiment, tags=tags).info.run_id
+    deeper = client.create_run(experiment, tags={"mlflow.parentRunId": tried}).info.run_id
+    client.log_text(deeper, "x", "x.txt")
+    tries[deeper] = run.info.run_id
+print(prune(client, experiment, int(sys.argv[1])))
+for tried, step in tries.items():
+    is_pruned = "pipeline.pruned" in client.get_run(step).data.tags
+    assert is_pruned == (not client.list_artifacts(tried)), step
+print(sorted({"pipeline.pruned" in client.get_run(step).data.tags for step in tries.values()}))
+"""
+
+
+def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
+    toy.run("--word", "old")
+    toy.run("--word", "new")
+    done = subprocess.run(
+        [sys.executable, "-c", PRUNE, "1"], cwd=toy.project, env=toy.env(),
+        capture_output=True, text=True, timeout=HANGS,
+    )  # fmt: skip
+    assert "models=0, versions=0" in done.stdout, done.stderr
+    assert "[False, True]" in done.stdout, "what was tried goes with its step"
+    assert toy.statuses("--word", "new") == ALL_CACHED
+    assert toy.statuses("--word", "old") == ALL_EXECUTED
+
+
+def test_rows_that_follow_from_what_was_found(toy: Toy) -> None:
+    done = toy.run("--word", "more")
+    assert list(done) == ["first", "left", "right", "last", "again"]
+    again = done["again"][1]
+    [(text,)] = toy.query(f"select value from params where run_uuid = '{again}' and key = 'word'")
+    assert text == "again"
+    # The same entry point, another key: the row's own text counts.
+    assert toy.statuses("--word", "more") == {**ALL_CACHED, "again": "cached"}
+    assert "again" not in toy.statuses()
+    run = f"run_uuid = '{again}'"
+    names = toy.query(f"select value from tags where {run} and key = 'mlflow.runName'")
+    assert names == [("again",)]

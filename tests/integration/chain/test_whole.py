@@ -1,0 +1,257 @@
+"""The real chain on the embedded bars, from the command line: whole, cached, by phases, served."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.chains import STEPS, table
+from serving.model.log_model import REQUIREMENTS
+from tests.support.stores import environment, make_store
+
+pytestmark = pytest.mark.run
+BIN = Path(sys.executable).parent
+FAST = {"models": "prior,logistic", "refit_every": "200"}
+# A gate that lets the embedded data through is not what these tests are about.
+
+
+class Store:
+    """A tracking store with its artifacts, and the commands that use it."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root, self.folder = root, folder
+        self.logged: set[str] = set()
+        self.made: list[tuple[str, ...]] = []
+
+    def env(self) -> dict[str, str]:
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        return {**environment(self.folder, "whole"), "PATH": path}
+
+    def command(self, *argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv, cwd=cwd or self.root, env=self.env(), capture_output=True, text=True, timeout=600
+        )
+
+    def main(self, cwd: Path | None = None, **params: str) -> str:
+        options = [word for k, v in {**FAST, **params}.items() for word in (f"--{k}", v)]
+        done = self.command(sys.executable, "-m", "steps.main", *options, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with sqlite3.connect(self.folder / "store.db") as connection:
+            return connection.execute(sql).fetchall()
+
+    def artifact(self, run_id: str, name: str) -> Path:
+        [(uri,)] = self.query(f"select artifact_uri from runs where run_uuid = '{run_id}'")
+        return Path(uri.removeprefix("file://")) / name
+
+    def model(self) -> Path:
+        """Folder of the first model."""
+        sql = "select artifact_location from logged_models order by creation_timestamp_ms limit 1"
+        [(location,)] = self.query(sql)
+        return Path(location.removeprefix("file://"))
+
+    def model_files(self) -> set[str]:
+        folder = self.model()
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("whole")
+    make_store(folder, "whole")
+    return Store(root, folder)
+
+
+@pytest.fixture(scope="module")
+def first(store: Store) -> str:
+    """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made,
+    `store.made` its runs.
+    """
+    params = [word for k, v in FAST.items() for word in ("-P", f"{k}={v}")]
+    done = store.command("mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
+    # Whoever loads it from there leaves bytecode in it.
+    store.logged = store.model_files()
+    store.made = store.query(
+        "select t.value, r.status, n.value from runs r "
+        "join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' "
+        "join tags n on n.run_uuid = r.run_uuid and n.key = 'mlflow.runName' order by r.start_time"
+    )
+    return done.stdout
+
+
+def test_a_first_run_goes_to_the_end(store: Store, first: str) -> None:
+    steps = table(first)
+    assert list(steps) == STEPS
+    assert {status for status, _ in steps.values()} == {"executed"}
+    assert "Model stockpred, version 1: stage " in first and "Gate: " in first
+    assert [(name, status) for name, status, _ in store.made] == [
+        ("main", "FINISHED"), *((step, "FINISHED") for step in STEPS)
+    ]  # fmt: skip
+    assert [label for _, _, label in store.made][1:] == STEPS
+
+
+def test_what_to_try_next_works_as_it_is_pasted(store: Store, first: str, tmp_path: Path) -> None:
+    tried = first.split("Try next:")[1].strip().splitlines()
+    assert [word for line in tried for word in re.findall(r"mlflow ui|steps\.\w+", line)] == [
+        "mlflow ui", "steps.score", "steps.serve"
+    ]  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", tried[1]], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_artifacts_are_those_of_the_design(store: Store, first: str) -> None:
+    expected = {
+        "acquire": {"bars.parquet", "acquire.json"},
+        "validate": {"bars.parquet", "validation.json", "validation.html"},
+        "features": {"features.parquet", "features.json", "data_report.html"},
+        "train": {"recipe.json", "cv_predictions.parquet", "cv_log_loss.png"},
+        "evaluate": {
+            "holdout_predictions.parquet", "evaluation.json", "report.html",
+            "confusion_matrix.png", "roc.png", "calibration.png", "lead.png", "by_symbol.png",
+            "by_year.png", "equity.png", "importances.png",
+        },
+        "register": {"decision.json"},
+    }  # fmt: skip
+    for step, (_, run_id) in table(first).items():
+        folder = store.artifact(run_id, "")
+        assert {path.name for path in folder.iterdir()} == expected[step]
+    features = store.artifact(table(first)["features"][1], "features.parquet")
+    assert pq.ParquetFile(features).num_row_groups == 5
+
+
+def test_the_decision_is_what_the_registry_shows(store: Store, first: str) -> None:
+    decision = json.loads(store.artifact(table(first)["register"][1], "decision.json").read_text())
+    [(tags,)] = store.query("select count(*) from model_versions")
+    assert tags == 1
+    aliases = dict(store.query("select alias, version from registered_model_aliases"))
+    assert sorted(aliases) == decision["aliases"] and "candidate" in aliases
+    tags = dict(store.query("select key, value from model_version_tags where version = 1"))
+    assert tags["stage"] == decision["stage"]
+    assert {"git_commit", "data_sha256", "recipe_id", "holdout_log_loss"} <= set(tags)
+    tried = decision["tried"]
+    assert tried["recipes"] >= 2 and 0 <= tried["deflated_sharpe"] <= 1
+    assert all({"metric", "limit", "value", "passed"} <= set(rule) for rule in decision["rules"])
+
+
+def test_a_second_run_runs_nothing_and_has_the_same_runs(store: Store, first: str) -> None:
+    again = table(store.main())
+    assert again == {step: ("cached", run_id) for step, (_, run_id) in table(first).items()}
+    # `python -m steps.main` leaves the same tags and parameters as `mlflow run`.
+    mains = store.query(
+        "select r.run_uuid from runs r join tags t on t.run_uuid = r.run_uuid where "
+        "t.key = 'mlflow.project.entryPoint' and t.value = 'main' order by r.start_time"
+    )
+    kinds = []
+    for (run_id,) in mains[:2]:
+        tags = store.query(f"select key from tags where run_uuid = '{run_id}'")
+        params = store.query(f"select key, value from params where run_uuid = '{run_id}'")
+        kinds.append((sorted(tags), sorted(params)))
+    assert kinds[0] == kinds[1]
+
+
+def test_phases_end_where_they_say_and_never_register_twice(store: Store, first: str) -> None:
+    assert list(table(store.main(phase="ideation"))) == STEPS[:3]
+    assert list(table(store.main(phase="prototyping"))) == STEPS[:5]
+    pilot = store.main(phase="pilot")
+    assert table(pilot)["register"][0] == "executed"
+    assert store.query("select count(*) from model_versions") == [(1,)]
+    assert "Model stockpred, version 1: " in pilot
+
+
+def test_the_evidence_never_saw_its_own_dates(store: Store, first: str) -> None:
+    runs = table(first)
+    recipe = json.loads(store.artifact(runs["train"][1], "recipe.json").read_text())
+    start = recipe["selection"]["holdout_start"]
+    cv = pq.read_table(store.artifact(runs["train"][1], "cv_predictions.parquet")).to_pandas()
+    walked = pq.read_table(store.artifact(runs["evaluate"][1], "holdout_predictions.parquet"))
+    assert f"{cv['date'].max():%Y-%m-%d}" < start
+    assert f"{walked.to_pandas()['date'].min():%Y-%m-%d}" == start
+
+
+PREDICT = """
+import json, sys, mlflow, pyarrow.parquet as pq
+model = mlflow.pyfunc.load_model(sys.argv[1])
+bars = pq.read_table(sys.argv[2]).to_pandas(date_as_object=False)
+bars["symbol"] = bars["symbol"].astype(str)
+answer = model.predict(bars, params={"all_dates": True})
+import stockpred
+print(json.dumps({"code": stockpred.__file__, "rows": len(answer),
+                  "symbols": sorted(answer.symbol.unique()),
+                  "bytes": answer.probability_up.to_numpy().tobytes().hex()[:4096]}))
+"""
+
+
+def predict(store: Store, cwd: Path, bars: Path) -> dict[str, Any]:
+    done = store.command(
+        sys.executable, "-c", PREDICT, "models:/stockpred@candidate", str(bars), cwd=cwd
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_registered_model_answers_with_its_own_code(
+    store: Store, first: str, root: Path, tmp_path: Path
+) -> None:
+    bars = store.artifact(table(first)["validate"][1], "bars.parquet")
+    checkout = tmp_path / "checkout"
+    shutil.copytree(root / "stockpred", checkout / "stockpred")
+    before = predict(store, checkout, bars)
+    assert before["symbols"] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+    assert str(checkout) not in before["code"]
+    technical = checkout / "stockpred" / "features" / "technical.py"
+    technical.write_text(technical.read_text().replace("talib.WILLR(", "0 * talib.WILLR("))
+    assert predict(store, checkout, bars) == before
+
+
+def test_a_logged_model_holds_no_pickle_and_tells_what_it_is(store: Store, first: str) -> None:
+    folder, files = store.model(), store.logged
+    assert "artifacts/estimator.skops" in files and "code/stockpred/prediction/predict.py" in files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pyc"))]
+    mlmodel = (folder / "MLmodel").read_text()
+    for word in (
+        "recipe_id", "lookback", "features", "horizon", "trained_from", "trained_to",
+        "table_sha256", "git_commit", "all_dates", "run_id", "utc_time_created", "signature",
+    ):  # fmt: skip
+        assert word in mlmodel
+    assert {"input_example.json", "artifacts/training.json"} <= files and "uv.lock" not in files
+    requirements = (folder / "requirements.txt").read_text().splitlines()
+    assert [line.partition("==")[0] for line in requirements] == list(REQUIREMENTS)
+
+
+def test_bars_with_a_bad_stretch_go_through_without_it(store: Store, tmp_path: Path) -> None:
+    raw = pq.read_table(store.root / "data" / "us5_daily.parquet").to_pandas()
+    raw = raw[(raw["symbol"] == "IBM")].reset_index(drop=True)
+    raw.loc[1500:1502, "high"] = raw.loc[1500:1502, "low"] / 2
+    raw.drop(columns=["adj_close"]).sample(frac=1, random_state=0).to_csv(
+        tmp_path / "ibm.csv", index=False
+    )
+    out = store.main(source=str(tmp_path / "ibm.csv"), phase="ideation")
+    report = store.artifact(table(out)["validate"][1], "validation.json")
+    content = json.loads(report.read_text())
+    [span] = content["quarantined"]
+    days = [str(raw["date"][i])[:10] for i in (1500, 1502)]
+    assert [span["symbol"], span["first"], span["last"]] == ["IBM", *days]
+    features = store.artifact(table(out)["features"][1], "features.parquet")
+    table_ = pq.read_table(features).to_pandas()
+    expected = len(raw) - 3 - 2 * 60  # the look-back is paid twice
+    assert len(table_) == expected
+    changed = raw.copy()
+    changed.loc[10, "close"] *= 1.0001
+    changed.loc[10, "high"] = changed.loc[10, ["high", "close"]].max()
+    changed.to_csv(tmp_path / "ibm.csv", index=False)
+    again = table(store.main(source=str(tmp_path / "ibm.csv"), phase="ideation"))
+    assert again["acquire"][0] == "executed", "an overwritten source file must be seen"

@@ -1,0 +1,98 @@
+"""Bad files and symbols: named with row and value, and the chain ends where they are seen."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stockpred.errors import StockpredError
+from tests.support.refused_commands import children, refuse
+
+pytestmark = pytest.mark.run
+CSV_HEAD = "date,symbol,open,high,low,close,volume\n"
+
+
+def write(path: Path, kind: str) -> None:
+    rows = "".join(f"2012-01-{d:02d},AAA,1,2,0.5,1,10\n" for d in range(2, 30))
+    content = {
+        "empty": "",
+        "header only": CSV_HEAD,
+        "text in a price": CSV_HEAD + "2012-01-02,AAA,1,2,0.5,1,10\n2012-01-03,AAA,1,2,x,1,10\n",
+        "bad date": CSV_HEAD + "2012-01-02,AAA,1,2,0.5,1,10\n2012-02-31,AAA,1,2,0.5,1,10\n",
+        "no close": CSV_HEAD.replace(",close", "") + "2012-01-02,AAA,1,2,0.5,10\n",
+        "negative": CSV_HEAD + rows.replace("AAA,1,2,0.5,1", "AAA,-1,-0.5,-2,-1"),
+        "too short": CSV_HEAD + rows,
+    }
+    path.write_text(content[kind])
+
+
+BAD_FILES = [
+    ("empty", "the file is empty; give one with bars"),
+    ("header only", "no rows; give at least one bar"),
+    ("text in a price", "row 3, column 'low': 'x' is no number; give one"),
+    ("bad date", "row 3, column 'date': '2012-02-31' is no session date"),
+    ("no close", "column 'close' is missing (there are date, symbol, open, high, low, volume)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "words"), BAD_FILES)
+def test_a_bad_file_is_named_with_row_and_value(kind: str, words: str, tmp_path: Path) -> None:
+    from sources import open_source
+
+    write(tmp_path / "bars.csv", kind)
+    with pytest.raises(StockpredError) as caught:
+        source = open_source(str(tmp_path / "bars.csv"), tmp_path)
+        source.digest()
+        source.read(None, None, None)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_binary_that_is_no_table(tmp_path: Path) -> None:
+    from sources import open_source
+    from stockpred.errors import DataError
+
+    for name, content in (("x.csv", bytes(range(256))), ("x.parquet", b"PAR1" + bytes(100))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=r"neither Parquet nor CSV|damaged Parquet"):
+            open_source(name, tmp_path).read(None, None, None)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="column 'symbol' is missing"):
+        open_source("other.parquet", tmp_path).read(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "last_child"),
+    [
+        ("text in a price", "acquire: ", "acquire"),
+        ("negative", "validate: 1 of 1 symbols have too few sound bars", "validate"),
+        pytest.param("too short", "validate: 1 of 1 symbols", "validate", marks=pytest.mark.long),
+    ],
+)
+def test_bad_data_ends_the_chain_where_it_is_seen(
+    root: Path, store: Path, tmp_path: Path, kind: str, words: str, last_child: str
+) -> None:
+    write(tmp_path / "bars.csv", kind)
+    line = refuse(root, store, "--source", str(tmp_path / "bars.csv"))
+    assert line.startswith(words) and "finished steps are reused" in line
+    assert children(store)[-1] == last_child
+
+
+def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
+    line = refuse(root, store, "--symbols", "AAPL,APPL")
+    assert (
+        "symbols='APPL': the snapshot has only AAPL, FB, GOOG, IBM, MSFT; did you mean AAPL?"
+        in (line)
+    )
+    assert children(store)[-1] == "acquire"
+
+
+def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> None:
+    line = refuse(root, store, "--bars", "none.parquet", module="validate")
+    assert line == f"'none.parquet': no such file ({root / 'none.parquet'}); give an existing one"
+
+
+def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_text("no")
+    line = refuse(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
+    assert "not a Parquet file" in line

@@ -1,0 +1,214 @@
+"""Bad inputs from the command line: one line, non-zero, nothing begun."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from stockpred.errors import StockpredError
+from tests.support.refused_commands import children, refuse
+from tests.support.stores import environment
+
+pytestmark = pytest.mark.run
+WRONG_VALUES = [
+    ("--horizon", "0", "horizon='0': give a whole number from 1 to 252"),
+    ("--horizon", "1.5", "horizon='1.5': give a whole number from 1 to 252"),
+    ("--horizon", "one", "horizon='one': give a whole number"),
+    ("--holdout", "1", "holdout='1': give a share above 0 and below 1"),
+    ("--holdout", "nan", "holdout='nan': give a share above 0 and below 1"),
+    ("--max_missing", "-0.1", "max_missing='-0.1': give a share from 0 to below 1"),
+    ("--models", "logistic,oracle", "models='logistic,oracle': give a comma-separated list out of"),
+    ("--models", "", "models='': give a comma-separated list out of prior"),
+    ("--feature_sets", "astrology", "feature_sets='astrology': give a comma-separated list"),
+    ("--folds", "1", "folds='1': give a whole number from 2 to 50"),
+    ("--gap", "-1", "gap='-1': give a whole number from 0"),
+    ("--refit_every", "0", "refit_every='0': give a whole number of at least 1"),
+    ("--trials", "-1", "trials='-1': give a whole number from 0 to 1000"),
+    ("--trials", "1001", "trials='1001': give a whole number from 0 to 1000"),
+    ("--train_window", "0", "train_window='0': give a whole number from 1 to 100000, or all"),
+    ("--half_life", "all", "half_life='all': give a whole number from 1 to 100000, or none"),
+    ("--calibration", "platt", "calibration='platt': choose one of none, sigmoid, isotonic"),
+    ("--cost_bps", "inf", "cost_bps='inf': give basis points"),
+    ("--short", "yes", "short='yes': choose one of off, on"),
+    ("--borrow_bps", "-1", "borrow_bps='-1': give basis points from 0 to below 10000"),
+    ("--window", "0", "window='0': give a whole number from 1 to 252"),
+    ("--seed", "4294967296", "seed='4294967296': give a whole number from 0 to 4294967295"),
+    ("--phase", "beta", "phase='beta': choose one of ideation, prototyping, pilot, production"),
+    ("--cache", "yes", "cache='yes': choose one of on, off"),
+    ("--backend", "kubernetes", "backend='kubernetes': choose one of warm, local"),
+    ("--registered_model", "a/b", "registered_model='a/b': give a name of letters"),
+    ("--start", "2012-13-01", "start='2012-13-01': give a date such as 2012-12-31, or earliest"),
+    ("--end", "tomorrow", "end='tomorrow': give a date such as 2012-12-31, or latest"),
+    ("--symbols", "", "symbols='': give all, a comma-separated list"),
+    ("--symbols", "AAPL;MSFT", "'AAPL;MSFT' is no symbol"),
+    ("--symbols", "@none.txt", "no such file: "),
+    ("--source", "", "source='': give snapshot, yahoo, or a path or URI"),
+    ("--source", "yahoo", "symbols='all': Yahoo has no list of all; name symbols"),
+    ("--as_of", "yesterday", "as_of='yesterday': give now, or an instant such"),
+    ("--as_of", "2024-06-28T21:00", "as_of='2024-06-28T21:00': give now, or an instant such"),
+    ("--as_of", "0001-01-01T00:00+23:59", "(its year lies outside of 1900 to 2199)"),
+    ("--as_of", "9999-12-31T23:59-23:59", "(its year lies outside of 1900 to 2199)"),
+    ("--symbols", "@" + "x" * 5000, "...': give all, a comma-separated list such as AAPL,MSFT, or"),
+    ("--symbols", "@/proc/self/mem", "(/proc/self/mem: Input/output error)"),
+    ("--symbols", "A" * 5000, "A..."),
+    ("--symbols", "A/B", "'A/B' is no symbol"),
+    ("--symbols", "A\nB", "'A\\nB' is no symbol"),
+    ("--source", "none.csv", "source='none.csv': no such file ("),
+    ("--source", "data", "data is no file; give one file of bars"),
+    ("--source", "ftp://x/y", "source='ftp://x/y': cannot be read"),
+    ("--source", "http://127.0.0.1:9/x.csv", "source='http://127.0.0.1:9/x.csv': cannot be read"),
+    ("--source", "s3://[bucket/x.csv", "a Parquet or CSV file of bars (no URI: Invalid IPv6 URL)"),
+    ("--horzon", "2", "No such option"),
+]  # fmt: skip
+
+
+def convert(name: str, value: str) -> str:
+    """What the main command says to one option, in this process."""
+    from steps.main import main
+
+    try:
+        main.command.main([name, value], standalone_mode=False)
+    except click.ClickException as error:
+        return error.format_message()
+    except StockpredError as error:
+        return str(error)
+    raise AssertionError(f"{name}={value} was taken")
+
+
+@pytest.mark.parametrize(("name", "value", "words"), WRONG_VALUES)
+def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, words: str) -> None:
+    message = convert(name, value)
+    assert words in message and "\n" not in message and len(message) < 600
+
+
+def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
+    message = convert("--models", "prior,xgboost")
+    assert message.startswith("models='prior,xgboost': give a comma-separated list")
+    assert message.endswith("needs the extra 'xgboost', which is not installed: "
+                            "uv sync --extra xgboost)")  # fmt: skip
+
+
+def test_end_before_start(root: Path, store: Path) -> None:
+    before = children(store)
+    line = refuse(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
+    assert line == "end='2011-01-02': lies before start='2012-01-02'; give a later end"
+    assert children(store) == before
+
+
+@pytest.mark.skipif(importlib.util.find_spec("boto3") is not None, reason="its package is there")
+def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_path: Path) -> None:
+    shutil.copy(store / "store.db", tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
+        connection.execute("update experiments set artifact_location = 's3://b/x' where name = 'x'")
+    line = refuse(root, tmp_path, "--symbols", "IBM", module="acquire", code=1)
+    assert line == "No module named 'boto3'; install the package that has it"
+    line = refuse(root, store, "--bars", "s3://b/x", module="validate", code=1)
+    assert line.startswith("'s3://b/x': cannot be read (No module named 'boto")
+
+
+HOSTILE = "$(touch HACKED)`touch HACKED`;touch HACKED 'x' \"y\" & z"
+
+
+def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> None:
+    # Through MLflow and its shell, as a file's name and as a parameter.
+    mlflow = str(Path(sys.executable).parent / "mlflow")
+    env = {**environment(store, "x"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    before = len(children(store))
+    for name in ("source", "registered_model"):
+        done = subprocess.run(
+            [mlflow, "run", str(root), "--env-manager", "local", "-P", f"{name}={HOSTILE}"],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert done.returncode != 0
+        [line] = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+        assert line.startswith(f"error: {name}=")
+    assert not (root / "HACKED").exists() and not (tmp_path / "HACKED").exists()
+    assert "acquire" not in children(store)[before:]
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("http://u:s3cret-word@[bad", "http://[bad: no URL (Invalid IPv6 URL); give the server's"),
+        ("sqlite:////proc/none/store.db", "No such file or directory: '/proc/none'"),
+        pytest.param(
+            "postgresql+psycopg://u:s3cret-word@127.0.0.1:1/db",
+            "postgresql+psycopg://***@127.0.0.1:1/db: no database for 30 s (Connection refused);",
+            marks=pytest.mark.long,  # the patience with a server
+        ),
+    ],
+)
+def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
+    env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env,
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and words in line and "s3cret" not in line
+    assert "Background" not in line
+    assert "Traceback" not in done.stderr and done.stderr.endswith(line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("summary", 2, "Missing option '--run_name'"),
+        ("summary --run_name a'b", 2, """run_name="a'b": give one without quotes"""),
+        ("summary --run_name x --folder MLproject", 2, "Directory 'MLproject' is a file"),
+        ("prune --keep 0", 2, "0 is not in the range x>=1"),
+        ("prune --kept 1", 2, "No such option '--kept'"),
+    ],
+)
+def test_what_tells_and_tidies_refuses_in_one_line(
+    root: Path, store: Path, words: str, code: int, said: str
+) -> None:
+    module, *options = words.split()
+    assert said in refuse(root, store, *options, module=module, code=code)
+
+
+@pytest.mark.parametrize("words", ["summary --run_name x", "prune", "acquire"])
+def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) -> None:
+    module, *options = words.split()
+    env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "") and "s3cret" not in done.stderr
+    assert done.stderr.startswith("error: http://127.0.0.1:9: a password in the address would")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "said"),
+    [
+        ("summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment of tha"),
+        ("prune", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment of that name there; g"),
+        ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID environment variable value `99` does not ex"),
+    ],
+)
+def test_no_experiment_is_made_by_asking(
+    root: Path, store: Path, words: str, given: dict[str, str], said: str
+) -> None:
+    module, *options = words.split()
+    env = environment(store, "x")
+    del env["MLFLOW_EXPERIMENT_NAME"]
+    env |= {f"MLFLOW_EXPERIMENT_{part}": each for part, each in given.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    told = done.stdout.splitlines()[2:] + done.stderr.splitlines()
+    assert done.returncode == 1 and len(told) == 1 and said in told[0]
+    with sqlite3.connect(store / "store.db") as connection:
+        names = connection.execute("select name from experiments order by 1").fetchall()
+    assert names == [("Default",), ("x",)]

@@ -1,0 +1,124 @@
+"""The step validate, whole, from the command line: its artifacts, its metrics, a refused file."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.storage.parquet import metadata, write_groups
+from steps.data.validation import _sound
+from stockpred.bars.checks.validate import Validated, validate
+from stockpred.bars.schema import BarsInfo, Span, read_info, to_arrow
+from stockpred.errors import DataError
+from tests.support.bars import make_bars
+from tests.support.stores import environment
+
+pytestmark = pytest.mark.run
+# What every step tells of its cost.
+USAGE = ("seconds", "bytes", "peak_rss_mib", "peak_added_mib")
+
+
+def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:
+    info = BarsInfo("made", "as made", calendars, (Span("AAA", "2009-01-02", "2009-01-02"),))
+    write_groups(path, map(to_arrow, frames), info.to_metadata)
+
+
+def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Run the step; return how it ended and the folder of its artifacts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.validate", "--bars", str(bars)],
+        cwd=root, env=environment(store, "x"), capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    uri = query(store, "select artifact_uri from runs order by start_time desc limit 1")[0][0]
+    return done, Path(uri.removeprefix("file://"))
+
+
+def query(store: Path, sql: str) -> list[tuple]:
+    with sqlite3.connect(store / "store.db") as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_dirty_bars_are_cleaned_reported_and_counted(
+    root: Path, store: Path, tmp_path: Path
+) -> None:
+    dirty, other = make_bars(300, "AAA"), make_bars(300, "BBB", seed=1)
+    dirty.loc[40, "high"] = np.nan
+    prices = ["open", "high", "low", "close", "adj_close"]
+    dirty.loc[200:, prices] /= 2
+    dirty.loc[200:, "volume"] *= 2
+    dirty.loc[299, "date"] = np.datetime64("2999-01-04")
+    write(tmp_path / "bars.parquet", [dirty, other.drop(index=[10, 11])], AAA="union", BBB="union")
+    done, folder = run(root, store, tmp_path / "bars.parquet")
+    assert done.returncode == 0, done.stderr
+
+    report = json.loads((folder / "validation.json").read_text())
+    day = [str(date)[:10] for date in dirty["date"].to_numpy()]
+    assert [(q["first"], q["checks"]) for q in report["quarantined"]] == [
+        (day[40], ["finite"]), (day[200], ["split"]), ("2999-01-04", ["future"])
+    ]  # fmt: skip
+    assert report["sessions"]["BBB"]["first_missing"] == [day[10], day[11]]
+    assert report["bars"] == 297 + 298 and report["listed"] == 598
+    page = (folder / "validation.html").read_text()
+    assert "595 of 598 bars of 2 symbols may reach a model" in page
+    assert "data:image/png" in page
+
+    clean = pq.ParquetFile(folder / "bars.parquet")
+    assert clean.num_row_groups == 2 and clean.metadata.num_rows == 595
+    spans = read_info(metadata(folder / "bars.parquet")).spans
+    assert [span.first for span in spans] == ["2009-01-02", day[40], day[200], "2999-01-04"]
+
+    metrics = dict(query(store, "select key, value from metrics"))
+    told = {name: value for name, value in metrics.items() if value and name not in USAGE}
+    assert told == {
+        "rows": 595, "stretches": 3, "check_finite": 1, "check_split": 1, "check_future": 1,
+        "check_missing": 2,
+    }  # fmt: skip
+    assert metrics["check_stale"] == 0 and metrics["symbols_dropped"] == 0
+
+
+def test_a_run_that_fails_shows_why(root: Path, store: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bars.parquet", [make_bars(99)], AAA="XNYS")
+    done, folder = run(root, store, tmp_path / "bars.parquet")
+    assert done.returncode == 1
+    assert "AAA: 99 of 99 bars are sound, at least 100 are needed" in done.stderr
+    kept = ["log_tail.txt", "validation.html", "validation.json"]
+    assert sorted(path.name for path in folder.iterdir()) == kept
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        ([make_bars(120), make_bars(120, "BBB"), make_bars(120)], "AAA stands in two places"),
+        ([make_bars(120)], "BBB has a calendar but not a row"),
+    ],
+)
+def test_a_file_that_is_not_whole_is_refused(
+    tmp_path: Path, frames: list[pd.DataFrame], words: str
+) -> None:
+    path = tmp_path / "bars.parquet"
+    write(path, frames, AAA="union", BBB="union")
+    with pytest.raises(DataError, match=words):
+        list(_sound(path, read_info(metadata(path)), {}, validate, {}))
+
+
+def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bars.parquet"
+    frames = [
+        make_bars(20_000, f"S{number:02d}", seed=number, start="1930-01-01") for number in range(20)
+    ]
+    write(path, frames, **{f"S{number:02d}": "union" for number in range(20)})
+    del frames
+    judged: dict[str, Validated] = {}
+    before = pa.total_allocated_bytes()
+    rows = sum(
+        table.num_rows for table in _sound(path, read_info(metadata(path)), {}, validate, judged)
+    )
+    assert rows == sum(found.kept for found in judged.values()) > 399_000
+    assert pa.total_allocated_bytes() - before < 1 << 20  # a symbol's names alone are 0.1 MiB

@@ -1,0 +1,130 @@
+"""A chain that is killed, or told to end, at every line of its own: nothing is left of it."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import Toy, long
+
+pytestmark = pytest.mark.run
+
+# Of a checkout of the toy, in which `steps` and `pipeline` are its own.
+AT_EVERY_LINE = """
+import ctypes, json, os, sqlite3, sys, time
+from pathlib import Path
+import mlflow.projects
+import mlflow.store.tracking.sqlalchemy_store
+import steps.main
+from pipeline import active, backends, chain, child, dead, project, stopping, warm
+from lines import tries
+
+STORE, SAID = Path("../store.db"), Path("../said.txt")
+modules = (active, backends, chain, child, dead, project, stopping, warm)
+words, signum, again, stride = sys.argv[1], *map(int, sys.argv[2:])
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what a chain leaves behind comes here
+count = 0
+
+
+def query(sql):
+    with sqlite3.connect(STORE, timeout=60) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def before():
+    global count, known
+    count += 1
+    known = query("select count(*) from runs")[0][0]
+    SAID.write_text("")
+
+
+def work():
+    said = os.open(SAID, os.O_WRONLY | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    sys.argv[1:] = ["--word", words if words == "cached" else f"{words} {count} {signum} {again}"]
+    steps.main.main()
+
+
+def gone():
+    # Whether every process that it started ends by itself.
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def runs():
+    return query(
+        "select t.value, r.status, r.run_uuid from runs r left join tags t "
+        "on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' order by r.rowid"
+    )[known:]
+
+
+def whole():
+    # An undisturbed chain: its exit code, and what it says of its steps.
+    SAID.write_text("")
+    [(_, _, code)] = tries(work, (), signum)
+    return [code, json.loads(SAID.read_text().splitlines()[-1]) if code == 0 else SAID.read_text()]
+
+
+if words == "cached":
+    before()
+    whole()
+for each in tries(work, modules, signum, stride, again, before):
+    is_gone, ended = gone(), runs()
+    # A run that nobody has signed yet has a minute to be.
+    query("update runs set start_time = start_time - 90000 where status = 'RUNNING'")
+    next_one = whole()
+    print(json.dumps([each, is_gone, ended, *next_one, gone(), runs()]), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "signum", "again", "stride"),
+    [
+        ("cached", signal.SIGTERM, 0, 127), long("new", signal.SIGKILL, 0, 499),
+        *(long("new", signum, 0, 29) for signum in (signal.SIGTERM, signal.SIGKILL)),
+        *(long("cached", signum, 0, 1) for signum in (signal.SIGTERM, signal.SIGKILL)),
+        long("cached", signal.SIGTERM, 3, 3), long("new", signal.SIGTERM, 3, 61),
+    ],
+)  # fmt: skip
+def test_a_chain_that_is_ended_anywhere_leaves_nothing_at_work_and_the_next_goes_on(
+    tmp_path: Path, words: str, signum: int, again: int, stride: int
+) -> None:
+    toy = Toy(tmp_path)
+    tried = told(
+        AT_EVERY_LINE, words, int(signum), again, stride, env=toy.env(), cwd=toy.project
+    )  # fmt: skip
+    assert len(tried) >= 300 // stride, "no lines were traced"
+    for (_, where, code), is_gone, ended, then, steps, is_gone_then, after in tried:
+        assert is_gone and is_gone_then, where
+        status = {step: status for step, status, _ in ended}
+        if not where:
+            assert code == 0 and set(status.values()) == {"FINISHED"}
+        elif signum == signal.SIGKILL:
+            assert code == -signum and status.get("main") in (None, "RUNNING", "FINISHED"), where
+        elif code == 0:  # told when there was nothing left to end
+            assert status["main"] == "FINISHED", where
+        elif code == 143:
+            main = status.pop("main", "KILLED")
+            if not again:
+                # Where its run has not begun yet it is one of the dead, as after a SIGKILL.
+                assert main == "KILLED" or (main == "RUNNING" and not status), where
+            assert set(status.values()) <= {"FINISHED", "KILLED"}, where
+        else:  # before it listened, or when its run had ended
+            assert code == -signum, where
+            assert set(status) <= {"main"} or status["main"] == "FINISHED", where
+        # The next chain runs to its end, reuses what is finished, and ends what the dead left.
+        assert then == 0, steps
+        for step, status, run_id in ended:
+            assert step == "main" or status != "FINISHED" or steps[step] == ["cached", run_id], (
+                where
+            )
+        assert "RUNNING" not in [status for _, status, _ in after], where

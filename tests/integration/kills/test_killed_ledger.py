@@ -1,0 +1,83 @@
+"""A writer of the ledger is killed, or told to end, at every line: no row changes or is lost."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import ENV, long
+
+pytestmark = pytest.mark.run
+
+AT_EVERY_LINE = """
+import datetime as dt
+import json, shutil, signal, sys
+from pathlib import Path
+import pyarrow as pa
+from pipeline import artifacts, ledger
+from lines import tries
+
+FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
+pa.set_cpu_count(1)
+
+
+def rows(days, keys, value):
+    each = [(dt.date(2024, 1, day), key, value) for day in days for key in keys]
+    days, keys, values = map(list, zip(*each))
+    return pa.table({"day": pa.array(days, pa.date32()), "key": keys, "value": values})
+
+
+def book():
+    return ledger.Ledger(str(FOLDER / "book"), Path("/"), "day")
+
+
+def content():
+    found = book().read().to_pylist()
+    return sorted([each["day"].day, each["key"], each["value"]] for each in found)
+
+
+def before():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    book().append(rows([1, 2], "ab", 1.0), "v1", "key")
+
+
+def work():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A file that is there, with rows known and new; one all known; one that is not there.
+    book().append(rows([1, 3], "abc", 2.0), "v1", "key", ["value"])
+
+
+for each in tries(work, (artifacts, ledger), signum, stride, 0, before):
+    ended = content()
+    done = book().append(rows([1, 3], "abc", 2.0), "v1", "key", ["value"])
+    files = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file())
+    print(json.dumps([each, ended, content(), [done.added, done.known, done.differing], files]))
+"""
+FIRST = [[1, "a", 1.0], [1, "b", 1.0]]
+OTHER = [[2, "a", 1.0], [2, "b", 1.0]]
+MORE = [[1, "c", 2.0]]
+NEW = [[3, key, 2.0] for key in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("signum", "stride"),
+    [(signal.SIGKILL, 17), *(long(signum, 1) for signum in (signal.SIGKILL, signal.SIGTERM))],
+)
+def test_a_writer_that_is_ended_anywhere_has_added_whole_files_or_nothing(
+    tmp_path: Path, signum: int, stride: int
+) -> None:
+    tried = told(AT_EVERY_LINE, tmp_path / "here", int(signum), stride, env=ENV)
+    assert len(tried) >= 60 // stride, "no lines were traced"
+    states = [FIRST + OTHER, FIRST + MORE + OTHER, FIRST + MORE + OTHER + NEW]
+    met = []
+    for (_, where, code), ended, after, (added, known, differing), files in tried:
+        assert code == (0 if not where else -signum if signum == signal.SIGKILL else 143), where
+        met.append(states.index(ended))
+        # What the next one finds is known to it; two rows had another value from the first.
+        found = len(ended) - len(OTHER)
+        assert (added, known, differing) == (6 - found, found, 2), where
+        assert after == states[-1], where
+        kept = [f"book/day=2024-01-0{day}/v1.parquet" for day in (1, 2, 3)]
+        assert files == ["book/.lock", *kept], where
+    assert met == sorted(met) and set(met) == {0, 1, 2}

@@ -1,0 +1,97 @@
+"""A step is killed, or told to end, at every line of its nested runs: none is left open."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import ENV, long
+
+pytestmark = pytest.mark.run
+
+AT_EVERY_LINE = """
+import json, os, sys
+from types import SimpleNamespace
+import mlflow
+from pipeline import active, dead, nested
+from pipeline.run.heartbeat import Heart
+from lines import ROOT, tries
+
+fails, signum, stride = map(int, sys.argv[1:])
+client = mlflow.MlflowClient()
+client.search_experiments()  # prepares the store, once
+
+
+def before():
+    os.environ["MLFLOW_RUN_ID"] = client.create_run("0").info.run_id
+
+
+def work():
+    os.environ["PIPELINE_IN_CHAIN"] = "key"
+    try:
+        with active.open_run(ROOT, "step", {}) as (run, heart):
+            step = SimpleNamespace(client=client, run_id=run.info.run_id, heart=heart)
+            with nested.nested_runs(step) as runs:
+                outer = runs.open("outer")
+                for number in range(2):
+                    inner = runs.open("inner", outer)
+                    points = [nested.Point("loss", 0.5, 1)]
+                    runs.log(inner, {"number": number}, points, {"record": str(number)})
+                    runs.close(inner)
+                if fails:
+                    raise ValueError("so")
+                runs.close(outer)
+    except ValueError:
+        sys.exit(1)
+    except active.Terminated as stop:
+        sys.exit(128 + stop.signum)
+
+
+for each in tries(work, (nested,), signum, stride, 0, before):
+    step = client.get_run(os.environ["MLFLOW_RUN_ID"])
+    if step.info.status == "RUNNING":
+        dead.end_with_nested(client, step, "FAILED")  # as the chain does
+    found, above = [], [step.info.run_id]
+    while above:
+        below = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{above.pop()}'")
+        above += [run.info.run_id for run in below]
+        found += [[r.info.run_name, r.info.status, r.data.tags.get("record"),
+                   r.data.params.get("number"), len(r.data.metrics)] for r in below]
+    print(json.dumps([each, step.info.status, found]), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "signum", "stride"),
+    [
+        (0, signal.SIGTERM, 17),
+        *(long(fails, signal.SIGTERM, 1) for fails in (0, 1)), long(0, signal.SIGKILL, 1),
+    ],
+)  # fmt: skip
+def test_a_step_that_is_ended_anywhere_leaves_no_nested_run_open(
+    tmp_path: Path, fails: int, signum: int, stride: int
+) -> None:
+    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    tried = told(AT_EVERY_LINE, fails, int(signum), stride, env=env)
+    assert len(tried) >= 60 // stride, "no lines were traced"
+    least = 0
+    for (_, where, code), status, below in tried:
+        ended = "FAILED" if fails else "FINISHED"
+        if where:
+            assert (code, status) == {
+                signal.SIGTERM: (143, "KILLED"), signal.SIGKILL: (-9, "RUNNING"),
+            }[signal.Signals(signum)], where  # fmt: skip
+        else:
+            assert (code, status) == (fails, ended)
+        statuses = [each for _, each, *_ in below]
+        # A nested run that was broken off ends as its step does, or had ended already.
+        assert set(statuses) <= {"FINISHED", "KILLED" if signum == signal.SIGTERM else "FAILED"} | (
+            {"FAILED"} if fails else set()
+        ), (where, below)
+        whole = [each for each in below if each[0] == "inner" and each[1] == "FINISHED"]
+        assert all(record == number and metrics == 1 for *_, record, number, metrics in whole)
+        assert sorted(each[2] for each in whole) == ["0", "1"][: len(whole)], where
+        assert len(whole) >= least, "later lines leave no less"
+        least = len(whole)
+    assert least == 2

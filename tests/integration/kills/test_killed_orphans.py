@@ -1,0 +1,74 @@
+"""Whoever ends the runs of the dead is killed at every line of it: the next ends them all."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import ENV, long
+
+pytestmark = pytest.mark.run
+
+AT_EVERY_LINE = """
+import json, os, sys
+import mlflow
+from pipeline import dead, liveness
+from lines import tries
+
+signum, stride = map(int, sys.argv[1:])
+client = mlflow.MlflowClient()
+own = client.create_run("0", tags=liveness.signs())
+gone = os.fork()
+if not gone:
+    os._exit(0)
+signed = liveness.signs(gone)
+os.waitpid(gone, 0)
+
+
+def run(parent=None, tags=signed):
+    named = {} if parent is None else {"mlflow.parentRunId": parent}
+    return client.create_run("0", tags={**tags, **named}).info.run_id
+
+
+def before():
+    global runs
+    main = run()
+    step = run(main)
+    runs = [main, step, run(step), run(main, {}), run()]
+
+
+def state():
+    found = [client.get_run(run_id) for run_id in runs]
+    return [[each.info.status, each.data.tags.get("pipeline.error")] for each in found]
+
+
+def work():
+    dead.end_the_dead(client, own)
+
+
+for each in tries(work, (dead,), signum, stride, 0, before):
+    ended = state()
+    work()
+    print(json.dumps([each, ended, state(), client.get_run(own.info.run_id).info.status]))
+"""
+
+
+@pytest.mark.parametrize("stride", [31, long(1)])
+def test_a_chain_killed_while_it_ends_the_dead_leaves_them_to_the_next(
+    tmp_path: Path, stride: int
+) -> None:
+    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    tried = told(AT_EVERY_LINE, int(signal.SIGKILL), stride, env=env)
+    assert len(tried) >= 100 // stride, "no lines were traced"
+    counts = set()
+    for (_, where, _), ended, after, own in tried:
+        main, step, nested, unsigned, alone = (status == "FAILED" for status, _ in ended)
+        counts.add(main + step + nested + unsigned + alone)
+        # What is above is still there to tell whose the rest was.
+        assert nested >= step >= main and unsigned >= main, where
+        # Each bears its reason before it ends.
+        assert all(error for status, error in ended if status == "FAILED"), where
+        assert [status for status, _ in after] == ["FAILED"] * 5 and all(e for _, e in after), where
+        assert own == "RUNNING", where
+    assert {0, 5} < counts or stride > 1, "it was killed between two of them, too"

@@ -1,0 +1,121 @@
+"""A process that registers, looks and moves is killed at every line: the next makes it good."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import ENV, long
+
+pytestmark = pytest.mark.run
+
+AT_EVERY_LINE = """
+import json, signal, sys
+from pathlib import Path
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from pipeline import history, moves, registry, turns
+from lines import tries
+from steps import record
+from stockpred.gate.sequential_looks import question
+
+FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
+client, count = MlflowClient(), 0
+experiment = client.create_experiment("e", artifact_location=FOLDER.as_uri())
+turns.LINGER = 0.1  # a server of this machine takes up no request of a dead process
+days = pd.date_range("2024-01-01", periods=40).as_unit("s")
+rng = np.random.default_rng(0)
+rows = pd.DataFrame({
+    "symbol": "AAA", "date": days, "label": rng.integers(0, 2, 40).astype(float),
+    "probability_up": rng.random(40), "prior": 0.5, "forward_return": rng.normal(size=40),
+})
+
+
+def one(model, known):
+    '''What `register` does with a model; `known`: how many of the days have passed.'''
+    version = registry.register_once(client, name, f"models:/{model}", "", {"model_sha256": model})
+    number = str(version.version)
+    record.take_look(
+        client, version, question("a" * 64, rows), rows[:known], ("prior",), f"{known:016}", 1
+    )
+    champion = registry.holder(client, name, "champion")
+    moves.move(
+        client, name, number, stage="Production", aliases=["champion", "candidate"],
+        champion=str(champion.version) if champion else None, run_id=number, why="better",
+        tags={"promise": f"of {number}"},
+    )
+
+
+def before():
+    global name, models, count
+    count += 1
+    name = f"name {count}"
+    models = [client.create_logged_model(experiment, name=f"model{i}-{count}") for i in "12"]
+    for model in models:
+        place = Path(model.artifact_location.removeprefix("file://"))
+        place.mkdir(parents=True)
+        (place / "MLmodel").touch()
+    one(models[0].model_id, 20)
+
+
+def work():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    one(models[1].model_id, 40)
+
+
+def state():
+    known, told = registry.versions(client, name), history.history(client, name)
+    return {
+        "stages": {str(v.version): v.tags.get("stage", "") for v in known},
+        "aliases": moves.places(client, name).aliases,
+        "promises": {str(v.version): v.tags.get("promise") for v in known},
+        "lost": [v.version for v in known if not registry._is_there(v.source)],
+        "looks": registry.notes(client, name, record.PREFIX),
+        "moves": [each.to_dict() for each in told],
+        "champion": history.champion_of(told),
+        "queue": len(registry.notes(client, name, turns.PREFIX)),
+    }
+
+
+for each in tries(work, (history, moves, registry, turns, record), signum, stride, 0, before):
+    ended = state()
+    work()
+    print(json.dumps([each, ended, state()]), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signum", "stride"),
+    [(signal.SIGKILL, 41), long(signal.SIGKILL, 1), long(signal.SIGTERM, 1)],
+)
+def test_who_is_killed_in_moving_a_version_leaves_one_champion_and_the_next_tells_all(
+    tmp_path: Path, signum: int, stride: int
+) -> None:
+    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    *tried, untold = told(AT_EVERY_LINE, tmp_path / "models", int(signum), stride, env=env)
+    assert len(tried) >= 250 // stride, "no lines were traced"
+    (_, _, code), whole, _ = untold
+    assert code == 0 and len(whole["moves"]) == 3
+    [look] = whole["looks"].values()
+    stages, found_so = set(), 0
+    for (_, where, code), ended, after in tried:
+        assert code == (-signum if signum == signal.SIGKILL else 143), where
+        # Whoever asks for the champion meanwhile gets one whose model is there.
+        champion = ended["aliases"]["champion"]
+        assert champion in ended["stages"] and ended["lost"] == [], where
+        assert ended["promises"][champion] == f"of {champion}", where
+        stages.add(str(ended["stages"]))
+        for what in ("stages", "aliases", "lost", "champion"):
+            assert after[what] == whole[what], (where, what)
+        assert after["queue"] == 0 and [*after["looks"].values()] == [look], where
+        # Replayed, the record gives every version's stages without a gap, and each champion once.
+        replayed = dict.fromkeys(after["stages"], "")
+        for move in after["moves"]:
+            assert move["from"] == replayed[move["version"]], where
+            replayed[move["version"]] = move["to"]
+        assert replayed == after["stages"], where
+        assert [m["version"] for m in after["moves"] if "champion" in m["aliases"]] == ["1", "2"]
+        found_so += any(move["run_id"] == "" for move in after["moves"])
+    assert len(stages) > 2 and found_so, "it was killed between what belongs together, too"

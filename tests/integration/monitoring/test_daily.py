@@ -1,0 +1,191 @@
+"""Nights in a row on the embedded bars: what runs when, what the ledger holds, what alerts do."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.registry.transitions import move, places
+from pipeline.storage.ledger import Ledger
+from steps.daily import watching
+from tests.support.logged_models import log_models
+from tests.support.monitored_model import NAME, World, bars_of
+from tests.support.paths import ROOT
+from tests.unit.stockpred.monitoring.test_change_detector import dying
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+SMALL = {
+    "symbols": "AAPL,MSFT", "start": "2005-01-01", "models": "prior,logistic", "folds": "2",
+    "feature_sets": "direction", "window": "5", "retrain_every": "5",
+}  # fmt: skip
+DATA = ["acquire", "validate"]
+TRAINING = ["features", "train", "evaluate", "register"]
+WATCH = ["score", "monitor"]
+
+
+class Nights:
+    """A tracking store and a ledger, and nights on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.uri = f"sqlite:///{folder}/store.db"
+        self.client = MlflowClient(self.uri)
+        if self.client.get_experiment_by_name("nights") is None:
+            self.client.create_experiment("nights", artifact_location=(folder / "a").as_uri())
+
+    def night(self, end: str, **options: str) -> tuple[int, list[str], str]:
+        """Exit code, the steps in the parent's order, and what was said."""
+        given = {**SMALL, "end": end, "ledger": str(self.folder / "ledger"), **options}
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        env = {
+            **os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "nights",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "steps.daily", *words],
+            cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        lines = [line for line in done.stderr.splitlines() if " in " in line]
+        steps = [line.split(":")[0] for line in lines if ": executed" in line or ": cached" in line]
+        return done.returncode, steps, done.stderr + done.stdout
+
+    def forecasts(self) -> list[tuple[str, str]]:
+        table = Ledger(str(self.folder / "ledger"), ROOT, "date").read()
+        rows = zip(table["date"].to_pylist(), table["model_version"].to_pylist(), strict=True)
+        return sorted({(str(date), str(version)) for date, version in rows})
+
+    def newest(self, entry_point: str) -> Any:
+        """The newest run of an entry point."""
+        experiment = self.client.get_experiment_by_name("nights").experiment_id
+        wanted = f"tags.mlflow.project.entryPoint = '{entry_point}'"
+        return self.client.search_runs([experiment], wanted, max_results=1)[0]
+
+    def monitoring(self) -> dict[str, Any]:
+        """monitoring.json of the newest night."""
+        folder = self.newest("monitor").info.artifact_uri.removeprefix("file://")
+        return dict(json.loads((Path(folder) / "monitoring.json").read_text()))
+
+
+def test_nights_in_a_row(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    code, steps, said = nights.night("2012-05-31")
+    assert (code, steps) == (0, [*DATA, *TRAINING, *WATCH]), said
+    code, steps, said = nights.night("2012-06-01")
+    assert (code, steps) == (0, [*DATA, *WATCH]), said
+    assert "No alert: on 1 dates the log loss was" in said
+    # Five sessions after the last one that was trained on.
+    code, steps, said = nights.night("2012-06-08")
+    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
+    assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-01", "1"), ("2012-06-08", "1")]
+    parent = nights.newest("daily")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["pipeline.step.monitor.status"] == "executed"
+
+
+@pytest.mark.long
+def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    for end, window in (("2012-05-31", "5"), ("2012-06-07", "4")):
+        code, steps, said = nights.night(end, window=window)
+        assert code == 0 and set(TRAINING) <= set(steps), said
+    for version, stage, alias in (("1", "Production", "champion"), ("2", "Staging", "challenger")):
+        champion = places(nights.client, "stockpred").aliases.get("champion")
+        move(
+            nights.client, "stockpred", version,
+            stage=stage, aliases=[alias], champion=champion, run_id="gate", why="it passed",
+        )  # fmt: skip
+    shadow = {"shadow": "true", "retrain_every": "99"}
+    for end in ("2012-06-08", "2012-06-11"):
+        code, steps, said = nights.night(end, **shadow)
+        # The two score side by side.
+        assert code == 0 and steps[:2] == DATA and steps[-1] == "monitor", said
+        assert sorted(steps[2:-1]) == ["score", "shadow_2"], said
+    both = [(end, version) for end in ("2012-06-08", "2012-06-11") for version in ("1", "2")]
+    assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-07", "1"), *both]
+    # On the one date whose outcome both forecast and is known.
+    [beside] = nights.monitoring()["versions"]
+    assert (beside["version"], beside["dates"]) == ("2", 1)
+    # Without the word the challenger rests.
+    code, steps, said = nights.night("2012-06-12", retrain_every="99")
+    assert (code, steps) == (0, [*DATA, *WATCH]), said
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """A real champion whose ledger tells of a signal that died."""
+    world = World(tmp_path_factory.mktemp("failing"))
+    rows = dying(1, 100)
+    bars = bars_of(rows)
+    bars.to_parquet(world.folder / "raw.parquet")
+    recipe = {"candidate": "logistic", "feature_sets": ("direction",)}
+    learnt = Path(world.write_bars(bars, "learnt.parquet"))
+    model = log_models(world.folder, learnt, [recipe]).folders["logistic"]
+    world.enter(rows, world.register("2014-12-31", "a", "champion", model=model))
+    return Nights(world.folder)
+
+
+def alerted_night(failing: Nights, on_alert: str) -> tuple[int, list[str], str]:
+    source = str(failing.folder / "raw.parquet")
+    return failing.night(
+        "latest", source=source, symbols="all", start="earliest", registered_model=NAME,
+        on_alert=on_alert, retrain_every="999",
+    )  # fmt: skip
+
+
+def test_an_alert_that_is_to_fail_ends_the_night_with_three(failing: Nights) -> None:
+    before = len(failing.forecasts())
+    code, steps, said = alerted_night(failing, "fail")
+    assert (code, steps) == (3, [*DATA, *WATCH]), said
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: Alert: the forecasts are worse than was promised")
+    # All was written first.
+    assert len(failing.forecasts()) == before + 1
+    assert failing.monitoring()["alerts"] and not failing.monitoring()["retrain"]
+    statuses = {name: failing.newest(name).info.status for name in ("daily", "monitor")}
+    assert statuses == {"daily": "FAILED", "monitor": "FINISHED"}
+
+
+@pytest.mark.long
+def test_an_alert_that_is_to_be_answered_trains_once(failing: Nights) -> None:
+    code, steps, said = alerted_night(failing, "retrain")
+    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
+    assert failing.monitoring()["retrain"]
+    code, steps, said = alerted_night(failing, "retrain")
+    assert (code, steps) == (0, [*DATA, *WATCH]), said
+    assert failing.monitoring()["alerts"] and not failing.monitoring()["retrain"]
+
+
+def test_a_phase_that_registers_nothing_is_refused(tmp_path: Path) -> None:
+    code, steps, said = Nights(tmp_path).night("2012-05-31", phase="ideation")
+    assert code == 2 and not steps
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: phase='ideation': it registers no model")
+
+
+def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    client.create_registered_model("m")
+    for _ in range(3):
+        client.create_model_version("m", str(tmp_path))
+    for version in ("1", "2"):
+        client.set_model_version_tag("m", version, "stage", "Staging")
+    params = {"registered_model": "m", "ledger": "book", "shadow": "true", "on_alert": "fail"}
+    rows = watching(client, "models:/m/1", params)
+    assert [row.name for row in rows] == ["score", "shadow_2", "monitor"]
+    score, shadow, monitor = rows
+    assert score.fixed == {"model_uri": "models:/m/1", "to": "book"}
+    assert shadow.fixed == {"model_uri": "models:/m/2", "to": "book"} and shadow.runs == "score"
+    assert monitor.after == ("score", "shadow_2")
+    assert monitor.fixed == {"ledger": "book", "on_alert": "report"}
+    alone = watching(client, "models:/m/1", {**params, "shadow": "false", "on_alert": "retrain"})
+    assert [row.name for row in alone] == ["score", "monitor"]
+    assert alone[-1].fixed["on_alert"] == "retrain"

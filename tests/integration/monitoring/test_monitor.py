@@ -1,0 +1,188 @@
+"""The monitor shell on a real registry and ledger: joins, alerts, exit codes, page, metrics."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import Alerted
+from stockpred.errors import DataError, ParameterError
+from tests.support.monitored_model import NAME, World, bars_of
+from tests.support.paths import ROOT
+from tests.unit.stockpred.monitoring.test_change_detector import dying, forecasts
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A champion that keeps its promise, a challenger that is its equal, bars to the last exit."""
+    world = World(tmp_path_factory.mktemp("good"))
+    rows = forecasts(0, 90)
+    world.rows = rows  # type: ignore[attr-defined]
+    champion = world.register("2014-12-31", "a", "champion", "candidate")
+    challenger = world.register("2014-12-31", "b", "challenger")
+    world.enter(rows, champion)
+    world.enter(rows[rows["date"] > np.unique(rows["date"])[29]], challenger)
+    world.write_bars(bars_of(rows))
+    return world
+
+
+def test_a_record_is_what_the_bars_say_it_is(good: World) -> None:
+    found = good.monitor(str(good.folder / "bars.parquet"))
+    rows = good.rows  # type: ignore[attr-defined]
+    assert found["record"]["dates"] == 90 and found["record"]["rows"] == len(rows)
+    p = np.where(rows["label"] == 1, rows["probability_up"], 1 - rows["probability_up"])
+    assert found["record"]["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
+    assert found["record"]["accuracy"]["mean"] == pytest.approx((p > 0.5).mean())
+    assert found["alerts"] == [] and not found["retrain"] and found["late"] == 0
+    assert found["champion"]["version"] == "1" and found["champion"]["sessions"] == 91
+    [other] = found["versions"]
+    assert (other["version"], other["dates"], other["lead"]) == ("2", 60, 0.0)
+    assert found["sentence"].startswith("No alert: on 90 dates")
+    assert {each["name"] for each in found["drift"]["features"]} == {"up_0", "up_1", "up_2"}
+    assert found["data"]["stopped"] == [] and found["data"]["late"] is None
+    metrics = found["run"].data.metrics
+    assert metrics["alerts"] == 0 and metrics["dates"] == 90
+    trend = good.client.get_metric_history(found["run"].info.run_id, "week_log_loss")
+    assert [point.step for point in trend] == list(range(len(found["weeks"])))
+    assert [point.value for point in trend] == pytest.approx(
+        [week["log_loss"]["mean"] for week in found["weeks"]]
+    )
+    assert found["page"].count("data:image/png") == 5
+    # The last night: its outcome is not known yet.
+    short = good.write_bars(bars_of(rows, last=-1), "short.parquet")
+    fresh = good.monitor(short)
+    assert fresh["record"]["dates"] == 89 and len(fresh["today"]) == 20
+    last = str(rows["date"].max())[:10]
+    assert {each["date"] for each in fresh["today"]} == {last}
+
+
+def test_bars_of_a_source_are_validated_first(good: World) -> None:
+    bars = bars_of(good.rows)  # type: ignore[attr-defined]
+    bars.loc[bars["symbol"].eq("S3") & bars["date"].eq(bars["date"].iloc[70]), "high"] = 1e-3
+    bars.to_parquet(good.folder / "raw.parquet")
+    given = good.monitor(None, source=str(good.folder / "raw.parquet"))
+    outputs = given["run"].data.tags
+    assert {"pipeline.output.bars.parquet", "pipeline.output.validation.json"} <= set(outputs)
+    found = good.monitor(f"runs:/{given['run'].info.run_id}/bars.parquet")
+    differ = {"run", "page", "data"}
+    assert {k: v for k, v in given.items() if k not in differ} == {
+        k: v for k, v in found.items() if k not in differ
+    }
+    assert 0 < given["data"]["unsound"] == found["data"]["unsound"] < 0.001
+    # The broken bar takes out its own forecast, the one that it is the outcome of, and the two
+    # whose look-back of three sessions reaches over it.
+    assert given["record"]["rows"] == 90 * 20 - 4
+
+
+def test_what_cannot_be_watched_is_one_line(good: World) -> None:
+    bars = str(good.folder / "bars.parquet")
+    with pytest.raises(DataError, match="no forecast of 'other'"):
+        good.client.create_registered_model("other")
+        version = good.client.get_model_version_by_alias(NAME, "champion")
+        good.client.create_model_version("other", version.source)
+        good.client.set_registered_model_alias("other", "champion", "1")
+        good.monitor(bars, registered_model="other")
+    from steps.data.validation import one_of_two
+
+    with pytest.raises(ParameterError, match="give one of them"):
+        one_of_two(bars, "snapshot")
+
+
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A champion whose signal died, and bars that stop for some symbols."""
+    world = World(tmp_path_factory.mktemp("dead"))
+    rows = dying(1, 100)
+    world.enter(rows, world.register("2014-12-31", "a", "champion"))
+    world.write_bars(bars_of(rows))
+    return world
+
+
+def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: World) -> None:
+    bars = str(dead.folder / "bars.parquet")
+    found = dead.monitor(bars, "retrain")
+    [alert] = found["alerts"]
+    assert alert["kind"] == "loss" and found["retrain"]
+    assert found["sentence"].startswith("Alert: the forecasts are worse than was promised")
+    assert found["run"].data.metrics["alarm_level"] > 100
+    assert not dead.monitor(bars)["retrain"]
+    before = {run.info.run_id for run in dead.client.search_runs([dead.experiment])}
+    with pytest.raises(Alerted, match="worse than was promised"):
+        dead.monitor(bars, "fail")
+    [failed] = [
+        r for r in dead.client.search_runs([dead.experiment]) if r.info.run_id not in before
+    ]
+    # What it found is kept with the run.
+    assert "pipeline.output.monitoring.json" in failed.data.tags
+    assert failed.data.metrics["alerts"] == 1
+    # A version trained on what came since has answered the alert.
+    dead.register(alert["since"], "c", "candidate")
+    assert not dead.monitor(bars, "retrain")["retrain"]
+
+
+def test_dead_feeds_alert_whatever_the_forecasts(good: World) -> None:
+    bars = bars_of(good.rows)  # type: ignore[attr-defined]
+    stop = np.unique(bars["date"])[-10]
+    gone = bars["symbol"].isin(["S1", "S2", "S3"]) & (bars["date"] > stop)
+    found = good.monitor(good.write_bars(bars[~gone], "stopped.parquet"), "retrain")
+    [alert] = found["alerts"]
+    assert alert["kind"] == "data" and "3 of 20 symbols" in alert["sentence"]
+    assert not found["retrain"]
+
+
+def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
+    env = {
+        **os.environ, "MLFLOW_TRACKING_URI": dead.uri, "MLFLOW_EXPERIMENT_NAME": "nights",
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "steps.monitor", "--ledger", str(dead.folder / "ledger"), "--bars",
+        str(dead.folder / "bars.parquet"), "--registered_model", NAME, "--on_alert",
+    ]  # fmt: skip
+    root = ROOT
+    done = subprocess.run([*command, "fail"], cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: Alert: the forecasts are worse than was promised")
+    [newest] = dead.client.search_runs([dead.experiment], max_results=1)
+    assert newest.info.status == "FAILED"
+
+
+@pytest.mark.long
+def test_mlflow_run_ends_with_one_on_an_alert_and_its_run_says_why(dead: World) -> None:
+    """Its command line knows 0 and 1 alone; the run tells an alert from a failure."""
+    bin_folder = Path(sys.executable).parent
+    env = {
+        **os.environ, "MLFLOW_TRACKING_URI": dead.uri,
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    given = {
+        "ledger": dead.folder / "ledger", "bars": dead.folder / "bars.parquet",
+        "registered_model": NAME,
+    }  # fmt: skip
+    options = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
+    command = [
+        "mlflow", "run", ".", "-e", "monitor", "--env-manager", "local",
+        "--experiment-name", "nights", *options, "-P",
+    ]  # fmt: skip
+    root = ROOT
+    done = subprocess.run(
+        [*command, "on_alert=fail"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "error: Alert: the forecasts are worse than was promised" in done.stderr
+    [newest] = dead.client.search_runs([dead.experiment], max_results=1)
+    assert newest.info.status == "FAILED" and newest.data.tags["pipeline.kept"] == "an alert"
+    assert newest.data.metrics["alerts"] == 1
+    done = subprocess.run(
+        [*command, "on_alert=report"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,188 @@
+"""A version's life moved by hand: real models, a real registry, the command line."""
+
+import datetime as dt
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.errors import InputError
+from pipeline.registry.history import history
+from pipeline.registry.transitions import move, places
+from pipeline.run.step_run import StepRun
+from serving.model.log_model import log_model
+from steps.register import main
+from steps.registration.decision import tell_history
+from steps.registration.manual import promote, reject, rollback
+from stockpred.features.table import feature_rows
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit, labelled
+from tests.support.bars import make_bars
+from tests.support.paths import ROOT
+
+NAME = "stockpred"
+
+
+class Registry:
+    """A store with real models as versions 1, 2, 3; the third lacks its stored answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.uri = folder, f"sqlite:///{folder}/store.db"
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.uri)
+        try:
+            self.client = MlflowClient()
+            where = (folder / "artifacts").as_uri()
+            self.experiment = self.client.create_experiment("life", artifact_location=where)
+            mlflow.set_experiment("life")
+            model = self._log()
+            self.client.create_registered_model(NAME)
+            for number in (1, 2, 3):
+                source = folder / f"model{number}"
+                shutil.copytree(model, source)
+                self.client.create_model_version(NAME, source.as_uri())
+        finally:
+            mlflow.set_tracking_uri(before)
+        (folder / "model3" / "artifacts" / "example_answer.json").unlink()
+        move(
+            self.client, NAME, "1",
+            stage="Production", aliases=["champion"], champion=None, run_id="gate", why="the first",
+        )  # fmt: skip
+
+    def _log(self) -> Path:
+        bars = make_bars(200)
+        recipe = Recipe("logistic", {}, "none", ("direction",), 5, 1, "code")
+        rows = labelled(feature_rows(bars, recipe.feature_sets, recipe.window, recipe.horizon))
+        estimator = fit(rows, recipe.candidate, {}, 0, recipe.training)
+        scratch = self.folder / "scratch"
+        scratch.mkdir()
+        with mlflow.start_run():
+            info = log_model(
+                recipe, estimator, bars, training_range(rows),
+                root=ROOT, scratch=scratch, metadata={},
+            )  # fmt: skip
+        location = self.client.get_logged_model(info.model_id).artifact_location
+        return Path(location.removeprefix("file://"))
+
+    def step(self) -> StepRun:
+        run_id = self.client.create_run(self.experiment).info.run_id
+        (scratch := self.folder / run_id).mkdir()
+        return StepRun(self.client, run_id, ROOT, scratch)
+
+    def json(self, run: StepRun, name: str) -> Any:
+        return json.loads((self.folder / run.run_id / name).read_text())
+
+    def tags(self, version: str) -> dict[str, str]:
+        return dict(self.client.get_model_version(NAME, version).tags)
+
+    def command(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "steps.register", *options], cwd=ROOT, capture_output=True,
+            text=True, timeout=600, env={
+                **os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "life",
+            },
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    return Registry(tmp_path_factory.mktemp("life"))
+
+
+@pytest.mark.run
+@pytest.mark.filterwarnings("ignore")
+def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    client, began = registry.client, places(registry.client, NAME)
+    with pytest.raises(InputError, match="version 3 does not become champion: it does not answer"):
+        promote(registry.step(), f"models:/{NAME}/3", NAME, "trust me")
+    with pytest.raises(InputError, match="version 1 is the champion already"):
+        promote(registry.step(), "auto", NAME, "trust me")
+    assert places(client, NAME) == began and "promoted_by_hand" not in registry.tags("3")
+
+    promote(by := registry.step(), f"models:/{NAME}/2", NAME, "it trades less")
+    assert places(client, NAME).aliases == {"champion": "2"}
+    told = registry.json(by, "decision.json")
+    assert (told["version"], told["champion_before"], told["by_hand"]) == ("2", "1", True)
+    assert [each["version"] for each in told["moves"]] == ["2", "1"]
+
+    with pytest.raises(InputError, match="give action=rollback, which brings version 1 back"):
+        reject(registry.step(), f"models:/{NAME}@champion", NAME, "losses")
+    assert "rejected" not in registry.tags("2")
+    rollback(registry.step(), NAME, "losses")
+    assert places(client, NAME).aliases == {"champion": "1"}
+    assert registry.tags("2")["rejected"] == "losses" and registry.tags("2")["stage"] == "Archived"
+    assert registry.tags("1")["gate"] == "brought back by hand from version 2: losses"
+    with pytest.raises(InputError, match="no other champion before version 1"):
+        rollback(registry.step(), NAME, "losses")
+
+    tell_history(asked := registry.step(), NAME, dt.datetime.now(dt.UTC).date())
+    [line] = [x for x in capsys.readouterr().out.splitlines() if "version 2, since" in x]
+    assert by.run_id in line and line.endswith("past the gate: it trades less")
+    champions = registry.json(asked, "history.json")["champions"]
+    assert [(each["version"], each["by_hand"]) for each in champions] == [
+        ("1", False), ("2", True), ("1", True)
+    ]  # fmt: skip
+    assert champions[0]["until"] == champions[1]["since"] and champions[2]["until"] is None
+    tell_history(asked := registry.step(), NAME, dt.date(2020, 1, 1))
+    assert "on 2020-01-01 (UTC): none" in capsys.readouterr().out
+    assert registry.json(asked, "history.json")["champions"] == []
+
+    # With none before it, the champion may be rejected; then there is none.
+    reject(registry.step(), "auto", NAME, "nothing works")
+    assert places(client, NAME).aliases == {}
+    with pytest.raises(InputError, match="no champion to roll back from"):
+        rollback(registry.step(), NAME, "losses")
+    assert [each.why for each in history(client, NAME)][-1] == "rejected by hand: nothing works"
+    with pytest.raises(InputError, match="registered_model='none': no such name"):
+        tell_history(registry.step(), "none", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", "model_uri='auto': action=register takes models:/m-... of a train run"),
+        ("--model_uri models:/m-1", "evaluation='none': action=register rests on it"),
+        ("--action promote", "reason='none': action=promote needs one"),
+        ("--action rollback", "reason='none': action=rollback needs one"),
+        ("--action reject --reason x --date 2020-01-01", "date='2020-01-01': is for action"),
+        ("--action history --reason x", "reason='x': action=history takes none"),
+        ("--action history --model_uri models:/a/1", "model_uri='models:/a/1': action=history"),
+        ("--action promote --reason x --evaluation e", "evaluation='e': action=promote does not"),
+        ("--action demote", "action='demote': choose one of register, promote, reject"),
+        ("--action history --date today", "date='today': give a date such as 2012-12-31, or"),
+        (f"--action reject --reason {'x' * 201}", "give a few words in one line, at most 200"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_one_line_before_anything(options: str, words: str) -> None:
+    with pytest.raises(click.UsageError) as error:
+        main.command.main(options.split(), standalone_mode=False)
+    assert words in error.value.format_message() and "\n" not in error.value.format_message()
+
+
+@pytest.mark.run
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_line_moves_and_tells(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    commands = [
+        ("--action", "promote", "--model_uri", f"models:/{NAME}/2", "--reason", "a b; $(c)"),
+        ("--action", "rollback", "--reason", "worse"),
+        ("--action", "history"),
+    ]
+    done = [registry.command(*each) for each in commands]
+    assert [each.returncode for each in done] == [0, 0, 0], done
+    assert "promoted by hand, past the gate: a b; $(c)" in done[-1].stdout
+    assert places(registry.client, NAME).aliases == {"champion": "1"}
+    refused = registry.command("--action", "promote", "--model_uri", "auto", "--reason", "x")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: model_uri='auto': version 1 is the champion already")
+    assert len(refused.stderr.splitlines()) == 1

@@ -1,0 +1,115 @@
+"""The register shell after moves by hand, with a model that cannot answer, and at once."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.registry.history import history
+from pipeline.registry.models import holder, notes
+from pipeline.run.step_run import StepRun
+from steps.registration.look_store import PREFIX, take_look
+from steps.registration.manual import promote, rollback
+from steps.registration.version_tags import why_unfit
+from stockpred.gate.sequential_looks import look_from, question
+from tests.support.gate_nights import Nights, until
+from tests.support.paths import ROOT
+
+pytestmark = [
+    pytest.mark.run,
+    pytest.mark.usefixtures("fit_models"),
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+
+
+def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.DataFrame) -> None:
+    client, rows = nights.client, until(skilled, 500)
+    timid = rows.assign(
+        probability_up=lambda rows: 0.6 * rows["prior"] + 0.4 * rows["probability_up"]
+    )
+    nights.night("seven", timid, "a", "1")
+    better = nights.night("seven", rows, "b", "1")
+    assert better["aliases"] == ["candidate", "champion"]
+    run = StepRun(client, client.create_run(nights.experiment).info.run_id, ROOT, nights.folder)
+    rollback(run, "seven", "fills were bad")
+    assert nights.tags("seven", "2")["rejected"] == "fills were bad"
+    # The same version again, and its recipe in another: neither rises, and the first is no
+    # candidate either.
+    same = nights.night("seven", rows, "b", "1", model=better["model"])
+    assert (same["stage"], same["sentence"]) == ("Archived", "rejected by hand: fills were bad")
+    other = nights.night("seven", rows, "b", "2")
+    assert (other["stage"], other["aliases"]) == ("Development", ["candidate"])
+    assert other["sentence"] == "its recipe was rejected by hand, as version 2: fills were bad"
+    assert all(rule["passed"] for rule in other["rules"][:5])
+    # The recipe that is in service is refreshed all the same.
+    assert nights.night("seven", timid, "a", "2")["stage"] == "Production"
+
+
+def test_a_model_that_cannot_answer_is_not_promoted(
+    nights: Nights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steps.registration.by_gate.why_unfit", why_unfit)
+    found = nights.night("nine", until(skilled, 500), "a", "1")
+    assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
+    assert found["sentence"].startswith("passed the gate, but models:/nine/1: its files cannot be")
+
+
+def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
+    nights: Nights, skilled: pd.DataFrame
+) -> None:
+    noise = until(skilled, 500).assign(probability_up=lambda rows: rows["prior"])
+    assert nights.night("ten", noise, "a", "1")["stage"] == "Development"
+    folder = nights.folder / "by-hand"
+    folder.mkdir()
+    run = StepRun(
+        nights.client, nights.client.create_run(nights.experiment).info.run_id, ROOT, folder
+    )
+    promote(run, "models:/ten/1", "ten", "for the demo")
+    told = json.loads((folder / "decision.json").read_text())
+    assert told["by_hand"] and told["aliases"] == ["candidate", "champion"]
+    assert told["sentence"] == "promoted by hand, past the gate: for the demo"
+    assert nights.tags("ten", "1")["promoted_by_hand"] == "for the demo"
+    night = nights.night("ten", until(skilled, 510), "a", "2")
+    assert night["stage"] == "Production", night["sentence"]
+    assert nights.tags("ten", "2")["promoted_by_hand"] == "for the demo"
+    assert "promoted by hand (for the demo)" in night["champion"]["sentence"]
+
+
+def test_two_first_models_at_once_are_not_both_the_first(
+    nights: Nights, skilled: pd.DataFrame
+) -> None:
+    rows = until(skilled, 500)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda recipe: nights.night("eleven", rows, recipe, "1"), "ab"))
+    sentences = [each["sentence"] for each in found]
+    assert sum("the first to pass" in sentence for sentence in sentences) == 1, sentences
+    moves = history(nights.client, "eleven")
+    [first] = [each for each in moves if "champion" in each.aliases]
+    assert str(holder(nights.client, "eleven", "champion").version) == first.version
+    assert {each.version for each in moves} == {"1", "2"}
+
+
+def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd.DataFrame) -> None:
+    rows = until(skilled, 60)
+    nights.client.create_registered_model("five")
+    logged = nights.client.create_logged_model(nights.experiment, name="model")
+    versions = [
+        nights.client.create_model_version("five", logged.artifact_location) for _ in range(8)
+    ]
+
+    def ask(version: Any) -> int:
+        asked = question(str(int(version.version) % 4) * 64, rows)
+        taken = take_look(nights.client, version, asked, rows, ("prior",), str(version.version), 1)
+        return taken.index
+
+    with ThreadPoolExecutor(4) as pool:
+        indices = sorted(pool.map(ask, versions))
+    record = [look_from(text) for text in notes(nights.client, "five", PREFIX).values()]
+    assert len({each.question for each in record}) == 4 and all(each.looks for each in record)
+    by_question = sorted({each.question: each.index for each in record}.values())
+    # No two questions share more of the level than there is.
+    assert all(index >= place for place, index in enumerate(by_question, start=1))
+    assert len(indices) == 8

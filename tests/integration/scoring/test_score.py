@@ -1,0 +1,277 @@
+"""The step score: what it forecasts, from what, the same as training and serving, in a ledger."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.errors import InputError
+from pipeline.run.step_run import StepRun
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.parquet import write_groups
+from sources.calendars import sessions
+from steps.score import main
+from stockpred.bars.schema import BarsInfo, Span, to_arrow
+from stockpred.errors import DataError, ParameterError, TooLittleData
+from tests.support.bars import make_bars
+from tests.support.logged_models import NAME, Logged, log_models
+
+pytestmark = [
+    pytest.mark.run,
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+ROWS = 260
+LOOKBACK = 61
+GAP = 150
+# What a client does with raw bars, far from any checkout.
+CLIENT = """
+import sys
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+bars = pd.read_parquet(sys.argv[2])
+parts = [model.predict(rows.reset_index(drop=True)) for _, rows in bars.groupby("symbol")]
+pd.concat(parts).to_parquet(sys.argv[3])
+"""
+RECIPE = {"candidate": "logistic", "calibration": "sigmoid"}
+OTHERS = [
+    {"candidate": "hist_gradient_boosting", "hyperparameters": {"max_iter": 20}},
+    {"candidate": "random_forest", "hyperparameters": {"n_estimators": 20}},
+    {"candidate": "xgboost", "calibration": "isotonic", "hyperparameters": {"n_estimators": 20}},
+    {"candidate": "prior"},
+]
+
+
+def frames() -> dict[str, pd.DataFrame]:
+    """AAA on New York's sessions, BTC on all days, UNI on the file's own, TINY too short."""
+    new_york = sessions("XNYS", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
+    everyday = sessions("24/7", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
+    made = {
+        "AAA": make_bars(ROWS, "AAA", 1).assign(date=new_york[:ROWS]),
+        "BTC": make_bars(ROWS, "BTC", 2).assign(date=everyday[:ROWS]),
+        "TINY": make_bars(LOOKBACK - 1, "TINY", 3),
+        "UNI": make_bars(ROWS, "UNI", 4),
+    }
+    made["UNI"] = made["UNI"].drop(index=GAP).reset_index(drop=True)
+    return made
+
+
+def write(path: Path, given: dict[str, pd.DataFrame]) -> Path:
+    gap = str(frames()["UNI"]["date"].iloc[GAP] - np.timedelta64(1, "D"))[:10]
+    calendars = {"AAA": "XNYS", "BTC": "24/7", "TINY": "union", "UNI": "union"}
+    kept = {symbol: calendars[symbol] for symbol in given}
+    info = BarsInfo("made", "as made", kept, (Span("UNI", gap, gap),))
+    write_groups(path, map(to_arrow, given.values()), info.to_metadata)
+    return path
+
+
+class World:
+    """Registered models, clean bars, and the step on both."""
+
+    def __init__(self, root: Path, folder: Path, recipes: list[dict[str, Any]]) -> None:
+        self.root, self.folder = root, folder
+        given = frames()
+        self.bars = write(folder / "bars.parquet", given)
+        learnt = write(folder / "learnt.parquet", {k: given[k] for k in ("AAA", "BTC", "UNI")})
+        self.logged: Logged = log_models(folder, learnt, recipes)
+        self.client = MlflowClient(self.logged.store)
+        self.client.set_registered_model_alias(NAME, "candidate", "1")
+
+    def score(self, **given: Any) -> tuple[Path, Any]:
+        """Run the step's body; return the folder of its outputs and its run."""
+        run_id = self.client.create_run(self.logged.experiment).info.run_id
+        scratch = self.folder / run_id
+        scratch.mkdir()
+        run = StepRun(self.client, run_id, self.root, scratch)
+        options = {
+            "model_uri": "auto", "registered_model": NAME, "bars": str(self.bars), "source": None,
+            "symbols": None, "as_of": None, "max_missing": 0.05, "dates": None, "to": None, **given,
+        }  # fmt: skip
+        main.body(run, **options)
+        run.flush()
+        return scratch, self.client.get_run(run_id)
+
+    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "steps.score", *words],
+            cwd=self.root, env=self.logged.env(), capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(root: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(root, tmp_path_factory.mktemp("score"), [RECIPE])
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pq.read_table(folder / "predictions.parquet").to_pandas(date_as_object=False)
+
+
+EVER = (pd.Timestamp("0001-01-01").date(), pd.Timestamp("9999-12-31").date())
+
+
+@pytest.fixture(scope="module")
+def everything(world: World) -> Path:
+    """All forecasts of version 1."""
+    return world.score(dates=EVER)[0]
+
+
+@pytest.fixture(scope="module")
+def last(world: World) -> tuple[Path, Any]:
+    """The last forecast of each symbol, by version 1."""
+    return world.score()
+
+
+def agree(world: World, candidate: str, every: Path, last: Path, scratch: Path) -> None:
+    """Score, training and a client get the same probabilities, bit for bit."""
+    scored, newest = table(every), table(last)
+    training = pd.read_parquet(world.folder / f"training-{candidate}.parquet")
+    assert scored["symbol"].tolist() == training["symbol"].tolist()
+    assert (scored["date"].to_numpy() == training["date"].to_numpy()).all()
+    assert scored["probability_up"].to_numpy().tobytes() == (
+        training["probability_up"].to_numpy().tobytes()
+    )
+    # A history of just the length that is needed; a whole one; what lies behind the gap.
+    given = frames()
+    asked = [given["AAA"].tail(LOOKBACK), given["BTC"], given["UNI"].iloc[GAP:]]
+    pd.concat(asked).to_parquet(scratch / "bars.parquet")
+    subprocess.run(
+        [sys.executable, "-c", CLIENT, str(world.logged.folders[candidate]),
+         str(scratch / "bars.parquet"), str(scratch / "answers.parquet")],
+        cwd=scratch, check=True, capture_output=True,
+    )  # fmt: skip
+    answers = pd.read_parquet(scratch / "answers.parquet")
+    for column in ("symbol", "date", "probability_up", "direction", "in_range"):
+        assert newest[column].tolist() == answers[column].tolist()
+    ends = scored.groupby("symbol", observed=True).tail(1)
+    assert ends["probability_up"].tolist() == newest["probability_up"].tolist()
+    assert candidate == "prior" or len(set(scored["probability_up"])) > 5
+
+
+def test_score_training_and_a_client_agree_bit_for_bit(
+    world: World, everything: Path, last: tuple[Path, Any], tmp_path: Path
+) -> None:
+    agree(world, "logistic", everything, last[0], tmp_path)
+
+
+@pytest.mark.long
+def test_all_other_candidates_agree_bit_for_bit_too(root: Path, tmp_path: Path) -> None:
+    other = World(root, tmp_path, OTHERS)
+    for recipe in OTHERS:
+        candidate = recipe["candidate"]
+        (scratch := tmp_path / f"client-{candidate}").mkdir()
+        uri = f"models:/{NAME}/{other.logged.versions[candidate]}"
+        every, newest = (other.score(model_uri=uri, dates=dates)[0] for dates in (EVER, None))
+        agree(other, candidate, every, newest, scratch)
+
+
+def test_the_last_forecast_of_each_symbol(world: World, last: tuple[Path, Any]) -> None:
+    folder, run = last
+    found = table(folder)
+    given = frames()
+    newest = {symbol: given[symbol]["date"].iloc[-1] for symbol in ("AAA", "BTC", "UNI")}
+    assert dict(zip(found["symbol"], found["date"], strict=True)) == newest
+    rows = found.set_index("symbol")
+    # 2011-01-12 was a Wednesday.
+    assert str(newest["AAA"])[:10] == "2011-01-12"
+    assert str(rows.loc["AAA", "entry_date"])[:10] == "2011-01-13"
+    assert rows.loc["BTC", "exit_date"] == newest["BTC"] + pd.Timedelta(days=1)
+    assert pd.isna(rows.loc["UNI", "entry_date"]) and pd.isna(rows.loc["UNI", "exit_date"])
+    assert set(found["model"]) == {NAME} and set(found["model_version"]) == {"1"}
+    assert set(found["run_id"]) == {world.logged.runs["logistic"]}
+    assert set(found["as_of"]) == {pd.Timestamp("2011-01-13", tz="UTC")}
+    report = json.loads((folder / "score.json").read_text())
+    assert report["skipped"] == {
+        "TINY": "none of the dates has 61 sessions without a gap up to it, as this model needs; "
+        "give more bars or other dates"
+    }
+    assert (report["alias"], report["version"], report["rows"]) == ("candidate", "1", 3)
+    assert run.data.metrics["symbols_skipped"] == 1 and run.data.metrics["rows"] == 3
+    assert run.data.tags["pipeline.key_figure"] == (
+        "3 forecasts of 3 symbols by stockpred 1; 1 symbols skipped"
+    )
+    assert run.data.tags["pipeline.model_version"] == "stockpred/1"
+
+
+def test_the_same_bars_and_version_give_the_same_bytes(world: World, everything: Path) -> None:
+    done = world.command("--bars", str(world.bars), "--dates", "all")
+    assert done.returncode == 0, done.stderr
+    assert "warning: stockpred has no champion: its candidate" in done.stderr
+    runs = world.client.search_runs(
+        [world.logged.experiment], order_by=["attributes.start_time DESC"], max_results=1
+    )
+    other = Path(runs[0].info.artifact_uri.removeprefix("file://"))
+    assert runs[0].info.status == "FINISHED"
+    first, second = (each / "predictions.parquet" for each in (everything, other))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_dates_and_symbols_are_those_asked_for(world: World, everything: Path) -> None:
+    first, last = pd.Timestamp("2010-07-01"), pd.Timestamp("2010-07-31")
+    folder, _ = world.score(dates=(first.date(), last.date()), symbols=("AAA",))
+    found = table(folder)
+    all_of = table(everything)
+    expected = all_of[(all_of["symbol"] == "AAA") & all_of["date"].between(first, last)]
+    pd.testing.assert_frame_equal(found, expected.reset_index(drop=True), check_categorical=False)
+    assert len(found) == 21
+
+
+def test_the_ledger_gets_each_row_once_and_keeps_it(world: World, tmp_path: Path) -> None:
+    to = str(tmp_path / "ledger")
+    first = (pd.Timestamp("2010-12-01").date(), pd.Timestamp("2010-12-31").date())
+    _, run = world.score(dates=first, to=to)
+    rows = run.data.metrics["ledger_added"]
+    assert rows == run.data.metrics["rows"] == 45
+    ledger = Ledger(to, Path("/"), "date")
+    before = ledger.read().to_pandas()
+    assert set(before["scored_by"]) == {run.info.run_id} and before["scored_at"].nunique() == 1
+    assert not before.duplicated(["symbol", "date", "model", "model_version"]).any()
+    # Other bars since: what was said stands, and the run says that it would say otherwise now.
+    other = frames()
+    other["AAA"].loc[230:, "volume"] *= 1000
+    _, again = world.score(
+        dates=(first[0], pd.Timestamp("2011-01-05").date()), to=to,
+        bars=str(write(tmp_path / "other.parquet", other)),
+    )  # fmt: skip
+    assert again.data.metrics["ledger_known"] == rows
+    assert again.data.metrics["ledger_differing"] > 0 and again.data.metrics["out_of_range"] > 0
+    assert "of them other now and left as they were" in again.data.tags["pipeline.key_figure"]
+    after = ledger.read().to_pandas()
+    kept = after[after["scored_by"] == run.info.run_id]
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), before)
+    assert len(after) - len(before) == again.data.metrics["ledger_added"] > 0
+
+
+def test_a_source_is_fetched_and_validated_on_the_way(world: World) -> None:
+    folder, run = world.score(bars=None, symbols=("AAPL", "MSFT"))
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    assert names >= {"bars.parquet", "validation.json", "predictions.parquet", "score.json"}
+    found = table(folder)
+    assert found["symbol"].tolist() == ["AAPL", "MSFT"]
+    assert set(found["date"]) == {pd.Timestamp("2013-03-01")}
+    assert set(found["entry_date"]) == {pd.Timestamp("2013-03-04")}
+    assert set(run.data.tags) >= {"pipeline.output.bars.parquet"}
+
+
+def test_what_cannot_be_scored_is_one_line(world: World, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"source='snapshot': bars='.*' is given, too"):
+        world.score(source="snapshot")
+    with pytest.raises(ParameterError, match="symbols='ZZZ': these bars are of AAA, BTC, TINY"):
+        world.score(symbols=("AAA", "ZZZ"))
+    with pytest.raises(TooLittleData, match="no forecast of any symbol; TINY: none of the dates"):
+        world.score(symbols=("TINY",))
+    with pytest.raises(InputError, match="'nosuch://x': cannot be opened"):
+        world.score(to="nosuch://x")
+    broken = frames()["AAA"]
+    broken.loc[ROWS - 3, "high"] = 0.01
+    path = write(tmp_path / "broken.parquet", {"AAA": broken})
+    words = r"broken.parquet: the model refuses the bars: row \d+: column 'high' is below"
+    with pytest.raises(DataError, match=words):
+        world.score(bars=str(path))

@@ -1,0 +1,193 @@
+"""A team's server: PostgreSQL, proxied artifacts, no shared disk, passwords, two at once."""
+
+import contextlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+import requests
+
+from benchmarks.chains import STEPS
+from tests.support.model_server import address_in
+from tests.support.servers import free_port
+from tests.support.team_server import QUICK, Client, Team, team
+
+pytestmark = pytest.mark.run
+EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")
+
+
+@pytest.mark.long
+def test_everything_works_for_clients_that_share_no_disk(shared: Team, tmp_path: Path) -> None:
+    uri, folder = shared.server.uri, shared.folder
+    first = Client(tmp_path / "a", uri, folder)
+    assert first.main() == EXECUTED
+    shutil.rmtree(tmp_path / "a")
+    client = Client(tmp_path / "b", uri, folder)
+    assert client.main() == CACHED
+    # What runs now takes the table and the recipe from the server.
+    again = client.main(refit_every="300")
+    assert again == {**CACHED, "evaluate": "executed", "register": "executed"}
+    assert client.main(window="10")["train"] == "executed"
+    assert shared.query("select count(*) from model_versions") == [(2,)]
+
+    def step(name: str, **options: str) -> str:
+        code, said = client.run(name, **options)
+        assert code == 0, said
+        return said
+
+    ledger = str(tmp_path / "ledger")
+    assert "5 forecasts of 5 symbols" in figure(shared, step("score", to=ledger), "score")
+    step("monitor", ledger=ledger)
+    for version in ("1", "2"):
+        uri = f"models:/stockpred/{version}"
+        step("register", action="promote", model_uri=uri, reason="it is the turn of this one")
+    step("register", action="rollback", reason="why not")
+    told = step("register", action="history")
+    assert told.count("(by hand)") >= 3 and "Champion of stockpred now: version 1" in told
+    step("daily", ledger=ledger, symbols="AAPL,IBM", models="prior,logistic", folds="3")
+    with serving(client) as address:
+        with urlopen(f"{address}/example", timeout=600) as answer:
+            body = answer.read()
+        request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=600) as answer:
+            assert len(json.loads(answer.read())["predictions"]) == 1
+    assert "removed the artifacts of" in step("prune", keep="1")
+    assert list(client.temp.iterdir()) == [], "a step left something in the temp folder"
+
+
+@pytest.mark.long
+def test_two_mains_at_once_twice(shared: Team, tmp_path: Path) -> None:
+    clients = [Client(tmp_path / name, shared.server.uri, shared.folder) for name in "ab"]
+    assert clients[0].main() == EXECUTED
+    code, said = clients[0].run(
+        "register", action="promote", model_uri="models:/stockpred/1", reason="a start"
+    )
+    assert code == 0, said
+    for number, start in enumerate(("2011-01-03", "2011-01-04"), start=2):
+        with ThreadPoolExecutor() as pool:
+            ends = [pool.submit(each.run, "main", **QUICK, start=start) for each in clients]
+            both = [end.result() for end in ends]
+        assert [code for code, _ in both] == [0, 0], both
+        assert not [said for _, said in both if "Traceback" in said]
+        versions = shared.query("select source, storage_location from model_versions")
+        assert len(set(versions)) == len(versions) == number, "one model, though both have made it"
+        unfinished = "select name, status from runs where status <> 'FINISHED'"
+        assert shared.query(unfinished) == [], both
+        [champion] = shared.query(
+            "select version from registered_model_aliases where alias = 'champion'"
+        )
+        assert [champion] == shared.query(
+            "select version from model_version_tags where key = 'stage' and value = 'Production'"
+        )
+        assert not [row for row in shared.census() if row[:3] == ("notes", "stockpred", "turn")]
+        assert clients[1].main(start=start) == CACHED
+    clients[1].load(f"models:/stockpred/{version}" for version in range(1, number + 1))
+
+
+def figure(shared: Team, said: str, name: str) -> str:
+    """The key figure of the newest run of an entry point."""
+    [[text]] = shared.query(
+        "select f.value from tags f join tags e using (run_uuid) join runs r using (run_uuid) "
+        f"where f.key = 'pipeline.key_figure' and e.value = '{name}' "
+        "order by r.start_time desc limit 1"
+    )
+    return str(text)
+
+
+@contextlib.contextmanager
+def serving(client: Client) -> Iterator[str]:
+    process = client.start("serve", port="0")
+    try:
+        yield address_in(process)
+        process.terminate()
+        process.communicate(timeout=600)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.long
+def test_an_artifact_that_is_damaged_on_the_server_is_made_anew(
+    shared: Team, tmp_path: Path
+) -> None:
+    client = Client(tmp_path / "a", shared.server.uri, shared.folder)
+    client.main()
+    [table] = (shared.folder / "artifacts").rglob("features.parquet")
+    table.write_bytes(bytes(reversed(table.read_bytes())))
+    code, said = client.run("main", symbols="AAPL,IBM", models="prior", folds="3")
+    assert code == 1 and "its bytes are not those its run wrote" in said
+    again = client.main(models="prior")
+    assert again["features"] == "executed" and again["validate"] == "cached"
+
+
+ADMIN, SECRET = "the-admin-s-own-password", "hunter2-is-no-password"
+
+
+@pytest.mark.long
+def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    config = tmp_path / "auth.ini"
+    config.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
+        "admin_username = admin\ngrant_default_workspace_access = false\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    env = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of this test",
+    }  # fmt: skip
+    with team(folder, ("--app-name", "basic-auth"), env) as shared:
+        uri = shared.server.uri
+        names = {"MLFLOW_TRACKING_USERNAME": "plain"}
+        user = {"username": "plain", "password": SECRET}
+        path = f"{uri}/api/2.0/mlflow/users/create"
+        requests.post(path, json=user, auth=("admin", ADMIN), timeout=600).raise_for_status()
+        wrong = Client(tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one")
+        code, said = wrong.run("main")
+        assert code == 1
+        assert [line for line in said.splitlines() if line] == [
+            f"error: {uri}: does not let user 'plain' in (401); set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        ]
+        assert shared.query("select count(*) from runs") == [(0,)]
+        client = Client(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
+        small = {"symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3"}
+        said = {}
+        for name, options in {
+            "main": small, "score": {}, "register": {"action": "history"},
+            "daily": {**small, "ledger": str(tmp_path / "ledger"), "window": "10"},
+            "prune": {"keep": "1"},
+        }.items():  # fmt: skip
+            code, said[name] = client.run(name, **options)
+            assert code == 0, said[name]
+        assert "Champion of stockpred now:" in said["register"]
+        assert re.search("removed the artifacts of [1-9]", said["prune"])
+        assert SECRET not in "".join(said.values()) + shared.server.log.read_text()
+        assert not [row for row in shared.census() if SECRET in str(row)]
+        for table in ("params", "tags", "logged_model_tags", "model_version_tags"):
+            assert not shared.query(f"select * from {table} t where t::text like '%{SECRET}%'")
+        files = [path for path in (folder / "artifacts").rglob("*") if path.is_file()]
+        assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.long
+def test_no_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    (tmp_path / "server").mkdir()
+    client = Client(tmp_path / "a", uri, tmp_path / "server")
+    began = time.monotonic()
+    code, said = client.run("main")
+    assert code == 1 and time.monotonic() - began < 60
+    assert said == (
+        f"error: {uri}: no tracking server for 30 s (Connection refused); start it, or give "
+        "another MLFLOW_TRACKING_URI\n"
+    )
+    assert list(client.temp.iterdir()) == []

@@ -1,0 +1,251 @@
+"""`train` as a process of its own: what it shows in MLflow, repeats, and takes up when killed."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipeline.storage.parquet import write_groups
+from stockpred.bars.schema import to_arrow
+from stockpred.features.table import Made, feature_rows, rows_to_arrow
+from stockpred.models.candidates import CANDIDATES
+from tests.support.bars import make_bars
+
+# MLflow's own calls of SQLAlchemy are deprecated; the store is read in this process.
+pytestmark = [pytest.mark.run, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+PARAMS = {
+    "models": "prior,logistic,xgboost", "folds": "3", "gap": "2", "trials": "3",
+    "calibration": "sigmoid", "train_window": "200", "half_life": "100",
+}  # fmt: skip
+LONG_SEARCH = {"models": "logistic,hist_gradient_boosting", "folds": "3", "trials": "9"}
+KEY = "pipeline.cache_key"
+
+
+class Store:
+    """A tracking store, and `train` on generated bars."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        self.root, self.folder = root, folder
+        self.uri = f"sqlite:///{folder}/store.db"
+        self.client = MlflowClient(self.uri)
+        artifacts = (folder / "artifacts").as_uri()
+        self.experiment = self.client.create_experiment("train", artifact_location=artifacts)
+        bars = [make_bars(400, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
+        write_groups(folder / "bars.parquet", [to_arrow(each) for each in bars])
+        rows = [rows_to_arrow(feature_rows(each, ("direction",), 5, 2)) for each in bars]
+        made = Made(("direction",), 5, 2)
+        write_groups(folder / "features.parquet", rows, made.to_metadata)
+
+    def start(self, run: tuple[str, str] | None = None, **params: str) -> "subprocess.Popen[str]":
+        given = {"table": str(self.folder / "features.parquet"), **params}
+        given["bars"] = str(self.folder / "bars.parquet")
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        env = {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_EXPERIMENT_ID": self.experiment,
+            "OMP_NUM_THREADS": "1",
+            **({"MLFLOW_RUN_ID": run[0], "PIPELINE_IN_CHAIN": run[1]} if run else {}),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "steps.train", *words],
+            cwd=self.root, env=env, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def train(self, run: tuple[str, str] | None = None, **params: str) -> tuple[Any, list[str]]:
+        """Run to the end; return the run and what was said."""
+        process = self.start(run, **params)
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == 0, said
+        found = self.search("attributes.run_name != ''")
+        steps = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
+        done = self.client.get_run(run[0]) if run else steps[-1]
+        return done, said.splitlines()
+
+    def search(self, condition: str) -> list[Any]:
+        order = ["attributes.start_time ASC"]
+        return list(self.client.search_runs([self.experiment], condition, order_by=order))
+
+    def below(self, run: Any) -> list[Any]:
+        return self.search(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+
+    def keyed(self, key: str) -> tuple[str, str]:
+        """A run as the chain makes it for a step, with its cache key."""
+        run = self.client.create_run(self.experiment, tags={KEY: key}, run_name="train")
+        return str(run.info.run_id), key
+
+    def artifact(self, run: Any, name: str) -> Path:
+        return Path(run.info.artifact_uri.removeprefix("file://")) / name
+
+
+@pytest.fixture(scope="module")
+def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    yield Store(root, tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def trained(store: Store) -> Any:
+    return store.train(**PARAMS)[0]
+
+
+def outputs(run: Any) -> dict[str, str]:
+    return {k: v for k, v in run.data.tags.items() if k.startswith("pipeline.output.")}
+
+
+def test_candidates_and_trials_are_nested_runs(store: Store, trained: Any) -> None:
+    assert trained.info.status == "FINISHED"
+    candidates = {run.info.run_name: run for run in store.below(trained)}
+    assert list(candidates) == ["prior", "logistic", "xgboost"]
+    recipe = json.loads(store.artifact(trained, "recipe.json").read_text())
+    for name, run in candidates.items():
+        assert run.info.status == "FINISHED" and KEY not in run.data.tags
+        history = store.client.get_metric_history(run.info.run_id, "log_loss")
+        by_fold = {point.step: point.value for point in history}
+        assert by_fold == dict(enumerate(recipe["selection"]["log_loss_by_fold"][name], start=1))
+        trials = store.below(run)
+        count = 1 if name == "prior" else 3
+        assert [t.info.run_name for t in trials] == [f"{name}-{n}" for n in range(count)]
+        assert {t.info.status for t in trials} == {"FINISHED"}
+        means = {t.info.run_name: t.data.metrics["mean_log_loss"] for t in trials}
+        best = min(means, key=lambda n: means[n])
+        assert run.data.tags["trial.number"] == best.rpartition("-")[2]
+        [chosen] = [t for t in trials if t.info.run_name == best]
+        assert run.data.params == chosen.data.params
+
+
+def test_a_candidate_shows_its_dataset_and_its_importances(store: Store, trained: Any) -> None:
+    path = store.folder / "features.parquet"
+    for run in store.below(trained):
+        [given] = store.client.get_run(run.info.run_id).inputs.dataset_inputs
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert given.dataset.digest == sha256[:36]
+        assert json.loads(given.dataset.source) == {"uri": str(path)}
+        columns = json.loads(given.dataset.schema)["mlflow_colspec"]
+        types = {column["name"]: column["type"] for column in columns}
+        assert types["symbol"] == "string" and types["date"] == "datetime"
+        assert types["up_0"] == "float" and types["label"] == "double"
+        assert json.loads(given.dataset.profile)["num_rows"] == pq.read_metadata(path).num_rows
+        values = json.loads(store.artifact(run, "importances.json").read_text())
+        assert list(values) == [f"up_{i}" for i in range(5)]
+        has_picture = store.artifact(run, "importances.png").is_file()
+        assert has_picture == any(values.values())
+        assert any(values.values()) or run.info.run_name != "logistic"
+
+
+def test_the_recipe_holds_all_that_defines_it(store: Store, trained: Any) -> None:
+    recipe = json.loads(store.artifact(trained, "recipe.json").read_text())
+    assert (recipe["calibration"], recipe["train_window"], recipe["half_life"]) == (
+        "sigmoid", 200, 100
+    )  # fmt: skip
+    selection = recipe["selection"]
+    assert selection["trials"]["count"] == 7 and 0 < selection["threshold"] < 1
+    assert list(selection["importances"]) == [f"up_{i}" for i in range(5)]
+    forecasts = pq.read_table(store.artifact(trained, "cv_predictions.parquet")).to_pandas()
+    assert list(forecasts) == [
+        "symbol", "date", "candidate", "fold", "probability_up", "label", "forward_return",
+        "daily_return",
+    ]  # fmt: skip
+    assert np.isfinite(forecasts["forward_return"]).all()
+    assert set(forecasts["candidate"]) == {"prior", "logistic", "xgboost"}
+    assert pd.Timestamp(selection["holdout_start"]) > forecasts["date"].max()
+
+
+def test_the_model_learns_from_the_last_window_and_needs_its_library(
+    store: Store, trained: Any
+) -> None:
+    model_id = trained.data.tags["pipeline.model_uri"].removeprefix("models:/")
+    location = store.client.get_logged_model(model_id).artifact_location
+    folder = Path(location.removeprefix("file://"))
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    dates = pq.read_table(store.folder / "features.parquet")["date"].unique().sort()
+    assert metadata["trained_from"] == str(dates[-200]) and len(dates) > 300
+    recipe = json.loads((folder / "artifacts" / "recipe.json").read_text())
+    needs = (folder / "requirements.txt").read_text()
+    assert ("xgboost-cpu==" in needs) == (recipe["candidate"] == "xgboost")
+
+
+@pytest.mark.long
+def test_the_same_run_twice_gives_the_same_bytes(store: Store) -> None:
+    params = {"models": ",".join(CANDIDATES), "folds": "3", "calibration": "isotonic"}
+    one, other = (outputs(store.train(**params)[0]) for _ in range(2))
+    assert one == other
+    assert set(one) == {
+        f"pipeline.output.{name}" for name in ("model", "recipe.json", "cv_predictions.parquet")
+    }
+
+
+def kill(process: "subprocess.Popen[str]", after: str, signum: int) -> None:
+    """Send a signal when the process has said something."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(after):
+            process.send_signal(signum)
+            break
+    process.communicate(timeout=600)
+    assert process.returncode != 0
+
+
+@pytest.mark.long
+def test_a_killed_search_is_taken_up_where_it_was(store: Store) -> None:
+    whole, _ = store.train(**LONG_SEARCH)
+    first, second, third = (store.keyed("same") for _ in range(3))
+    process = store.start(first, **LONG_SEARCH)
+    kill(process, "hist_gradient_boosting, trial 2", signal.SIGTERM)
+    run = store.client.get_run(first[0])
+    assert run.info.status == "KILLED" and not outputs(run)
+    assert {each.info.status for each in store.below(run)} == {"KILLED"}
+
+    process = store.start(second, **LONG_SEARCH)
+    kill(process, "hist_gradient_boosting, trial 5", signal.SIGKILL)
+    killed = store.client.get_run(second[0])
+    assert {each.info.status for each in store.below(killed)} == {"RUNNING"}
+
+    resumed, said = store.train(third, **LONG_SEARCH)
+    fresh = [line for line in said if ", trial " in line]
+    assert 0 < len(fresh) <= 18 - 9
+    assert any("trials taken over" in line for line in said)
+    # They might be at work still: only a chain ends them, where it knows that they are not.
+    assert {each.info.status for each in store.below(killed)} == {"RUNNING"}
+    assert outputs(resumed) == outputs(whole)
+    names = [[t.info.run_name for r in store.below(run) for t in store.below(r)]
+             for run in (resumed, whole)]  # fmt: skip
+    assert sorted(names[0]) == sorted(names[1]) and len(names[0]) == 18
+
+
+@pytest.mark.long
+def test_a_search_with_another_key_is_left_alone(store: Store) -> None:
+    params = {**LONG_SEARCH, "models": "logistic", "trials": "3"}
+    process = store.start(store.keyed("one"), **params)
+    kill(process, "logistic, trial 1", signal.SIGKILL)
+    _, said = store.train(store.keyed("other"), **params)
+    assert [line.partition(",")[0] for line in said if ", trial " in line] == ["logistic"] * 3
+    _, said = store.train(store.keyed("one"), **params)
+    assert len([line for line in said if ", trial " in line]) < 3
+
+
+def test_too_few_dates_is_one_line(store: Store, tmp_path: Path) -> None:
+    table = pq.read_table(store.folder / "features.parquet")
+    dates = pa.compute.unique(table["date"]).slice(0, 3)
+    few = table.filter(pa.compute.is_in(table["date"], value_set=dates))
+    write_groups(tmp_path / "few.parquet", [few], Made(("direction",), 5, 2).to_metadata)
+    process = store.start(table=str(tmp_path / "few.parquet"))
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == (
+        "error: folds=5, gap=5: 0 dates before the holdout are too few, at least 11 are needed "
+        "and many more wanted; give fewer folds, a smaller gap, or more dates"
+    )

@@ -1,0 +1,220 @@
+"""The demo, brought up as its user does and looked at from outside; its commands without an engine.
+
+Figures are told on the way: `make test-containers` shows them.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers.compose import (
+    Compose,
+    compose,
+    docker,
+    image_history,
+    image_megabytes,
+    tell,
+    until,
+)  # fmt: skip
+from tests.support.containers.compose_files import argv, environment, services, wanted_files
+from tests.support.containers.demo_checks import (
+    check_cached,
+    check_model,
+    check_runs,
+    children_of,
+    runs_by,
+    runs_of,
+)
+from tests.support.paths import ROOT
+from tests.support.servers import free_port
+
+FILE = ROOT / "docker-compose-demo.yml"
+USER = 1000
+SECRET = re.compile(r"(passw|token|secret|credential)\w*\s*[=:]", re.IGNORECASE)
+pytestmark = [pytest.mark.long, pytest.mark.run]
+
+
+def ended_well(demo: Compose) -> str:
+    """What the pipeline has printed, which has ended with 0."""
+    state = demo.inspect("pipeline")["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0), demo.logs("pipeline")
+    return demo.logs("pipeline")
+
+
+def check_containers(demo: Compose, ports: dict[str, int]) -> None:
+    """Who runs what, reachable from where."""
+    for service, port in ports.items():
+        assert demo.published(service) == [("127.0.0.1", port)]
+        assert demo.uids(service) == {USER}
+        tell(f"demo: {service} uses {demo.memory(service):.0f} MB")
+    assert demo.published("pipeline") == []
+    assert demo.inspect("pipeline")["Config"]["User"] == "stockpred"
+    assert demo.exec("tracking", "id", "-u").strip() == str(USER)
+
+
+def check_image(demo: Compose) -> None:
+    """Small, without secrets, and made of the project's own files alone."""
+    size = image_megabytes("stockpred")
+    tell(f"demo: the image has {size:.0f} MB")
+    assert size < 1200
+    assert not SECRET.search(image_history("stockpred"))
+    listed = demo.exec("tracking", "find", "/stockpred", "-type", "f", "-not", "-name", "*.pyc")
+    assert set(listed.split()) == {f"/stockpred/{p.relative_to(ROOT)}" for p in wanted_files()}
+
+
+def by_docker_env(demo: Compose, tracking: str, *options: str) -> str:
+    """Run docker/project from here, as docs/containers.md tells it; return what it printed."""
+    demo("build", "--quiet")
+    name = f"{demo.project}-docker-env"
+    words = ["mlflow", "run", "docker/project", "-A", "network=host", "-A", f"name={name}"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *words, *options], cwd=ROOT, text=True, timeout=900, check=False,
+            capture_output=True,
+            env={**os.environ, "MLFLOW_TRACKING_URI": tracking, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        )  # fmt: skip
+    finally:
+        docker("rm", "--force", name, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.containers
+def test_the_whole_story() -> None:
+    ports = {"tracking": free_port(), "model": free_port()}
+    env = {"MLFLOW_PORT": str(ports["tracking"]), "MODEL_PORT": str(ports["model"])}
+    tracking, model = (f"http://127.0.0.1:{port}" for port in ports.values())
+    with compose(FILE, "demo", env) as demo:
+        begun = time.monotonic()
+        demo("build", "--quiet")
+        tell(f"demo: built in {time.monotonic() - begun:.0f} s, with what was in the cache")
+        demo.up()
+        first = ended_well(demo)
+        demo.wait("model")
+        forecast = check_model(model)
+        tell(f"demo: from nothing to a forecast in {time.monotonic() - begun:.0f} s")
+        check_runs(tracking, first)
+        check_image(demo)
+        check_containers(demo, ports)
+        known = len(runs_of(tracking))
+
+        tell(f"demo: a second `up` took {demo.up('--build'):.0f} s")
+        check_cached(ended_well(demo), first)
+
+        printed = by_docker_env(demo, tracking)
+        check_cached(printed, first)
+        check_docker_env_runs_steps(demo, tracking)
+
+        demo.down()
+        begun = time.monotonic()
+        demo.up("--build")
+        check_cached(ended_well(demo), first)
+        demo.wait("model")
+        assert check_model(model) == forecast
+        tell(f"demo: after `down`, `up` to a forecast took {time.monotonic() - begun:.0f} s")
+        # The server that `down` ended has ended in order.
+        served = [run["status"] for run in runs_by(tracking, "serve")]
+        assert served == ["FINISHED", "RUNNING"]
+        # The three steps of docker_env came to it; no step of the demo's.
+        mains = [
+            run for run in runs_of(tracking)[known:] if "mlflow.parentRunId" not in run["tags"]
+        ]
+        assert len(mains) + 3 == len(runs_of(tracking)) - known
+    assert not docker("volume", "ls", "--quiet", "--filter", f"name={demo.project}_").split()
+
+
+def check_docker_env_runs_steps(demo: Compose, tracking: str) -> None:
+    """Steps that no run has done are done in a container, with the parameters given."""
+    by_docker_env(demo, tracking, "-P", "phase=ideation", "-P", "symbols=AAPL,MSFT")
+    parent = runs_by(tracking, "main")[-1]
+    assert parent["tags"]["mlflow.project.env"] == "docker"
+    done = [(run["run_name"], run["status"]) for run in children_of(tracking, parent["run_id"])]
+    assert done == [(step, "FINISHED") for step in ("acquire", "validate", "features")]
+
+
+class Machine:
+    """The demo's services as processes of this machine, in a folder with the image's files alone.
+
+    Their commands, environments and healthchecks are the compose file's, with other addresses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "stockpred"
+        for path in wanted_files():
+            copy = self.folder / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+        (folder / "mlflow").mkdir()
+        self.ports = {"5000": free_port(), "5001": free_port()}
+        self._changes = {
+            "0.0.0.0": "127.0.0.1",
+            "tracking:5000": "127.0.0.1:5000",
+            "/mlflow": f"{folder}/mlflow",
+            **{number: str(port) for number, port in self.ports.items()},
+        }
+        self._services = services(FILE)
+        self.started: list[subprocess.Popen[str]] = []
+
+    def _here(self, text: str) -> str:
+        for old, new in self._changes.items():
+            text = re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w)", new, text)
+        return text
+
+    def start(self, service: str) -> "subprocess.Popen[str]":
+        spec = self._services[service]
+        home = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        home |= {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+        given = {name: self._here(value) for name, value in environment(spec).items()}
+        command = [self._here(word) for word in argv(spec["command"])]
+        with (self.folder.parent / f"{service}.log").open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env={**os.environ, **home, **given}, text=True,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def log(self, service: str) -> str:
+        return (self.folder.parent / f"{service}.log").read_text()
+
+    def wait(self, service: str, process: "subprocess.Popen[str]") -> None:
+        """Return when the service's own healthcheck is content."""
+        _, *words = self._services[service]["healthcheck"]["test"]
+        check = [sys.executable, *(self._here(word) for word in words[1:])]
+
+        def healthy() -> bool:
+            assert process.poll() is None, self.log(service)
+            return subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+        until(healthy, 300, f"{service} healthy")
+
+    def stop(self) -> None:
+        for process in reversed(self.started):
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def test_its_commands_without_an_engine(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    tracking, model = (f"http://127.0.0.1:{port}" for port in machine.ports.values())
+    try:
+        machine.wait("tracking", machine.start("tracking"))
+        assert machine.start("pipeline").wait(900) == 0, machine.log("pipeline")
+        first = machine.log("pipeline")
+        check_runs(tracking, first)
+        machine.wait("model", machine.start("model"))
+        check_model(model)
+        assert machine.start("pipeline").wait(900) == 0, machine.log("pipeline")
+        check_cached(machine.log("pipeline"), first)
+    finally:
+        machine.stop()

@@ -1,0 +1,133 @@
+"""The rules that every compose file and every Dockerfile keeps, read without an engine."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.step import Done
+from pipeline.tags import TAG_MODEL_VERSION
+from steps.output.chain_summary import what_next
+from tests.support.containers.compose_files import (
+    DOCKERFILES,
+    FILES,
+    environment,
+    read,
+    services,
+    wanted_files,
+)
+from tests.support.paths import ROOT
+
+SERVICES = [(file, name, spec) for file in FILES for name, spec in services(file).items()]
+IDS = [f"{file.stem}:{name}" for file, name, _ in SERVICES]
+SECRET = re.compile(r"PASSW|TOKEN|SECRET|CREDENTIAL|PRIVATE", re.IGNORECASE)
+TOLD_ELSEWHERE = re.compile(r"/run/secrets/\w+|\$\{\w+(:\?[^}]*)?\}")
+each_service = pytest.mark.parametrize(("file", "name", "spec"), SERVICES, ids=IDS)
+each_dockerfile = pytest.mark.parametrize(
+    "dockerfile", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+def ends(file: Path, name: str) -> bool:
+    """Whether a service is to end: others wait for its good end."""
+    waited = [spec.get("depends_on", {}).get(name, {}) for spec in services(file).values()]
+    return "service_completed_successfully" in [each.get("condition") for each in waited]
+
+
+@each_service
+def test_a_service_is_healthy_or_ends(file: Path, name: str, spec: dict[str, Any]) -> None:
+    assert ends(file, name) or spec["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    for other, rule in spec.get("depends_on", {}).items():
+        wanted = "service_completed_successfully" if ends(file, other) else "service_healthy"
+        assert rule["condition"] in (wanted, "service_healthy")
+
+
+@each_service
+def test_ports_are_for_this_machine_alone(file: Path, name: str, spec: dict[str, Any]) -> None:
+    assert "network_mode" not in spec
+    for port in spec.get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z_]+:-\d+\}:\d+", port), port
+
+
+@each_service
+def test_nothing_runs_as_root(file: Path, name: str, spec: dict[str, Any]) -> None:
+    assert not spec.get("privileged")
+    assert str(spec.get("user", "")).split(":")[0] not in ("root", "0")
+    assert "no-new-privileges:true" in spec["security_opt"]
+
+
+@each_dockerfile
+def test_an_image_has_a_user_and_a_base_with_a_tag(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    [*_, last_stage] = re.split(r"^FROM ", text, flags=re.MULTILINE)
+    [*_, user] = re.findall(r"^USER (\S+)$", last_stage, re.MULTILINE)
+    assert user.split(":")[0] not in ("root", "0")
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE)
+    bases = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - {*stages, "stockpred"}
+    assert all(":" in base and not base.endswith(":latest") for base in bases)
+    assert not text.startswith("# syntax=")
+
+
+@each_dockerfile
+def test_the_environment_is_that_of_the_lock(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    installed = re.findall(r"\b(?:uv|pip)3? (?:\w+ )*(?:install|sync)\b[^\n]*", text)
+    assert installed
+    for line in installed:
+        assert "uv sync --frozen" in line or re.search(r"\buv(==\S+)?$", line), line
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
+def test_no_secret_stands_in_a_file(file: Path) -> None:
+    for service in services(file).values():
+        for name, value in environment(service).items():
+            if SECRET.search(name):
+                told = value.startswith("/run/secrets/") or re.fullmatch(
+                    r"\$\{\w+(:\?[^}]*)?\}", value
+                )
+                assert told, f"{file.name}: {name}"
+    for name in read(file).get("secrets", {}):
+        assert set(read(file)["secrets"][name]) <= {"environment", "file"}
+    # No password within an address, either.
+    assert not re.search(r"://[^/\s:$]+:[^/\s@$]+@", file.read_text())
+
+
+def test_an_image_is_made_of_the_project_alone() -> None:
+    assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
+    rooms = {path.relative_to(ROOT).parts[0] for path in wanted_files()}
+    assert rooms == {
+        "MLproject", "conda.yaml", "pyproject.toml", "uv.lock", "data",
+        "pipeline", "reports", "serving", "sources", "steps", "stockpred",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "opened"),
+    [
+        ("docker-compose-demo.yml", "pipeline", ["tracking", "model"]),
+        ("docker-compose.yml", "jupyter", ["mlflow"]),
+    ],
+)
+def test_a_chain_names_what_its_reader_can_open(
+    monkeypatch: pytest.MonkeyPatch, file: str, name: str, opened: list[str]
+) -> None:
+    found = services(ROOT / file)
+    monkeypatch.delenv("STOCKPRED_MODEL", raising=False)
+    for variable, value in environment(found[name]).items():
+        monkeypatch.setenv(variable, value)
+    last = Done("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
+    said = what_next(last, os.environ["MLFLOW_TRACKING_URI"])
+    addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(said))
+    # As they are published.
+    assert addresses == [found[each]["ports"][0].rpartition(":")[0] for each in opened]
+    assert len([line for line in said if "steps." in line]) == (2 if name == "jupyter" else 0)
+
+
+def test_docker_env_has_the_same_entry_points() -> None:
+    own = (ROOT / "MLproject").read_text()
+    head, theirs = (ROOT / "docker" / "project" / "MLproject").read_text().split("\n", 1)
+    assert theirs == own.replace("conda_env: conda.yaml", "docker_env: {image: stockpred}"), head
+    images = [spec.get("image") for spec in services(ROOT / "docker-compose-demo.yml").values()]
+    assert set(images) == {"stockpred"}

@@ -1,0 +1,58 @@
+"""Logging through the tracking server while PostgreSQL or the server itself is killed."""
+
+import pytest
+
+from tests.support.containers.compose import tell
+from tests.support.containers.lost_writes import Tally, check_nothing_lost, log_under_kills
+from tests.support.servers import MlflowServer, Postgres
+
+# Starts a PostgreSQL and a tracking server, and waits for a client's retries.
+pytestmark = pytest.mark.long
+
+
+def test_postgresql_killed_five_times_loses_no_logged_value(
+    database: Postgres, tracking: MlflowServer
+) -> None:
+    def kill() -> None:
+        database.kill()
+        database.start()
+
+    tally = log_under_kills(tracking.uri, kill, kills=5)
+    tell(f"PostgreSQL killed: {tally}")
+    assert not tally.errors
+    check_nothing_lost(tally)
+
+
+def test_a_killed_tracking_server_loses_no_logged_value(tracking: MlflowServer) -> None:
+    """Its client may see an error where the answer broke off behind its headers: it asks again."""
+
+    def kill() -> None:
+        tracking.stop()
+        tracking.start()
+
+    tally = log_under_kills(tracking.uri, kill, kills=3, patient=True)
+    tell(f"tracking server killed: {tally}")
+    assert all("IncompleteRead" in error for error in tally.errors), tally.errors
+    check_nothing_lost(tally)
+
+
+def test_a_client_that_does_not_ask_again_is_told_so(
+    database: Postgres, tracking: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the two above hold needs the client's retries; without them a kill is an error."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def kill() -> None:
+        database.kill()
+        database.start()
+
+    with pytest.raises(AssertionError, match=r"503|TEMPORARILY_UNAVAILABLE|OperationalError"):
+        log_under_kills(tracking.uri, kill, kills=3)
+
+
+def test_a_value_that_is_gone_is_seen() -> None:
+    value = ("run", "loss", 0, 0.5)
+    tally = Tally({value}, {value}, set(), {"run"}, {"run"}, kills=1, kills_in_a_request=1)
+    assert tally.lost == {value} and "1 lost" in str(tally)
+    with pytest.raises(AssertionError):
+        check_nothing_lost(tally)

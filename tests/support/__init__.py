@@ -1,0 +1,1 @@
+"""What several tests use: builders, stand-ins, real servers."""

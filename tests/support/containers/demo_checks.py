@@ -1,0 +1,105 @@
+"""What the demo owes its user, asked from outside: over HTTP, and of what the pipeline printed."""
+
+import json
+import re
+import subprocess
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from tests.support.paths import ROOT
+
+STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
+
+
+def answer(url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    """Status and JSON of an answer; with a body the request is a POST of it."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urlopen(request, timeout=120) as response:
+            status, content = response.status, response.read()
+    except HTTPError as error:
+        status, content = error.code, error.read()
+    try:
+        return status, json.loads(content)
+    except ValueError:
+        return status, content.decode()
+
+
+def runs_of(tracking: str, experiment: str = "0") -> list[dict[str, Any]]:
+    """Every run of an experiment, oldest first, over the server's REST API."""
+    asked = {"experiment_ids": [experiment], "max_results": 1000}
+    asked["order_by"] = ["attributes.start_time ASC"]
+    status, told = answer(f"{tracking}/api/2.0/mlflow/runs/search", asked)
+    assert status == 200, told
+    runs = []
+    for run in told.get("runs", []):
+        tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+        runs.append({**run["info"], "tags": tags})
+    return runs
+
+
+def children_of(tracking: str, parent: str) -> list[dict[str, Any]]:
+    """The steps of one chain, oldest first."""
+    return [run for run in runs_of(tracking) if run["tags"].get("mlflow.parentRunId") == parent]
+
+
+def runs_by(tracking: str, entry_point: str) -> list[dict[str, Any]]:
+    """Every run of an entry point, oldest first."""
+    name = "mlflow.project.entryPoint"
+    return [run for run in runs_of(tracking) if run["tags"].get(name) == entry_point]
+
+
+def table(printed: str) -> dict[str, tuple[str, str]]:
+    """Status and run id by step, of the last table that the pipeline printed."""
+    last = printed[printed.rindex("\nstep ") :]
+    rows = re.findall(r"^(\w+)\s+(executed|cached)\s.*\s([0-9a-f]{32})$", last, re.MULTILINE)
+    return {step: (status, run_id) for step, status, run_id in rows}
+
+
+def check_runs(tracking: str, printed: str) -> None:
+    """Six steps were run, are FINISHED on the server, and left their artifacts there."""
+    [parent] = runs_by(tracking, "main")
+    assert parent["status"] == "FINISHED"
+    children = children_of(tracking, parent["run_id"])
+    assert [(c["run_name"], c["status"]) for c in children] == [(s, "FINISHED") for s in STEPS]
+    ids = {step: ("executed", run["run_id"]) for step, run in zip(STEPS, children, strict=True)}
+    assert table(printed) == ids
+    listing = f"{tracking}/api/2.0/mlflow/artifacts/list?run_id={children[4]['run_id']}"
+    status, told = answer(listing)
+    assert status == 200 and "report.html" in {file["path"] for file in told["files"]}
+    # No page elsewhere may turn a browser to the server under a name of its own.
+    assert answer(listing, headers={"Host": "elsewhere.example"})[0] == 403
+
+
+def check_cached(printed: str, before: str) -> None:
+    """The last chain ran no step anew: each is the run of the chain before."""
+    assert table(printed) == {step: ("cached", run) for step, (_, run) in table(before).items()}
+
+
+def check_model(model: str) -> dict[str, Any]:
+    """The README's request is answered, bad ones are refused; return the forecast."""
+    status, told = answer(f"{model}/model")
+    assert (status, told["name"], str(told["version"])) == (200, "stockpred", "1")
+    forecast = json.loads(readme_request(model))["predictions"][0]
+    assert 0 < forecast["probability_up"] < 1 and forecast["direction"] in (0, 1)
+    for bad, words in (
+        ({"dataframe_records": []}, "there are no rows"),
+        ({"dataframe_records": [{"symbol": "AAPL"}]}, "column 'date' is missing"),
+        ({"rows": 1}, "the body"),
+    ):
+        status, told = answer(f"{model}/invocations", bad)
+        assert status == 400 and words in told["error"] and len(told) == 1
+    return dict(forecast)
+
+
+def readme_request(model: str) -> str:
+    """What the README's command prints, with the address of a test's server in it."""
+    text = (ROOT / "README.md").read_text()
+    [command] = re.findall(r"^```bash\n(curl [^`]*)```", text, re.MULTILINE)
+    assert command.count("http://127.0.0.1:5001") == 2
+    asked = command.replace("http://127.0.0.1:5001", model)
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,149 @@
+"""A process that is told to end, or killed, as it comes to one line after another of some modules.
+
+`tries` is for a script with one thread, run by `told`: each try is a fork of it.
+"""
+
+import atexit
+import dis
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any, NamedTuple, NoReturn
+
+from tests.support.paths import ROOT
+
+NOP = dis.opmap["NOP"]
+
+
+class Try(NamedTuple):
+    """What became of one fork.
+
+    Attributes
+    ----------
+    line : int
+        Which of the lines that it came to, counted from 1.
+    where : str
+        That line; empty where the work was done before.
+    code : int
+        As `os.waitstatus_to_exitcode` tells.
+    """
+
+    line: int
+    where: str
+    code: int
+
+
+def tries(
+    work: Callable[[], object],
+    modules: Collection[ModuleType],
+    signum: int,
+    stride: int = 1,
+    again: int = 0,
+    before: Callable[[], object] = lambda: None,
+) -> Iterator[Try]:
+    """Fork for every `stride`-th line, until one comes to its end before that: the last.
+
+    Parameters
+    ----------
+    work : callable
+        What a fork does, exit handlers included; it ends as an interpreter would.
+    modules : collection of module
+        Whose lines count.
+    signum : int
+        Sent by the fork to itself.
+    again : int
+        So many lines later it is sent once more; 0: it is not.
+    before : callable
+        Done before each fork.
+    """
+    line = 1
+    while True:
+        before()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        ours, theirs = os.pipe()
+        if not (pid := os.fork()):
+            os.close(ours)
+            _live(
+                work, _Tracer({module.__file__ for module in modules}, signum, line, again, theirs)
+            )
+        os.close(theirs)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.set_blocking(ours, False)  # what the fork has started may hold the other end
+        try:
+            where = os.read(ours, 1 << 12).decode().strip()
+        except BlockingIOError:
+            where = ""
+        os.close(ours)
+        yield Try(line, where, code)
+        if not where:
+            return
+        line += stride
+
+
+def _live(work: Callable[[], object], tracer: "_Tracer") -> NoReturn:
+    code = 0
+    try:
+        # What the work forks is not what is told to end.
+        os.register_at_fork(after_in_child=lambda: sys.settrace(None))
+        sys.settrace(tracer.trace)
+        work()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    finally:
+        try:
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+        finally:
+            os._exit(code)
+
+
+class _Tracer:
+    def __init__(
+        self, files: Collection[str | None], signum: int, line: int, again: int, told: int
+    ) -> None:
+        self._files, self._signum, self._told = files, signum, told
+        self._left, self._again = line, again
+
+    def trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        code = frame.f_code
+        if code.co_filename not in self._files:
+            return None
+        # In what does nothing, such as `try:`, Python never looks for signals.
+        if event == "line" and code.co_code[frame.f_lasti] != NOP:
+            self._left -= 1
+            if self._left == 0:
+                os.write(self._told, f"{Path(code.co_filename).stem}:{frame.f_lineno} ".encode())
+                self._left, self._again = self._again, 0
+                if self._left:
+                    sys.setprofile(self._take_up)
+                os.kill(os.getpid(), self._signum)
+        return self.trace
+
+    def _take_up(self, frame: FrameType | None, event: str, arg: object) -> None:
+        """Python traces no more when what a signal's handler raises has come out of `trace`."""
+        sys.setprofile(None)
+        while frame is not None:
+            if frame.f_code.co_filename in self._files:
+                frame.f_trace = self.trace
+            frame = frame.f_back
+        sys.settrace(self.trace)
+
+
+def told(script: str, *words: object, env: Mapping[str, str], cwd: Path = ROOT) -> list[Any]:
+    """What a script prints: JSON, a line each."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        env={**os.environ, **env, "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}"},
+        cwd=cwd, capture_output=True, text=True, timeout=3600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]

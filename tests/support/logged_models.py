@@ -1,0 +1,118 @@
+"""Models logged and registered by a process of their own, with what their training predicted.
+
+Importing `mlflow.pyfunc` warns, which is an error in tests; and whoever trains imports stockpred.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+
+from tests.support.paths import ROOT
+
+NAME = "stockpred"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A store with models in it.
+
+    folders : candidate -> where its model lies
+    versions : candidate -> its version of the registered model `NAME`
+    """
+
+    store: str
+    experiment: str
+    folders: dict[str, Path]
+    versions: dict[str, str]
+    runs: dict[str, str]
+
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": self.store,
+            "MLFLOW_EXPERIMENT_ID": self.experiment,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "1",
+        }
+
+
+def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> Logged:
+    """Fit each recipe on a file of bars (as features and train would) and register it.
+
+    `folder` gets the store and, for each candidate, training-<candidate>.parquet: what the fitted
+    estimator says to every row of the feature table.
+    """
+    store = f"sqlite:///{folder}/store.db"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, str(folder), str(bars), json.dumps(recipes)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    told["folders"] = {name: Path(path) for name, path in told["folders"].items()}
+    return Logged(store=store, **told)
+
+
+def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    from pipeline.storage.parquet import groups, metadata
+    from serving.model.log_model import log_model
+    from stockpred.bars.schema import from_arrow, read_info
+    from stockpred.features.table import feature_rows
+    from stockpred.models.candidates import CANDIDATES
+    from stockpred.models.recipe import Recipe, Training
+    from stockpred.prediction.training_range import training_range
+    from stockpred.training.fit import fit, probability_up
+
+    info = read_info(metadata(bars))
+    frames = [from_arrow(group) for group in groups(bars)]
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("x", artifact_location=(folder / "a").as_uri())
+    client.create_registered_model(NAME)
+    told: dict[str, Any] = {"experiment": experiment, "folders": {}, "versions": {}, "runs": {}}
+    for given in recipes:
+        name = given["candidate"]
+        recipe = Recipe(
+            hyperparameters={**CANDIDATES[name].defaults, **given.pop("hyperparameters", {})},
+            **{"calibration": "none", "feature_sets": ("direction", "technical"), "window": 5,
+               "horizon": 1, "code": "code", **given},
+        )  # fmt: skip
+        parts = []
+        for frame in frames:
+            spans = [span for span in info.spans if span.symbol == frame["symbol"].iloc[0]]
+            parts.append(
+                feature_rows(frame, recipe.feature_sets, recipe.window, recipe.horizon, spans)
+            )
+        table = pd.concat(parts, ignore_index=True)
+        training = Training(recipe.calibration)
+        estimator = fit(table, name, recipe.hyperparameters, 0, training)
+        said = table[["symbol", "date"]].assign(probability_up=probability_up(estimator, table))
+        said.to_parquet(folder / f"training-{name}.parquet")
+        (folder / name).mkdir()
+        with mlflow.start_run(experiment_id=experiment) as run:
+            model = log_model(
+                recipe, estimator, frames[0], training_range(table),
+                root=ROOT, scratch=folder / name, metadata={},
+            )  # fmt: skip
+        location = client.get_logged_model(model.model_id).artifact_location
+        version = client.create_model_version(
+            NAME, location, run.info.run_id, model_id=model.model_id
+        )
+        told["folders"][name] = location.removeprefix("file://")
+        told["versions"][name] = str(version.version)
+        told["runs"][name] = run.info.run_id
+    return told
+
+
+if __name__ == "__main__":
+    sys.stdout.write(
+        json.dumps(_log(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])))
+    )

@@ -1,0 +1,163 @@
+"""A registry with one model, model servers as processes, and what they are asked."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pandas as pd
+
+from pipeline.registry.models import register_once
+from serving.model.log_model import log_model
+from stockpred.features.table import feature_rows
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit
+from tests.support.bars import make_bars
+from tests.support.paths import ROOT
+from tests.support.toy_project import HANGS, is_alive
+
+BIN = Path(sys.executable).parent
+# Where `make env` puts uv on a machine that has none comes last.
+PATH = os.pathsep.join([str(BIN), os.environ["PATH"], str(ROOT / ".tools" / "bin")])
+SETS = ("direction", "technical")
+
+
+class Registry:
+    """A store with one registered model, the candidate and champion of `stockpred`."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        import mlflow
+
+        self.root, self.folder = root, folder
+        self.uri = f"sqlite:///{folder}/store.db"
+        self.client = mlflow.MlflowClient(self.uri)
+        bars = [make_bars(300, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
+        table = pd.concat([feature_rows(each, SETS, 14, 1) for each in bars])
+        recipe = Recipe("logistic", {"C": 0.1, "max_iter": 500}, "none", SETS, 14, 1, "code")
+        estimator = fit(table, recipe.candidate, recipe.hyperparameters, 0)
+        where = (folder / "artifacts").as_uri()
+        self.experiment = self.client.create_experiment("serve", artifact_location=where)
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.uri)
+        (folder / "scratch").mkdir()
+        with mlflow.start_run(experiment_id=self.experiment) as run:
+            info = log_model(
+                recipe, estimator, bars[0], training_range(table), root=root,
+                scratch=folder / "scratch", metadata={"git_commit": "c", "table_sha256": "d"},
+            )  # fmt: skip
+        mlflow.set_tracking_uri(before)
+        uri = f"models:/{info.model_id}"
+        register_once(self.client, "stockpred", uri, run.info.run_id, {})
+        for alias in ("candidate", "champion"):
+            self.client.set_registered_model_alias("stockpred", alias, "1")
+
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_EXPERIMENT_ID": self.experiment,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENV_ROOT": str(self.folder / "envs"),
+            "OMP_NUM_THREADS": "1",
+            "PATH": PATH,
+        }
+
+    def start(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            argv, cwd=cwd or self.root, env=self.env(), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def runs(self) -> list[Any]:
+        found = self.client.search_runs([self.experiment])
+        return [r for r in found if r.data.tags.get("mlflow.project.entryPoint") == "serve"]
+
+
+class Server:
+    """A server under test."""
+
+    def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
+        self.process, self.address = process, address
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self._open(Request(self.address + path))
+
+    def ask(self, body: Any, media_type: str = "application/json") -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": media_type}
+        return self._open(Request(f"{self.address}/invocations", data, headers))
+
+    def _open(self, request: Request) -> tuple[int, Any]:
+        try:
+            with urlopen(request, timeout=HANGS) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@contextmanager
+def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterator[Server]:
+    """A running model server, on a free port; SIGTERM is its good end."""
+    command = (sys.executable, "-m", "steps.serve", "--port", "0", *options)
+    process = registry.start(*command, cwd=cwd)
+    try:
+        server = Server(process, address_in(process))
+        [child] = children(process.pid)
+        yield server
+        if process.poll() is None:
+            process.terminate()
+            _, said = process.communicate(timeout=HANGS)
+            assert process.returncode == 0 and not is_alive(child)
+            assert said == "stockpred, version 1: told to end, no longer served\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(each) for each in found.stdout.split()]
+
+
+def address_in(process: "subprocess.Popen[str]") -> str:
+    """Where a server says that it serves."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.match(r"serving .* on (http://\S+)$", line):
+            return found[1]
+    raise AssertionError("".join(said))
+
+
+def answers(server: Server) -> bool:
+    assert server.process.poll() is None, "the server has ended"
+    try:
+        return server.get("/ping")[0] == 200
+    except OSError:
+        return False
+
+
+def wait_until(true: Callable[[], bool], seconds: float = HANGS) -> float:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, "not in time"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def records(bars: pd.DataFrame) -> list[dict[str, Any]]:
+    return bars.assign(date=bars["date"].dt.strftime("%Y-%m-%d")).to_dict("records")
+
+
+def body(bars: pd.DataFrame, **more: Any) -> dict[str, Any]:
+    return {"dataframe_records": records(bars), **more}

@@ -1,0 +1,30 @@
+"""Commands that end in one line, and the steps they have begun until then."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.stores import environment
+
+
+def refuse(
+    root: Path, store: Path, *options: str, module: str = "main", code: int | None = None
+) -> str:
+    """Run `python -m steps.<module>`; return its one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"),
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == code if code else done.returncode
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == lines[0], done.stderr
+    return lines[0].removeprefix("error: ")
+
+
+def children(store: Path) -> list[str]:
+    with sqlite3.connect(store / "store.db") as connection:
+        sql = "select value from tags where key = 'mlflow.project.entryPoint' order by rowid"
+        return [value for (value,) in connection.execute(sql)]

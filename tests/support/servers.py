@@ -1,0 +1,161 @@
+"""Real servers for tests, on free ports of 127.0.0.1: PostgreSQL, MLflow's tracking server."""
+
+import contextlib
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.toy_project import HANGS, gone
+
+# One worker, and none of the processes for jobs that no test asks for.
+LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def free_port() -> int:
+    """A port that nobody gets by chance before it is used: none that the system hands out."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+class Postgres:
+    """A cluster of its own in an empty folder, as Debian's package brings the server.
+
+    The server refuses to run as root: then it runs as the package's user `postgres`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+        found = str(programs[-1]) if programs else shutil.which("pg_ctl")
+        if found is None:
+            pytest.skip("no PostgreSQL here: apt-get install postgresql")
+        self._bin = Path(found).resolve().parent
+        self.folder = folder
+        self.port = free_port()
+        if os.getuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        self._program("initdb", "-D", "data", "-U", "mlflow", "-A", "trust", "-E", "UTF8")
+        self.start()
+        self._program("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mlflow", "mlflow")
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql+psycopg://mlflow@127.0.0.1:{self.port}/mlflow"
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder}"
+        self._program("pg_ctl", "start", "-D", "data", "-w", "-l", "log", "-o", options)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and all it has started, as the kernel would in want of memory."""
+        head = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
+        everyone = [head, *map(int, children)]
+        for pid in everyone:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # The next one does not start while one of them holds on to their memory.
+        assert gone(everyone)
+
+    def stop(self) -> None:
+        self._program("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w", check=False)
+
+    def _program(self, name: str, *arguments: str, check: bool = True) -> None:
+        as_user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+        home = pwd.getpwnam("postgres").pw_dir if as_user else str(Path.home())
+        done = subprocess.run(
+            [str(self._bin / name), *arguments], cwd=self.folder, check=False, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={"HOME": home, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"],
+                 "PGCTLTIMEOUT": "600"}, **as_user,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            log = self.folder / "log"
+            raise RuntimeError(done.stderr + (log.read_text() if log.exists() else ""))
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL with an empty database `mlflow`.
+
+    Not in pytest's own folders: only root may enter those.
+    """
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = Postgres(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class MlflowServer:
+    """`mlflow server` with proxied artifacts; `log` is what it wrote."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: str,
+        options: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        port: int = 0,
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self._argv = [
+            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store,
+            "--artifacts-destination", (folder / "artifacts").as_uri(), "--serve-artifacts",
+            "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1", *options,
+        ]  # fmt: skip
+        self._env = {**os.environ, **LEAN, **(env or {})}
+        self.start()
+
+    def start(self, seconds: float = HANGS) -> None:
+        """Start it and wait until it is healthy."""
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self._argv, cwd=self.folder, env=self._env, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
+                return
+            time.sleep(0.1)
+        self.stop()
+        raise RuntimeError(f"no healthy server:\n{self.log.read_text()}")
+
+    def stop(self, signum: int = signal.SIGKILL) -> None:
+        """End it and every process of its."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signum)
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def mlflow_server(
+    folder: Path, store: str = "", options: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> Iterator[MlflowServer]:
+    """A healthy tracking server; without a `store` on SQLite in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = MlflowServer(folder, store or f"sqlite:///{folder}/store.db", options, env)
+    try:
+        yield server
+    finally:
+        server.stop()

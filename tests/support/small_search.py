@@ -1,0 +1,20 @@
+"""A recipe, and folds of a small market with a signal and what a search of them finds."""
+
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.folds import Folds
+from stockpred.training.search import Search
+from stockpred.training.trial import Trial
+from tests.support.generated_tables import market
+
+
+def recipe(name: str = "logistic") -> Recipe:
+    return Recipe(name, CANDIDATES[name].defaults, "none", ("direction",), 14, 1, "code")
+
+
+def folds(dates: int = 120, **given: object) -> Folds:
+    return Folds(market(dates=dates, strength=0.5, symbols=3), 3, 2, 0, **given)
+
+
+def run(search: Search) -> list[Trial]:
+    return list(search.run())

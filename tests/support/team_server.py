@@ -1,0 +1,166 @@
+"""A team's tracking server on PostgreSQL, clients of it, and a census of what they left there."""
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from benchmarks.chains import table
+from benchmarks.stores import LOAD
+from tests.support.paths import ROOT
+from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
+
+QUICK = {"symbols": "AAPL,IBM", "models": "prior,logistic", "refit_every": "200", "folds": "3",
+         "as_of": "2026-01-02T00:00:00Z"}  # fmt: skip
+ROOMS = ("stockpred", "pipeline", "steps", "sources", "reports", "serving", "data")
+ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
+# Of every row: what may not be there twice, whoever asks. Ids are told by their run's name.
+TABLES = {
+    "runs": "select n.name, r.status, 1 from runs r join names n using (run_uuid)",
+    "metrics": "select n.name, m.key, m.step from metrics m join names n using (run_uuid)",
+    "latest": "select n.name, m.key, m.step from latest_metrics m join names n using (run_uuid)",
+    "params": "select n.name, p.key, p.value from params p join names n using (run_uuid)",
+    "tags": "select n.name, t.key, 1 from tags t join names n using (run_uuid)",
+    "datasets": "select name, digest, 1 from datasets",
+    "inputs": "select source_type, destination_type, 1 from inputs",
+    "models": "select name, status, lifecycle_stage from logged_models",
+    "model_params": "select param_key, param_value, 1 from logged_model_params",
+    "model_tags": "select tag_key, 1, 1 from logged_model_tags",
+    "registered": "select name, 1, 1 from registered_models",
+    "versions": "select name, version, status from model_versions",
+    "version_tags": "select version, key, 1 from model_version_tags",
+    "notes": "select name, split_part(key, '.', 1), 1 from registered_model_tags",
+    "aliases": "select name, alias, version from registered_model_aliases",
+}
+NAMES = """
+create temporary table names as select r.run_uuid, coalesce(e.value, r.name) as name
+from runs r join experiments x using (experiment_id)
+left join tags e on e.run_uuid = r.run_uuid and e.key = 'mlflow.project.entryPoint'
+"""
+
+
+class Team:
+    """A tracking server on PostgreSQL, and whoever works with it.
+
+    Attributes
+    ----------
+    folder : Path
+        The server's own, which no client reads.
+    """
+
+    def __init__(self, folder: Path, database: Postgres, server: MlflowServer) -> None:
+        self.folder, self.database, self.server = folder, database, server
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database.uri.replace("+psycopg", "")) as connection:
+            return connection.execute(sql).fetchall()
+
+    def census(self) -> Counter[tuple[Any, ...]]:
+        """Every row and file on the server, without ids and times, and how often it is there."""
+        found: Counter[tuple[Any, ...]] = Counter()
+        with psycopg.connect(self.database.uri.replace("+psycopg", "")) as connection:
+            connection.execute(NAMES)
+            names = dict(connection.execute("select run_uuid, name from names").fetchall())
+            for table, sql in TABLES.items():
+                for row in connection.execute(sql).fetchall():
+                    found[table, *(ID.sub("<id>", str(value)) for value in row)] += 1
+        for path in (self.folder / "artifacts").rglob("*"):
+            if path.is_file():
+                parts = path.relative_to(self.folder / "artifacts").parts[1:]
+                told = "/".join(names.get(part, ID.sub("<id>", part)) for part in parts)
+                found["files", told] += 1
+        return found
+
+    def empty(self) -> None:
+        """Forget everything but the server's own tables."""
+        kept = ("alembic_version", "workspaces", "experiments")
+        every = self.query("select tablename from pg_tables where schemaname = 'public'")
+        tables = ", ".join(f'"{name}"' for (name,) in every if name not in kept)
+        with psycopg.connect(self.database.uri.replace("+psycopg", "")) as connection:
+            connection.execute(f"truncate {tables}")
+            connection.execute("delete from experiments where experiment_id > 0")
+        shutil.rmtree(self.folder / "artifacts", ignore_errors=True)
+
+
+class Client:
+    """A checkout and a temp folder of its own, that see nothing of the server's folder.
+
+    Parameters
+    ----------
+    hidden : Path
+        The server's folder; where the system allows, an empty one lies over it.
+    """
+
+    def __init__(self, folder: Path, uri: str, hidden: Path, **env: str) -> None:
+        self.project, self.temp = folder / "project", folder / "temp"
+        for each in (self.temp, folder / "home"):
+            each.mkdir(parents=True)
+        ignored = shutil.ignore_patterns("__pycache__")
+        for room in ROOMS:
+            shutil.copytree(ROOT / room, self.project / room, ignore=ignored)
+        for name in ("MLproject", "conda.yaml", "uv.lock", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.project)
+        self._apart = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"',
+                       str(hidden)] if can_unshare() else []  # fmt: skip
+        self.env = {
+            **os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "team",
+            "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.temp), "HOME": str(folder / "home"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **env,
+        }  # fmt: skip
+
+    def start(self, entry_point: str, **options: str) -> "subprocess.Popen[str]":
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return subprocess.Popen(
+            [*self._apart, sys.executable, "-m", f"steps.{entry_point}", *words],
+            cwd=self.project, env=self.env, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, entry_point: str, **options: str) -> tuple[int, str]:
+        """Exit code, and all that was said."""
+        process = self.start(entry_point, **options)
+        try:
+            out, err = process.communicate(timeout=900)
+        finally:
+            process.kill()
+        return process.returncode, out + err
+
+    def load(self, uris: Iterable[str]) -> None:
+        """Load registered models, and ask each for the forecasts of its own example."""
+        subprocess.run([sys.executable, "-c", LOAD, *uris], cwd=self.temp, env=self.env, check=True)
+
+    def main(self, **options: str) -> dict[str, str]:
+        """Step -> executed or cached, as the table at the end tells."""
+        code, said = self.run("main", **{**QUICK, **options})
+        assert code == 0, said
+        return {step: status for step, (status, _) in table(said).items()}
+
+
+@functools.cache
+def can_unshare() -> bool:
+    """Whether this user may give a process a view of its own on the file system."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "-m", "mount", "-t", "tmpfs", "none", folder]
+        with contextlib.suppress(OSError):
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return False
+
+
+@contextlib.contextmanager
+def team(
+    folder: Path, options: tuple[str, ...] = (), env: Mapping[str, str] = {}
+) -> Iterator[Team]:
+    """A healthy server on an empty PostgreSQL; it lives in `folder`."""
+    with postgres() as database, mlflow_server(folder, database.uri, options, env) as server:
+        yield Team(folder, database, server)

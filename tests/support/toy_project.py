@@ -1,0 +1,137 @@
+"""The toy project of tests/toy in a folder of its own, run as real processes."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paths import ROOT
+
+HANGS = 600.0  # seconds after which a process is taken to hang, however loaded the machine is
+ENV = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
+ALL_EXECUTED = dict.fromkeys(("first", "left", "right", "last"), "executed")
+ALL_CACHED = dict.fromkeys(ALL_EXECUTED, "cached")
+
+
+class Toy:
+    """A checkout of the toy project beside its tracking store, log and behaviour file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        shutil.copytree(ROOT / "tests" / "support" / "toy", self.project)
+        shutil.copytree(
+            ROOT / "pipeline",
+            self.project / "pipeline",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        (self.project / "uv.lock").write_text("locked = 1\n")
+        self.started: list[subprocess.Popen[str]] = []
+        self.store = folder / "store.db"
+        self.tracking_uri = f"sqlite:///{self.store}"
+        # Artifacts beside the project, not in it: a moved checkout leaves them where they are.
+        make = (
+            "import mlflow; mlflow.create_experiment('toy', artifact_location="
+            f"{(folder / 'artifacts').as_uri()!r})"
+        )
+        subprocess.run([sys.executable, "-c", make], env=self.env(), check=True)
+
+    def behave(self, **steps: dict[str, Any]) -> None:
+        (self.folder / "behaviour.json").write_text(json.dumps(steps))
+
+    def env(self) -> dict[str, str]:
+        here = {"MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_EXPERIMENT_NAME": "toy"}
+        return {**os.environ, **ENV, **here}
+
+    def start(self, *options: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        argv = command or (sys.executable, "-m", "steps.main")
+        process = subprocess.Popen(
+            [*argv, *options], cwd=self.project, env=self.env(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test has left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        self.started.clear()
+
+    def run(self, *options: str) -> dict[str, tuple[str, str]]:
+        """Run the chain to its good end; step -> (status, run id)."""
+        process = self.start(*options)
+        out, err = process.communicate(timeout=HANGS)
+        assert process.returncode == 0, err
+        return {k: tuple(v) for k, v in json.loads(out.splitlines()[-1]).items()}
+
+    def statuses(self, *options: str) -> dict[str, str]:
+        return {step: status for step, (status, _) in self.run(*options).items()}
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with sqlite3.connect(self.store) as connection:
+            return connection.execute(sql).fetchall()
+
+    def runs(self) -> list[tuple[str, str]]:
+        """(name of the entry point, status) of every run, oldest first."""
+        return self.query(
+            "select t.value, r.status from runs r join tags t on t.run_uuid = r.run_uuid "
+            "where t.key = 'mlflow.project.entryPoint' order by r.start_time"
+        )
+
+    def wait_for(self, line: str) -> None:
+        """Wait until a step has written a line that starts so."""
+        deadline = time.monotonic() + HANGS
+        log = self.folder / "log.txt"
+        while time.monotonic() < deadline:
+            if log.exists() and any(x.startswith(line) for x in log.read_text().splitlines()):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"no {line!r} in time")
+
+    def pids(self) -> list[int]:
+        lines = (self.folder / "log.txt").read_text().splitlines()
+        return [int(line.split()[3]) for line in lines if " start " in line]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def gone(pids: list[int], seconds: float = 60) -> bool:
+    """Whether all processes end in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(is_alive(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def long(*values: object) -> object:
+    """A case of the long form of a test."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
+both_backends = pytest.mark.parametrize("backend", ["warm", long("local")])

@@ -1,0 +1,155 @@
+"""Branches, tags and commits of a git URL: what the server names, and each refusal in one line."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.git import resolve_ref
+from pipeline.git.resolve_ref import NoCommit, commit_of
+from tests.support.git_server import GitServer, small_projects
+from tests.support.paths import ROOT
+from tests.support.toy_project import HANGS, gone
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    with small_projects(tmp_path_factory.mktemp("git")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["branch", "tag", "commit", "subfolder"])
+def test_a_reference_is_a_commit(server: GitServer, kind: str) -> None:
+    url, commit = server.url("small"), server.commits[0]
+    given = {"branch": (url, "main"), "tag": (url, "v1"), "commit": (url, commit),
+             "subfolder": (f"{url}#deep", "main")}[kind]  # fmt: skip
+    assert commit_of(*given) == commit
+
+
+REFUSED = [
+    ("small", "", "nope", "no branch, tag or full commit 'nope' there"),
+    ("small", "", "0123abc", "no branch, tag or full commit '0123abc' there"),
+    ("small", "", "a" * 40, f"no commit '{'a' * 40}' that the server hands out"),
+    ("small", "", "--upload-pack=x y", "no branch, tag or full commit '--upload-pack=x y' there"),
+    ("nothing", "", "main", "no repository there"),
+    ("private/small", "", "main", "asks for a password, and git has none"),
+    ("private/small", "x-access-token:wr0ng", "main", "refuses the password that git has"),
+]
+
+
+@pytest.mark.parametrize(("name", "user", "ref", "said"), REFUSED)
+def test_what_cannot_be_fetched_is_told_in_one_line(
+    server: GitServer, name: str, user: str, ref: str, said: str
+) -> None:
+    program = ["python3", "-m", "pipeline.git.resolve_ref", server.url(name, user), ref]
+    root = ROOT
+    done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {server.url(name)}: {said}") and "wr0ng" not in line
+
+
+@pytest.mark.parametrize(
+    ("url", "ref", "said"),
+    [
+        ("http://u:wr0ng[x@127.0.0.1:1/a.git", "main", "http://127.0.0.1:1/a.git: no answer"),
+        ("http://u:wr\n0ng@127.0.0.1:1/a", "main", "'http://127.0.0.1:1/a': a URL is one line"),
+        ("http://u:wr/0ng@127.0.0.1:1/a", "main", "http://127.0.0.1:1/a: git takes a password for"),
+        ("ssh://u:wr#0ng@127.0.0.1:1/a", "main", "ssh://u@127.0.0.1:1/a: git takes a password for"),
+        ("smtp://u:wr0ng@127.0.0.1/a", "main", "smtp://u@127.0.0.1/a: no kind of URL that git"),
+        ("http://[bad/a.git", "main", "http://[bad/a.git: "),
+        ("ext::touch pwned", "main", "ext::touch pwned: fatal: transport 'ext' not allowed"),
+        ("--upload-pack=touch pwned", "main", "--upload-pack=touch pwned: fatal: strange pathname"),
+        (".", "HEAD:refs/heads/x", ".: no branch, tag or full commit 'HEAD:refs/heads/x' there"),
+        (".", "+HEAD", ".: no branch, tag or full commit '+HEAD' there"),
+        (".", "^HEAD", ".: no branch, tag or full commit '^HEAD' there"),
+        (".", "a\nb", ".: no branch, tag or full commit 'a\\nb' there"),
+    ],
+)
+def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said: str) -> None:
+    root = ROOT
+    url = str(root) if url == "." else url
+    done = subprocess.run(
+        ["python3", "-m", "pipeline.git.resolve_ref", url, ref],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert said.replace(".: no", f"{root}: no") in line and "wr" not in line
+    assert not (root / "pwned").exists()
+
+
+def test_no_server_and_no_git_are_told(
+    server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NoCommit, match=r"^http://127.0.0.1:1/a.git: no answer$"):
+        commit_of("http://127.0.0.1:1/a.git", "main")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shutil.which("git") is None
+    with pytest.raises(NoCommit, match=r"^git: cannot be started; install git and put it on PATH$"):
+        commit_of(server.url("small"), "main")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [("http", r"takes the connection and says nothing for \d+ s$"), ("git", r"no answer in 2 s$")],
+)
+def test_a_server_that_says_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, said: str
+) -> None:
+    monkeypatch.setattr(resolve_ref, "SILENCE", 1)
+    monkeypatch.setattr(resolve_ref, "LONGEST", 600 if scheme == "http" else 2)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a.git"
+        with pytest.raises(NoCommit, match=f"^{url}: {said}"):
+            commit_of(url, "main")
+    assert time.monotonic() - began < 60
+
+
+def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    monkeypatch.setattr(resolve_ref, "LONGEST", 5)
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"echo $$ > '{pid}'; exec sleep 600; :")
+    with pytest.raises(NoCommit, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
+        commit_of("ssh://git@host/a.git", "main")
+    assert gone([int(pid.read_text())])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_end_takes_git_along(tmp_path: Path, signum: signal.Signals) -> None:
+    pid, temporary = tmp_path / "pid", tmp_path / "temporary"
+    temporary.mkdir()
+    ssh = f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 600; :"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.git.resolve_ref", "ssh://git@host/a.git", "main"],
+        cwd=ROOT, text=True, stderr=subprocess.PIPE,
+        env={**os.environ, "GIT_SSH_COMMAND": ssh, "TMPDIR": str(temporary)},
+    )  # fmt: skip
+    deadline = time.monotonic() + HANGS
+    while not pid.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signum)
+    assert process.communicate(timeout=HANGS) == (None, "")
+    assert process.returncode == 128 + signum
+    assert gone([int(pid.read_text())]) and list(temporary.iterdir()) == []
+
+
+def test_a_helper_in_the_environment_gives_the_password(
+    server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/operations.md and scheduled.yml use: nothing of it is in a URL or on a disk."""
+    helper = f'!f() {{ echo username={GitServer.USER}; echo "password=$GIT_TOKEN"; }}; f'
+    for name, value in {"COUNT": "1", "KEY_0": "credential.helper", "VALUE_0": helper}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    monkeypatch.setenv("GIT_TOKEN", GitServer.PASSWORD)
+    assert commit_of(server.url("private/small"), "main") == server.commits[1]
+    assert os.environ["GIT_TOKEN"] == GitServer.PASSWORD

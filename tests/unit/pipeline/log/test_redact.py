@@ -1,0 +1,160 @@
+"""What can be known as a secret is never shown, and what is none stays as it is."""
+
+import json
+import subprocess
+import sys
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
+
+from pipeline.log.redact import SHORTEST, public_url, scrub, without_credentials
+from tests.support.paths import ROOT
+
+SHOWN = [
+    ("http://user:p4ssw0rd@host:5000/x", "http://***@host:5000/x"),
+    ("error at 'https://tok3n@git.host/x.git': no", "error at 'https://***@git.host/x.git': no"),
+    ("postgresql+psycopg://a:b%40c@h/db?x=1", "postgresql+psycopg://***@h/db?x=1"),
+    ("https://h/x.csv?sig=abc&to=b", "https://h/x.csv?sig=***&to=b"),
+    ("https://h/x?X-Amz-Signature=ab12 x", "https://h/x?X-Amz-Signature=*** x"),
+    ("?access_token=abc", "?access_token=***"),
+    ("{'Authorization': 'Basic YWJj'}", "{'Authorization': 'Basic ***'}"),
+    ("'http://u:p4ss/w/rd@h:1/x': no a@b", "'http://***@h:1/x': no a@b"),
+    ("postgresql+psycopg://u:p4?s#w@rd@h/db", "postgresql+psycopg://***@h/db"),
+    ("postgresql://me:12345/x@h/db", "postgresql://***@h/db"),
+    ("to mysql+pymysql://u:5432?1#2@h/db.", "to mysql+pymysql://***@h/db."),
+    ("http://u:70000/x@h and http://u:01/x@h", "http://***@h and http://***@h"),
+    ("two http://a:b@c and http://d:e@f", "two http://***@c and http://***@f"),
+]
+KEPT = [
+    "models:/stockpred@champion", "runs:/0123/bars.parquet", "http://127.0.0.1:5000/#/experiments/1",
+    "s3://bucket/key@2x.parquet", "mail someone@example.org", "https://host/a@b",
+    "http://h:5000/a@b", "http://[::1]:5000/a@b", "http://h:5000/#/a@b",
+    "http://h:65535/a@b", "hdfs://name:8020/a@b", "postgresql://h:5432/db", "http://me:12345/x@h/",
+    "acquire: executed in 3.0 s", "https://h/x.csv?symbols=AAPL&keys=2", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "shown"), SHOWN)
+def test_credentials_of_a_url_are_hidden(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown == scrub(text)
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert without_credentials(text) == text
+
+
+PASSWORD = st.text("0123456789ab/?#:%.~!", min_size=1, max_size=20)
+
+
+@given(st.sampled_from(["postgresql", "postgresql+psycopg", "mysql+pymysql"]), PASSWORD)
+def test_what_sqlalchemy_takes_for_a_password_is_hidden(kind: str, password: str) -> None:
+    url = f"{kind}://me:{password}@host/db"
+    taken = make_url(url)
+    assert (taken.password, taken.host) == (unquote(password), "host")
+    assert without_credentials(f"at {url}, no") == f"at {kind}://***@host/db, no"
+    assert public_url(url) == f"{kind}://me@host/db"
+
+
+@given(st.integers(1, 65535), st.sampled_from("/?#"), st.text("01ab/?#:@.=", max_size=20))
+def test_a_port_and_what_follows_are_shown(port: int, mark: str, rest: str) -> None:
+    url = f"http://host:{port}{mark}{rest}"
+    assert without_credentials(url) == url
+
+
+@given(st.from_regex(r"0\d{0,4}|6[6-9]\d{3}|[789]\d{4}|\d{6,9}", fullmatch=True), PASSWORD)
+def test_what_can_be_no_port_is_a_password(begin: str, rest: str) -> None:
+    assert without_credentials(f"http://me:{begin}/{rest}@host/x") == "http://***@host/x"
+
+
+NAMES = [
+    "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN", "STOCKPRED_WEBHOOK", "GITHUB_TOKEN", "PGPASSWORD", "SOME_API_KEY",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+]  # fmt: skip
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    secret=st.text(st.characters(codec="utf-8", exclude_characters="\0*"), min_size=SHORTEST),
+    around=st.text(max_size=20),
+)
+def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
+    name: str, secret: str, around: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name, secret)
+        if len(secret.strip()) >= SHORTEST:
+            assert secret.strip() not in scrub(f"{around}{secret}{around}")
+
+
+def test_parts_of_a_url_that_is_a_secret_are_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOCKPRED_WEBHOOK", "https://hooks.host/services/T0/B0/abcdef?v=1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p%40ssw0rd1@h/db")
+    said = scrub("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
+    assert said == "POST *** to hooks.host; *** or ***; h/db"
+
+
+def test_a_password_that_a_url_may_not_hold_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where SQLAlchemy takes it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p4ss/w?rd@h/db")
+    assert scrub("no access with p4ss/w?rd") == "no access with ***"
+
+
+def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
+    monkeypatch.setenv("DB_PASSWORD", "mlflow")
+    assert scrub("mlflow reads /var/run/token") == "mlflow reads /var/run/token"
+
+
+BUG = """
+import logging, sys, warnings
+from pipeline.log.console import guard_output, say, speak_for
+guard_output()
+print("at http://u:pl4nted-s3cret@h")
+speak_for(run="r1", step="train")
+say("one: http://u:pl4nted-s3cret@h", seconds=1.5, event="step_ended", status="cached")
+say("warning: two\\nlines")
+logging.getLogger("x").warning("three pl4nted-s3cret")
+warnings.warn("four pl4nted-s3cret")
+sys.stderr.write("begun ")
+sys.stderr.write("and ended\\rsix\\n")
+raise KeyError("five pl4nted-s3cret")
+"""
+
+
+def run(form: str) -> list[str]:
+    env = {"PATH": "/usr/bin", "TRACKING_TOKEN": "pl4nted-s3cret", "PIPELINE_LOG": form}
+    done = subprocess.run(
+        [sys.executable, "-c", BUG], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert (
+        done.returncode == 1 and done.stdout == "at http://***@h\n" and "pl4nted" not in done.stderr
+    )
+    return done.stderr.splitlines()
+
+
+def test_no_secret_leaves_whoever_writes() -> None:
+    lines = run("text")
+    assert lines[:3] == ["one: http://***@h", "warning: two", "lines"]
+    assert "three ***" in lines and any(line.endswith("UserWarning: four ***") for line in lines)
+    assert lines[-1] == "KeyError: 'five ***'"
+
+
+def test_as_json_every_line_is_an_object_of_the_same_fields() -> None:
+    records = [json.loads(line) for line in run("json")]
+    fields = ["time", "level", "event", "run", "step", "seconds", "status", "message"]
+    assert all(list(record) == fields for record in records)
+    assert {(record["run"], record["step"]) for record in records} == {("r1", "train")}
+    assert all(record["time"].endswith("Z") for record in records)
+    first, second, *others = records
+    told = (first["event"], first["seconds"], first["status"], first["message"])
+    assert told == ("step_ended", 1.5, "cached", "one: http://***@h")
+    assert (second["level"], second["message"]) == ("warning", "two\nlines")
+    assert {record["event"] for record in others} == {"output"}
+    messages = [record["message"] for record in others]
+    assert {"three ***", "begun and ended", "six"} <= set(messages)
+    assert messages[-1] == "KeyError: 'five ***'"

@@ -1,0 +1,71 @@
+"""The webhook against real servers: told once, in bounded time, and no harm if it fails."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.log.webhook import call, host_of
+from tests.support.webhook_server import Server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.over.set()
+        server.shutdown()
+
+
+def test_a_document_arrives_as_json(server: Server) -> None:
+    content = {"status": "FINISHED", "verdict": "Größe\n'\"", "seconds": 1.5, "link": None}
+    assert call(server.url("ok"), content, 20) is None
+    [(path, kind, body)] = server.got
+    assert (path, kind, json.loads(body)) == ("/ok", "application/json", content)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("500", "answered with status 500"), ("404", "answered with status 404"),
+     ("redirect", "answered with status 302"), ("file", "answered with status 307")],
+)  # fmt: skip
+def test_another_answer_is_told_and_nobody_is_followed(
+    path: str, words: str, server: Server
+) -> None:
+    assert call(server.url(path), {}, 20) == words
+    assert len(server.got) == 1
+
+
+@pytest.mark.parametrize("path", ["hang", "drip"])
+def test_whoever_does_not_answer_is_left(path: str, server: Server) -> None:
+    began = time.monotonic()
+    assert "no answer" in str(call(server.url(path), {}, 0.5))
+    assert time.monotonic() - began < 60  # of two minutes
+
+
+def test_nobody_there_is_told() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        why = call(f"http://127.0.0.1:{unused.getsockname()[1]}/x", {}, 20)
+    assert why == "Connection refused"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "hooks.host/x", "data:,x", "http://", "http://[x",
+     "http://user:s3cret@127.0.0.1:x/", "http://s3 cret/", "http://127.0.0.1:99999/s3cret"],
+)  # fmt: skip
+def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
+    why = call(url, {}, 20)
+    assert why and "s3" not in why and "passwd" not in why and "\n" not in why
+    assert "s3cret" not in host_of(url)
+
+
+def test_what_is_missing_or_too_much_in_it_is_told() -> None:
+    assert call("http:///x", {}, 20) == call("https://[x/y", {}, 20) == "no host stands in it"
+    assert "a user or password before h is not supp" in str(call("https://u:s3cret@h/x", {}, 20))
+    assert call("http://127.0.0.1:1?from=a@b", {}, 20) == "Connection refused"

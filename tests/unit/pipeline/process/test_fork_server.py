@@ -1,0 +1,132 @@
+"""The fork server alone: what a warm step is given, and what it gives back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+SCRIPT = """
+import json, os, signal, sys, time
+sys.path.insert(0, {root!r})
+import stockpred.bars.schema  # the chain's own imports must not reach a step
+from pathlib import Path
+from pipeline.process.fork_server import WarmServer
+server = WarmServer(Path({root!r}), ["colorsys"])
+results = {{}}
+def run(name, module, *argv):
+    pid = server.start(module, argv, {cwd!r}, {{**os.environ, "GIVEN": name}})
+    while (code := server.poll(pid)) is None:
+        time.sleep(0.01)
+    results[name] = code
+run("ok", "probe", "say", "a b")
+run("code", "probe", "exit", "7")
+run("text", "probe", "exit_text", "bad end")
+run("raise", "probe", "raise", "")
+run("kill", "probe", "kill", "")
+run("atexit", "probe", "atexit", "")
+run("threads", "probe", "thread", "")
+run("missing", "no_such_module", "")
+pids = [server.start("probe", ("sleep", "60"), {cwd!r}, dict(os.environ)) for _ in range(3)]
+many = [server.start("probe", ("exit", str(n)), {cwd!r}, dict(os.environ)) for n in range(20)]
+codes = []
+for pid in many:
+    while (code := server.poll(pid)) is None:
+        time.sleep(0.01)
+    codes.append(code)
+server.close()
+for pid in pids:
+    try:
+        os.kill(pid, 0)
+        results["left"] = pid
+    except ProcessLookupError:
+        pass
+print("RESULTS", json.dumps([results, codes]))
+"""
+PROBE = """
+import atexit, json, os, signal, sys, threading, time
+what, text = (sys.argv[1:] + [""])[:2]
+if what == "say":
+    print("SAY", json.dumps({
+        "argv": sys.argv[1:], "cwd": os.getcwd(), "env": os.environ.get("GIVEN"),
+        "name": __name__, "threads": threading.active_count(),
+        "stockpred": "stockpred" in sys.modules, "path": sys.path[0],
+        "own_group": os.getpgid(0) == os.getpid(),
+    }))
+elif what == "exit":
+    sys.exit(int(text))
+elif what == "exit_text":
+    sys.exit(text)
+elif what == "raise":
+    raise ValueError("a bug")
+elif what == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+elif what == "atexit":
+    atexit.register(print, "AT EXIT")
+elif what == "thread":
+    threading.Thread(target=lambda: (time.sleep(0.3), print("THREAD DONE"))).start()
+elif what == "sleep":
+    time.sleep(float(text))
+"""
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list, str, str, Path]:
+    folder = tmp_path_factory.mktemp("warm").resolve()
+    (folder / "probe.py").write_text(PROBE)
+    script = SCRIPT.format(root=str(ROOT), cwd=str(folder))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [line] = [x for x in done.stdout.splitlines() if x.startswith("RESULTS ")]
+    results, codes = json.loads(line.removeprefix("RESULTS "))
+    return results, codes, done.stdout, done.stderr, folder
+
+
+def test_exit_codes_are_those_of_a_command_of_its_own(outcome) -> None:
+    results, codes, _, err, _ = outcome
+    assert results == {
+        "ok": 0, "code": 7, "text": 1, "raise": 1, "kill": -9, "atexit": 0, "threads": 0,
+        "missing": 1,
+    }  # fmt: skip
+    assert codes == list(range(20)), "an exit got lost where many end at once"
+    assert "bad end" in err and "ValueError: a bug" in err and "no_such_module" in err
+
+
+def test_a_step_is_given_its_own_world(outcome) -> None:
+    _, _, out, _, folder = outcome
+    [said] = [json.loads(x[4:]) for x in out.splitlines() if x.startswith("SAY ")]
+    assert said == {
+        "argv": ["say", "a b"], "cwd": str(folder), "env": "ok", "name": "__main__",
+        "threads": 1, "stockpred": False, "path": str(folder), "own_group": True,
+    }  # fmt: skip
+
+
+def test_a_step_ends_as_an_interpreter_would(outcome) -> None:
+    _, _, out, _, _ = outcome
+    assert "AT EXIT" in out and "THREAD DONE" in out
+
+
+def test_closing_the_server_ends_what_still_runs(outcome) -> None:
+    assert "left" not in outcome[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own way is Linux's")
+def test_a_step_ends_whose_server_died_before_the_kernel_was_asked() -> None:
+    script = (
+        "import os; from pipeline.process.fork_server import _die_with; "
+        "_die_with({}); print('goes on')"
+    )
+    codes = []
+    for server in ("os.getppid()", "1 << 30"):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(server)], cwd=ROOT, capture_output=True, text=True
+        )
+        codes.append((done.returncode, done.stdout))
+    assert codes == [(0, "goes on\n"), (143, "")]

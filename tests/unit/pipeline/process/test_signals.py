@@ -1,0 +1,51 @@
+"""Whether who started a process is still there, told by real processes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PYTHON = sys.executable
+# Looks until it is left, or so many seconds.
+LOOK = """
+import os, sys, time
+from pipeline.process.signals import is_left
+file, deadline = sys.argv[1], time.monotonic() + float(sys.argv[2])
+while not (left := is_left()) and time.monotonic() < deadline:
+    time.sleep(0.02)
+open(file + "~", "w").write(str(left))
+os.rename(file + "~", file)
+"""
+# Starts a command in its own session and ends at once, as `mlflow run` that is told to.
+LEAVE = "import subprocess, sys; subprocess.Popen(sys.argv[1:])"
+
+
+def looked(file: Path, *command: str, new_session: bool = False) -> bool:
+    subprocess.run([*command], cwd=ROOT, start_new_session=new_session, check=True)
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return file.read_text() == "True"
+
+
+SHELL = ("bash", "-c", 'true && "$@" && true', "bash")
+
+
+@pytest.mark.parametrize("new_session", [False, True])
+@pytest.mark.parametrize("shell", [(), SHELL])
+def test_who_is_still_there(tmp_path: Path, shell: tuple[str, ...], new_session: bool) -> None:
+    file = tmp_path / "told"
+    command = (*shell, PYTHON, "-c", LOOK, str(file), "0.2")
+    assert not looked(file, *command, new_session=new_session)
+
+
+@pytest.mark.parametrize("shell", [(), SHELL])
+def test_who_was_gone_before_it_could_be_seen(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    file = tmp_path / "told"
+    command = (PYTHON, "-c", LEAVE, *shell, PYTHON, "-c", LOOK, str(file), "30")
+    assert looked(file, *command, new_session=True)

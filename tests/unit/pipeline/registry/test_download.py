@@ -1,0 +1,167 @@
+"""A stored model is loaded only as the code that its run recorded; nothing of it is unpickled."""
+
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.registry.download import fetch_files, why_refused
+from pipeline.tracking.artifacts import model_digest
+from tests.support.planted_files import CONF, Planted, write
+
+
+def test_a_model_as_its_run_recorded_it_is_taken(tmp_path: Path) -> None:
+    folder = write(tmp_path, CONF)
+    assert why_refused(folder, None) is None
+    assert why_refused(folder, model_digest(folder)) is None
+
+
+ODD = [
+    ({"loader_module": "mlflow.sklearn"}, {}, "loader mlflow.sklearn"),
+    ({"loader_module": "os"}, {}, "loader os"),
+    ({"loader_module": None}, {}, "loader None"),
+    ({"python_model": "python_model.pkl"}, {}, "a pickled part"),
+    ({"data": "model.pkl"}, {}, "a pickled part"),
+    ({"model_code_path": None}, {}, "no code of its own"),
+    ({"model_code_path": "python_model.pkl"}, {}, "no code of its own"),
+    ({"model_code_path": "elsewhere.py"}, {}, "no code of its own"),
+    ({"code": "../../elsewhere"}, {}, "code out of its folder"),
+    ({"code": "/etc"}, {}, "code out of its folder"),
+    ({"artifacts": {"recipe": {"path": "/etc/passwd"}}}, {}, "artifacts out of its folder"),
+    ({"artifacts": {"recipe": {"path": "artifacts/../../x"}}}, {}, "artifacts out of its folder"),
+    ({"artifacts": {"recipe": "artifacts/recipe.json"}}, {}, "MLmodel file cannot be read"),
+    ({}, {"sklearn": {"pickled_model": "model.pkl"}}, "flavour sklearn"),
+]
+
+
+@pytest.mark.parametrize(("changed", "flavors", "words"), ODD)
+def test_what_would_load_anything_else_is_refused(
+    changed: dict[str, Any], flavors: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    why = why_refused(write(tmp_path, {**CONF, **changed}, **flavors), None)
+    assert why is not None and words in why and "\n" not in why
+
+
+@pytest.mark.parametrize("text", ["", "[]", "flavors: 1", "a: [", "flavors: {python_function: 1}"])
+def test_a_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
+    write(tmp_path, CONF)
+    (tmp_path / "MLmodel").write_text(text)
+    why = why_refused(tmp_path, None)
+    assert why is not None and "\n" not in why
+    (tmp_path / "MLmodel").write_bytes(b"\xff\xfe")
+    assert "MLmodel file cannot be read" in str(why_refused(tmp_path, None))
+
+
+def test_yaml_of_an_mlmodel_makes_no_object(tmp_path: Path) -> None:
+    write(tmp_path, CONF)
+    tag = f"flavors: !!python/object/apply:os.system ['touch {tmp_path}/pwned']\n"
+    (tmp_path / "MLmodel").write_text(tag)
+    assert "MLmodel file cannot be read" in str(why_refused(tmp_path, None))
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("name", ["model.py", "code/stockpred/a.py", "artifacts/recipe.json",
+                                  "code/stockpred/b.so", "code/sitecustomize.py",
+                                  "artifacts/more.json"])  # fmt: skip
+def test_files_other_than_recorded_are_refused(name: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, CONF)
+    recorded = model_digest(folder)
+    (folder / name).write_text("changed")
+    assert "not those that its run recorded" in str(why_refused(folder, recorded))
+
+
+def client_of(recorded: str | None) -> Any:
+    tags = {"pipeline.output.model": recorded} if recorded else {}
+    run = SimpleNamespace(data=SimpleNamespace(tags=tags))
+    return SimpleNamespace(get_run=lambda run_id: run)
+
+
+def test_a_local_model_is_read_from_a_copy_without_bytecode_and_links(tmp_path: Path) -> None:
+    store, into = tmp_path / "store", tmp_path / "into"
+    folder = write(store, CONF)
+    cached = folder / "code" / "stockpred" / "__pycache__" / "a.cpython-311.pyc"
+    cached.parent.mkdir()
+    cached.write_bytes(b"bytecode of another source")
+    recorded = model_digest(folder)
+    copy = fetch_files(client_of(recorded), "models:/m/1", str(store), "run", into)
+    assert copy.is_relative_to(into) and model_digest(copy) == recorded
+    assert not list(copy.rglob("*.pyc")) and cached.exists()
+    (folder / "code" / "more").symlink_to("/etc")
+    with pytest.raises(InputError, match="refused, as code/more is a link"):
+        fetch_files(client_of(recorded), "models:/m/1", str(store), "run", tmp_path / "again")
+
+
+def test_a_model_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="models:/m/1: its files cannot be read") as caught:
+        fetch_files(client_of(None), "models:/m/1", str(tmp_path / "none"), None, tmp_path / "into")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_planted_pickle_is_one_that_works(tmp_path: Path) -> None:
+    """Else the tests below could not fail."""
+    pickle.loads(pickle.dumps(Planted(tmp_path / "pwned")))  # noqa: S301
+    assert (tmp_path / "pwned").exists()
+
+
+def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+
+    from pipeline.storage.parquet import read
+    from serving.model.estimator_files import ESTIMATOR, from_files, to_files
+    from sources.files import FileSource
+    from stockpred.errors import StockpredError
+
+    trap = tmp_path / "pwned"
+    planted = pickle.dumps(Planted(trap))
+    # Parquet: an extension type of old that was pickled, and an object column of pandas.
+    meta = {b"ARROW:extension:name": b"arrow.py_extension_type",
+            b"ARROW:extension:metadata": planted}  # fmt: skip
+    field = pa.field("x", pa.binary(), metadata=meta)
+    pq.write_table(pa.table([[planted]], schema=pa.schema([field])), tmp_path / "t.parquet")
+    read(tmp_path / "t.parquet").to_pandas()
+    with pytest.raises(StockpredError):
+        FileSource("t.parquet", tmp_path).read(None, None, None)
+    # skops: an array of objects in place of one of numbers, and a type that nobody trusts.
+    fitted = LogisticRegression().fit(np.array([[0.0], [1.0]]), [0, 1])
+    path = to_files(fitted, tmp_path)[ESTIMATOR]
+    assert from_files({ESTIMATOR: path}, "logistic") is not None
+    array = np.array([None], dtype=object)
+    array[0] = Planted(trap)
+    np.save(tmp_path / "evil.npy", array, allow_pickle=True)
+    with zipfile.ZipFile(path) as before, zipfile.ZipFile(tmp_path / "evil.skops", "w") as after:
+        for name in before.namelist():
+            evil = (tmp_path / "evil.npy").read_bytes() if name.endswith(".npy") else None
+            after.writestr(name, evil or before.read(name))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        from_files({ESTIMATOR: tmp_path / "evil.skops"}, "logistic")
+    skops.io.dump(Planted(trap), tmp_path / "odd.skops")
+    with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException):
+        from_files({ESTIMATOR: tmp_path / "odd.skops"}, "logistic")
+    # A pickle under the name of what is wanted.
+    for name in ("t.parquet", "estimator.skops", "estimator.json"):
+        (tmp_path / name).write_bytes(planted)
+    for call in (
+        lambda: read(tmp_path / "t.parquet"),
+        lambda: FileSource("t.parquet", tmp_path).read(None, None, None),
+        lambda: from_files({ESTIMATOR: tmp_path / "estimator.skops"}, "logistic"),
+    ):
+        with pytest.raises((InputError, StockpredError, zipfile.BadZipFile)):
+            call()
+    assert not trap.exists()
+
+
+def test_a_copy_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    folder = write(tmp_path / "store", CONF)
+    before = sorted(str(path) for path in folder.rglob("*"))
+    copy = fetch_files(client_of(None), "models:/m/1", str(folder), None, tmp_path / "into")
+    shutil.rmtree(copy)
+    assert sorted(str(path) for path in folder.rglob("*")) == before

@@ -1,0 +1,170 @@
+"""Whose turn it is to move: numbers drawn, the dead passed over, promotions by several at once."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+from pipeline.registry.history import champion_of, history
+from pipeline.registry.lock import CHOOSING, LINGER, PATIENCE, in_front, turn
+from pipeline.registry.lock import PREFIX as QUEUE
+from pipeline.registry.models import notes
+from pipeline.registry.transitions import places
+from pipeline.run.heartbeat import process_of
+from tests.support.paths import ROOT
+from tests.support.registered_models import new
+
+pytestmark = [
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.sampled_from([CHOOSING, "1", "2", "3"])))
+def test_of_those_with_a_number_one_at_most_has_the_turn(queue: dict[str, str]) -> None:
+    free = [
+        k for k, text in queue.items() if text != CHOOSING and not in_front(queue, k, int(text))
+    ]
+    numbered = [(int(text), key) for key, text in queue.items() if text != CHOOSING]
+    if CHOOSING in queue.values():
+        assert free == []
+    else:
+        assert free == [key for _, key in sorted(numbered)[:1]]
+
+
+@pytest.mark.run
+@pytest.mark.parametrize("left", [CHOOSING, "1"])
+def test_who_was_killed_in_its_turn_is_passed_over(client: MlflowClient, left: str) -> None:
+    name = f"killed {left}"
+    new(client, name, 1)
+    client.set_registered_model_tag(name, f"{QUEUE}dead", left)
+    began = time.monotonic()
+    with turn(client, name, patience=0.5):
+        assert time.monotonic() - began > 0.5
+        assert len(notes(client, name, QUEUE)) == 1
+    assert notes(client, name, QUEUE) == {}
+
+
+HOLDS = """
+import sys, time
+from mlflow import MlflowClient
+from pipeline.registry.lock import turn
+with turn(MlflowClient(sys.argv[1]), sys.argv[2]):
+    print("mine", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.run
+def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not(
+    client: MlflowClient,
+) -> None:
+    new(client, "held", 1)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, client.tracking_uri, "held"], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout and holder.stdout.readline() == "mine\n"
+        [key] = notes(client, "held", QUEUE)
+        before = time.monotonic()
+        with turn(client, "held", patience=LINGER + 1):
+            assert time.monotonic() - before > LINGER + 1, "it lives"
+        client.set_registered_model_tag("held", key, "1")
+        # Not from when it was first seen: what it asked for last may still be on its way.
+        before = time.monotonic()
+        threading.Timer(LINGER + 1, holder.kill).start()
+        with turn(client, "held", patience=10 * PATIENCE):
+            assert 2 * LINGER + 1 < time.monotonic() - before < 5 * PATIENCE
+            assert list(notes(client, "held", QUEUE)) != [key]
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert notes(client, "held", QUEUE) == {}
+
+
+@pytest.mark.run
+def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowClient) -> None:
+    new(client, "elsewhere", 1)
+    mark = process_of(os.getpid())._replace(host="elsewhere", start="1").mark()
+    client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
+    before = time.monotonic()
+    with turn(client, "elsewhere", patience=LINGER + 1):
+        assert time.monotonic() - before > LINGER + 1
+
+
+AT_ONCE = """
+import os, sys, time
+from mlflow import MlflowClient
+from pipeline.registry.transitions import Overtaken, move
+from pipeline.registry.models import holder
+
+def promote(client, name, version):
+    while True:
+        champion = holder(client, name, "champion")
+        before = str(champion.version) if champion else None
+        try:
+            move(client, name, version, stage="Production", aliases=["champion"], champion=before,
+                 run_id=f"run-{version}", why="the best")
+            return
+        except Overtaken:
+            continue
+
+uri, name, versions, times = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+begin, children = time.time() + 3, []
+for version in range(1, versions + 1):
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            client = MlflowClient(uri)
+            client.get_registered_model(name)
+            time.sleep(max(0, begin - time.time()))
+            for _ in range(times):
+                promote(client, name, str(version))
+            code = 0
+        finally:
+            os._exit(code)
+    children.append(pid)
+if any(os.waitpid(pid, 0)[1] for pid in children):
+    sys.exit("a promotion failed")
+"""
+
+
+@pytest.mark.run
+def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
+    tmp_path: Path,
+) -> None:
+    uri, versions, times = f"sqlite:///{tmp_path}/store.db", 4, 6
+    client = MlflowClient(uri)
+    new(client, "race", versions)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, uri, "race", str(versions), str(times)],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    now, moves = places(client, "race"), history(client, "race")
+    [champion] = [v for v, stage in now.stages.items() if stage == "Production"]
+    assert now.aliases == {"champion": champion}
+    assert set(now.stages.values()) == {"Production", "Archived"}
+    # Replayed, the record gives each version's every stage without a gap, and the champion.
+    stages = dict.fromkeys(now.stages, "")
+    for each in moves:
+        assert each.stage_before == stages[each.version]
+        stages[each.version] = each.stage
+    assert stages == now.stages and champion_of(moves) == champion
+    whens = [each.when for each in moves]
+    assert whens == sorted(whens)
+    won = [each.version for each in moves if "champion" in each.aliases]
+    lost = [each.version for each in moves if "champion" in each.without]
+    assert won[:-1] == lost and all(one != other for one, other in pairwise(won))
+    assert set(won) == set(now.stages) and not notes(client, "race", QUEUE)
+    assert json.dumps([each.to_dict() for each in moves])

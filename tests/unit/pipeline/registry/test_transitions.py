@@ -1,0 +1,171 @@
+"""Moves and their record on a real registry."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+from pipeline.registry.history import (
+    LONGEST,
+    PREFIX,
+    Move,
+    champion_of,
+    history,
+    instant_after,
+    record,
+    reigns_on,
+)
+from pipeline.registry.lock import PREFIX as QUEUE
+from pipeline.registry.models import NOTE_LIMIT, notes
+from pipeline.registry.prune import prune
+from pipeline.registry.transitions import UNRECORDED, Overtaken, move, places, unrecorded
+from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
+from tests.support.registered_models import new
+
+pytestmark = [
+    # MLflow's own use of its database.
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+]
+DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+def put(
+    client: MlflowClient, name: str, version: str, stage: str, *aliases: str, **how: Any
+) -> Any:
+    given = {"champion": places(client, name).aliases.get("champion"), "run_id": "r", "why": "w"}
+    return move(client, name, version, stage=stage, aliases=aliases, **{**given, **how})
+
+
+def brief(moves: list[Move]) -> list[tuple[str, ...]]:
+    return [
+        (m.version, m.stage_before, m.stage, "+".join(m.aliases), "+".join(m.without), m.why)
+        for m in moves
+    ]
+
+
+@pytest.mark.run
+def test_every_move_is_made_and_told(client: MlflowClient) -> None:
+    new(client, "one", 3)
+    put(client, "one", "1", "Development", "candidate", why="a")
+    made = put(client, "one", "1", "Production", "champion", "candidate", why="b")
+    assert brief(made) == [("1", "Development", "Production", "champion", "", "b")]
+    put(client, "one", "2", "Staging", "challenger", why="c")
+    put(client, "one", "3", "Production", "champion", "candidate", why="d", by_hand=True)
+    put(client, "one", "2", "Archived", without=["challenger", "champion"], why="e")
+    assert put(client, "one", "3", "Production", "champion", why="nothing new") == []
+    assert brief(history(client, "one")) == [
+        # `candidate` is for the newest version alone.
+        ("1", "", "Development", "", "", "a"),
+        ("1", "Development", "Production", "champion", "", "b"),
+        ("2", "", "Staging", "challenger", "", "c"),
+        ("3", "", "Production", "candidate+champion", "", "d"),
+        ("1", "Production", "Archived", "", "champion", "version 3 took its place"),
+        ("2", "Staging", "Archived", "", "challenger", "e"),
+    ]
+    assert [m.by_hand for m in history(client, "one")] == [False, False, False, True, True, False]
+    assert places(client, "one").aliases == {"champion": "3", "candidate": "3"}
+    assert client.get_model_version("one", "1").tags["stage"] == "Archived"
+    # The record outlives the versions.
+    client.delete_model_version("one", "1")
+    assert len(history(client, "one")) == 6 and champion_of(history(client, "one")) == "3"
+
+
+@pytest.mark.run
+def test_the_record_outlives_what_prune_removes(client: MlflowClient, tmp_path: Path) -> None:
+    new(client, "pruned", 2)
+    put(client, "pruned", "1", "Development", why="refused")
+    put(client, "pruned", "2", "Development", "candidate", why="refused, too")
+    known = history(client, "pruned")
+    experiment = client.create_experiment("pruned", artifact_location=tmp_path.as_uri())
+    for version in "12":
+        tags = {TAG_OUTPUT + "decision.json": "0", TAG_MODEL_VERSION: f"pruned/{version}"}
+        client.create_run(experiment, tags=tags)
+    assert prune(client, experiment, keep=1).versions == 1
+    assert list(places(client, "pruned").stages) == ["2"]
+    assert history(client, "pruned") == known and len(known) == 2
+
+
+@pytest.mark.run
+def test_a_decision_on_another_champion_changes_nothing(client: MlflowClient) -> None:
+    new(client, "two", 2)
+    put(client, "two", "1", "Production", "champion")
+    before = places(client, "two")
+    with pytest.raises(Overtaken, match="two: the champion changed meanwhile, nothing was moved"):
+        put(client, "two", "2", "Production", "champion", champion=None)
+    assert places(client, "two") == before and len(history(client, "two")) == 1
+    assert not notes(client, "two", QUEUE)
+
+
+@pytest.mark.run
+def test_what_moved_without_a_record_is_found_and_told(client: MlflowClient) -> None:
+    new(client, "three", 3)
+    put(client, "three", "1", "Production", "champion")
+    client.set_registered_model_alias("three", "champion", "2")  # in the UI, or killed half way
+    [seen] = unrecorded(history(client, "three"), places(client, "three"), DAY)
+    assert (seen.version, seen.aliases, seen.why) == ("2", ("champion",), UNRECORDED)
+    put(client, "three", "3", "Development", "candidate")
+    assert champion_of(history(client, "three")) == "2"
+    stages = places(client, "three").stages
+    assert stages == {"1": "Archived", "2": "Production", "3": "Development"}
+    client.delete_registered_model_alias("three", "champion")
+    put(client, "three", "3", "Staging", "challenger")
+    assert champion_of(history(client, "three")) is None
+    assert [m.why for m in history(client, "three")].count(UNRECORDED) == 2
+
+
+@pytest.mark.run
+def test_the_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
+    new(client, "four", 1)
+    moves = [
+        Move(DAY + dt.timedelta(days=i), str(i), "", "Staging", (), (), "f" * 32, "ö" * i, i > 30)
+        for i in range(60)
+    ]
+    for each in (moves[:1], moves[1:40], [], moves[40:]):
+        record(client, "four", each)
+    assert history(client, "four") == moves
+    pages = notes(client, "four", PREFIX)
+    assert 2 <= len(pages) <= 4 and all(len(text) <= NOTE_LIMIT for text in pages.values())
+    wordy = Move(DAY, "1", "", "Staging", (), (), "r", "x" * 9999, False)
+    record(client, "four", [wordy])
+    assert history(client, "four")[-1].why == "x" * LONGEST
+
+
+def test_a_move_is_later_than_the_last_also_where_the_clock_lags() -> None:
+    ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    last = Move(ahead, "1", "", "", (), (), "", "", False)
+    assert instant_after([last]) == ahead + dt.timedelta(milliseconds=1)
+    assert abs(instant_after([]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
+
+
+HAPPENED = st.sampled_from(["won", "lost", "other"])
+STEPS = st.lists(st.tuples(st.integers(1, 40), st.sampled_from("123"), HAPPENED), max_size=12)
+
+
+@given(STEPS)
+def test_who_was_champion_on_a_day_is_what_replaying_tells(
+    steps: list[tuple[int, str, str]],
+) -> None:
+    hours, moves, champion = 0, [], None
+    on: dict[int, set[str | None]] = {}
+    for gap, version, what in steps:
+        # Every hour that the champion of before still reigned, then the one from then on.
+        for hour in range(hours, hours + gap):
+            on.setdefault(hour // 24, set()).add(champion)
+        hours += gap
+        gains, loses = (("champion",) if what == word else () for word in ("won", "lost"))
+        when = DAY + dt.timedelta(hours=hours)
+        moves.append(Move(when, version, "", "", gains, loses, "", "", False))
+        if what == "won":
+            champion = version
+        elif what == "lost" and champion == version:
+            champion = None
+    for hour in range(hours, hours + 48):
+        on.setdefault(hour // 24, set()).add(champion)
+    assert champion_of(moves) == champion
+    for day, expected in on.items():
+        found = {r.began.version for r in reigns_on(moves, (DAY + dt.timedelta(days=day)).date())}
+        assert found == expected - {None}

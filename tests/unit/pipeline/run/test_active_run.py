@@ -1,0 +1,69 @@
+"""The run of a process that is told to end: at every line of what begins and ends it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import ENV, long
+
+pytestmark = pytest.mark.run
+
+TOLD_AT_EVERY_LINE = """
+import json, os, signal, sys
+import mlflow
+import mlflow.tracking.fluent
+from pipeline import active
+from lines import ROOT, tries
+
+fails, again, stride = map(int, sys.argv[1:])
+client = mlflow.MlflowClient()
+# As MLflow prepares the store on first use: not once more in each fork.
+client.search_experiments()
+
+
+def before():
+    os.environ["MLFLOW_RUN_ID"] = client.create_run("0").info.run_id
+
+
+def work():
+    os.environ["PIPELINE_IN_CHAIN"] = "key"  # whose store is checked
+    try:
+        with active.open_run(ROOT, "step", {}):
+            if fails:
+                raise ValueError("so")
+    except active.Terminated as stop:
+        sys.exit(128 + stop.signum)
+    except ValueError:
+        sys.exit(1)
+
+
+modules = (active, mlflow.tracking.fluent)
+for each in tries(work, modules, signal.SIGTERM, stride, again, before):
+    status = client.get_run(os.environ["MLFLOW_RUN_ID"]).info.status
+    print(json.dumps([each, status]), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "again", "stride"),
+    [(0, 0, 7), *(long(fails, again, 1) for fails in (0, 1) for again in (0, 1, 3, 9))],
+)
+def test_a_process_told_to_end_never_leaves_a_run_that_looks_finished(
+    tmp_path: Path, fails: int, again: int, stride: int
+) -> None:
+    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    *tried, ((_, _, code), untold) = told(TOLD_AT_EVERY_LINE, fails, again, stride, env=env)
+    assert (code, untold) == ((1, "FAILED") if fails else (0, "FINISHED"))
+    assert len(tried) >= 70 // stride, "no lines were traced"
+    statuses = [status for _, status in tried]
+    # Where the process does not listen yet its run is one of the dead, as after a SIGKILL.
+    listened = statuses.index("KILLED")
+    assert set(statuses[:listened]) == {"RUNNING"}
+    for (_, where, code), status in tried[listened:]:
+        if again and status == "RUNNING":
+            continue  # told once more while it ended its run: one of the dead, too
+        # Told when the run has its status, nothing is left to tell but by the exit code; what has
+        # failed by itself by then may stand so.
+        may_be = {"KILLED", "FAILED"} if fails else {"KILLED"}
+        assert status in (may_be if code == 143 else {untold}), where

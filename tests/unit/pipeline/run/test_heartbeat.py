@@ -1,0 +1,80 @@
+"""Signs of life, marks of processes, and the heart: with real processes."""
+
+import datetime as dt
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.run.heartbeat import MARK, is_of_the_dead, process_of, signed, signs
+from pipeline.tags import TAG_HEARTBEAT, TAG_PROCESS
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.run
+
+
+def test_signs_tell_who_and_when() -> None:
+    process, beat = signed(signs()) or pytest.fail()
+    assert abs(dt.datetime.now(dt.UTC) - beat) < dt.timedelta(minutes=5)
+    assert process.start.isdigit() and process.boot and process.namespace.isdigit()
+    assert signed({}) is None
+    for text in (
+        "",
+        "pid",
+        "pid=x start=1 boot=b namespace=n",
+        "pid=1 start=1",
+        "pid=1 colour=red",
+    ):
+        assert signed({**signs(), TAG_PROCESS: text}) is None
+    assert signed({**signs(), TAG_HEARTBEAT: "today"}) is None
+
+
+def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_is_gone(
+    process: "subprocess.Popen[bytes]",
+) -> None:
+    here = process_of(process.pid)
+    mark = here.mark()
+    assert re.fullmatch(MARK, mark) and not is_of_the_dead(mark)
+    assert is_of_the_dead(here._replace(start="1").mark()), "the id was given again"
+    process.kill()
+    process.wait()
+    assert is_of_the_dead(mark)
+    for elsewhere in ({"host": "h"}, {"boot": "b"}, {"namespace": "1"}):
+        assert not is_of_the_dead(here._replace(**elsewhere).mark())
+
+
+HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+LOOK = """
+import os, sys
+from pipeline.run.heartbeat import is_gone, start_of
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+pid, start = int(sys.argv[1]), sys.argv[2]
+print([start_of(pid), is_gone(pid, start), is_gone(2**22 + 1, start), is_gone(10**30, start)])
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts a /proc, and becomes another user")
+def test_a_process_that_another_user_hides_is_not_gone(
+    process: "subprocess.Popen[bytes]",
+) -> None:
+    here = process_of(process.pid)
+    command = ("unshare", "--mount", "sh", "-c", HIDEPID, "sh", sys.executable, "-c", LOOK)
+    done = subprocess.run(
+        [*command, str(here.pid), here.start], cwd=ROOT, capture_output=True, text=True
+    )
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.stdout == "['', False, True, True]\n", done.stderr
+
+
+def test_a_heart_holds_no_process_up() -> None:
+    script = "from pipeline.run.heartbeat import Heart; Heart(None, 'x').start(); print('end')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
+        cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")

@@ -1,0 +1,149 @@
+"""The end of a failed step's log, its secrets, and what a step took of the machine."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import in_one_line
+from pipeline.log.redact import scrub
+from pipeline.run.log_tail import LINES, error_in, kept, last_lines
+from pipeline.run.resources import Usage
+from tests.support.paths import ROOT
+
+
+def test_streams_are_kept_and_still_go_where_they_went(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    path = tmp_path / "log"
+    with kept(path) as note:
+        sys.stdout.write("one\n")
+        sys.stderr.writelines(["two \N{SNOWMAN}\n", "three\n"])
+        note("four\n")
+        assert sys.stdout.isatty() and not path.read_text().endswith("five\n")
+    sys.stdout.write("five\n")
+    assert path.read_text() == "one\ntwo \N{SNOWMAN}\nthree\nfour\n"
+    assert terminal.getvalue() == "one\nfive\n"
+    assert capfd.readouterr().err.endswith("two \N{SNOWMAN}\nthree\n")
+
+
+def test_only_the_last_lines_and_what_stood_last_in_each(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("".join(f"line {i}\n" for i in range(5000)) + "\n 1%\r 50%\r100%\r\nend")
+    lines = last_lines(path).splitlines()
+    assert len(lines) == LINES == 50
+    assert lines[-3:] == ["line 4999", "100%", "end"] and lines[0] == "line 4952"
+    path.write_bytes(b"x" * 1_000_000 + b"\xff\n")
+    assert len(last_lines(path)) < 70_000
+
+
+def test_the_error_that_a_log_ends_with(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    assert error_in(path) is None
+    for text, error in (
+        ("error: early\nmore\n", None),
+        ("a\nerror: at https://u:p@h/\n", "at https://***@h/"),
+        ("", None),
+    ):
+        path.write_text(text)
+        assert error_in(path) == error
+
+
+def test_one_line_for_what_ails_the_outside() -> None:
+    full = "(sqlite3.OperationalError) database or disk is full [SQL: INSERT x] [parameters: ('1')]"
+    assert in_one_line(RuntimeError(full)) == in_one_line(OSError(28, "?")) != ""
+    locked = RuntimeError("(sqlite3.OperationalError) database\n is locked [SQL: UPDATE x]")
+    assert in_one_line(locked) == "(sqlite3.OperationalError) database is locked"
+    assert in_one_line(KeyError()) == "KeyError"
+
+
+def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/a/store.db")
+    said = "(sqlite3.OperationalError) attempt to write a readonly database [SQL: UPDATE x]"
+    early = (
+        "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush "
+        "block if this flush is occurring prematurely) "
+    )
+    told = (
+        "sqlite:////srv/a/store.db: is read-only; make file and folder writable, or give another "
+        "MLFLOW_TRACKING_URI"
+    )
+    assert in_one_line(RuntimeError(said)) == in_one_line(RuntimeError(early + said)) == told
+    other = in_one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
+    assert other == "(psycopg.errors.Undefined) no such column"
+    plain = "attempt to write a readonly database"
+    assert in_one_line(OSError(plain)) == plain, "some other file"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert in_one_line(RuntimeError(said)) == f"(sqlite3.OperationalError) {plain}", "a registry"
+
+
+def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "open sesame")
+    monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123")
+    monkeypatch.setenv("SOME_KEY", "yes")
+    monkeypatch.setenv("USE_TOKEN", "True")
+    text = (
+        "at https://me:p@ss@example.org/a?b=1 and postgresql://u:w@h:1/d, not user@example.org: "
+        "'open sesame' 'ghs_0123' yes True"
+    )
+    assert scrub(text) == (
+        "at https://***@example.org/a?b=1 and postgresql://***@h:1/d, not user@example.org: "
+        "'***' '***' yes True"
+    )
+
+
+MEMORY = """
+import os, subprocess, sys
+from pipeline.run.resources import Usage
+block = bytearray(300 << 20)
+block[::4096] = b"x" * len(block[::4096])
+if len(sys.argv) > 1:  # a program that a large one starts
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+del block
+if os.fork() == 0:  # a fork of what was large
+    usage = Usage()
+    block = bytearray(50 << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    found = usage.metrics([])
+    print(found["peak_rss_mib"], found["peak_added_mib"], flush=True)
+    os._exit(0)
+os.wait()
+"""
+SMALL = "from pipeline.run.resources import Usage; print(Usage().metrics([])['peak_rss_mib'])"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_memory_is_that_of_the_process_alone() -> None:
+    def said(*argv: str) -> list[float]:
+        done = subprocess.run(
+            [sys.executable, "-c", MEMORY, *argv], cwd=ROOT, capture_output=True, text=True
+        )
+        return [float(word) for word in done.stdout.split()]
+
+    peak, added = said()
+    assert 50 <= added < 60 and added < peak < 150
+    assert said(SMALL)[0] < 100
+
+
+def test_what_a_step_took(tmp_path: Path) -> None:
+    usage = Usage()
+    assert usage.metrics([])["rows"] is None
+    (tmp_path / "a.json").write_bytes(b"12345")
+    table = pa.table({"x": [1, 2, 3]})
+    for name in ("b.parquet", "c.parquet"):
+        pq.write_table(table, tmp_path / name)
+    files = [*tmp_path.iterdir(), tmp_path / "gone.json"]
+    found = usage.metrics(files)
+    assert found["rows"] == 6
+    assert found["bytes"] == sum(each.stat().st_size for each in tmp_path.iterdir())
+    assert 0 <= (found["seconds"] or -1) < 60

@@ -1,0 +1,100 @@
+"""A step that is killed, or told to end, at every line of what its run goes through."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.kill_at_lines import told
+from tests.support.toy_project import ENV, long
+
+pytestmark = pytest.mark.run
+
+AT_EVERY_LINE = """
+import json, os, sys
+from pathlib import Path
+import mlflow
+import mlflow.tracking.fluent
+from pipeline import active, artifacts, run, scratch, tail
+from lines import ROOT, tries
+
+FOLDER, (fails, signum, again, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
+LOG = FOLDER / "log"
+MODULES = (active, artifacts, run, scratch, tail, mlflow.tracking.fluent)
+client = mlflow.MlflowClient()
+# Here, too, as MLflow prepares the store on first use: not once more in each fork.
+experiment = client.create_experiment("e", artifact_location=(FOLDER.parent / "e").as_uri())
+
+
+def before():
+    LOG.unlink(missing_ok=True)
+    os.environ["MLFLOW_RUN_ID"] = client.create_run(experiment).info.run_id
+
+
+def work():
+    os.environ.update(PIPELINE_IN_CHAIN="key", PIPELINE_LOG_FILE=str(LOG))
+    try:
+        with run.step_run(ROOT, "step", {}) as step:
+            print("begun", file=sys.stderr)
+            with step.output("table.txt") as path:
+                path.write_text("table")
+            step.keep("what there was")
+            step.output_json("figures.json", {"a": 1})
+            step.figure("page.html", b"page")
+            step.metrics({"length": 1.0})
+            if fails:
+                raise ValueError("so")
+    except ValueError:
+        sys.exit(1)
+    except active.Terminated as stop:
+        sys.exit(128 + stop.signum)
+
+
+for each in tries(work, MODULES, signum, stride, again, before):
+    ended = client.get_run(os.environ["MLFLOW_RUN_ID"])
+    scratch.remove_left()
+    left = [path.name for path in FOLDER.iterdir() if path != LOG]
+    tags = ended.data.tags
+    outputs = sorted(artifacts.outputs_of(tags)) if artifacts.intact(client, ended) else "damaged"
+    told = [run.TAG_KEPT in tags, run.TAG_ERROR in tags]
+    print(json.dumps([each, ended.info.status, outputs, told, left]), flush=True)
+"""
+ALL = ["figures.json", "table.txt"]
+KINDS = [(signal.SIGTERM, 0), (signal.SIGKILL, 0), *((signal.SIGTERM, n) for n in (1, 4, 9))]
+
+
+@pytest.mark.parametrize(
+    ("fails", "signum", "again", "stride"),
+    [
+        (False, signal.SIGTERM, 0, 29),
+        *(long(fails, *kind, 1) for fails in (False, True) for kind in KINDS),
+    ],
+)  # fmt: skip
+def test_a_step_that_is_ended_anywhere_leaves_no_run_that_offers_what_it_has_not(
+    tmp_path: Path, fails: bool, signum: int, again: int, stride: int
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    store = f"sqlite:///{tmp_path}/store.db"
+    env = {**ENV, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(scratch)}
+    how = (int(fails), int(signum), again, stride)
+    *tried, untold = told(AT_EVERY_LINE, scratch, *how, env=env)
+    assert len(tried) >= 200 // stride, "no lines were traced"
+    if fails:
+        assert untold[0][2] == 1 and untold[1:] == ["FAILED", ["table.txt"], [True, True], []]
+    else:
+        assert untold[0][2] == 0 and untold[1:] == ["FINISHED", ALL, [True, False], []]
+    last, listens = "FAILED" if fails else "FINISHED", False
+    for (_, where, code), status, outputs, (kept, _), left in tried:
+        assert left == [], where
+        # What is kept, and what it is kept for, are told in one request.
+        assert outputs in ([], ["table.txt"], ALL) and (outputs != []) == kept, where
+        assert status in ("RUNNING", "KILLED", last), where
+        if status == "FINISHED":
+            assert outputs == ALL, where
+            # What comes when the run has ended no longer counts.
+            assert code in (0, -signum), where
+        listens |= status == "KILLED"
+        if listens and not again:
+            assert status != "RUNNING", where
+    assert listens == (signum == signal.SIGTERM)

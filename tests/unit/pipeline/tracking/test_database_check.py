@@ -1,0 +1,135 @@
+"""A database that does not let us in, before the work: on a real PostgreSQL."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import psycopg
+import pytest
+
+from pipeline.errors import ServerUnfit
+from pipeline.tracking.server_check import ready
+from tests.support.paths import ROOT
+from tests.support.servers import Postgres
+from tests.support.toy_project import ENV
+
+pytestmark = pytest.mark.run
+ROLES = """
+create role asked login password 'r1ght-one';
+create role barred login; create role shut nologin; create role busy login connection limit 0;
+create database private; revoke connect on database private from public
+"""
+# The first line that fits counts; whom none does is not let in.
+RULES = """
+host all barred 127.0.0.1/32 reject
+host all asked 127.0.0.1/32 scram-sha-256
+host mlflow,private,nosuch all 127.0.0.1/32 trust
+"""
+
+
+@pytest.fixture(scope="module")
+def choosy(database: Postgres) -> Postgres:
+    with psycopg.connect(database.uri.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in ROLES.split(";"):
+            connection.execute(statement)
+    (database.folder / "data" / "pg_hba.conf").write_text(RULES)
+    database.stop()
+    database.start()
+    return database
+
+
+def uri_of(database: Postgres, user: str, name: str = "mlflow") -> str:
+    return f"postgresql+psycopg://{user}@127.0.0.1:{database.port}/{name}"
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "why"),
+    [
+        ("asked:wr0ng-one", "mlflow", 'password authentication failed for user "asked"'),
+        ("asked", "mlflow", "no password supplied"),
+        ("unknown:wr0ng-one", "mlflow", 'role "unknown" does not exist'),
+        ("shut:wr0ng-one", "mlflow", 'role "shut" is not permitted to log in'),
+        ("mlflow:wr0ng-one", "nosuch", 'database "nosuch" does not exist'),
+        ("asked:r1ght-one", "private", 'permission denied for database "private"'),
+        (
+            "barred", "mlflow",
+            'pg_hba.conf rejects connection for host "127.0.0.1", user "barred", database "mlflow"'
+            ", no encryption",
+        ),
+        (
+            "mlflow", "template1",
+            'no pg_hba.conf entry for host "127.0.0.1", user "mlflow", database "template1"'
+            ", no encryption",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_pass_by_itself_is_told_at_once(
+    choosy: Postgres, user: str, name: str, why: str
+) -> None:
+    with pytest.raises(ServerUnfit) as found:
+        ready(uri_of(choosy, user, name))
+    shown = uri_of(choosy, user.partition(":")[0], name)
+    assert str(found.value) == (
+        f"{shown}: does not let us in ({why}); give the user, password and database that it "
+        "knows, or give another MLFLOW_TRACKING_URI"
+    )
+
+
+def test_whom_it_lets_in_may_begin(choosy: Postgres) -> None:
+    for uri in (uri_of(choosy, "mlflow"), uri_of(choosy, "asked:r1ght-one")):
+        assert ready(uri) is None is ready(uri.replace("+psycopg", ""))
+
+
+def test_who_finds_no_connection_left_may_wait_for_one(choosy: Postgres) -> None:
+    assert ready(uri_of(choosy, "busy")) is None
+
+
+def test_a_driver_that_is_not_installed_is_told(
+    choosy: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)  # wherever it is
+    for kind, why in (("postgresql+psycopg2", "psycopg2"), ("postgresql+none", "postgresql.none")):
+        uri = uri_of(choosy, "asked:r1ght-one").replace("postgresql+psycopg", kind)
+        with pytest.raises(ServerUnfit, match=rf"^{re.escape(kind)}://asked@127.*{why}") as found:
+            ready(uri)
+        assert "no driver for it (" in str(found.value) and "r1ght" not in str(found.value)
+
+
+@pytest.mark.long
+def test_a_server_that_starts_up_is_waited_for(choosy: Postgres) -> None:
+    choosy.stop()
+    data = choosy.folder / "data"
+    settings = (data / "postgresql.conf").read_text()
+    # It starts up, and does not come to its end, whoever asks.
+    (data / "postgresql.conf").write_text(settings + "\nhot_standby = off\n")
+    (data / "standby.signal").touch()
+    choosy.start()
+    try:
+        uri = uri_of(choosy, "mlflow")
+        with pytest.raises(psycopg.OperationalError, match="the database system is"):
+            psycopg.connect(uri.replace("+psycopg", ""))
+        assert ready(uri) is None, "MLflow asks again for two minutes"
+    finally:
+        choosy.stop()
+        (data / "postgresql.conf").write_text(settings)
+        (data / "standby.signal").unlink()
+        choosy.start()
+
+
+@pytest.mark.long
+def test_a_wrong_password_is_one_line_within_seconds(choosy: Postgres) -> None:
+    uri = uri_of(choosy, "asked:wr0ng-one").replace("+psycopg", "")
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.main"], cwd=ROOT, capture_output=True, text=True, timeout=100,
+        env={**os.environ, **ENV, "MLFLOW_TRACKING_URI": uri}, check=False,
+    )  # fmt: skip
+    assert time.monotonic() - began < 60, "MLflow asks for two minutes"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: postgresql://***@127.0.0.1:{choosy.port}/mlflow: does not let us in (password "
+        'authentication failed for user "asked"); give the user, password and database that it '
+        "knows, or give another MLFLOW_TRACKING_URI\n"
+    )

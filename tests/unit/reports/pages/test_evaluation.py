@@ -1,0 +1,198 @@
+"""The evaluation's sentences and its page, also as a real browser shows it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.pages.evaluation import evaluation_report
+from reports.pages.html import POLICY
+from reports.plots.holdout import draw
+from reports.text.verdict import biases, trading, verdict
+from stockpred.evaluation.backtest import Terms
+from stockpred.evaluation.holdout import Selected, findings
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
+from tests.support.generated_tables import market
+
+LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
+SELECTION = {
+    "log_loss_by_fold": {"logistic": [0.69, 0.7]},
+    "importances": {f"x{i}": 0.001 * (3 - i) for i in range(6)},
+}
+REPEAT = "git checkout abc\nmlflow run . -e evaluate -P 'recipe=<script>alert(1)</script>'"
+
+
+def walked(strength: float, dates: int = 400) -> pd.DataFrame:
+    table = market(dates, 5, strength)
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+
+
+def report(predictions: pd.DataFrame, **selection: object) -> tuple[str, dict]:
+    chosen = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
+    found = findings(predictions, 1, Selected(), Terms())
+    evaluation = {"recipe": chosen, "table_sha256": "ab" * 32, **found.content}
+    images = draw(predictions, evaluation, found.curves)
+    return evaluation_report(evaluation, images, "snapshot", REPEAT), evaluation
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return report(walked(0.5))[0]
+
+
+def test_the_page_stands_alone_and_begins_with_the_verdict(page: str) -> None:
+    assert len(page) < 3 << 20
+    body = page[page.index("<body>") :]
+    assert re.match(r"<body><h1>Holdout of logistic, [-\d to]+</h1><p class=lead>Evidence", body)
+    # Nothing is fetched and nothing runs.
+    assert not re.search(r"https?://|<script|<link|@import|url\(|srcset", page)
+    sources = re.findall(r'src="([^"]{0,30})', page)
+    assert len(sources) == 8 and all(s.startswith("data:image/png;base64,") for s in sources)
+    assert all(re.findall(r'alt="([^"]*)"', page))
+    assert "five companies that later did well" in page and "git checkout abc" in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_correlation_that_is_nowhere_defined_has_no_mean(page: str) -> None:
+    assert re.search(r"date by date, then the mean of [1-9][0-9]*\.", page)
+    told, evaluation = report(walked(0.5).assign(probability_up=0.5))
+    assert evaluation["ic"]["groups"] == 0
+    assert "date by date, of which none is defined here." in told
+
+
+def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> None:
+    table = market(120, 60, 0.3)
+    predictions = walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+    text, evaluation = report(predictions, importances=None)
+    assert text.count("<img") == 7 and len(evaluation["by_symbol"]) == 60
+    assert len(text) < 3 << 20
+
+
+@pytest.mark.parametrize(
+    "poor",
+    [
+        lambda p: p.assign(label=1.0),
+        lambda p: p.iloc[:1],
+        lambda p: p.assign(probability_up=0.5, prior=0.5, prior_symbol=0.5),
+    ],
+    ids=["ups only", "one row", "constant"],
+)
+def test_a_poor_holdout_has_a_page_without_nan(poor) -> None:
+    text, _ = report(poor(walked(0.0)))
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", re.sub(r'src="[^"]*"', "", text))
+
+
+def sentence(**given: object) -> str:
+    evaluation = {
+        "lead_over_prior": {"mean": 0.0, "p_value": 0.61, "dates": 500},
+        "lead_over_prior_by_symbol": {"mean": 0.01, "p_value": 0.01},
+        "detectable": {"auc": 0.531, "reason": ""},
+        "model": {"log_loss": 0.6931},
+        "baselines": {"prior": {"log_loss": 0.6929}},
+    }
+    return verdict({**evaluation, **given})
+
+
+def test_no_evidence_and_no_chance_to_see_it_are_two_answers() -> None:
+    assert sentence() == (
+        "No evidence of skill: log loss 0.6931 against 0.6929 for the prior, p = 0.61; "
+        "an AUC under 0.53 could not have been seen on these 500 dates."
+    )
+    hopeless = sentence(detectable={"auc": 0.63, "reason": ""})
+    assert hopeless.startswith("No chance to see skill: log loss")
+    assert "an AUC under 0.63 could not have been seen" in hopeless
+    lead = {"mean": 0.01, "p_value": 1e-9, "dates": 500}
+    one_class = sentence(
+        lead_over_prior=lead, detectable={"auc": None, "reason": "every outcome was up"}
+    )
+    assert one_class.startswith("No chance to see skill: every outcome was up; log loss")
+
+
+def test_evidence_needs_a_lead_and_its_p_and_names_a_moved_base_rate() -> None:
+    lead = {"mean": 0.01, "p_value": 0.012, "dates": 500}
+    assert sentence(lead_over_prior=lead) == (
+        "Evidence of skill: log loss 0.6931 against 0.6929 for the prior, p = 0.012 "
+        "on these 500 dates."
+    )
+    own = {"mean": 0.001, "p_value": 0.4}
+    moved = sentence(lead_over_prior=lead, lead_over_prior_by_symbol=own)
+    assert "but not over each symbol's own prior (p = 0.4): a base rate is no skill" in moved
+    for poor in ({"mean": -0.01}, {"p_value": 0.05}):
+        assert sentence(lead_over_prior={**lead, **poor}).startswith("No evidence of skill")
+
+
+def test_skill_never_reads_as_profit() -> None:
+    _, evaluation = report(walked(0.5))
+    assert verdict(evaluation).startswith("Evidence of skill")
+    assert "profit" not in verdict(evaluation)
+    dear = {**evaluation["backtest"], "net": {**evaluation["backtest"]["net"], "total_return": -1}}
+    words = trading({"backtest": dear})
+    assert words.endswith("At this cost it could not have been traded, whatever its skill.")
+    lucky = {**evaluation["backtest"], "sharpe_interval": [-0.1, 3.0]}
+    assert "The profit is not told from luck: Sharpe ratio" in trading({"backtest": lucky})
+    sure = {**evaluation["backtest"], "sharpe_interval": [0.1, 3.0]}
+    assert "it need not last" in trading({"backtest": sure})
+    idle = {**evaluation["backtest"], "turnover": 0.0}
+    assert trading({"backtest": idle}).startswith("Nothing was traded: no forecast reached")
+
+
+def test_each_source_has_its_bias() -> None:
+    assert "five companies" in biases("snapshot")[0]
+    assert "delisted" in biases("yahoo")[0]
+    assert "'mine.csv'" in biases("mine.csv")[0]
+
+
+PROBE = """
+<script>
+addEventListener('load', () => {
+  const found = [...document.images].map(i => [i.naturalWidth, i.getBoundingClientRect().right]);
+  const seen = {images: found, wide: document.documentElement.scrollWidth,
+                height: document.body.scrollHeight};
+  document.title = JSON.stringify(seen);
+});
+</script>
+"""
+
+
+@pytest.mark.run
+def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
+    shown, probed = tmp_path / "report.html", tmp_path / "probed.html"
+    shown.write_text(page)
+    assert POLICY in page
+    page = page.replace(POLICY, "")  # which would let no probe run
+    probed.write_text(page.replace("</body>", PROBE + "</body>"))
+
+    def browse(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
+             "--enable-logging=stderr", "--virtual-time-budget=5000",
+             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
+             *words],
+            capture_output=True, text=True, timeout=600, check=True,
+        )  # fmt: skip
+
+    done = browse("--dump-dom", probed.as_uri())
+    seen = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])
+    assert len(seen["images"]) == 8
+    assert all(width > 300 and right <= 1200 for width, right in seen["images"])
+    assert seen["wide"] <= 1200 and seen["height"] > 2000
+    picture = tmp_path / "page.png"
+    done = browse(f"--screenshot={picture}", shown.as_uri())
+    # Chromium writes a page's errors to its log as "...:CONSOLE:...".
+    assert "CONSOLE" not in done.stderr
+    assert picture.stat().st_size > 20_000
+    broken = page.replace("image/png;base64,", "image/png;base64,x", 1)
+    probed.write_text(broken.replace("</body>", f"{PROBE}<script>wrong()</script></body>"))
+    done = browse("--dump-dom", probed.as_uri())
+    assert "CONSOLE" in done.stderr, "an error of the page would not be seen"
+    assert '"images":[[0,' in done.stdout, "a broken picture would not be seen"

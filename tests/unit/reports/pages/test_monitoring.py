@@ -1,0 +1,101 @@
+"""The monitor's page, also as a real browser shows it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.pages.html import POLICY
+from reports.pages.monitoring import monitoring_report
+from reports.plots.monitoring import draw
+from stockpred.monitoring.alerts import loss_alerts, verdict
+from stockpred.monitoring.record import Version, watch
+from tests.unit.stockpred.monitoring.test_change_detector import dying, forecasts
+from tests.unit.stockpred.monitoring.test_record import CHAMPION, DAYS, scored
+
+MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
+
+
+def report(rows: pd.DataFrame) -> str:
+    """The page on a ledger of versions 1, the champion, and 2, another recipe."""
+    versions = {"1": CHAMPION, "2": Version("2", "b", "2014-12-31", None)}
+    found = watch(rows, versions, CHAMPION, DAYS, 1)
+    alerts = loss_alerts(found.content)
+    content = {
+        "registered_model": "<script>alert(1)</script>",
+        "sentence": verdict(found.content, alerts),
+        "alerts": alerts,
+        "champion": {"version": "1", "sentence": "Version 1, champion."},
+        "moves": [{**MOVE, "why": "the first to pass"}],
+        "late": 0,
+        **found.content,
+        "data": {
+            "symbols": 20, "newest": "2015-07-01", "late": 1, "stopped": [], "unsound": None,
+            "validations": [{"when": "2015-07-01 22:00", "rows": 9, "stretches": 1,
+                             "symbols_dropped": 0, "problems": 2}],
+        },
+        "drift": {"forecasts": [], "features": [
+            {"name": "x", "distance": 0.2, "reference_mean": 0.0, "current_mean": 0.2}
+        ]},
+    }  # fmt: skip
+    known = {"champion": found.record, "version 2": rows[rows["model_version"] == "2"]}
+    return monitoring_report(content, draw(content, found.alarm, known))
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    rows = dying(1, 100)
+    return report(pd.concat([scored(rows), scored(rows, "2")]))
+
+
+def test_the_page_stands_alone_and_begins_with_what_is_wrong(page: str) -> None:
+    body = page[page.index("<body>") :]
+    assert re.match(r"<body><h1>[^<]*</h1><p class=lead>Alert: the forecasts are worse", body)
+    assert not re.search(r"https?://|<script|<link|@import|url\(|srcset", page)
+    assert "&lt;script&gt;" in page and len(page) < 2 << 20
+    assert page.count("data:image/png;base64,") == 5
+    assert "the first to pass" in page and "Of forecasts there is nothing to compare." in page
+    newest = re.findall(r"<tr><td>(S\d+)</td><td>([-\d]+)</td>", page)
+    assert len(newest) == 20 and len({date for _, date in newest}) == 1
+
+
+@pytest.mark.parametrize("outcomes", [0, 1, 2, 15])
+def test_the_first_days_have_a_page_without_nan(outcomes: int) -> None:
+    rows = scored(forecasts(0, 15))
+    is_open = rows["date"] >= np.append(np.unique(rows["date"]), DAYS[-1])[outcomes]
+    rows.loc[is_open, ["label", "forward_return"]] = np.nan
+    text = re.sub(r'src="[^"]*"', "", report(rows))
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text)
+    assert ("No forecast has an outcome yet." in text) == (outcomes == 0)
+    assert text.count("<img") == (5 if outcomes else 0)
+
+
+@pytest.mark.run
+def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
+    probe = (
+        "<script>addEventListener('load', () => {document.title = [document.images.length, "
+        "Math.min(...[...document.images].map(i => i.naturalWidth)), "
+        "document.documentElement.scrollWidth, document.body.scrollHeight].join(' ');});</script>"
+    )
+    shown = tmp_path / "monitoring.html"
+    assert POLICY in page
+    # The policy would let no probe run.
+    shown.write_text(page.replace(POLICY, "").replace("</body>", f"{probe}</body>"))
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
+         "--enable-logging=stderr", "--virtual-time-budget=5000",
+         "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
+         "--dump-dom", shown.as_uri()],
+        capture_output=True, text=True, timeout=600, check=True,
+    )  # fmt: skip
+    images, width, wide, high = map(int, re.search(r"<title>([\d ]+)<", done.stdout)[1].split())
+    assert images == 5 and width > 300 and wide <= 1200 and high > 1500
+    # Chromium writes a page's errors to its log as "...:CONSOLE:...".
+    assert "CONSOLE" not in done.stderr

@@ -1,0 +1,86 @@
+"""The validation's page and its picture."""
+
+import numpy as np
+import pytest
+
+from reports.pages.validation import validation_report, verdict
+from reports.plots.missing_sessions import _edges, _share, missing_sessions
+from stockpred.bars.checks.sessions import Gaps
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import Validated, validate
+from tests.support.bars import make_bars
+
+SESSIONS = make_bars(500)["date"].to_numpy()
+
+
+def judged(symbols: int, evil: str = "") -> dict[str, Validated]:
+    """Symbols that each lack some sessions and hold one broken bar."""
+    found = {}
+    for number in range(symbols):
+        symbol = f"S{number}{evil}"
+        bars = make_bars(500, symbol, seed=number)
+        bars.loc[20, "close"] = np.nan
+        bars = bars.drop(index=range(100, 101 + number % 50))
+        found[symbol] = validate(bars, calendar="XNYS", sessions=SESSIONS)
+    return found
+
+
+def picture_of(found: dict[str, Validated]) -> bytes | None:
+    return missing_sessions({symbol: each.gaps for symbol, each in found.items()})
+
+
+def test_a_verdict_says_how_much_may_reach_a_model() -> None:
+    clean = summarise({"A": validate(make_bars(120, "A"))})
+    assert verdict(clean) == (
+        "120 of 120 bars of 1 symbols may reach a model; no stretches and no whole symbols were "
+        "taken out. There is no warning."
+    )
+    assert verdict(summarise(judged(1))) == (
+        "498 of 499 bars of 1 symbols may reach a model; 1 stretch and no whole symbols were "
+        "taken out. Look at the warnings of missing."
+    )
+
+
+def test_every_value_is_escaped_and_nothing_is_fetched() -> None:
+    found = judged(3, "<script>$x")
+    text = validation_report(summarise(found), picture_of(found))
+    assert "<script" not in text and "S1&lt;script&gt;$x" in text
+    assert (
+        "http://" not in text and "https://" not in text and 'src="data:image/png;base64,' in text
+    )
+
+
+def test_without_a_gap_there_is_no_picture_and_the_page_says_so() -> None:
+    found = {"A": validate(make_bars(500), calendar="XNYS", sessions=SESSIONS)}
+    assert picture_of(found) is None
+    assert "Every session of the known calendars has its bar" in validation_report(
+        summarise(found), None
+    )
+    unknown = {"A": validate(make_bars(500), calendar="XBEL")}
+    text = validation_report(summarise(unknown), None)
+    assert "No symbol has a calendar to compare with." in text
+    assert "Not checked, since unknown: XBEL." in text
+
+
+@pytest.mark.long
+def test_the_page_of_two_thousand_symbols_stays_small() -> None:
+    found = judged(2000)
+    text = validation_report(summarise(found), picture_of(found))
+    assert len(text) < 1 << 20
+    assert "1,950 more stand in validation.json" in text
+
+
+def test_shares_by_bin_against_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    gaps = []
+    for _ in range(3):
+        expected = SESSIONS[rng.integers(0, 200) : rng.integers(300, 500)]
+        missing = expected[rng.random(len(expected)) < 0.1]
+        gaps.append(Gaps("X", expected, missing, missing[:0]))
+    edges = _edges(gaps)
+    assert edges[0] == min(g.expected[0] for g in gaps) and len(edges) == 121
+    for some in ([gaps[0]], gaps):
+        for low, high, share in zip(edges[:-1], edges[1:], _share(some, edges), strict=True):
+            inside = [((g.expected >= low) & (g.expected < high)).sum() for g in some]
+            lost = [((g.missing >= low) & (g.missing < high)).sum() for g in some]
+            np.testing.assert_equal(share, sum(lost) / sum(inside) if sum(inside) else np.nan)

@@ -1,0 +1,183 @@
+"""Pages made of hostile text: whatever a symbol, a reason or a message holds, it stays text."""
+
+import ast
+import html.parser
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.chain.summary import note
+from pipeline.step import Done
+from pipeline.tags import TAG_FIGURE
+from reports.pages.evaluation import evaluation_report
+from reports.pages.features import data_report
+from reports.pages.html import POLICY
+from reports.pages.monitoring import monitoring_report
+from reports.pages.validation import validation_report
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import validate
+from stockpred.features.base import Feature
+from tests.support.bars import make_bars
+from tests.support.paths import ROOT
+from tests.unit.reports.pages.test_evaluation import report as evaluation
+from tests.unit.reports.pages.test_evaluation import walked
+from tests.unit.reports.pages.test_monitoring import report as monitoring
+from tests.unit.reports.pages.test_validation import SESSIONS, picture_of
+from tests.unit.stockpred.monitoring.test_change_detector import dying
+from tests.unit.stockpred.monitoring.test_record import scored
+
+HOSTILE = (
+    "<script>document.title='pwned'</script>",
+    '"><img src=x onerror="document.title=\'pwned\'">',
+    "' onload='document.title=\"pwned\"' x='",
+    "</title><svg onload=document.title='pwned'>",
+    "</style></pre></table><iframe srcdoc=\"<script>top.document.title='pwned'</script>\">",
+    "<a href=\"javascript:document.title='pwned'\">x</a>",
+    "<!-- --><body onpageshow=document.title='pwned'>",
+    "$\\frac{$ & &lt;b&gt; %s {0} {{x}}",
+)
+TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th",
+        "td", "div", "ul", "li", "pre", "img"}  # fmt: skip
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "class", "alt", "width", "src"}
+
+
+def evil(content: Any) -> Any:
+    """The same with each text, and each name that is no field of ours, made hostile."""
+    if isinstance(content, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}.*", content):
+        return content + "".join(HOSTILE)
+    if isinstance(content, Mapping):
+        return {key: evil(value) for key, value in content.items()}
+    if isinstance(content, Sequence) and not isinstance(content, (str, bytes)):
+        return [evil(each) for each in content]
+    return content
+
+
+def validation_page() -> str:
+    found = {}
+    for number, symbol in enumerate(HOSTILE):
+        bars = make_bars(500, symbol, seed=number).drop(index=range(100, 102 + number))
+        bars.loc[20, "close"] = float("nan")
+        found[symbol] = validate(bars, calendar=symbol, sessions=SESSIONS)
+    content = summarise(found)
+    picture = picture_of(found)
+    assert picture is not None
+    return validation_report(evil(content), picture)
+
+
+def data_page() -> str:
+    rows = pd.concat(
+        [make_bars(30, symbol).assign(label=[0.0, 1.0] * 15, x=range(30)) for symbol in HOSTILE]
+    )
+    return data_report(rows, [Feature("x", 1, "".join(HOSTILE))], "".join(HOSTILE))
+
+
+def evaluation_page(monkeypatch: pytest.MonkeyPatch) -> str:
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("test_report.evaluation_report", lambda *words: made.append(words) or "")
+    rows = walked(0.5, 200)
+    names = dict(zip(rows["symbol"].unique(), HOSTILE, strict=False))
+    evaluation(rows.assign(symbol=rows["symbol"].map(names).astype("str")))
+    [(content, images, _, _)] = made
+    assert set(HOSTILE[:5]) == set(content["by_symbol"])
+    hostile = evil(content)
+    hostile["ic"]["kind"] = content["ic"]["kind"]  # looked up, not shown
+    return evaluation_report(hostile, images, "".join(HOSTILE), "".join(HOSTILE))
+
+
+def monitoring_page(monkeypatch: pytest.MonkeyPatch) -> str:
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("test_monitoring_page.monitoring_report", lambda *w: made.append(w) or "")
+    rows = dying(1, 100)
+    monitoring(pd.concat([scored(rows), scored(rows, "2")]))
+    [(content, images)] = made
+    content["data"]["stopped"] = list(HOSTILE)
+    return monitoring_report(evil(content), images)
+
+
+PAGES: dict[str, Callable[[pytest.MonkeyPatch], str]] = {
+    "validation": lambda patch: validation_page(),
+    "data": lambda patch: data_page(),
+    "evaluation": evaluation_page,
+    "monitoring": monitoring_page,
+}
+
+
+class Elements(html.parser.HTMLParser):
+    """Every element and attribute of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        self.tags.add("a comment")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_hostile_text_makes_no_element_and_no_attribute(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Elements(PAGES[name](monkeypatch))
+    assert found.tags <= TAGS and found.attributes <= ATTRIBUTES
+    assert all(text in found.text for text in HOSTILE)
+
+
+@pytest.mark.long
+@pytest.mark.run
+@pytest.mark.parametrize("name", PAGES)
+def test_a_browser_runs_nothing_of_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
+    page = PAGES[name](monkeypatch)
+    assert POLICY in page
+    # Without the policy, too: what is escaped needs none. The last one shows what would be seen.
+    unguarded = page.replace(POLICY, "")
+    open_door = unguarded.replace("<body>", f"<body>{HOSTILE[0]}")
+    for number, (text, runs) in enumerate(((page, False), (unguarded, False), (open_door, True))):
+        shown = tmp_path / f"{number}.html"
+        shown.write_text(text)
+        done = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000",
+             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
+             "--dump-dom", shown.as_uri()],
+            capture_output=True, text=True, timeout=600, check=True,
+        )  # fmt: skip
+        title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
+        assert title is not None and (title[1] == "pwned") == runs
+
+
+def test_only_one_module_writes_markup() -> None:
+    """What writes markup escapes each value itself; the other modules hand it plain text."""
+    for path in sorted((ROOT / "reports").glob("*.py")):
+        texts = [
+            node.value for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]  # fmt: skip
+        marked = [text for text in texts if re.search(r"</?[a-zA-Z!]", text)]
+        assert bool(marked) == (path.name == "page.py"), (path.name, marked)
+        assert not any("svg" in text.lower() for text in texts), "pictures are PNG"
+
+
+def test_a_note_in_the_ui_holds_no_markup_and_no_row_of_its_own() -> None:
+    figure = "".join(HOSTILE) + "\n| a | row |"
+    text = note([Done("train", "r", "executed", 1.0, {}, {TAG_FIGURE: figure})], "1")
+    assert len(text.splitlines()) == 3 and "<" not in text and "\\| a \\| row \\|" in text

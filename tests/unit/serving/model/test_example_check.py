@@ -1,0 +1,94 @@
+"""The check before a promotion, on real models in a process of their own."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from serving.model.example_check import difference, why_not
+from serving.model.log_model import log_model
+from stockpred.features.table import feature_rows
+from stockpred.models.recipe import Recipe
+from stockpred.prediction.training_range import training_range
+from stockpred.training.fit import fit, labelled
+from tests.support.bars import make_bars
+from tests.support.paths import ROOT
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"p": [0.5, 0.25], "d": ["a", "b"], "more": [1, 2]}, None),
+        ({"p": [0.5 + 1e-7, 0.25], "d": ["a", "b"]}, None),
+        ({"p": [0.5 + 1e-5, 0.25], "d": ["a", "b"]}, "p 0.50001, stored is 0.5"),
+        ({"p": [float("nan"), 0.25], "d": ["a", "b"]}, "p nan, stored is 0.5"),
+        ({"p": [0.5, 0.25], "d": ["a", "c"]}, "d 'c', stored is 'b'"),
+        ({"p": [0.5], "d": ["a"]}, "1 values of p, stored are 2"),
+        ({"d": ["a", "b"]}, "0 values of p, stored are 2"),
+    ],
+)
+def test_answers_are_compared_column_by_column(given: dict[str, Any], words: str | None) -> None:
+    found = difference({"p": [0.5, 0.25], "d": ["a", "b"]}, given)
+    assert found is None if words is None else found is not None and words in found
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small real model."""
+    folder = tmp_path_factory.mktemp("check")
+    bars = make_bars(200)
+    recipe = Recipe("logistic", {}, "none", ("direction",), 5, 1, "code")
+    rows = labelled(feature_rows(bars, recipe.feature_sets, recipe.window, recipe.horizon))
+    estimator = fit(rows, recipe.candidate, {}, 0, recipe.training)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/store.db")
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    try:
+        mlflow.create_experiment("check", artifact_location=(folder / "artifacts").as_uri())
+        mlflow.set_experiment("check")
+        with mlflow.start_run():
+            info = log_model(
+                recipe, estimator, bars, training_range(rows),
+                root=ROOT, scratch=scratch, metadata={},
+            )  # fmt: skip
+        location = mlflow.MlflowClient().get_logged_model(info.model_id).artifact_location
+    finally:
+        mlflow.set_tracking_uri(before)
+    return Path(location.removeprefix("file://"))
+
+
+@pytest.mark.run
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_is_held_to_the_answer_stored_with_it(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert why_not(model) is None
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    # Its own code counts, not the checkout's.
+    code = broken / "code" / "stockpred" / "predict.py"
+    code.write_text(code.read_text().replace("probability > 0.5", "probability <= 0.5"))
+    found = why_not(broken)
+    assert found is not None and "it answers direction" in found
+    code.write_text("raise RuntimeError('torn')\n")
+    found = why_not(broken)
+    assert found is not None and found.startswith("it does not answer") and "\n" not in found
+    assert "torn" in capfd.readouterr().err
+
+
+@pytest.mark.run
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_without_its_files_does_not_pass(model: Path, tmp_path: Path) -> None:
+    answer = json.loads((model / "artifacts" / "example_answer.json").read_text())
+    assert list(answer)[:4] == ["symbol", "date", "probability_up", "direction"]
+    for lost in ("artifacts/example_answer.json", "MLmodel", "input_example.json"):
+        partial = tmp_path / lost.replace("/", "-")
+        shutil.copytree(model, partial)
+        (partial / lost).unlink()
+        assert str(why_not(partial)).startswith("it does not answer its input example: ")
+    (partial := tmp_path / "torn").mkdir()
+    assert why_not(partial) is not None

@@ -1,0 +1,104 @@
+"""What is stored against a fresh answer: by hypothesis, and the cases that Yahoo makes."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sources.yahoo.merge import OVERLAP, PROVISIONAL, Stored, extended, is_shorter, overlap_start
+from stockpred.bars.schema import NUMBERS
+from tests.support.bars import make_bars
+
+few = settings(max_examples=40, deadline=None)
+PRICES = ["open", "high", "low", "close", "adj_close"]
+
+
+def fresh_after(bars: pd.DataFrame, stored: int) -> pd.DataFrame:
+    """What a server with `bars` answers to a run that has stored the first `stored` of them."""
+    start = pd.Timestamp(overlap_start(bars.iloc[:stored]))
+    return bars[bars["date"] >= start].reset_index(drop=True)
+
+
+@given(rows=st.integers(60, 120), new=st.integers(0, 30), seed=st.integers(0, 999))
+@few
+def test_extended_equals_fetched_whole(rows: int, new: int, seed: int) -> None:
+    bars = make_bars(rows, seed=seed)
+    stored = bars.iloc[: rows - new]
+    found = extended(stored, fresh_after(bars, rows - new))
+    pd.testing.assert_frame_equal(found, bars, check_exact=True)
+
+
+@given(
+    rows=st.integers(60, 120), new=st.integers(0, 9), back=st.integers(0, OVERLAP - 1),
+    column=st.sampled_from(NUMBERS), change=st.sampled_from([1 + 2e-5, 1 - 8e-5, 0.5, 2.0]),
+)  # fmt: skip
+@few
+def test_a_restated_number_in_the_overlap_breaks_it(
+    rows: int, new: int, back: int, column: str, change: float
+) -> None:
+    bars = make_bars(rows)
+    stored = bars.iloc[: rows - new].copy()
+    at = len(stored) - 1 - back
+    answer = fresh_after(bars, rows - new)
+    answer.loc[answer["date"] == stored["date"].iloc[at], column] *= change
+    found = extended(stored, answer)
+    if back < PROVISIONAL:  # late prints: the fresh ones stand
+        assert found is not None and found[column].iloc[at] == bars[column].iloc[at] * change
+    else:
+        assert found is None
+
+
+@pytest.mark.parametrize("factor", [0.5, 10.0, 1 - 8e-5])
+def test_a_split_or_a_dividend_breaks_it(factor: float) -> None:
+    bars = make_bars(100)
+    after = bars.copy()
+    after.loc[:95, PRICES if factor != 1 - 8e-5 else ["adj_close"]] *= factor
+    assert extended(bars.iloc[:90], fresh_after(after, 90)) is None
+
+
+def test_float_noise_leaves_what_is_stored() -> None:
+    bars = make_bars(100)
+    noisy = bars.copy()
+    noisy[list(NUMBERS)] *= 1 + 1e-7 * np.random.default_rng(0).standard_normal((100, 6))
+    found = extended(bars.iloc[:90], fresh_after(noisy, 90))
+    assert found is not None
+    pd.testing.assert_frame_equal(found[: 90 - PROVISIONAL], bars[: 90 - PROVISIONAL])
+    pd.testing.assert_frame_equal(found, noisy, rtol=1e-6)
+
+
+@pytest.mark.parametrize("lost", [75, 80, 86])
+def test_a_session_lost_or_come_new_in_the_overlap_breaks_it(lost: int) -> None:
+    bars = make_bars(100)
+    without = bars.drop(index=lost).reset_index(drop=True)
+    answer = fresh_after(bars, 90)
+    assert extended(bars.iloc[:90], answer[answer["date"] != bars["date"][lost]]) is None
+    assert extended(without.iloc[:89], fresh_after(bars, 90)) is None
+
+
+def test_too_small_an_overlap_breaks_it() -> None:
+    bars = make_bars(20)
+    assert extended(bars.iloc[:7], bars) is None
+    assert extended(bars.iloc[:8], bars) is not None
+
+
+def test_an_answer_without_stored_sessions_is_shorter() -> None:
+    bars = make_bars(50)
+    assert is_shorter(bars.iloc[:49], bars) and is_shorter(bars.iloc[1:], bars)
+    assert is_shorter(bars.drop(index=20), bars) and is_shorter(bars.iloc[:0], bars)
+    assert not is_shorter(bars, bars.iloc[:40])
+    holed = bars.copy()
+    holed.loc[7, "close"] = np.nan
+    assert is_shorter(holed, bars) and not is_shorter(bars, holed) and not is_shorter(holed, holed)
+
+
+@pytest.mark.parametrize(
+    ("asked_from", "start", "covers"),
+    [(None, None, True), (None, "2012-01-02", True), ("2012-01-02", None, False),
+     ("2012-01-02", "2012-01-02", True), ("2012-01-02", "2012-01-01", False)],
+)  # fmt: skip
+def test_what_was_asked_for_covers_a_later_start(asked_from, start, covers) -> None:
+    dates = [dt.date.fromisoformat(text) if text else None for text in (asked_from, start)]
+    assert Stored(make_bars(5), dates[0], "XNYS").covers(dates[1]) is covers

@@ -1,0 +1,190 @@
+"""The Yahoo source against the stand-in: ranges, incremental runs, limits, no network."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stockpred.errors import DataError, ParameterError
+from tests.support.yahoo_standin import Standin, standin_bars
+from tests.support.yahoo_standin.reading import (
+    BARS,
+    LATER,
+    MORE,
+    SESSIONS,
+    as_bytes,
+    dates,
+    kept,
+    read,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_symbol(yahoo: Standin) -> None:
+    yahoo.add("AAA", BARS)
+
+
+def test_the_bars_are_those_of_the_server(yahoo: Standin, tmp_path: Path) -> None:
+    yahoo.add(
+        "BTC-USD", standin_bars(50, calendar="24/7"), exchange="CCC", timezone="UTC",
+        instrument="CRYPTOCURRENCY",
+    )  # fmt: skip
+    yahoo.add(
+        "7203.T", standin_bars(50, calendar="XTKS"), exchange="JPX", timezone="Asia/Tokyo",
+        currency="JPY",
+    )  # fmt: skip
+    found = read(tmp_path, "AAA", "BTC-USD", "7203.T")
+    bars = found.bars[found.bars["symbol"] == "AAA"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(bars[BARS.columns], BARS, check_exact=True)
+    assert found.info.calendars == {"7203.T": "XTKS", "AAA": "XNYS", "BTC-USD": "24/7"}
+    tokyo = found.report["symbols"]["7203.T"]
+    assert (tokyo["last"], tokyo["timezone"], tokyo["currency"]) == (
+        "2024-06-28", "Asia/Tokyo", "JPY",
+    )  # fmt: skip
+    # The day is not over in UTC: crypto counts to the day before.
+    assert found.report["symbols"]["BTC-USD"]["last"] == "2024-06-27"
+    assert len(yahoo.chart_requests()) == 3, "one request a symbol"
+
+
+def test_start_and_end_are_inclusive(yahoo: Standin, tmp_path: Path) -> None:
+    start, end = (BARS["date"].iloc[at].date() for at in (10, 30))
+    found = dates(read(tmp_path, start=start, end=end))
+    assert found == [day.date() for day in BARS["date"][10:31]]
+
+
+def test_the_partial_bar_never_gets_in(yahoo: Standin, tmp_path: Path) -> None:
+    yahoo.fault("partial")
+    noon = dt.datetime(2024, 6, 28, 16, tzinfo=dt.UTC)
+    assert dates(read(tmp_path, as_of=noon))[-1] == dt.date(2024, 6, 27)
+
+
+def split(yahoo: Standin) -> None:
+    yahoo.append("AAA", MORE)
+    yahoo.split("AAA", "2024-07-02", 2)
+
+
+def reverse_split(yahoo: Standin) -> None:
+    yahoo.append("AAA", MORE)
+    yahoo.split("AAA", "2024-07-08", 1, 10)
+
+
+def split_in_the_future_of_the_range(yahoo: Standin) -> None:
+    yahoo.append("AAA", MORE)
+    yahoo.append("AAA", standin_bars(3, end="2024-07-12", seed=7, price=20.0))
+    yahoo.split("AAA", "2024-07-11", 3)
+
+
+def small_dividend(yahoo: Standin) -> None:
+    yahoo.append("AAA", MORE)
+    yahoo.dividend("AAA", "2024-07-03", 8e-5 * float(MORE["close"].iloc[0]))
+
+
+def late_prints(yahoo: Standin) -> None:
+    rows = yahoo.listings["AAA"].rows
+    rows.loc[rows.index[-2], "volume"] += 17
+    yahoo.append("AAA", MORE)
+
+
+CHANGES: list[tuple[Callable[[Standin], None], str]] = [
+    (lambda yahoo: None, "extended"),
+    (lambda yahoo: yahoo.append("AAA", MORE), "extended"),
+    (late_prints, "extended"),
+    (split, "fetched whole"),
+    (reverse_split, "fetched whole"),
+    (split_in_the_future_of_the_range, "fetched whole"),
+    (small_dividend, "fetched whole"),
+]
+NAMES = ["nothing new", "new bars", "late prints", "2:1 split", "reverse split",
+         "split after the range", "small dividend"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "how"), CHANGES, ids=NAMES)
+def test_an_incremental_run_has_the_bytes_of_one_from_nothing(
+    change: Callable[[Standin], None], how: str, yahoo: Standin, tmp_path: Path
+) -> None:
+    before = read(tmp_path)
+    change(yahoo)
+    asked = len(yahoo.chart_requests())
+    found = read(tmp_path, as_of=LATER, stored={"AAA": kept(before)})
+    assert found.report["symbols"]["AAA"]["how"] == how
+    assert len(yahoo.chart_requests()) - asked == (1 if how == "extended" else 2)
+    assert as_bytes(found) == as_bytes(read(tmp_path, as_of=LATER))
+
+
+def test_under_float_noise_the_stored_history_stands(yahoo: Standin, tmp_path: Path) -> None:
+    before = read(tmp_path)
+    yahoo.append("AAA", MORE)
+    yahoo.noise(1e-7)
+    found = read(tmp_path, as_of=LATER, stored={"AAA": kept(before)})
+    assert found.report["symbols"]["AAA"]["how"] == "extended"
+    settled = slice(0, SESSIONS - 3)
+    pd.testing.assert_frame_equal(found.bars[settled], before.bars[settled], check_exact=True)
+    fresh = read(tmp_path, as_of=LATER).bars
+    pd.testing.assert_frame_equal(found.bars, fresh, rtol=1e-6)
+
+
+def test_an_earlier_start_than_stored_is_fetched_whole(yahoo: Standin, tmp_path: Path) -> None:
+    start = BARS["date"].iloc[50].date()
+    before = read(tmp_path, start=start)
+    found = read(tmp_path, stored={"AAA": kept(before, asked_from=start)})
+    assert found.report["symbols"]["AAA"]["how"] == "fetched whole"
+    assert len(found.bars) == SESSIONS
+
+
+def test_a_rate_limit_stops_the_whole_pool_and_is_not_fought(
+    yahoo: Standin, tmp_path: Path
+) -> None:
+    names = [f"S{i}" for i in range(40)]
+    for name in names:
+        yahoo.add(name, BARS)
+    yahoo.fault("429")
+    with pytest.raises(DataError, match=r"no bars of any symbol \(S0: rate limited: .*\)"):
+        read(tmp_path, *names)
+    assert len(yahoo.chart_requests()) < 70, "40 symbols with 5 attempts of 2 requests make 400"
+    assert yahoo.max_parallel <= 4
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", None])
+def test_without_a_network_it_ends_in_one_line(
+    proxy: str | None, yahoo: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if proxy is None:  # a proxy that refuses: the stand-in serves nobody but Yahoo
+        yahoo.fault("refused", on="connect")
+    else:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "AAA")
+    assert "AAA: transport: " in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_start_in_the_future_is_refused_before_anything_is_asked(
+    yahoo: Standin, tmp_path: Path
+) -> None:
+    rule = "lies after the last closed session of AAA, 2024-06-28; give an earlier one"
+    with pytest.raises(ParameterError, match=f"start='2024-06-29': {rule}"):
+        read(tmp_path, start=dt.date(2024, 6, 29))
+    assert yahoo.requests == []
+
+
+def test_a_range_without_a_session_is_an_empty_symbol(yahoo: Standin, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"AAA: empty: no (closed session|bars)"):
+        read(tmp_path, start=dt.date(2024, 6, 22), end=dt.date(2024, 6, 23))
+
+
+@pytest.mark.parametrize("kind", ["endless", "bomb"])
+def test_an_answer_without_end_is_broken_off_and_not_asked_for_again(
+    kind: str, yahoo: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.yahoo.chart.MAX_ANSWER", 1 << 20)
+    yahoo.add("BBB", BARS)
+    yahoo.fault(kind, "BBB")
+    acquired = read(tmp_path, "AAA", "BBB")
+    failure = acquired.report["failures"]["BBB"]
+    assert (failure["reason"], failure["detail"]) == ("malformed", "an answer of over 1 MiB")
+    assert set(acquired.bars["symbol"]) == {"AAA"}
+    # yfinance itself asks again where the answer's status is one of an error; this one's is not.
+    assert len(yahoo.chart_requests("BBB")) == 1
+    assert acquired.report["bytes_received"] < 3 << 20

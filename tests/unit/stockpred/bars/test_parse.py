@@ -1,0 +1,128 @@
+"""Raw tables into bars, and bars through arrow."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockpred.bars.parse import tidy
+from stockpred.bars.schema import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, read_info, to_arrow
+from stockpred.errors import DataError
+from tests.support.bars import make_bars
+
+few = settings(max_examples=40, deadline=None)
+
+
+@given(seed=st.integers(0, 999), rows=st.integers(1, 60))
+@few
+def test_round_trip_through_arrow(seed: int, rows: int) -> None:
+    bars = make_bars(rows, seed=seed)
+    bars.loc[0, "open"] = np.nan
+    pd.testing.assert_frame_equal(from_arrow(to_arrow(bars)), bars)
+
+
+@given(seed=st.integers(0, 999), order=st.permutations(range(8)))
+@few
+def test_columns_and_rows_may_come_in_any_order(seed: int, order: list[int]) -> None:
+    bars = pd.concat([make_bars(9, "AAA", seed), make_bars(7, "BBB", seed + 1)], ignore_index=True)
+    raw = bars.iloc[:, order].sample(frac=1, random_state=seed)
+    found, notes = tidy(raw, "x")
+    pd.testing.assert_frame_equal(found, bars)
+    assert notes["adj_close"] and notes["dropped_columns"] == []
+    texts = raw.assign(date=raw["date"].dt.strftime("%Y-%m-%d"))
+    for name in ("open", "high", "low", "close", "adj_close", "volume"):
+        texts[name] = texts[name].map(repr)
+    pd.testing.assert_frame_equal(tidy(texts, "x")[0], bars)
+
+
+def test_spellings_of_yahoo_are_understood() -> None:
+    bars = make_bars(5)
+    raw = bars.rename(columns=lambda c: c.replace("_", " ").title())
+    raw["Symbol"] = [" aaa", "AAA ", "aaa", "AAA", "AaA"]
+    pd.testing.assert_frame_equal(tidy(raw.assign(Dividends=0), "x")[0], bars)
+    assert tidy(raw.assign(Dividends=0), "x")[1]["dropped_columns"] == ["Dividends"]
+
+
+def test_without_adj_close_it_is_close() -> None:
+    found, notes = tidy(make_bars(5).drop(columns="adj_close"), "x")
+    assert found["adj_close"].equals(found["close"].rename("adj_close"))
+    assert not notes["adj_close"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"volume": None}, "column 'volume' is missing"),
+        ({"open": ["1", "2", "x"]}, "row 3, column 'open': 'x' is no number"),
+        ({"open": ["1,000", "2", "3"]}, "row 1, column 'open': '1,000' is no number"),
+        ({"open": [True, False, True]}, "row 1, column 'open': .*True.* is no number"),
+        ({"date": ["2012-01-02", "", "2012-01-04"]}, "row 2, column 'date': '' is no session"),
+        ({"date": ["2012-01-02", "x", "2012-01-04"]}, "row 2, column 'date': 'x' is no session"),
+        ({"date": ["2012-01-02", "2012-01-03 09:30", "2012-01-04"]}, "row 2, column 'date'"),
+        ({"date": [1, 2, 3]}, "row 1, column 'date': .*1.* is no session date"),
+        ({"symbol": ["A", " ", "B"]}, "row 2, column 'symbol': ' ' is no symbol"),
+        ({"symbol": ["A", None, "B"]}, "row 2, column 'symbol': .* is no symbol"),
+    ],
+)
+def test_a_bad_cell_is_named(change: dict, words: str) -> None:
+    raw = make_bars(3).astype({"date": object, "symbol": object, "open": object})
+    raw["date"] = ["2012-01-02", "2012-01-03", "2012-01-04"]
+    for name, values in change.items():
+        raw = raw.drop(columns=name) if values is None else raw.assign(**{name: values})
+    with pytest.raises(DataError, match=words) as caught:
+        tidy(raw, "x.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_stands_twice_is_refused() -> None:
+    with pytest.raises(DataError, match="column 'close' stands twice"):
+        tidy(make_bars(3).assign(Close=1.0), "x")
+
+
+def test_arrow_of_another_form_is_refused() -> None:
+    table = to_arrow(make_bars(3))
+    with pytest.raises(DataError, match="column 'low' is missing"):
+        from_arrow(table.drop_columns(["low"]))
+    with pytest.raises(DataError, match="column 'volume' is int64, not double"):
+        number = table.schema.get_field_index("volume")
+        from_arrow(table.set_column(number, "volume", table["volume"].cast("int64")))
+
+
+@given(runs=st.lists(st.tuples(st.sampled_from("ABC"), st.integers(1, 4)), max_size=6))
+@few
+def test_runs_of_a_symbol_against_a_loop(runs: list[tuple[str, int]]) -> None:
+    symbols = [symbol for symbol, rows in runs for _ in range(rows)]
+    table = to_arrow(make_bars(len(symbols)).assign(symbol=pd.Series(symbols, dtype="str")))
+    split = len(symbols) // 2  # chunks bring dictionaries of their own
+    parts = [to_arrow(from_arrow(part)) for part in (table[:split], table[split:])]
+    found = list(by_symbol(pa.concat_tables(parts)))
+    expected = [(symbol, len(list(run))) for symbol, run in itertools.groupby(symbols)]
+    assert [(symbol, part.num_rows) for symbol, part in found] == expected
+    assert pa.concat_tables([t for _, t in found] or [table]).equals(pa.concat_tables(parts))
+
+
+def test_an_empty_symbol_or_date_is_refused() -> None:
+    table = to_arrow(make_bars(3))
+    for name in ("symbol", "date"):
+        number = table.schema.get_field_index(name)
+        holes = table.set_column(
+            number, name, pa.array([None, *table[name].to_pylist()[1:]]).cast(SCHEMA[number].type)
+        )
+        for read in (from_arrow, lambda t: list(by_symbol(t))):
+            with pytest.raises(DataError, match=f"column '{name}' has an empty cell"):
+                read(holes)
+
+
+def test_metadata_round_trip_and_versions() -> None:
+    info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (Span("A", "2012-01-02", "2012-01-03"),))
+    assert read_info(info.to_metadata()) == info
+    other = {k: v.replace(b'"schema_version": 1', b'"schema_version": 9') for k, v in
+             info.to_metadata().items()}  # fmt: skip
+    with pytest.raises(DataError, match="schema version 9, this code reads 1; run acquire"):
+        read_info(other)
+    with pytest.raises(DataError, match="make it with acquire"):
+        read_info({})

@@ -1,0 +1,92 @@
+"""Dates against a calendar, and the checks of a symbol as a whole."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockpred.bars.checks import limits
+from stockpred.bars.checks.sessions import compare
+from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.validate import validate
+from tests.support.bars import make_bars
+
+DAYS = np.arange(np.datetime64("2012-01-02"), np.datetime64("2012-03-02")).astype("datetime64[s]")
+subsets = st.sets(st.integers(0, 59), max_size=60)
+
+
+@given(dates=subsets, sessions=subsets)
+@settings(max_examples=200, deadline=None)
+def test_gaps_against_sets(dates: set[int], sessions: set[int]) -> None:
+    found = compare(DAYS[sorted(dates)], "X", DAYS[sorted(sessions)])
+    expected, missing, extra = [], [], []
+    if dates and sessions:
+        expected = [d for d in sorted(sessions) if min(dates) <= d <= max(dates)]
+        missing = [d for d in expected if d not in dates]
+        known = range(min(sessions), max(sessions) + 1)
+        extra = [d for d in sorted(dates) if d in known and d not in sessions]
+    assert found.expected.tolist() == DAYS[expected].tolist()
+    assert found.missing.tolist() == DAYS[missing].tolist()
+    assert found.extra.tolist() == DAYS[extra].tolist()
+
+
+def test_a_broken_bar_is_not_missing() -> None:
+    bars = make_bars(120)
+    bars.loc[50, "close"] = np.nan
+    found = validate(bars, calendar="XNYS", sessions=bars["date"].to_numpy())
+    assert len(found.gaps.missing) == 0 and found.kept == 119
+
+
+@pytest.mark.parametrize(("lost", "warned"), [(12, False), (13, True)])
+def test_sessions_that_fit_badly_are_told(lost: int, warned: bool) -> None:
+    bars = make_bars(120)
+    rows = np.linspace(1, 118, lost).astype(int)
+    found = validate(bars.drop(index=rows), calendar="X", sessions=bars["date"].to_numpy())
+    assert found.kept == 120 - lost and found.spans == ()
+    told = {p.check: p for p in found.problems}
+    assert told["missing"].count == lost and ("calendar" in told) == warned
+
+
+def test_bars_on_weekends_among_symbols_without() -> None:
+    every = np.arange(np.datetime64("2012-01-01"), np.datetime64("2012-12-01"))
+    bars = make_bars(len(every)).assign(date=every.astype("datetime64[s]"))
+    weekdays = every[np.is_busday(every)].astype("datetime64[s]")
+    found = validate(bars, calendar="union", sessions=weekdays)
+    told = {p.check: (p.level, p.count) for p in found.problems}
+    inside = (every >= weekdays[0]) & (every <= weekdays[-1]) & ~np.is_busday(every)
+    assert told == {"extra": ("warn", inside.sum()), "calendar": ("warn", inside.sum())}
+    assert found.kept == len(every)
+
+
+@pytest.mark.parametrize("rows", [129, 130])
+def test_a_short_history_is_told(rows: int) -> None:
+    found = validate(make_bars(rows), lookback=130 - limits.SPARE_BARS)
+    told = [(p.check, p.level, p.count) for p in found.problems]
+    assert told == ([("history", "warn", rows)] if rows < 130 else [])
+
+
+def test_a_summary_counts_over_symbols_and_names_the_first() -> None:
+    first, second = make_bars(120, "AAA"), make_bars(120, "BBB", seed=1)
+    sessions = first["date"].to_numpy().copy()
+    first.loc[50:51, "close"] = np.nan
+    second.loc[7, "volume"] = -1
+    second.loc[70, "close"] = np.inf
+    judged = {
+        "AAA": validate(first.drop(index=9), calendar="XNYS", sessions=sessions),
+        "BBB": validate(second),
+        "CCC": validate(make_bars(99, "CCC")),
+    }
+    found = summarise(judged)
+    assert (found["symbols"], found["listed"], found["bars"]) == (3, 119 + 120 + 99, 117 + 118)
+    counts = {c["check"]: (c["symbols"], c["count"]) for c in found["checks"] if c["count"]}
+    assert counts == {"finite": (2, 3), "volume": (1, 1), "missing": (1, 1)}
+    assert found["checks"][0]["first"].startswith("AAA 2010-03-15: open ")
+    assert found["dropped"] == {"CCC": "99 of 99 bars are sound, at least 100 are needed"}
+    assert [(q["symbol"], q["checks"]) for q in found["quarantined"]] == [
+        ("AAA", ["finite"]), ("BBB", ["volume"]), ("BBB", ["finite"])
+    ]  # fmt: skip
+    gaps = found["sessions"]
+    assert list(gaps) == ["AAA"]
+    assert (gaps["AAA"]["expected"], gaps["AAA"]["missing"], gaps["AAA"]["extra"]) == (120, 1, 0)
+    assert gaps["AAA"]["first_missing"] == [str(sessions[9])[:10]]
+    assert len(found["problems"]) == 4

@@ -1,0 +1,192 @@
+"""The backtest against a trader with a notebook."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockpred.errors import DataError
+from stockpred.evaluation.backtest import (
+    ALWAYS_LONG,
+    Terms,
+    buy_and_hold,
+    choose_threshold,
+    positions,
+    strategy_returns,
+)
+from stockpred.evaluation.sharpe import performance
+from stockpred.features.table import feature_rows
+from tests.support.bars import make_bars
+
+few = settings(max_examples=25, deadline=None)
+FREE = Terms(cost_bps=0)
+
+
+def bars_of(symbols: int, sessions: int, seed: int) -> dict[str, pd.DataFrame]:
+    """Bars with a dividend, the last symbol listed later than the others."""
+    made = {}
+    for i in range(symbols):
+        bars = make_bars(sessions, f"S{i}", seed + i)
+        bars.loc[: sessions // 2, "adj_close"] *= 0.97
+        late = sessions // 3 if i == symbols - 1 and symbols > 1 else 0
+        made[f"S{i}"] = bars.iloc[late:].reset_index(drop=True)
+    return made
+
+
+def predictions_of(bars: dict[str, pd.DataFrame], horizon: int, seed: int) -> pd.DataFrame:
+    parts = [feature_rows(each, ["direction"], 1, horizon) for each in bars.values()]
+    rows = pd.concat(parts, ignore_index=True)
+    rows["probability_up"] = np.random.default_rng(seed).random(len(rows)).round(2)
+    return rows.sort_values(["date", "symbol"]).reset_index(drop=True)
+
+
+def notebook(
+    bars: dict[str, pd.DataFrame], rows: pd.DataFrame, threshold: float, horizon: int, terms: Terms
+) -> pd.DataFrame:
+    """Each trade by hand, from prices."""
+    dates = sorted(rows["date"].unique())
+    book = {d: dict.fromkeys(("gross", "borrow", "turnover", "exposure"), 0.0) for d in dates}
+    there = rows.groupby("date").size()
+    for row in rows.itertuples():
+        own = bars[row.symbol]
+        t = own.index[own["date"] == row.date][0]
+        if t + horizon >= len(own):
+            continue
+        side = 1 if row.probability_up > threshold else 0
+        if terms.short and row.probability_up < min(threshold, 1 - threshold):
+            side = -1
+        if not side:
+            continue
+        size = 1 / there[row.date] / horizon
+        adjusted = own["adj_close"] / own["close"]
+        paid = own["open"][t + 1] * adjusted[t + 1]
+        worth = [paid, *(own["adj_close"][t + k] for k in range(1, horizon + 1))]
+        for k in range(1, horizon + 1):
+            line = book[own["date"][t + k]]
+            line["gross"] += side * size * (worth[k] - worth[k - 1]) / paid
+            line["exposure"] += size * worth[k - 1] / paid
+            if side < 0:
+                line["borrow"] += size * worth[k - 1] / paid * terms.borrow_bps / 1e4 / 252
+        book[own["date"][t + 1]]["turnover"] += size
+        book[own["date"][t + horizon]]["turnover"] += size * worth[-1] / paid
+    frame = pd.DataFrame.from_dict(book, orient="index").iloc[1:]
+    cost = frame["turnover"] * terms.cost_bps / 1e4
+    return frame.assign(net=frame["gross"] - frame["borrow"] - cost)
+
+
+@given(
+    seed=st.integers(0, 999),
+    horizon=st.integers(1, 7),
+    symbols=st.integers(1, 3),
+    threshold=st.sampled_from([ALWAYS_LONG, 0.3, 0.5, 0.7, 1.0]),
+    short=st.booleans(),
+)
+@few
+def test_strategy_against_a_notebook(
+    seed: int, horizon: int, symbols: int, threshold: float, short: bool
+) -> None:
+    bars = bars_of(symbols, 30, seed)
+    rows = predictions_of(bars, horizon, seed)
+    terms = Terms(7.0, short, 300.0)
+    found = strategy_returns(rows.sample(frac=1, random_state=seed), threshold, horizon, terms)
+    expected = notebook(bars, rows, threshold, horizon, terms)
+    assert found.index.tolist() == expected.index.tolist()
+    pd.testing.assert_frame_equal(
+        found[list(expected)], expected, check_index_type=False, check_names=False,
+        check_freq=False, atol=1e-12,
+    )  # fmt: skip
+
+
+def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> None:
+    rows = predictions_of(bars_of(1, 60, 0), 1, 0)
+    daily = strategy_returns(rows, ALWAYS_LONG, 1, FREE)
+    assert daily["turnover"].to_numpy() == pytest.approx(2.0, abs=0.1)
+    assert daily["exposure"].to_numpy() == pytest.approx(1.0)
+    rows = predictions_of(bars_of(1, 60, 0), 5, 0)
+    tranches = strategy_returns(rows, ALWAYS_LONG, 5, FREE)
+    assert tranches["turnover"].to_numpy()[10:-10] == pytest.approx(0.4, abs=0.05)
+    assert tranches["exposure"].to_numpy()[10:-10] == pytest.approx(1.0, abs=0.1)
+
+
+def test_at_the_break_even_cost_nothing_is_left() -> None:
+    from stockpred.evaluation.holdout import Selected, _backtest
+
+    rows = predictions_of(bars_of(3, 200, 1), 2, 1)
+    content, _ = _backtest(rows, 2, Selected(0.5), FREE, 0)
+    cost = content["break_even_bps"]
+    at_cost = strategy_returns(rows, 0.5, 2, Terms(cost))
+    assert at_cost["net"].sum() == pytest.approx(0, abs=1e-12)
+    assert strategy_returns(rows, 0.5, 2, Terms(cost + 1))["net"].sum() < 0
+
+
+def test_buy_and_hold_is_the_mean_of_the_symbols_worths() -> None:
+    bars = bars_of(2, 40, 3)
+    rows = predictions_of(bars, 1, 0)
+    found = buy_and_hold(rows, Terms(10.0))
+    worths = []
+    for own in bars.values():
+        closes = own.set_index("date")["adj_close"].reindex(sorted(rows["date"].unique()))
+        worths.append((closes / closes.bfill().iloc[0]).fillna(1.0))
+    mean = sum(worths) / 2
+    np.testing.assert_allclose(found["gross"], (mean / mean.shift(1) - 1).iloc[1:], atol=1e-12)
+    assert found["turnover"].tolist() == [1.0, *[0.0] * (len(found) - 2), 1.0]
+    assert found["net"].iloc[0] == pytest.approx(found["gross"].iloc[0] - 0.001)
+
+
+def test_one_date_or_none_trades_nothing() -> None:
+    rows = predictions_of(bars_of(1, 40, 0), 1, 0)
+    assert len(strategy_returns(rows.iloc[:0], 0.5, 1, FREE)) == 0
+    assert len(buy_and_hold(rows.iloc[:1], FREE)) == 0
+    nothing = strategy_returns(rows.iloc[:1], 0.5, 1, FREE)
+    assert len(nothing) == 0
+    found = performance(nothing["net"].to_numpy())
+    assert found["total_return"] == 0 and found["sharpe"] is None
+    assert buy_and_hold(rows.iloc[:2], FREE)["turnover"].tolist() == [2.0]
+
+
+def test_open_positions_need_a_daily_return() -> None:
+    rows = predictions_of(bars_of(1, 40, 0), 3, 0)
+    for part in (rows.drop(columns="daily_return"), rows.assign(daily_return=np.nan)):
+        with pytest.raises(DataError, match="'daily_return' has no value, and horizon=3 needs it"):
+            strategy_returns(part, 0.5, 3, FREE)
+        with pytest.raises(DataError, match="'daily_return' has no value, and buy-and-hold"):
+            buy_and_hold(part, FREE)
+    plain = rows.drop(columns="daily_return")
+    assert len(strategy_returns(plain, 0.5, 1, FREE)) == len(rows) - 1
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"), [(0.55, [-1, 0, 0, 1]), (0.45, [-1, 1, 1, 1]), (0.5, [-1, 0, 1, 1])]
+)
+def test_sides_mirror_around_one_half(threshold: float, expected: list[int]) -> None:
+    probability = np.array([0.4, 0.5, 0.52, 0.6])
+    assert positions(probability, threshold, short=True).tolist() == expected
+    assert positions(probability, threshold).tolist() == [max(each, 0) for each in expected]
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_the_threshold_earns_most_of_all_that_are_tried(horizon: int, short: bool) -> None:
+    rows = predictions_of(bars_of(3, 150, 5), horizon, 5).dropna(subset="forward_return")
+    rows.loc[rows["forward_return"] > 0.02, "probability_up"] = 0.9
+    tried = [0.5, *np.quantile(rows["probability_up"], np.arange(0.05, 0.96, 0.05))]
+    there = rows.groupby("date").size()
+    net = {}
+    for each in sorted(tried):
+        net[each] = 0.0
+        for row in rows.itertuples():
+            worth = np.exp(row.forward_return)
+            [side] = positions(np.array([row.probability_up]), each, short)
+            borrowed = 0.005 / 252 * horizon if side < 0 else 0
+            cost = abs(side) * 0.0005 * (1 + worth) + borrowed
+            net[each] += (side * (worth - 1) - cost) / there[row.date]
+    found = choose_threshold(rows, 5, horizon, short=short)
+    assert found == max(net, key=lambda each: net[each]) and found > 0.5
+
+
+def test_where_costs_eat_all_the_least_is_traded() -> None:
+    rows = predictions_of(bars_of(3, 150, 5), 1, 5)
+    found = choose_threshold(rows, 500, 1)
+    assert 0 < (rows["probability_up"] > found).mean() < 0.1
+    assert choose_threshold(rows.assign(forward_return=np.nan), 5, 1) == 0.5

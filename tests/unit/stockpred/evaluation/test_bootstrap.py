@@ -1,0 +1,246 @@
+"""The bootstrap over dates against loops, every statistic against copied rows, and coverage."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import pearsonr, spearmanr
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from stockpred.evaluation.bootstrap import MIN_BLOCKS, Statistic, block_length, bootstrap, resample
+from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_statistics, weighted_auc
+from stockpred.evaluation.calibration import BINS, binned, calibration, recalibrate
+from stockpred.evaluation.information_coefficient import BY_DATE, BY_SYMBOL, coefficients
+from stockpred.evaluation.metrics import evaluate, probabilistic
+from tests.support.generated_tables import market
+
+few = settings(max_examples=25, deadline=None)
+
+
+def forecasts(dates: int = 60, symbols: int = 6, seed: int = 0, ties: bool = False) -> pd.DataFrame:
+    """Predictions with some skill, in the form of a walk's."""
+    table = market(dates, symbols, 0.8, seed)
+    probability = 1 / (1 + np.exp(-0.8 * table["x0"].to_numpy(np.float64)))
+    if ties:
+        probability = probability.round(1).clip(0.05, 0.95)
+    table["probability_up"] = probability
+    table["prior"] = table["prior_symbol"] = 0.5
+    table["previous_up"] = 1.0
+    return table.sort_values(["date", "symbol"]).reset_index(drop=True)
+
+
+@given(dates=st.integers(1, 40), length=st.integers(1, 12), seed=st.integers(0, 99))
+@few
+def test_resamples_are_whole_circular_blocks(dates: int, length: int, seed: int) -> None:
+    counts = resample(dates, length, 7, seed)
+    starts = np.random.default_rng(seed).integers(0, dates, (7, -(-dates // length)))
+    for row, blocks in zip(counts, starts, strict=True):
+        expected = [0.0] * dates
+        drawn = 0
+        for start in blocks:
+            for step in range(length):
+                if drawn < dates:
+                    expected[(start + step) % dates] += 1
+                    drawn += 1
+        assert row.tolist() == expected and row.sum() == dates
+
+
+def test_a_block_is_the_cube_root_and_at_least_three_horizons() -> None:
+    assert [block_length(n, 1) for n in (8, 27, 500, 1000)] == [3, 3, 8, 10]
+    assert [block_length(500, h) for h in (1, 2, 3, 10)] == [8, 8, 9, 30]
+
+
+def copied(rows: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
+    """The rows of each date, as often as it counts."""
+    day = np.unique(rows["date"], return_inverse=True)[1]
+    return rows.iloc[np.repeat(np.arange(len(rows)), weights[day].astype(int))]
+
+
+@given(seed=st.integers(0, 999), ties=st.booleans())
+@few
+def test_a_weighted_date_counts_as_its_copies(seed: int, ties: bool) -> None:
+    rows = forecasts(seed=seed, ties=ties)
+    weights = resample(60, 4, 3, seed)
+    statistics = metric_statistics(rows)
+    for number, row in enumerate(weights):
+        part = copied(rows, row)
+        expected = probabilistic(part["label"].to_numpy(), part["probability_up"].to_numpy())
+        del expected["calibration_error"]  # has the bins of the whole: a test of its own
+        by_date = [
+            (row[i], pearsonr(g["probability_up"], g["forward_return"])[0],
+             spearmanr(g["probability_up"], g["forward_return"])[0])
+            for i, (_, g) in enumerate(rows.groupby("date")) if g["probability_up"].nunique() > 1
+        ]  # fmt: skip
+        times, pearson, spearman = np.array(by_date).T
+        expected |= {
+            "ic": times @ pearson / times.sum(),
+            "rank_ic": times @ spearman / times.sum(),
+        }
+        for name, value in expected.items():
+            assert statistics[name].of(weights)[number] == pytest.approx(value, abs=1e-9), name
+
+
+@given(seed=st.integers(0, 999), ties=st.booleans())
+@few
+def test_weights_of_one_give_the_figures_of_the_evaluation(seed: int, ties: bool) -> None:
+    rows = forecasts(seed=seed, ties=ties)
+    found = evaluate(rows)
+    figures = {**found["model"], **found["calibration"]}
+    for name, statistic in metric_statistics(rows).items():
+        assert statistic.estimate(60) == pytest.approx(figures[name], abs=1e-8), name
+
+
+def test_many_levels_are_joined_without_harm() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    label = (rng.random(20_000) < probability).astype(float)
+    day = np.repeat(np.arange(200), 100)
+    found = weighted_auc(label, probability, day, 200)(np.ones((1, 200)))
+    assert found[0] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
+
+
+@given(seed=st.integers(0, 999))
+@few
+def test_calibration_bins_against_a_loop_and_the_parts_make_the_brier_score(seed: int) -> None:
+    rows = forecasts(seed=seed)
+    label, probability = rows["label"].to_numpy(), rows["probability_up"].to_numpy()
+    found = calibration(label, probability)
+    bins = np.array_split(np.argsort(probability, kind="stable"), BINS)
+    base, n = label.mean(), len(label)
+    reliability = sum(len(b) * (probability[b].mean() - label[b].mean()) ** 2 for b in bins) / n
+    resolution = sum(len(b) * (label[b].mean() - base) ** 2 for b in bins) / n
+    within = sum(
+        ((probability[b] - probability[b].mean()) ** 2).sum()
+        - 2 * ((label[b] - label[b].mean()) * (probability[b] - probability[b].mean())).sum()
+        for b in bins
+    ) / n  # fmt: skip
+    assert found["reliability"] == pytest.approx(reliability)
+    assert found["resolution"] == pytest.approx(resolution - within)
+    assert found["uncertainty"] == pytest.approx(base * (1 - base))
+    parts = found["reliability"] - found["resolution"] + found["uncertainty"]
+    assert parts == pytest.approx(brier_score_loss(label, probability))
+    assert [b["rows"] for b in found["bins"]] == binned(label, probability)[0].tolist()
+
+
+def test_recalibration_against_scikit_learn_and_where_it_has_no_fit() -> None:
+    rows = forecasts(200)
+    label, probability = rows["label"].to_numpy(), rows["probability_up"].to_numpy()
+    logit = np.log(probability / (1 - probability))[:, None]
+    reference = LogisticRegression(C=np.inf, tol=1e-10).fit(logit, label)
+    found = recalibrate(label, probability)
+    assert found is not None
+    assert found.slope == pytest.approx(reference.coef_[0, 0], abs=1e-5)
+    assert found.intercept == pytest.approx(reference.intercept_[0], abs=1e-5)
+    assert recalibrate(label, np.full(len(label), 0.6)) is None
+    assert recalibrate(np.ones(5), np.linspace(0.1, 0.9, 5)) is None
+    assert recalibrate(np.array([0, 0, 1.0, 1]), np.array([0.1, 0.2, 0.8, 0.9])) is None
+
+
+def test_the_one_step_slope_is_near_that_of_copied_rows() -> None:
+    rows = forecasts(300)
+    weights = resample(300, 4, 40, 1)
+    statistics = metric_statistics(rows)
+    one_step = np.column_stack([statistics[n].of(weights) for n in ("slope", "intercept")])
+    fits = (copied(rows, row) for row in weights)
+    whole = [recalibrate(f["label"].to_numpy(), f["probability_up"].to_numpy()) for f in fits]
+    expected = np.array([[f.slope, f.intercept] for f in whole if f])
+    assert (np.abs(one_step - expected).mean(axis=0) < 0.05 * expected.std(axis=0)).all()
+
+
+def test_few_symbols_have_their_coefficient_over_time() -> None:
+    rows = forecasts(200, 3)
+    rows["x"] = rows["probability_up"]
+    found = coefficients(rows, "x")
+    by_symbol = [g[["x", "forward_return"]].corr().iloc[0, 1] for _, g in rows.groupby("symbol")]
+    assert (found["kind"], found["groups"]) == (BY_SYMBOL, 3)
+    assert found["ic"] == pytest.approx(np.mean(by_symbol))
+    ranks = [
+        spearmanr(g["x"], g["forward_return"])[0] for _, g in rows.groupby("symbol")
+    ]  # fmt: skip
+    assert found["rank_ic"] == pytest.approx(np.mean(ranks))
+    weights = resample(200, 6, 2, 0)
+    ic = metric_statistics(rows)["ic"].of(weights)
+    parts = copied(rows, weights[1]).groupby("symbol")
+    assert ic[1] == pytest.approx(
+        np.mean([g[["x", "forward_return"]].corr().iloc[0, 1] for _, g in parts])
+    )
+
+
+def test_a_coefficient_without_spread_is_none() -> None:
+    for symbols, kind in ((3, BY_SYMBOL), (6, BY_DATE)):
+        rows = forecasts(50, symbols).assign(probability_up=0.1 + 0.2)
+        assert coefficients(rows) == {"kind": kind, "groups": 0, "ic": None, "rank_ic": None}
+        assert bootstrap(metric_statistics(rows), 50, 1, 0)["ic"] is None
+    nothing = forecasts(50).assign(forward_return=np.nan)
+    assert coefficients(nothing)["ic"] is None
+
+
+def test_too_few_blocks_and_undefined_figures_have_no_interval() -> None:
+    mean = Statistic(lambda w: w.mean(1))
+    shortest = MIN_BLOCKS * 4
+    assert bootstrap({"x": mean}, shortest, 1, 0)["x"] is not None
+    assert bootstrap({"x": mean}, shortest - 1, 1, 0) == {"x": None}
+    assert bootstrap({"x": mean}, 200, 10, 0) == {"x": None}
+    nan = Statistic(lambda w: np.full(len(w), np.nan))
+    often = Statistic(lambda w: np.where(w[:, 0] > 0, 1.0, np.nan))
+    assert bootstrap({"a": nan, "b": often}, 200, 1, 0) == {"a": None, "b": None}
+    rows = forecasts(100).assign(label=1.0)
+    found = bootstrap(metric_statistics(rows), 100, 1, 0)
+    assert {n for n, i in found.items() if i is None} >= {"roc_auc", "matthews", "slope"}
+    assert found["log_loss"] is not None
+
+
+def test_groups_have_the_intervals_of_their_own_dates() -> None:
+    rows = forecasts(120)
+    found = group_intervals(rows, rows["symbol"], 1, 0)
+    assert list(found) == [f"S{i}" for i in range(6)]
+    part = rows[rows["symbol"] == "S3"]
+    low, high = found["S3"]["roc_auc"] or (0, 0)
+    assert low < roc_auc_score(part["label"], part["probability_up"]) < high
+
+
+def test_intervals_stay_in_the_range_of_the_figure() -> None:
+    found = bootstrap(metric_statistics(forecasts(100)), 100, 1, 0)
+    assert found["calibration_error"] is not None and found["calibration_error"][0] >= 0
+
+
+def one_case(seed: int, dates: int, strength: float) -> bool:
+    """Whether the interval of a fitted model's AUC holds its AUC on a fresh large sample."""
+    table = market(dates + 400, 5, strength, seed)
+    x = [name for name in table if name.startswith("x")]
+    cut = np.unique(table["date"])[400]
+    past, holdout = table[table["date"] < cut], table[table["date"] >= cut]
+    model = LogisticRegression().fit(past[x], past["label"])
+    holdout = holdout.assign(probability_up=model.predict_proba(holdout[x])[:, 1])
+    day = np.unique(holdout["date"], return_inverse=True)[1]
+    auc = weighted_auc(holdout["label"].to_numpy(), holdout["probability_up"], day, dates)
+    low, high = bootstrap({"auc": Statistic(auc, 0, 1)}, dates, 1, seed)["auc"] or (1, 0)
+    fresh = market(8000, 5, strength, seed + 10**6)
+    truth = roc_auc_score(fresh["label"], model.predict_proba(fresh[x])[:, 1])
+    return low <= truth <= high
+
+
+def test_intervals_cover_in_short() -> None:
+    covered = [one_case(seed, 200, 0.2) for seed in range(40)]
+    # 40 draws at 95 %: fewer than 34 come up once in 400 times.
+    assert sum(covered) >= 34
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("dates", "strength"), [(500, 0.0), (500, 0.4), (120, 0.4)])
+def test_intervals_cover(dates: int, strength: float) -> None:
+    covered = np.mean([one_case(seed, dates, strength) for seed in range(500)])
+    assert 0.92 <= covered <= 0.98
+
+
+def test_intervals_of_overlapping_outcomes_cover() -> None:
+    covered = []
+    for seed in range(150):
+        steps = np.random.default_rng(seed).standard_normal(409)
+        overlapping = np.convolve(steps, np.ones(10), "valid")
+        mean = Statistic(lambda w, x=overlapping: w @ x / w.sum(1))
+        low, high = bootstrap({"x": mean}, 400, 10, seed)["x"] or (1, 0)
+        covered.append(low <= 0 <= high)
+    assert 0.88 <= np.mean(covered) <= 0.99

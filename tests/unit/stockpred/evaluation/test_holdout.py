@@ -1,0 +1,131 @@
+"""The whole judgement, on a sound holdout and on every poor one: a figure, or None and a reason."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockpred.errors import DataError, TooLittleData
+from stockpred.evaluation.backtest import Terms
+from stockpred.evaluation.holdout import Selected, findings, selected
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
+from tests.support.generated_tables import market
+
+LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
+
+
+def walked(**given: float) -> pd.DataFrame:
+    table = market(**{"dates": 400, **given})
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+
+
+def judged(predictions: pd.DataFrame, horizon: int = 1) -> dict:
+    content = findings(predictions, horizon, Selected(), Terms()).content
+    return json.loads(json.dumps(content, allow_nan=False))
+
+
+def numbers(content: object) -> list[float]:
+    if isinstance(content, dict):
+        return [x for each in content.values() for x in numbers(each)]
+    if isinstance(content, list):
+        return [x for each in content for x in numbers(each)]
+    return [content] if isinstance(content, float) else []
+
+
+def test_a_signal_has_all_its_figures() -> None:
+    found = judged(walked(strength=0.8))
+    low, high = found["intervals"]["model"]["roc_auc"]
+    assert 0.5 < low < found["model"]["roc_auc"] < high
+    assert set(found["intervals"]["model"]) == (set(found["model"]) | set(found["calibration"])) - {
+        "bins", "uncertainty"
+    }  # fmt: skip
+    assert found["lead_over_prior"]["p_value"] < 0.01
+    assert found["lead_over_prior_by_symbol"]["p_value"] < 0.01
+    assert found["detectable"]["auc"] < found["model"]["roc_auc"]
+    assert list(found["by_year"]) == ["2010", "2011"]
+    for part in (*found["by_year"].values(), *found["by_symbol"].values()):
+        low, high = part["intervals"]["log_loss"]
+        assert low < part["log_loss"] < high
+    traded = found["backtest"]
+    assert traded["net"]["sharpe"] > traded["always_long"]["net"]["sharpe"]
+    assert traded["gross"]["total_return"] > traded["net"]["total_return"]
+    low, high = traded["sharpe_interval"]
+    assert low < traded["net"]["sharpe"] < high
+    assert None not in numbers(found)
+
+
+def test_the_same_predictions_give_the_same_figures() -> None:
+    predictions = walked(strength=0.5)
+    assert judged(predictions) == judged(predictions.copy())
+
+
+POOR = {
+    "ups only": lambda p: p.assign(label=1.0),
+    "downs only": lambda p: p.assign(label=0.0),
+    "one symbol": lambda p: p[p["symbol"] == "S0"],
+    "three dates": lambda p: p[p["date"] >= np.unique(p["date"])[-3]],
+    "one date": lambda p: p[p["date"] == p["date"].min()],
+    "one row": lambda p: p.iloc[:1],
+    "constant": lambda p: p.assign(probability_up=0.5, prior=0.5, prior_symbol=0.5),
+    "certain": lambda p: p.assign(probability_up=1.0),
+    "clairvoyant": lambda p: p.assign(probability_up=p["label"]),
+    "ties": lambda p: p.assign(label=p["label"].where(p["symbol"] != "S0")),
+    "no returns": lambda p: p.assign(forward_return=np.nan),
+    "a symbol ends early": lambda p: p[(p["symbol"] != "S0") | (p["date"] < p["date"].median())],
+    "a symbol of one row": lambda p: p[(p["symbol"] != "S0") | (p["date"] == p["date"].max())],
+}
+
+
+@pytest.mark.parametrize("name", POOR)
+def test_a_poor_holdout_gives_figures_or_none(name: str) -> None:
+    found = judged(POOR[name](walked()))
+    assert np.isfinite(numbers(found)).all()
+    assert found["detectable"]["auc"] is not None or found["detectable"]["reason"]
+    if name in ("ups only", "downs only"):
+        assert found["model"]["roc_auc"] is None and found["calibration"]["slope"] is None
+        assert found["detectable"]["reason"] == f"every outcome was {name.split('s')[0]}"
+    if name == "constant":
+        assert found["lead_over_prior"]["p_value"] == 1.0
+        assert found["model"]["roc_auc"] == 0.5 and found["model"]["ic"] is None
+        assert found["backtest"]["turnover"] == 0 and found["backtest"]["net"]["sharpe"] is None
+        assert found["backtest"]["break_even_bps"] is None
+        assert found["backtest"]["deflated_sharpe"] is None
+    if name in ("three dates", "one date", "one row"):
+        assert set(found["intervals"]["model"].values()) == {None}
+        assert found["backtest"]["sharpe_interval"] is None
+    if name == "one symbol":
+        assert found["ic"]["kind"] == "by_symbol"
+
+
+def test_without_a_known_label_there_is_no_judgement() -> None:
+    with pytest.raises(TooLittleData, match="no row with a known label; give more dates"):
+        judged(walked().assign(label=np.nan))
+
+
+def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
+    assert selected({}) == Selected(0.5, 1, 0.0)
+    whole = {"threshold": 0.53, "trials": {"count": 4, "sharpe_variance": 0.002}}
+    assert selected(whole) == Selected(0.53, 4, 0.002)
+    assert selected({"trials": {"count": 1, "sharpe_variance": None}}) == Selected()
+    for damaged in (
+        {"threshold": None},
+        {"threshold": float("nan")},
+        {"trials": 4},
+        {"trials": {"count": 0}},
+    ):
+        with pytest.raises(DataError, match="recipe: selection"):
+            selected(damaged)
+
+
+def test_more_trials_deflate_the_ratio() -> None:
+    predictions = walked(strength=0.3)
+    one, many = (
+        findings(predictions, 1, Selected(0.5, count, 0.002), Terms()).content["backtest"]
+        for count in (1, 100)
+    )
+    assert many["deflated_sharpe"] < one["deflated_sharpe"]
+    assert many["net"] == one["net"]

@@ -1,0 +1,126 @@
+"""Labels against a loop, and the table of features and outcomes."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockpred.bars.schema import Span
+from stockpred.errors import ParameterError
+from stockpred.features.table import (
+    Made,
+    describe,
+    feature_columns,
+    feature_rows,
+    longest_lookback,
+    read_made,
+    rows_from_arrow,
+    rows_to_arrow,
+)
+from stockpred.targets.open_to_close import daily_return, outcome
+from tests.support.bars import make_bars
+from tests.support.leak_guards import segment
+
+SETS = ("direction", "technical")
+
+
+@given(seed=st.integers(0, 999), horizon=st.integers(1, 12), sessions=st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_outcome_against_a_loop(seed: int, horizon: int, sessions: int) -> None:
+    bars = make_bars(sessions, seed=seed)
+    bars.loc[: sessions // 2, "adj_close"] *= 0.97
+    bars.loc[sessions // 3, "close"] = bars.loc[sessions // 3, "open"]
+    bars["adj_close"] = np.where(bars.index <= sessions // 2, 0.97, 1.0) * bars["close"]
+    found = outcome(segment(bars), bars["date"].to_numpy(), horizon)
+    for t in range(sessions):
+        if t + horizon >= sessions:
+            assert np.isnan(found.label[t]) and np.isnan(found.forward_return[t])
+            assert np.isnat(found.label_end[t])
+            continue
+        enter, leave = bars.iloc[t + 1], bars.iloc[t + horizon]
+        buy = enter.open * enter.adj_close / enter.close
+        sell = leave.close * leave.adj_close / leave.close
+        assert found.forward_return[t] == pytest.approx(np.log(sell / buy), abs=1e-12)
+        assert found.label_end[t] == leave.date
+        if horizon == 1:
+            buy, sell = enter.open, enter.close
+        if sell == buy:
+            assert np.isnan(found.label[t])
+        elif abs(sell / buy - 1) > 1e-12:
+            assert found.label[t] == float(sell > buy)
+
+
+@given(seed=st.integers(0, 999), sessions=st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
+def test_daily_return_against_a_loop(seed: int, sessions: int) -> None:
+    bars = make_bars(sessions, seed=seed)
+    bars["adj_close"] *= 0.9
+    found = daily_return(segment(bars))
+    assert np.isnan(found[0])
+    closes = bars["adj_close"].tolist()
+    expected = [np.log(now / before) for before, now in pairwise(closes)]
+    assert found[1:].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_no_model_sees_the_outcome_and_no_daily_return_bridges_a_quarantined_stretch() -> None:
+    bars = make_bars(60).drop(index=range(30, 33)).reset_index(drop=True)
+    days = [f"{d:%Y-%m-%d}" for d in make_bars(60)["date"].iloc[[30, 32]]]
+    table = feature_rows(bars, ["direction"], 1, 1, [Span("AAA", *days)])
+    assert feature_columns(table) == ["up_0"]
+    first_of_stretch = table["date"].isin(bars["date"].iloc[[0, 30]])
+    assert table["daily_return"].isna().tolist() == first_of_stretch.tolist()
+
+
+def test_rows_before_the_lookback_are_left_out_and_unlabelled_ones_stay() -> None:
+    bars = make_bars(200)
+    table = feature_rows(bars, SETS, 14, 3)
+    needed = longest_lookback(SETS, 14)
+    assert table["date"].tolist() == bars["date"].iloc[needed - 1 :].tolist()
+    assert table["label"].isna().to_numpy()[-3:].all()
+    assert table["label_end"].isna().tolist() == [False] * (len(table) - 3) + [True] * 3
+    assert feature_columns(table) == [feature.name for feature in describe(SETS, 14)]
+    assert (table[feature_columns(table)].dtypes == np.float32).all()
+
+
+def test_no_lookback_and_no_label_bridges_a_quarantined_stretch() -> None:
+    bars = make_bars(400)
+    whole = feature_rows(bars, SETS, 14, 3).set_index("date")
+    holed = bars.drop(index=range(200, 203)).reset_index(drop=True)
+    days = [f"{d:%Y-%m-%d}" for d in (bars["date"][200], bars["date"][202])]
+    table = feature_rows(holed, SETS, 14, 3, [Span("AAA", *days)]).set_index("date")
+    needed = longest_lookback(SETS, 14)
+    expected = [*bars["date"][needed - 1 : 200], *bars["date"][203 + needed - 1 :]]
+    assert table.index.tolist() == expected
+    columns = feature_columns(table)
+    pd.testing.assert_frame_equal(table[columns], whole.loc[table.index, columns])
+    assert table.loc[bars["date"][197:200], "label"].isna().all()
+    assert table.loc[bars["date"][196], "label_end"] == bars["date"][199]
+
+
+def test_a_symbol_shorter_than_the_lookback_gives_an_empty_table_of_the_same_form() -> None:
+    table, whole = (feature_rows(make_bars(n), SETS, 14, 1) for n in (30, 100))
+    assert len(table) == 0
+    assert table.dtypes.to_dict() == whole.dtypes.to_dict()
+
+
+def test_other_symbols_change_nothing() -> None:
+    one, two = make_bars(120, "AAA", 1), make_bars(120, "BBB", 2)
+    both = pd.concat([one, two], ignore_index=True)
+    alone = feature_rows(one, SETS, 14, 1)
+    grouped = both.groupby("symbol").get_group("AAA").reset_index(drop=True)
+    pd.testing.assert_frame_equal(feature_rows(grouped, SETS, 14, 1), alone)
+
+
+def test_round_trip_through_arrow() -> None:
+    table = feature_rows(make_bars(120), SETS, 14, 2)
+    pd.testing.assert_frame_equal(rows_from_arrow(rows_to_arrow(table)), table)
+    made = Made(SETS, 14, 2, "snapshot")
+    assert read_made(made.to_metadata()) == made
+
+
+def test_an_unknown_set_is_named() -> None:
+    with pytest.raises(ParameterError, match="feature_sets='astrology': choose from direction"):
+        describe(["astrology"], 14)

@@ -1,0 +1,242 @@
+"""Bets over dates: a martingale where the reference is right, the same at once or in pieces."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+from scipy.stats import ttest_1samp
+
+from stockpred.evaluation.metrics import row_log_loss
+from stockpred.evaluation.paired_test import lead_over_column
+from stockpred.gate.e_process import AT_RISK, STAKES, Evidence, date_gains, no_evidence
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
+from tests.support.generated_tables import market
+
+LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
+
+
+def forecasts(
+    seed: int,
+    dates: int,
+    symbols: int = 5,
+    bold: float = 0.1,
+    horizon: int = 1,
+    shared: float = 0.5,
+) -> pd.DataFrame:
+    """Noise: slow forecasts, and outcomes that overlap and know nothing of them.
+
+    `shared` is the share of the variance that all symbols have in common, of both.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(rows: int) -> np.ndarray:
+        common = rng.standard_normal((rows, 1))
+        own = rng.standard_normal((rows, symbols))
+        return np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+
+    slow = draw(dates)
+    for t in range(1, dates):
+        slow[t] = 0.9 * slow[t - 1] + np.sqrt(1 - 0.9**2) * slow[t]
+    paths = np.cumsum(draw(dates + horizon), axis=0)
+    moves = paths[horizon:] - paths[:-horizon]
+    day = pd.bdate_range("2015-01-01", periods=dates).to_numpy().astype("datetime64[s]")
+    return pd.DataFrame(
+        {
+            "symbol": [f"S{i}" for i in range(symbols)] * dates,
+            "date": np.repeat(day, symbols),
+            "probability_up": expit(bold * slow).ravel(),
+            "prior": 0.5,
+            "label": (moves > 0).astype(float).ravel(),
+            "forward_return": moves.ravel() / 100,
+        }
+    )
+
+
+def evidence(predictions: pd.DataFrame, horizon: int = 1) -> Evidence:
+    return no_evidence(horizon).bet(*date_gains(predictions, "prior"))
+
+
+def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
+    """The e-value as the docstrings tell it, one bet after another."""
+    bettors = len(no_evidence(horizon).log_wealth)
+    length = 1
+    while length * (bettors - 1) < horizon - 1:
+        length += 1
+    total = 0.0
+    for stake in STAKES:
+        wealth, block, gained = [1.0] * bettors, 0, [0.0] * bettors
+        for number, (_, rows) in enumerate(predictions.groupby("date")):
+            if number and number % length == 0:
+                turn = block % bettors
+                wealth[turn], gained[turn] = wealth[turn] * (1 + gained[turn]), 0.0
+                block += 1
+            ratios, worst = [], []
+            for p, q, y in zip(rows.probability_up, rows.prior, rows.label, strict=True):
+                ratios.append(p / q if y == 1 else (1 - p) / (1 - q))
+                worst.append(1 - min(p / q, (1 - p) / (1 - q)))
+            most = AT_RISK / length / (sum(worst) / len(worst)) if any(worst) else 0.0
+            gained[block % bettors] += min(stake, most) * (sum(ratios) / len(ratios) - 1)
+        total += sum(w * (1 + g) for w, g in zip(wealth, gained, strict=True))
+    return total / len(STAKES) / bettors
+
+
+@given(
+    seed=st.integers(0, 9999), dates=st.integers(1, 40), horizon=st.integers(1, 12),
+    bold=st.sampled_from([0.0, 0.3, 3.0]),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -> None:
+    predictions = forecasts(seed, dates, 3, bold, horizon)
+    found = evidence(predictions, horizon)
+    assert found.dates == dates
+    assert np.exp(found.log_e_value) == pytest.approx(wealth_by_loops(predictions, horizon))
+    shuffled = predictions.sample(frac=1, random_state=seed)
+    assert evidence(shuffled, horizon).log_e_value == pytest.approx(found.log_e_value)
+
+
+@given(
+    dates=st.integers(2, 60), horizon=st.sampled_from([1, 2, 3, 5, 8, 40]),
+    cuts=st.lists(st.integers(0, 60), max_size=4),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[int]) -> None:
+    gain, risk = date_gains(forecasts(dates, dates, 3, 1.0, horizon), "prior")
+    pieces = no_evidence(horizon)
+    edges = sorted({0, dates, *(min(cut, dates) for cut in cuts)})
+    for first, last in pairwise(edges):
+        pieces = pieces.bet(gain[first:last], risk[first:last])
+    whole = no_evidence(horizon).bet(gain, risk)
+    assert pieces.dates == whole.dates
+    assert np.allclose(pieces.log_wealth, whole.log_wealth)
+    assert np.allclose(pieces.block, whole.block)
+
+
+@given(horizon=st.integers(1, 252))
+def test_a_bettor_knows_all_its_outcomes_before_it_bets_again(horizon: int) -> None:
+    bettors = len(no_evidence(horizon).log_wealth)
+    state, blocks = no_evidence(horizon), []
+    for _ in range(3 * bettors * max(1, horizon // 2)):
+        before, state = state, state.bet(np.array([0.1]), np.array([0.1]))
+        if before.log_wealth != state.log_wealth:
+            blocks.append(state.dates)  # a bettor's wealth moves when its block ends
+        if len(blocks) > bettors:
+            break
+    first_end, next_begin = blocks[0] - 1, blocks[bettors - 1]
+    assert next_begin >= first_end + horizon
+
+
+def test_wealth_never_ends_and_is_never_nan() -> None:
+    rows = forecasts(0, 200, 2)
+    for probability in (0.0, 1.0, rows["label"], 1 - rows["label"]):
+        found = evidence(rows.assign(probability_up=probability))
+        assert np.isfinite(found.log_wealth).all() and 0 <= found.p_value <= 1
+    assert evidence(rows.assign(probability_up=1 - rows["label"])).p_value == 1.0
+    assert evidence(rows.assign(probability_up=rows["prior"])).log_e_value == 0.0
+    assert no_evidence(5).p_value == 1.0
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_expected_wealth_is_one_where_the_reference_is_right(horizon: int) -> None:
+    # Few and small bets: a mean over heavy tails would not settle.
+    found = []
+    for seed in range(25):
+        predictions = forecasts(seed, 40 * 20, 4, 0.1, horizon)
+        gain, risk = date_gains(predictions, "prior")
+        for first in range(0, len(gain), 20):
+            days = slice(first, first + 12)
+            found.append(no_evidence(horizon).bet(gain[days], risk[days]).log_e_value)
+    wealth = np.exp(found)
+    error = wealth.std() / np.sqrt(len(wealth))
+    assert error < 0.04 and abs(wealth.mean() - 1) < 3.3 * error
+
+
+def passes_ever(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
+    """Share of markets that reach 1 / 0.05 on 500 dates or in one of 52 weeks after them."""
+    passed = 0
+    for predictions in markets:
+        gain, risk = date_gains(predictions, "prior")
+        assert len(gain) == 760
+        state, looks = no_evidence(horizon), []
+        for days in (slice(0, 500), *(slice(n, n + 5) for n in range(500, 760, 5))):
+            state = state.bet(gain[days], risk[days])
+            looks.append(state.p_value)
+        passed += min(looks) < 0.05
+    return passed / len(markets)
+
+
+def test_noise_seldom_passes_in_a_year_of_looks() -> None:
+    assert passes_ever([forecasts(seed, 760, 5 + seed % 16, 0.2) for seed in range(60)]) <= 0.1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("horizon", "bold"), [(1, 0.05), (1, 0.3), (5, 0.2), (10, 0.2), (21, 0.2)])
+def test_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks(
+    horizon: int, bold: float
+) -> None:
+    markets = [forecasts(seed, 760, 5 + seed % 16, bold, horizon) for seed in range(600)]
+    # 45 of 600 is exceeded once in 300 times at a true level of 5 %.
+    assert passes_ever(markets, horizon) <= 45 / 600
+
+
+def test_the_product_over_symbols_lets_noise_through() -> None:
+    """What the mean over a date's symbols is for."""
+    passed = []
+    for seed in range(150):
+        rows = forecasts(seed, 500, 20, 0.05, shared=0.9)
+        p = np.where(rows["label"] == 1, rows["probability_up"], 1 - rows["probability_up"])
+        product = np.log(p / 0.5).sum()
+        passed.append((product >= np.log(20), evidence(rows).p_value < 0.05))
+    by_product, by_mean = np.mean(passed, axis=0)
+    assert by_product > 0.15 and by_mean <= 0.05
+
+
+def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
+    """What the bets are for: 5 % a look is more than that when it is asked on and on."""
+    by_test = by_looks = 0
+    for seed in range(100):
+        rows = forecasts(seed, 1000, 1, 0.01)
+        label, prior = rows["label"].to_numpy(), rows["prior"].to_numpy()
+        lead = row_log_loss(label, prior) - row_log_loss(label, rows["probability_up"].to_numpy())
+        looks = range(100, 1001, 20)
+        # With one symbol and horizon 1 the plain test by date is Student's.
+        by_test += any(ttest_1samp(lead[:n], 0, alternative="greater").pvalue < 0.05 for n in looks)
+        gain, risk = date_gains(rows, "prior")
+        by_looks += any(no_evidence(1).bet(gain[:n], risk[:n]).p_value < 0.05 for n in looks)
+    plain = lead_over_column(rows, "prior", 1).p_value
+    assert plain == pytest.approx(ttest_1samp(lead, 0, alternative="greater").pvalue, abs=1e-3)
+    assert by_test / 100 > 0.1 and by_looks / 100 <= 0.05
+
+
+def fitted(strength: float, seed: int, symbols: int = 5, dates: int = 2500) -> pd.DataFrame:
+    table = market(dates=dates, symbols=symbols, strength=strength, seed=seed)
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.2), 250, 0)
+
+
+AUC_057 = 0.28  # strength of a market in which the signal alone has an AUC of 0.57
+
+
+def test_a_fitted_signal_is_seen_at_the_first_look() -> None:
+    found = [evidence(fitted(AUC_057, seed)).p_value for seed in range(12)]
+    assert np.mean(np.array(found) < 0.05 / 2) >= 0.75
+
+
+@pytest.mark.long
+def test_power_is_no_lower_than_that_of_the_plain_test_that_is_asked_once() -> None:
+    walked = [fitted(AUC_057, seed) for seed in range(150)]
+    by_bets = np.mean([evidence(each).p_value < 0.05 / 2 for each in walked])
+    by_test = np.mean([lead_over_column(each, "prior", 1).p_value < 0.05 for each in walked])
+    assert by_bets >= 0.9 and by_bets >= by_test
+
+
+@pytest.mark.long
+def test_a_logistic_on_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks() -> None:
+    # 3,800 dates, of which 760 are the holdout and the year after it.
+    assert passes_ever([fitted(0.0, seed, 5 + seed % 16, 3800) for seed in range(200)]) <= 17 / 200

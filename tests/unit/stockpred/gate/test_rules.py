@@ -1,0 +1,252 @@
+"""The gate against its rules, and what they look at against the truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from stockpred.evaluation.metrics import row_log_loss
+from stockpred.evaluation.paired_test import paired_lead
+from stockpred.gate.metrics import (
+    baseline_values,
+    beside_champion,
+    champion_values,
+    excess_calibration_error,
+    references,
+    sessions_after,
+    shared_symbols,
+    trained_to,
+    unsound_share,
+)
+from stockpred.gate.promise import Promise, promise, refresh_values
+from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, decide, judge
+from stockpred.gate.sequential_looks import look, question
+from tests.unit.stockpred.gate.test_e_process import evidence, fitted, forecasts
+
+GOOD = {
+    "lead": 0.01, "anytime_p_value": 0.01, "excess_calibration_error": 0.01, "dates": 500,
+    "unsound_share": 0.0, "worse_than_prior_p_value": 0.9, "shortfall_p_value": 0.5,
+    "shared_symbols": 1.0,
+}  # fmt: skip
+AHEAD = {
+    "common_dates": 400, "champion_lead": 0.01, "champion_lead_p_value": 0.01,
+    "champion_anytime_p_value": 0.01,
+}  # fmt: skip
+LEVEL = {**AHEAD, "champion_lead": -0.001}
+
+
+def decided(values: dict[str, float | None], **given: bool) -> Decision:
+    return decide({**GOOD, **values}, **given)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("direction", ["below", "above", "at_least"])
+def test_what_is_unknown_never_passes(missing: float | None, direction: str) -> None:
+    [verdict] = judge({"x": missing}, [Rule("x", direction, 0.0, "")])
+    assert not verdict.passed and verdict.value is None
+    assert not judge({}, [Rule("x", direction, 0.0, "")])[0].passed
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lead", 0.0), ("lead", -0.1), ("anytime_p_value", 0.05), ("dates", 249),
+     ("excess_calibration_error", 0.05), ("anytime_p_value", None), ("lead", float("nan")),
+     ("unsound_share", 0.05), ("unsound_share", None)],
+)  # fmt: skip
+def test_each_baseline_rule_can_refuse(name: str, value: float | None) -> None:
+    decision = decided({name: value})
+    assert (decision.stage, decision.aliases) == ("Development", ())
+    assert name in decision.sentence
+    assert [v.passed for v in decision.verdicts].count(False) == 1
+
+
+def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
+    assert decided({}).aliases == ("champion",)
+    assert len(decided({}).verdicts) == len(BASELINE_RULES)
+    held = decided({}, may_promote=False)
+    assert (held.stage, held.aliases) == ("Staging", ("challenger",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("common_dates", 249), ("champion_lead", 0.0), ("champion_lead_p_value", 0.1),
+     ("champion_lead_p_value", None), ("champion_anytime_p_value", 0.1),
+     ("champion_anytime_p_value", None), ("shared_symbols", 0.4), ("shared_symbols", None)],
+)  # fmt: skip
+def test_a_new_recipe_must_beat_the_champion_on_enough_common_dates(
+    name: str, value: float | None
+) -> None:
+    assert decided(AHEAD, has_champion=True).aliases == ("champion",)
+    decision = decided({**AHEAD, name: value}, has_champion=True)
+    assert (decision.stage, decision.aliases) == ("Staging", ("challenger",))
+    assert "stays challenger" in decision.sentence and name in decision.sentence
+    assert decided({}, has_champion=True).aliases == ("challenger",)
+
+
+def test_a_new_recipe_follows_a_champion_that_shows_no_skill_any_more() -> None:
+    fallen = {**LEVEL, "champion_baseline_p_value": 0.6, "common_p_value": 0.01}
+    decision = decided(fallen, has_champion=True)
+    assert decision.aliases == ("champion",) and "shows none" in decision.sentence
+    # Each rule is listed once, also those that both ways share.
+    rules = [verdict.rule for verdict in decision.verdicts]
+    assert len(rules) == len(set(rules)) == len(BASELINE_RULES) + len(CHAMPION_RULES) + 2
+    for name, value in (
+        ("champion_baseline_p_value", 0.01), ("champion_baseline_p_value", None),
+        ("common_p_value", 0.05), ("common_dates", 249), ("shared_symbols", 0.1),
+    ):  # fmt: skip
+        assert decided({**fallen, name: value}, has_champion=True).stage == "Staging"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("shortfall_p_value", 0.01), ("worse_than_prior_p_value", 0.01), ("shared_symbols", 0.0),
+     ("excess_calibration_error", 0.2), ("unsound_share", None), ("shortfall_p_value", None)],
+)  # fmt: skip
+def test_a_refresh_replaces_the_champion_unless_it_has_become_worse(
+    name: str, value: float | None
+) -> None:
+    refresh = {"has_champion": True, "is_refresh": True}
+    no_new_proof = {"lead": -0.0001, "anytime_p_value": 0.6}
+    assert decided(no_new_proof, **refresh).aliases == ("champion",)
+    assert decided({**no_new_proof, name: value}, **refresh).stage == "Development"
+    assert decided(no_new_proof, may_promote=False, **refresh).stage == "Staging"
+
+
+def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str, float | None]:
+    asked = look(record, question(recipe, rows), rows, references(rows), "data", 1)
+    return baseline_values(rows, asked, 1)
+
+
+def test_signal_passes_the_whole_gate_and_noise_does_not() -> None:
+    skilled, noise = whole(fitted(0.5, 1)), whole(fitted(0.0, 1))
+    assert decide({**skilled, "unsound_share": 0.0}).aliases == ("champion",)
+    assert decide({**noise, "unsound_share": 0.0}).aliases == ()
+    assert decide(skilled).aliases == ()  # nobody validated the bars
+
+
+def test_a_base_rate_by_symbol_is_no_skill() -> None:
+    rng = np.random.default_rng(0)
+    rows = forecasts(0, 500, 4, 0.0)
+    rate = rows["symbol"].map({"S0": 0.35, "S1": 0.45, "S2": 0.55, "S3": 0.65})
+    rows["label"] = (rng.random(len(rows)) < rate).astype(float)
+    rows["probability_up"] = rate
+    assert decide({**whole(rows), "unsound_share": 0.0}).stage == "Production"
+    by_symbol = rows.assign(prior_symbol=rate + 0.001)
+    values = whole(by_symbol)
+    assert values["anytime_p_value"] == 1.0 and values["lead"] < 0.001
+    assert decide({**values, "unsound_share": 0.0}).stage == "Development"
+
+
+@pytest.mark.parametrize("symbols", [1, 5, 20])
+def test_excess_calibration_error_is_near_0_where_forecasts_are_right(symbols: int) -> None:
+    rng = np.random.default_rng(symbols)
+    rows = forecasts(0, 500, symbols, 0.0)
+    truth = rng.uniform(0.4, 0.6, len(rows))
+    found = []
+    for _ in range(40):
+        label = (rng.random(len(rows)) < truth).astype(float)
+        found.append(excess_calibration_error(rows.assign(probability_up=truth, label=label)))
+    assert np.mean(np.array(found) < 0.05) >= 0.95
+    wrong = rows.assign(probability_up=truth + 0.15, label=label)
+    assert excess_calibration_error(wrong) == pytest.approx(0.15, abs=0.07)
+    assert excess_calibration_error(rows.iloc[:0]) == 0.0
+
+
+def test_excess_calibration_error_against_a_loop() -> None:
+    rows = forecasts(3, 60, 4, 0.8)
+    ordered = rows.sort_values("probability_up", kind="stable")
+    total = 0.0
+    for part in np.array_split(np.arange(len(rows)), 10):
+        bin_ = ordered.iloc[part]
+        error = bin_["probability_up"] - bin_["label"]
+        spread = sum((d - error.mean()).sum() ** 2 for _, d in error.groupby(bin_["date"]))
+        total += abs(error.mean()) * len(bin_) - np.sqrt(2 / np.pi * spread)
+    assert excess_calibration_error(rows) == pytest.approx(max(0, total / len(rows)))
+
+
+def test_common_rows_are_those_of_both_with_one_outcome() -> None:
+    ours = forecasts(0, 50, 3)
+    theirs = ours[(ours["symbol"] != "S2") & (ours["date"] > ours["date"].min())]
+    theirs = theirs.assign(probability_up=0.4, label=theirs["label"].where(theirs.index > 3, 0.5))
+    common = beside_champion(ours, theirs)
+    assert len(common) == 2 * 49 - 1 and set(common["champion"]) == {0.4}
+    assert set(ours.columns) < set(common.columns)
+    assert shared_symbols(ours, theirs) == pytest.approx(2 / 3)
+
+
+def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
+    ours = fitted(0.5, 1)
+    common = beside_champion(ours, ours.assign(probability_up=ours["prior"]))
+    asked = look([], question("new", common, "old"), common, ("champion",), "data", 1)
+    values = champion_values(common, asked, 1)
+    label = common["label"].to_numpy()
+    loss, other = (row_log_loss(label, common[c].to_numpy()) for c in ("probability_up", "prior"))
+    assert values["champion_lead"] == paired_lead(common["date"], loss, other).mean
+    assert values["champion_anytime_p_value"] == 2 * evidence(common).p_value < 0.01
+    assert values["champion_baseline_p_value"] == 1.0
+    assert values["common_p_value"] == evidence(common).p_value
+    same = beside_champion(ours, ours)
+    asked = look([], question("new", same, "old"), same, ("champion",), "data", 1)
+    values = {**whole(ours), **champion_values(same, asked, 1), "shared_symbols": 1.0}
+    assert decide({**values, "unsound_share": 0.0}, has_champion=True).stage == "Staging"
+    nothing = champion_values(same.iloc[:0], look([], asked.question, same.iloc[:0],
+                                                  ("champion",), "data", 1), 1)  # fmt: skip
+    assert nothing["common_dates"] == 0 and nothing["champion_lead"] is None
+
+
+def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, float | None]:
+    """Two recipes that know the same signal and trust it more or less than it deserves."""
+    rng = np.random.default_rng(seed)
+    rows = forecasts(seed, 500, 5, 0.0)
+    signal = 0.3 * rng.standard_normal(len(rows))
+    label = (rng.random(len(rows)) < expit(signal)).astype(float)
+    rows = rows.assign(label=label, probability_up=expit(bold * signal))
+    common = beside_champion(rows, rows.assign(probability_up=expit(champion_bold * signal)))
+    asked = look([], question("new", common, "old"), common, ("champion",), "data", 1)
+    return {**GOOD, **champion_values(common, asked, 1), "champion_baseline_p_value": 0.0}
+
+
+def test_a_bolder_recipe_that_is_worse_than_a_timid_champion_is_not_promoted() -> None:
+    worse = [against_champion(seed, 1.9, 0.5) for seed in range(25)]
+    assert np.mean([values["champion_anytime_p_value"] < 0.1 for values in worse]) > 0.5
+    promoted = [decide(values, has_champion=True).stage == "Production" for values in worse]
+    assert np.mean(promoted) <= 0.1
+    better = [against_champion(seed, 1.0, 0.0) for seed in range(25)]
+    promoted = [decide(values, has_champion=True).stage == "Production" for values in better]
+    assert np.mean(promoted) > 0.7
+
+
+def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
+    rows = fitted(0.5, 2, dates=4000)  # 800 dates in the holdout
+    dates = np.unique(rows["date"])
+    early = rows[rows["date"] < dates[400]]
+    promised = promise(early, 1)
+    assert promised.to == trained_to(early) == f"{dates[399].astype('datetime64[D]')}"
+    assert refresh_values(rows, promised, 1)["shortfall_p_value"] > 0.05
+    fallen = rows.copy()
+    fallen.loc[rows["date"] >= dates[400], "probability_up"] = 0.5
+    assert refresh_values(fallen, promised, 1)["shortfall_p_value"] < 0.05
+    # Only the last 250 dates after the promise count, and none before it.
+    late = fallen[fallen["date"] >= dates[550]]
+    assert refresh_values(late, promised, 1) == refresh_values(fallen, promised, 1)
+    assert refresh_values(early, promised, 1)["shortfall_p_value"] == 1.0
+    assert refresh_values(rows, Promise(0.1, 0.0, promised.to, 0.1), 1)["shortfall_p_value"] < 1e-6
+
+
+def test_age_is_counted_in_sessions_of_the_data() -> None:
+    rows = forecasts(0, 30, 2)
+    days = [f"{day:%Y-%m-%d}" for day in pd.to_datetime(np.unique(rows["date"]))]
+    assert [sessions_after(rows, day) for day in days] == list(range(29, -1, -1))
+    assert sessions_after(rows, "2099-01-01") == 0
+    # 2015-01-01 is a Thursday: Wednesday, Tuesday, Monday before it.
+    assert [sessions_after(rows, f"2014-12-{d}") for d in (31, 30, 29, 26)] == [30, 31, 32, 33]
+
+
+@pytest.mark.parametrize("broken", [None, [], {}, {"bars": 3}, {"bars": 0, "listed": 0}])
+def test_a_validation_that_tells_nothing_does_not_pass(broken: object) -> None:
+    assert unsound_share(broken) is None
+
+
+def test_unsound_share_is_that_of_the_bars_taken_out() -> None:
+    assert unsound_share({"bars": 95, "listed": 100}) == pytest.approx(0.05)
+    assert unsound_share({"bars": 95, "listed": 95}) == 0.0

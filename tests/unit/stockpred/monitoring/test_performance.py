@@ -1,0 +1,179 @@
+"""Outcomes joined to forecasts, against loops; figures by week, symbol and version."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import pearsonr
+from scipy.stats import t as student
+
+from stockpred.features.table import feature_rows
+from stockpred.monitoring.drift import distance, drift
+from stockpred.monitoring.outcomes import joined, outcomes
+from stockpred.monitoring.performance import (
+    beside,
+    by_date,
+    mean_with_interval,
+    symbols,
+    weekly,
+    whole,
+)
+from tests.support.bars import make_bars
+
+NAMES = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
+
+
+def tables(horizon: int = 1, sessions: int = 60) -> list[pd.DataFrame]:
+    return [
+        feature_rows(make_bars(sessions, name, seed), ("direction",), 3, horizon)
+        for seed, name in enumerate(NAMES)
+    ]
+
+
+def ledger(made: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.DataFrame:
+    """A forecast of each symbol on each of the last dates."""
+    rng = np.random.default_rng(int(version))
+    rows = pd.concat([each[["symbol", "date"]].tail(last) for each in made], ignore_index=True)
+    p = 0.5 + 0.1 * rng.standard_normal(len(rows)).clip(-3, 3)
+    return rows.assign(
+        probability_up=p, direction=(p > 0.5).astype(int), in_range=True, model_version=version
+    )
+
+
+@given(horizon=st.integers(1, 6), last=st.integers(1, 25))
+@settings(max_examples=10, deadline=None)
+def test_outcomes_and_priors_against_a_loop(horizon: int, last: int) -> None:
+    made = tables(horizon)
+    forecasts = ledger(made, last)
+    found = joined(forecasts, outcomes(iter(made), forecasts["date"].unique()))
+    assert len(found) == len(forecasts)
+    whole_table = pd.concat(made)
+    for row in found.itertuples():
+        mine = whole_table[(whole_table.symbol == row.symbol) & (whole_table.date == row.date)]
+        assert row.label == mine.label.item() or (np.isnan(row.label) and mine.label.isna().item())
+        # Known by the close of the date, of all symbols.
+        known = whole_table[(whole_table.label_end <= row.date) & whole_table.label.notna()]
+        assert row.prior == pytest.approx((known.label.sum() + 1) / (len(known) + 2))
+    assert found["label"].isna().sum() >= min(horizon, last) * len(NAMES)
+
+
+def test_a_forecast_without_a_bar_has_no_outcome() -> None:
+    made = tables()
+    forecasts = ledger(made)
+    other = forecasts.iloc[:1].assign(symbol="ZZZ")
+    found = joined(pd.concat([forecasts, other]), outcomes(made, forecasts["date"].unique()))
+    assert found.loc[found["symbol"] == "ZZZ", "label"].isna().all()
+    assert len(found) == len(forecasts) + 1
+    before = joined(
+        forecasts.iloc[:1].assign(date=np.datetime64("2000-01-03", "s")),
+        outcomes(made, [np.datetime64("2000-01-03", "s")]),
+    )
+    assert before["prior"].item() == 0.5
+
+
+@pytest.fixture(scope="module")
+def record() -> pd.DataFrame:
+    made = tables(1, 120)
+    forecasts = ledger(made, 90)
+    return joined(forecasts, outcomes(made, forecasts["date"].unique())).dropna(subset="label")
+
+
+def test_figures_of_each_date_against_a_loop(record: pd.DataFrame) -> None:
+    days = by_date(record)
+    assert list(days.index) == sorted(record["date"].unique())
+    for date, part in record.groupby("date"):
+        p = np.where(part.label == 1, part.probability_up, 1 - part.probability_up)
+        q = np.where(part.label == 1, part.prior, 1 - part.prior)
+        day = days.loc[date]
+        assert day["rows"] == len(part)
+        assert day["log_loss"] == pytest.approx(-np.log(p).mean())
+        assert day["lead"] == pytest.approx(np.log(p / q).mean())
+        assert day["accuracy"] == pytest.approx((p > 0.5).mean())
+        assert day["gap"] == pytest.approx((part.probability_up - part.label).mean())
+        assert day["ic"] == pytest.approx(pearsonr(part.probability_up, part.forward_return)[0])
+    few = by_date(record[record["symbol"] < "DDD"])
+    assert few["ic"].isna().all()
+
+
+def test_weeks_add_up_and_their_intervals_are_students(record: pd.DataFrame) -> None:
+    weeks = weekly(record, 1)
+    assert sum(week["rows"] for week in weeks) == len(record)
+    assert sum(week["dates"] for week in weeks) == record["date"].nunique()
+    starts = pd.to_datetime([week["week"] for week in weeks])
+    assert (starts.day_of_week == 0).all() and (np.diff(starts) == pd.Timedelta(days=7)).all()
+    days = by_date(record)
+    first = days[(days.index >= starts[1]) & (days.index < starts[2])]
+    assert len(first) == 5 and len(weeks) > 10
+    figure = weeks[1]["accuracy"]
+    assert figure["mean"] == pytest.approx(first["accuracy"].mean())
+    # Diebold and Mariano's small-sample factor at a horizon of 1 turns n into n - 1.
+    wide = student.ppf(0.975, 4) * first["accuracy"].std(ddof=1) / np.sqrt(5)
+    assert figure["interval"] == pytest.approx((figure["mean"] - wide, figure["mean"] + wide))
+    [alone] = weekly(record[record["date"].isin(days.index[:2])], 1)
+    assert alone["lead"]["interval"] is None and alone["lead"]["mean"] is not None
+    assert weekly(record.iloc[:0], 1) == []
+
+
+def test_weekly_intervals_hold_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(400):
+        low, high = mean_with_interval(np.arange(5), rng.standard_normal(5) + 3, 1)[1] or (0, 0)
+        held.append(low <= 3 <= high)
+    assert 0.92 <= np.mean(held) <= 0.98
+    assert mean_with_interval(np.arange(3), np.full(3, np.nan), 1) == (None, None)
+
+
+def test_a_stretch_as_one(record: pd.DataFrame) -> None:
+    found = whole(record, 1)
+    assert found["rows"] == len(record)
+    p = np.where(record.label == 1, record.probability_up, 1 - record.probability_up)
+    assert found["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
+    low, high = found["log_loss"]["interval"]
+    assert low < found["log_loss"]["mean"] < high
+    assert found["lead"]["mean"] == pytest.approx(by_date(record)["lead"].mean())
+    assert whole(record.iloc[:0], 1)["rows"] == 0
+    short = whole(record[record["date"] <= record["date"].unique()[2]], 1)
+    assert short["accuracy"]["interval"] is None and short["accuracy"]["mean"] is not None
+
+
+def test_symbols_show_their_newest_forecast_and_their_hits(record: pd.DataFrame) -> None:
+    open_rows = record.assign(label=record["label"].mask(record["date"] == record["date"].max()))
+    shown = symbols(open_rows, 1)
+    assert [each["symbol"] for each in shown] == list(NAMES)
+    for each in shown:
+        mine = record[record["symbol"] == each["symbol"]]
+        known = mine[mine["date"] < record["date"].max()]
+        assert each["outcomes"] == len(known)
+        hits = (known["probability_up"] > 0.5) == (known["label"] == 1)
+        assert each["hit_rate"] == pytest.approx(hits.mean())
+        assert each["interval"][0] <= each["hit_rate"] <= each["interval"][1]
+        assert each["probability_up"] == mine["probability_up"].iloc[-1]
+        assert each["date"] == f"{record['date'].max():%Y-%m-%d}"
+
+
+def test_versions_are_compared_on_what_both_forecast(record: pd.DataFrame) -> None:
+    label = record["label"].to_numpy()
+    knows = record.assign(model_version="2", probability_up=0.5 + 0.2 * (label - 0.5))
+    same = record.iloc[:60].assign(model_version="3")
+    elsewhere = record.assign(model_version="4", symbol="ZZZ")
+    found = beside(record, pd.concat([knows, same, elsewhere]), 1)
+    assert [each["version"] for each in found] == ["2", "3"]
+    better, equal = found
+    assert better["lead"] > 0 and better["p_value"] < 0.01
+    assert better["interval"][0] < better["lead"] < better["interval"][1]
+    assert (equal["lead"], equal["rows"], equal["p_value"]) == (0.0, 60, 1.0)
+
+
+def test_drift_is_a_distance_in_standard_deviations() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(4000) * 3
+    assert distance(x, x) == 0.0
+    assert distance(x, x + 1.5) == pytest.approx(1.5 / x.std())
+    assert distance(x * 7, (x + 1.5) * 7) == pytest.approx(1.5 / x.std())
+    assert distance(np.append(x, np.nan), x) == 0.0
+    assert distance(np.ones(5), x) is None and distance(x, np.empty(0)) is None
+    found = drift({"a": x, "b": x, "c": x}, {"a": x + 1, "b": x - 6, "d": x})
+    assert [each["name"] for each in found] == ["b", "a"]
+    assert found[0]["current_mean"] == pytest.approx(x.mean() - 6)

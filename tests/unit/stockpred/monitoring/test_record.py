@@ -1,0 +1,138 @@
+"""What monitoring says: whose record it is, alerts, what was not seen, what is due."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockpred.gate.promise import Promise
+from stockpred.monitoring.alerts import (
+    data_alerts,
+    loss_alerts,
+    needs_training,
+    stopped_symbols,
+    verdict,
+)
+from stockpred.monitoring.record import Version, record_of, unseen, watch
+from tests.unit.stockpred.monitoring.test_change_detector import dying, forecasts
+
+SURE = Promise(0.0078, 0.001, "2014-12-31", 0.0078)
+CHAMPION = Version("1", "a", "2014-12-31", SURE)
+DAYS = pd.bdate_range("2014-01-01", "2017-12-29").to_numpy().astype("datetime64[s]")
+
+
+def scored(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
+    return rows.drop(columns="backed", errors="ignore").assign(
+        model_version=version,
+        direction=(rows["probability_up"] > 0.5).astype(int),
+        in_range=1.0,
+        forward_return=(rows["label"] - 0.5) * 0.01,
+    )
+
+
+def watched(rows: pd.DataFrame, *others: Version) -> dict:
+    versions = {each.version: each for each in (CHAMPION, *others)}
+    return watch(rows, versions, CHAMPION, DAYS, 1).content
+
+
+@pytest.fixture(scope="module")
+def good() -> dict:
+    return watched(scored(forecasts(0, 130)))
+
+
+@pytest.fixture(scope="module")
+def dead() -> dict:
+    return watched(scored(dying(1, 130)))
+
+
+def test_a_record_that_keeps_its_promise(good: dict) -> None:
+    assert good["record"]["dates"] == 130 and good["recent"]["dates"] == 63
+    assert not good["alarm"]["raised"] and loss_alerts(good) == []
+    assert 0.9 < good["promise"]["backed"] < 1
+    words = verdict(good, [])
+    assert words.startswith("No alert: on 130 dates the log loss was 0.68")
+    assert "a loss that leaves an AUC above 0.5" in words
+    json.dumps(good, allow_nan=False)
+
+
+def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> None:
+    [alert] = loss_alerts(dead)
+    since = dead["alarm"]["since"]
+    assert alert["kind"] == "loss" and alert["since"] == since > "2015-07-01"
+    assert f"worse than was promised, as of {since}" in alert["sentence"]
+    assert "promised +0.0078" in alert["sentence"]
+    assert verdict(dead, [alert]) == f"Alert: {alert['sentence']}."
+    assert needs_training([alert], [CHAMPION])
+    later = Version("2", "b", since, None)
+    assert not needs_training([alert], [CHAMPION, later])
+    assert not needs_training([], [CHAMPION])
+
+
+def test_a_short_record_says_what_it_could_not_show() -> None:
+    short = watched(scored(forecasts(0, 15)))
+    assert "a signal that is gone takes about" in verdict(short, [])
+    assert short["record"]["log_loss"]["interval"] is None
+    none = watched(scored(forecasts(0, 15)).iloc[:0])
+    assert verdict(none, []).startswith("No alert: no forecast of the champion has an outcome yet.")
+    versions = {"1": replace(CHAMPION, promise=None)}
+    blank = watch(scored(forecasts(0, 15)), versions, versions["1"], DAYS, 1).content
+    assert "promised no skill" in verdict(blank, []) and blank["promise"] is None
+    json.dumps([short, none, blank], allow_nan=False)
+
+
+def test_training_labels_and_forecasts_do_not_overlap() -> None:
+    rows = scored(forecasts(0, 30, symbols=2))
+    dates = np.unique(rows["date"])
+    for horizon in (1, 5):
+        trained = replace(CHAMPION, trained_to=str(dates[3])[:10])
+        found = unseen(rows, trained, DAYS, horizon)
+        assert found["date"].min() == dates[3 + horizon]
+    assert unseen(rows, replace(CHAMPION, trained_to="2017-12-29"), DAYS, 1).empty
+    assert unseen(rows, replace(CHAMPION, trained_to=None), DAYS, 1).empty
+
+
+def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> None:
+    rows = forecasts(0, 40, symbols=6)
+    dates = np.unique(rows["date"])
+    refresh = Version("10", "a", str(dates[19])[:10], Promise(0.0, 0.01, "2014-12-31", 0.01))
+    other = Version("3", "b", "2014-12-31", None)
+    ledger = pd.concat([scored(rows), scored(rows, "10"), scored(rows, "3"), scored(rows, "99")])
+    versions = {each.version: each for each in (CHAMPION, refresh, other)}
+    record = record_of(ledger, versions, refresh, DAYS, 1)
+    assert not record.duplicated(["symbol", "date"]).any() and len(record) == len(rows)
+    by_version = record.groupby("model_version")["date"].agg(["min", "max"])
+    assert by_version.loc["1", "max"] == dates[19] and by_version.loc["10", "min"] == dates[20]
+    assert record.groupby("model_version")["backed"].nunique().eq(1).all()
+    assert record["backed"].nunique() == 2
+    found = watch(ledger, versions, refresh, DAYS, 1).content
+    assert [each["version"] for each in found["versions"]] == ["3"]
+    assert found["versions"][0]["lead"] == 0.0 and found["versions"][0]["dates"] == 40
+
+
+def test_a_date_waits_for_the_last_of_its_outcomes() -> None:
+    rows = scored(forecasts(0, 40, symbols=6))
+    last = rows["date"].max()
+    part = (rows["date"] == last) & (rows["symbol"] == "S3")
+    rows.loc[part, ["label", "forward_return"]] = np.nan
+    found = watched(rows)
+    assert found["record"]["dates"] == 39
+    assert {each["date"] for each in found["today"]} == {str(last)[:10]}
+    assert found["in_range"] == 1.0
+
+
+def test_data_alerts_are_plain_limits() -> None:
+    newest = {"A": DAYS[-1], "B": DAYS[-6], "C": DAYS[-7], "D": DAYS[0]}
+    assert stopped_symbols(newest, DAYS) == ["C", "D"]
+    assert data_alerts([], 40, 0.049, 5) == []
+    assert data_alerts(["C"], 4, None, None) == []
+    assert data_alerts(["C", "D"], 40, 0.0, None) == []
+    [alert] = data_alerts(["C", "D", "E"], 40, 0.0, None)
+    assert alert["kind"] == "data" and alert["sentence"].startswith("3 of 40 symbols")
+    assert alert["sentence"].endswith("C, D, E")
+    sentences = [each["sentence"] for each in data_alerts([], 40, 0.05, 6)]
+    assert sentences == [
+        "validation took out 5.0% of the bars, to be below 5%",
+        "the newest bar is 6 weekdays old, to be at most 5",
+    ]

@@ -1,0 +1,160 @@
+"""What is asked of a model, and when its forecasts are traded, against plain loops."""
+
+import datetime as dt
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockpred.bars.schema import Span, to_arrow
+from stockpred.errors import DataError
+from stockpred.features.table import feature_rows
+from stockpred.prediction.batch import (
+    REQUEST_ROWS,
+    SCHEMA,
+    Asked,
+    Maker,
+    ahead,
+    asked_of,
+    batches,
+    rows,
+)
+from tests.support.bars import make_bars
+
+FIRST = np.datetime64("2024-01-01", "s")
+NO_SESSIONS = np.array([], dtype="datetime64[s]")
+EVER = (dt.date.min, dt.date.max)
+MAKER = Maker("stockpred", "3", "abc", dt.datetime(2024, 1, 2, tzinfo=dt.UTC), "f" * 64)
+
+
+def days(offsets: list[int]) -> np.ndarray:
+    return FIRST + np.array(sorted(offsets), dtype="timedelta64[D]")
+
+
+offsets = st.lists(st.integers(0, 40), unique=True)
+
+
+@given(offsets, offsets, st.integers(1, 5))
+def test_sessions_ahead_are_counted_from_the_next_one(
+    dates: list[int], sessions: list[int], steps: int
+) -> None:
+    found = ahead(days(dates), days(sessions), steps)
+    expected = []
+    for date in days(dates):
+        later = [each for each in days(sessions) if each > date]
+        expected.append(later[steps - 1] if len(later) >= steps else np.datetime64("NaT", "s"))
+    np.testing.assert_array_equal(found, np.array(expected, dtype="datetime64[s]"))
+
+
+def day(bars: pa.Table, row: int) -> str:
+    return str(bars["date"][row])
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 6), st.integers(1, 3),
+    st.one_of(st.none(), st.tuples(st.integers(0, 60), st.integers(0, 60)), st.just("all")),
+    st.lists(st.integers(0, 39), max_size=3), st.integers(0, 1),
+)  # fmt: skip
+def test_what_is_asked_is_what_a_plain_loop_finds(
+    length: int, lookback: int, horizon: int, asked: object, cuts: list[int], has_calendar: int
+) -> None:
+    frame = make_bars(length)
+    # A stretch is taken out: its first day lies before a bar that stayed, or after the last.
+    bars, every = to_arrow(frame), frame["date"].to_numpy()
+    spans = [
+        Span("AAA", str(every[min(cut, length - 1)] - np.timedelta64(1, "s"))[:10], "")
+        for cut in cuts
+    ]
+    between = EVER if asked == "all" else None
+    if isinstance(asked, tuple):
+        first = dt.date(2010, 1, 4)
+        between = (first + dt.timedelta(min(asked)), first + dt.timedelta(max(asked)))
+    calendar = every[0] + np.arange(90).astype("timedelta64[D]") if has_calendar else NO_SESSIONS
+    edges = sorted({0, length, *(int(np.sum(every < np.datetime64(s.first))) for s in spans)})
+    expected = []
+    for first, last in pairwise(edges):
+        for row in range(first, last):
+            if row - first + 1 < lookback:
+                continue
+            if between is None:
+                wanted = row == length - 1
+            else:
+                wanted = between[0] <= bars["date"][row].as_py() <= between[1]
+            if wanted:
+                later = calendar if has_calendar else every[first:last]
+                later = [each for each in later if each > every[row]]
+                nothing = np.datetime64("NaT", "s")
+                entry = later[0] if later else nothing
+                leave = later[horizon - 1] if len(later) >= horizon else nothing
+                expected.append((every[row], entry, leave, row))
+    found = list(asked_of("AAA", bars, spans, between, lookback, horizon, calendar))
+    flat = []
+    for each in found:
+        assert each.bars.num_rows == len(each.dates) + lookback - 1
+        start = int(np.searchsorted(every, each.bars["date"].cast(pa.timestamp("s")).to_numpy()[0]))
+        for place, (date, entry, leave) in enumerate(
+            zip(each.dates, each.entry, each.exit, strict=True)
+        ):
+            flat.append((date, entry, leave, start + lookback - 1 + place))
+    np.testing.assert_array_equal(
+        np.array([row[:3] for row in flat], dtype="datetime64[s]").reshape(-1, 3),
+        np.array([row[:3] for row in expected], dtype="datetime64[s]").reshape(-1, 3),
+    )
+    assert [row[3] for row in flat] == [row[3] for row in expected]
+
+
+def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
+    frame = make_bars(120)
+    spans = [Span("AAA", str(frame["date"].iloc[70])[:10], str(frame["date"].iloc[70])[:10])]
+    kept = frame.drop(index=70).reset_index(drop=True)
+    table = feature_rows(kept, ("direction",), 14, 3, spans)
+    asked = list(asked_of("AAA", to_arrow(kept), spans, EVER, 14, 3, NO_SESSIONS))
+    np.testing.assert_array_equal(
+        np.concatenate([each.dates for each in asked]), table["date"].to_numpy()
+    )
+    np.testing.assert_array_equal(
+        np.concatenate([each.exit for each in asked]), table["label_end"].to_numpy()
+    )
+
+
+def one(symbol: str, length: int) -> Asked:
+    frame = make_bars(length, symbol)
+    last = frame["date"].to_numpy()[-1:]
+    return Asked(symbol, to_arrow(frame), last, last, last)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([60, 3000, 5000])), max_size=6))
+def test_a_request_never_holds_two_stretches_of_a_symbol(listed: list[tuple[str, int]]) -> None:
+    given_ = [one(symbol, length) for symbol, length in sorted(listed)]
+    found = list(batches(given_))
+    assert [each for batch in found for each in batch] == given_
+    for batch in found:
+        symbols = [each.symbol for each in batch]
+        assert batch and len(set(symbols)) == len(symbols)
+        assert sum(each.bars.num_rows for each in batch[:-1]) < REQUEST_ROWS
+
+
+def answer(symbol: str, date: str) -> pa.Table:
+    return pa.table(
+        {
+            "symbol": [symbol], "date": pa.array([np.datetime64(date, "s")]),
+            "probability_up": [0.5], "direction": [0],
+        }
+    )  # fmt: skip
+
+
+def test_rows_hold_the_answer_and_what_made_it() -> None:
+    asked = one("AAA", 60)
+    date = str(asked.dates[0])[:10]
+    [row] = rows([asked], answer("AAA", date), MAKER).to_pylist()
+    assert list(row) == SCHEMA.names
+    assert row["in_range"] is None, "an older model does not tell"
+    assert (str(row["date"]), row["probability_up"]) == (date, 0.5)
+    assert (row["model"], row["model_version"], row["run_id"]) == ("stockpred", "3", "abc")
+    for wrong in (answer("BBB", date), answer("AAA", "2001-01-01")):
+        with pytest.raises(DataError, match="asked for 1 forecasts from AAA"):
+            rows([asked], wrong, MAKER)

@@ -1,0 +1,183 @@
+"""Candidates and recipes, on markets whose truth is known."""
+
+import json
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serving.model.estimator_files import from_files, to_files
+from serving.model.log_model import REQUIREMENTS, requirements
+from stockpred.errors import DataError, ParameterError, TooLittleData
+from stockpred.models.calibrators import METHODS
+from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters, candidate, lacks
+from stockpred.models.recipe import Recipe, Training, recipe_from
+from stockpred.training.fit import fit, probability_up
+from stockpred.training.selection import cross_validate
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
+from tests.support.generated_tables import market
+from tests.support.small_search import recipe
+
+
+def small(name: str) -> Hyperparameters:
+    """The defaults with fewer trees."""
+    given = CANDIDATES[name].defaults
+    trees = [key for key in ("n_estimators", "max_iter") if key in given and name != "logistic"]
+    return {**given, **dict.fromkeys(trees, 20)}
+
+
+@pytest.mark.parametrize("calibration", METHODS)
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
+    name: str, calibration: str, tmp_path: Path
+) -> None:
+    table, training = market(dates=200, horizon=3), Training(calibration, half_life=100)
+    contents, files = [], {}
+    for each in ("first", "second"):
+        estimator = fit(table, name, small(name), 3, training)
+        (tmp_path / each).mkdir()
+        files = to_files(estimator, tmp_path / each)
+        contents.append({key: path.read_bytes() for key, path in files.items()})
+    assert contents[0] == contents[1]
+    for key, path in files.items():
+        if path.suffix == ".skops":
+            parts = zipfile.ZipFile(path).namelist()
+            assert all(part.endswith((".npy", "schema.json")) for part in parts)
+        else:
+            assert json.loads(contents[0][key])
+    is_mapped = calibration != "none" and CANDIDATES[name].calibrate
+    assert ("calibration" in files) == is_mapped
+    assert files["estimator"].suffix == (".json" if CANDIDATES[name].extra else ".skops")
+    loaded = from_files(files, name)
+    assert probability_up(loaded, table).tobytes() == probability_up(estimator, table).tobytes()
+
+
+def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
+    forest = fit(market(), "random_forest", {"n_estimators": 2}, seed=0)
+    files = to_files(forest, tmp_path)
+    with pytest.raises(Exception, match="Tree"):
+        from_files(files, "logistic")
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_model_asks_for_the_library_of_its_candidate_alone(name: str) -> None:
+    needs = {line.partition("==")[0] for line in requirements(recipe(name))}
+    extra = CANDIDATES[name].extra
+    assert needs - set(REQUIREMENTS) == ({"xgboost-cpu"} if extra else set())
+
+
+def test_a_candidate_without_its_library_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
+    words = "models='xgboost': 'xgboost' needs the extra 'xgboost', which is not installed: uv sync"
+    with pytest.raises(ParameterError, match=words):
+        candidate("xgboost")
+    assert {name for name in CANDIDATES if lacks(name)} == {"xgboost"}
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_the_defaults_lie_within_the_space(name: str) -> None:
+    for key, dimension in CANDIDATES[name].space.items():
+        default = CANDIDATES[name].defaults[key]
+        if isinstance(dimension, Choice):
+            assert default in dimension.options
+        else:
+            assert dimension.low <= default <= dimension.high
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
+    table = market(dates=150, strength=0.5)
+    x, y = table[[f"x{i}" for i in range(6)]].to_numpy(np.float32), table["label"].to_numpy(int)
+    found = probability_up(fit(table, name, small(name), 0), table)
+    plain = CANDIDATES[name].build(small(name), 0).fit(x, y)
+    assert found.tobytes() == plain.predict_proba(x)[:, 1].astype(float).tobytes()
+    for other, training in (
+        (table, Training(half_life=20)),
+        (market(dates=150, strength=0.5, horizon=5), Training()),
+    ):
+        weighted = fit(other, name, small(name), 0, training)
+        changed = np.abs(probability_up(weighted, table) - found).max()
+        # Equal weights but at the ends leave a base rate nearly as it was.
+        assert changed > (1e-5 if name == "prior" else 1e-3)
+
+
+@pytest.mark.parametrize("calibration", METHODS)
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibration: str) -> None:
+    table = market(dates=100, strength=2, features=40)
+    asked = fit(table, name, small(name), 0, Training(calibration))
+    whole = probability_up(asked, table)
+    assert name == "prior" or len(np.unique(whole)) > 3
+    for size in (1, 7, 64):
+        for row in range(0, len(table), 50):
+            part = probability_up(asked, table.iloc[row : row + size])
+            assert part.tobytes() == whole[row : row + size].tobytes()
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_constant_feature_breaks_nothing(name: str) -> None:
+    table = market(dates=100, strength=2).assign(x1=np.float32(0.1), x2=np.float32(0))
+    probability = probability_up(fit(table, name, small(name), 0), table)
+    assert np.isfinite(probability).all() and probability.min() > 0 and probability.max() < 1
+
+
+def test_an_unknown_candidate_is_named() -> None:
+    with pytest.raises(ParameterError, match="models='crystal_ball': choose from prior, logistic"):
+        candidate("crystal_ball")
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("side", [0.0, 1.0])
+def test_one_class_only_gives_its_smoothed_base_rate(name: str, side: float) -> None:
+    table = market(dates=20).assign(label=side)
+    probability = probability_up(fit(table, name, small(name), 0), table)
+    assert probability == pytest.approx((100 * side + 1) / 102)
+
+
+def test_nothing_to_learn_from_is_an_error() -> None:
+    with pytest.raises(TooLittleData, match="no labelled row"):
+        fit(market(dates=20).assign(label=np.nan), "prior", {}, 0)
+
+
+def test_the_number_of_workers_changes_no_bit() -> None:
+    table = market(dates=200)
+    one, four = (cross_validate(table, tuple(CANDIDATES), 3, 5, 0, jobs) for jobs in (1, 4))
+    pd.testing.assert_frame_equal(one, four, check_exact=True)
+    start = holdout_start(table["date"], 0.2)
+    walks = [walk_forward(table, recipe(), start, 7, 0, jobs) for jobs in (1, 4)]
+    pd.testing.assert_frame_equal(*walks, check_exact=True)
+
+
+def test_a_recipe_is_known_by_all_that_defines_it() -> None:
+    one = recipe()
+    assert recipe_from(one.to_dict()) == one
+    others = [
+        recipe("prior"),
+        Recipe("logistic", {"C": 9}, "none", ("direction",), 14, 1, "code"),
+        Recipe("logistic", one.hyperparameters, "none", ("technical",), 14, 1, "code"),
+        Recipe("logistic", one.hyperparameters, "none", ("direction",), 13, 1, "code"),
+        Recipe("logistic", one.hyperparameters, "none", ("direction",), 14, 2, "code"),
+        Recipe("logistic", one.hyperparameters, "none", ("direction",), 14, 1, "other"),
+        replace(one, calibration="sigmoid"),
+        replace(one, train_window=250),
+        replace(one, half_life=250),
+    ]
+    assert len({one.id, *(other.id for other in others)}) == 10
+    for other in others:
+        assert recipe_from(json.loads(json.dumps(other.to_dict()))) == other
+
+
+def test_a_recipe_that_was_edited_by_hand_is_refused() -> None:
+    content = recipe().to_dict()
+    with pytest.raises(DataError, match="is not that of its content"):
+        recipe_from({**content, "window": 15})
+    del content["window"]
+    with pytest.raises(DataError, match="key 'window' is missing"):
+        recipe_from(content)

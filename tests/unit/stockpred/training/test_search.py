@@ -1,0 +1,170 @@
+"""The search over hyperparameters: its rules, what it finds, and what it tells."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.inspection import permutation_importance
+
+from stockpred.errors import ParameterError, TooLittleData
+from stockpred.evaluation.backtest import Terms, choose_threshold, sharpe_on_folds
+from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters
+from stockpred.models.recipe import Training
+from stockpred.training.folds import Folds
+from stockpred.training.importance import permutation_importances
+from stockpred.training.search import Search
+from stockpred.training.selection import choose, cross_validate, fold_losses, predictions, summary
+from stockpred.training.trial import COMPLETE, PRUNED, Trial, best_of, is_hopeless, propose
+from tests.support.generated_tables import market
+from tests.support.small_search import folds, run
+
+SEARCHED = [name for name in CANDIDATES if CANDIDATES[name].space]
+LOGISTIC = ("prior", "logistic")
+
+
+def trial(number: int, losses: tuple[float, ...], state: str = COMPLETE) -> Trial:
+    return Trial("logistic", number, {"C": 0.1 / (number + 1), "max_iter": 500}, state, losses)
+
+
+def test_the_defaults_are_the_first_trial_and_the_count_is_kept() -> None:
+    search = Search(folds(), LOGISTIC, 4)
+    found = run(search)
+    assert [(t.number) for t in found if t.candidate == "logistic"] == [0, 1, 2, 3]
+    assert [t.number for t in found if t.candidate == "prior"] == [0], "nothing to search for"
+    first = search.trials["logistic"][0]
+    assert first.hyperparameters == CANDIDATES["logistic"].defaults
+    plain = Search(folds(), LOGISTIC)
+    assert [t.number for t in run(plain)] == [0, 0]
+    assert plain.trials["logistic"] == [first]
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> None:
+    defaults, space = CANDIDATES[name].defaults, CANDIDATES[name].space
+    history = [Trial(name, 0, defaults, COMPLETE, (0.7, 0.7))]
+    seen: list[Hyperparameters] = []
+    for number in range(1, 14):
+        given = propose(history, seed=0)
+        assert propose(history, seed=0) == given != propose(history, seed=1)
+        assert list(given) == list(defaults)
+        for key, dimension in space.items():
+            if isinstance(dimension, Choice):
+                assert given[key] in dimension.options
+            else:
+                assert dimension.low <= given[key] <= dimension.high
+        seen.append(given)
+        history.append(Trial(name, number, given, COMPLETE, (0.7 + 0.01 * number, 0.7)))
+    # The tenth and later are made from losses: other losses lead elsewhere.
+    other = [replace(t, losses=(0.7 - 0.01 * t.number, 0.7)) for t in history]
+    assert any(propose(other, seed) != propose(history, seed) for seed in range(4))
+    assert len({json.dumps(given) for given in seen}) > 10
+
+
+def test_a_search_finds_what_is_better() -> None:
+    # The defaults regularise hard; with a strong signal and many rows that costs.
+    table = market(dates=400, strength=2.0)
+    search = Search(Folds(table, 3, 2, 0), ["logistic"], 12, jobs=2)
+    run(search)
+    best = best_of(search.trials["logistic"])
+    assert best.number > 0 and best.mean < search.trials["logistic"][0].mean
+    assert [len(t.results) for t in search.trials["logistic"]].count(3) == 1
+    losses = fold_losses(predictions(search))
+    assert losses == {"logistic": list(best.losses)}
+
+
+def test_a_trial_is_hopeless_by_the_same_folds_of_the_others() -> None:
+    # Fold 2 is hard for all: a trial that is good there must not seem bad for it.
+    history = [trial(n, (0.60, 0.80, 0.70)) for n in range(5)]
+    assert is_hopeless([0.61, 0.80], history)
+    assert not is_hopeless([0.60, 0.79], history)
+    assert not is_hopeless([0.99], history), "one fold alone says little"
+    assert not is_hopeless([0.99, 0.99], history[:4]), "too few to compare with"
+    pruned = [*history[:4], trial(4, (0.9, 0.9), PRUNED)]
+    assert not is_hopeless([0.99, 0.99], pruned), "only complete trials count"
+
+
+def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
+    search = Search(folds(), ["logistic"], 16)
+    run(search)
+    states = {t.state: t for t in search.trials["logistic"]}
+    assert set(states) == {COMPLETE, PRUNED}
+    assert len(states[PRUNED].losses) == 2 and len(states[COMPLETE].losses) == 3
+    assert best_of([trial(0, (0.7,)), trial(1, (0.1,), PRUNED)]).number == 0
+    assert best_of([trial(0, (0.7,)), trial(1, (0.7,))]).number == 0
+
+
+def test_unknown_candidates_and_too_few_dates_are_said_before_any_fit() -> None:
+    with pytest.raises(ParameterError, match="models='oracle'"):
+        Search(folds(), ["oracle"])
+    with pytest.raises(TooLittleData, match="folds=3, gap=2: 3 dates before the holdout"):
+        folds(dates=3)
+
+
+def test_one_symbol_and_a_fold_of_one_class() -> None:
+    table = market(dates=60, symbols=1)
+    days = np.unique(table["date"])
+    table.loc[table["date"] >= days[-10], "label"] = 1.0
+    table.loc[table["date"] < days[15], "label"] = 0.0
+    found = cross_validate(table, tuple(CANDIDATES), 3, 0, 0)
+    assert found["probability_up"].between(0, 1, inclusive="neither").all()
+    losses = fold_losses(found)
+    assert all(np.isfinite(each).all() and len(each) == 3 for each in losses.values())
+    assert choose(losses) in CANDIDATES
+
+
+def test_window_half_life_and_calibration_reach_the_fits() -> None:
+    table = market(dates=200, strength=0.5)
+    plain = cross_validate(table, ["logistic"], 3, 2, 0)
+    for training in (Training("sigmoid"), Training(train_window=30), Training(half_life=10)):
+        other = cross_validate(table, ["logistic"], 3, 2, 0, training=training)
+        assert not np.allclose(other["probability_up"], plain["probability_up"], atol=1e-4)
+    long = cross_validate(table, ["logistic"], 3, 2, 0, training=Training(train_window=10**6))
+    pd.testing.assert_frame_equal(long, plain, check_exact=True)
+
+
+def test_predictions_carry_what_a_backtest_needs() -> None:
+    table = market(dates=100)
+    found = cross_validate(table, LOGISTIC, 3, 2, 0)
+    expected = table.set_index(["symbol", "date"])["forward_return"]
+    keys = pd.MultiIndex.from_frame(found[["symbol", "date"]])
+    assert found["forward_return"].tolist() == expected.loc[keys].tolist()
+
+
+def test_the_summary_counts_all_that_was_tried() -> None:
+    sharpe = partial(sharpe_on_folds, horizon=1, terms=Terms())
+    search = Search(folds(), LOGISTIC, 8, sharpe=sharpe)
+    run(search)
+    tried = [t for known in search.trials.values() for t in known]
+    found = summary(predictions(search), tried, 1, Terms())
+    assert found["trials"]["count"] == 9
+    assert found["threshold"] == choose_threshold(predictions(search), Terms().cost_bps, 1)
+    assert found["trials"]["sharpe_variance"] == pytest.approx(
+        np.var([t.sharpe for t in tried if t.sharpe is not None], ddof=1)
+    )
+    assert summary(predictions(search), tried[:1], 1, Terms())["trials"]["sharpe_variance"] is None
+
+
+def test_importances_against_scikit_learn() -> None:
+    table = market(dates=500, strength=1.5)
+    tried = Folds(table, 3, 2, 0)
+    search = Search(tried, ["logistic", "prior"])
+    run(search)
+    best = search.trials["logistic"][0]
+    found = permutation_importances(tried, best)
+    expected = []
+    for number in tried.numbers:
+        rows = tried.test_rows(number)
+        x, y = rows[list(found)].to_numpy(np.float32), rows["label"]
+        model = best.results[number - 1].estimator
+        result = permutation_importance(
+            model, x, y, scoring="neg_log_loss", n_repeats=20, random_state=0
+        )
+        expected.append(result.importances_mean)
+    np.testing.assert_allclose(list(found.values()), np.mean(expected, axis=0), atol=0.02)
+    assert max(found, key=lambda name: found[name]) == "x0" and found["x0"] > 0.05
+    assert permutation_importances(tried, best) == found
+    constant = permutation_importances(tried, search.trials["prior"][0])
+    assert set(constant.values()) == {0.0}

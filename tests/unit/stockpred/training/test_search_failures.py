@@ -1,0 +1,105 @@
+"""A search whose fits break, that is broken off, or runs side by side: the same end."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stockpred.models.candidates import CANDIDATES, Choice
+from stockpred.training.search import Search
+from stockpred.training.selection import predictions
+from stockpred.training.trial import COMPLETE, FAILED, best_of, trial_from
+from tests.support.small_search import folds, run
+
+LOGISTIC = ("prior", "logistic")
+
+
+def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A space that reaches beyond what scikit-learn takes.
+    bad = replace(CANDIDATES["logistic"], space={"C": Choice((0.001, -1.0))})
+    monkeypatch.setitem(CANDIDATES, "logistic", bad)
+    search = Search(folds(), ["logistic"], 8)
+    found = run(search)
+    states = {t.hyperparameters["C"]: t for t in found}
+    assert states[-1.0].state == FAILED and "'C' parameter" in states[-1.0].error
+    assert states[0.001].state == COMPLETE and len(found) == 8
+    assert best_of(search.trials["logistic"]).hyperparameters["C"] == 0.001
+
+
+def test_the_same_search_twice_and_with_other_workers() -> None:
+    names = ("logistic", "hist_gradient_boosting")
+    searches = [Search(folds(), names, 7, jobs) for jobs in (1, 4)]
+    for search in searches:
+        run(search)
+    assert searches[0].trials == searches[1].trials
+    pd.testing.assert_frame_equal(*map(predictions, searches), check_exact=True)
+
+
+@pytest.mark.parametrize("done", [1, 6, 9, 12])
+def test_a_broken_search_goes_on_to_the_same_end(done: int) -> None:
+    whole = Search(folds(), LOGISTIC, 12)
+    run(whole)
+    broken = Search(folds(), LOGISTIC, 12)
+    with closing(broken.run()) as trials:
+        for _ in range(done):
+            next(trials)
+    # What is left behind goes through JSON, as it does in MLflow's tags.
+    left = {
+        name: [trial_from(json.loads(json.dumps(t.to_dict()))) for t in known]
+        for name, known in broken.trials.items()
+    }
+    taken = Search(folds(), LOGISTIC, 12, jobs=3, adopted=left)
+    fresh = run(taken)
+    assert len(fresh) == 13 - done
+    assert taken.trials == whole.trials
+    pd.testing.assert_frame_equal(predictions(taken), predictions(whole), check_exact=True)
+
+
+def test_a_gap_in_what_was_left_is_fitted_again() -> None:
+    whole = Search(folds(), ["logistic"], 5)
+    run(whole)
+    left = [whole.trials["logistic"][n] for n in (0, 1, 3)]
+    taken = Search(folds(), ["logistic"], 5, adopted={"logistic": left})
+    assert [t.number for t in run(taken)] == [2, 3, 4]
+    assert taken.trials == whole.trials
+
+
+def test_a_closed_search_begins_no_further_fit() -> None:
+    search = Search(folds(), ["logistic"], 1000)
+    trials = search.run()
+    next(trials)
+    next(trials)
+    trials.close()
+    assert len(search.trials["logistic"]) == 2
+    with pytest.raises(RuntimeError, match="the search was ended"):
+        search._fit("logistic", CANDIDATES["logistic"].defaults, 1)
+
+
+IMPORTS = """
+import sys
+sys.path[:0] = {paths!r}
+from tests.support.generated_tables import market
+from stockpred.models.candidates import CANDIDATES
+from stockpred.training.folds import Folds
+from stockpred.training.fit import prepare
+from stockpred.models.recipe import Training
+from stockpred.training.search import Search
+training = Training("isotonic")
+prepare(CANDIDATES, training)
+before = set(sys.modules)
+list(Search(Folds(market(dates=80), 2, 2, 0, training), tuple(CANDIDATES)).run())
+late = {{name for name in set(sys.modules) - before if name.startswith(("sklearn", "xgboost"))}}
+assert not late, late
+"""
+
+
+def test_fits_side_by_side_import_nothing(root: Path) -> None:
+    # scikit-learn, imported by two threads at once, fails now and then with half a module.
+    code = IMPORTS.format(paths=[str(root)])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr

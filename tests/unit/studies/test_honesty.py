@@ -1,0 +1,95 @@
+"""Short forms of the proof: on generated markets the pipeline reports the truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockpred.training.fit import probability_up
+from studies import cases
+from studies.many import Runner, run_cases
+from studies.markets import market, strength_for
+from studies.sections import SECTIONS, allowed
+from studies.verdict import (
+    Settings,
+    as_of,
+    auc_interval,
+    fitted,
+    judged,
+    looks,
+    recipe_of,
+    table_of,
+)
+
+
+def test_a_table_as_of_a_date_is_that_of_the_bars_up_to_it() -> None:
+    bars, settings_ = market(2, 200, 0).bars, Settings(horizon=3)
+    end = np.unique(bars["date"])[150]
+    seen = table_of(bars[bars["date"] <= end], settings_)
+    pd.testing.assert_frame_equal(as_of(table_of(bars, settings_), end), seen, check_exact=True)
+
+
+def test_the_allowed_number_of_passes() -> None:
+    assert allowed(200) == 17
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    given = [{"seed": seed} for seed in range(4)]
+    assert run_cases(dict, given[:3], 1, kept) == given[:3]
+    lines = [line.replace('{"seed": 0}]', '{"seed": "kept"}]') for line in
+             kept.read_text().splitlines()]  # fmt: skip
+    kept.write_text("\n".join([*lines[:-1], lines[-1][:-5]]))  # a kill cuts the last line short
+    found = run_cases(dict, given, 2, kept)
+    assert found == [{"seed": "kept"}, *given[1:]]
+    content = kept.read_text()
+    assert run_cases(dict, given, 1, kept) == found and kept.read_text() == content
+
+
+def test_noise_seldom_passes_and_a_strong_signal_does() -> None:
+    noise = [cases.noise(seed, "generated", sessions=1400)["logistic"] for seed in range(4)]
+    assert sum(each["passed"] for each in noise) <= 1
+    assert np.mean([each["auc"] for each in noise]) == pytest.approx(0.5, abs=0.02)
+    found = [cases.planted(seed, 5, 0.65, sessions=1600) for seed in range(4)]
+    assert sum(each["passed"] for each in found) >= 3
+    for name in ("best", "auc"):
+        assert np.mean([each[name] for each in found]) == pytest.approx(0.65, abs=0.02)
+
+
+def test_a_random_split_of_overlapping_windows_sees_a_signal_in_noise() -> None:
+    found = [cases.mistake(seed, sessions=1000) for seed in range(4)]
+    means = {name: np.mean([each[name] for each in found]) for name in found[0]}
+    assert means["random"] > 0.6
+    assert all(abs(means[name] - 0.5) < 0.06 for name in ("purged", "pipeline", "fits"))
+
+
+def test_looks_are_verdicts_on_what_was_known_then() -> None:
+    strong = market(5, 1400, 3, "linear", strength_for("linear", 0.7))
+    chosen = Settings()
+    recipe, dates = recipe_of("logistic", chosen), np.unique(strong.bars["date"])
+    first, second = looks(table_of(strong.bars, chosen), recipe, chosen, dates[[-6, -1]])
+    assert first.passed and second.passed
+    bars = strong.bars[strong.bars["date"] <= dates[-6]]
+    alone = judged(table_of(bars, chosen), recipe, chosen)
+    pd.testing.assert_frame_equal(first.predictions, alone.predictions, check_exact=True)
+
+
+def test_the_model_asked_about_a_new_sample_is_the_one_that_was_judged() -> None:
+    chosen = Settings(refit_every=2000)
+    table = table_of(market(3, 400, 0).bars, chosen)
+    recipe = recipe_of("logistic", chosen)
+    predictions = judged(table, recipe, chosen).predictions
+    rows = table.merge(predictions[["symbol", "date"]], on=["symbol", "date"], how="right")
+    asked = probability_up(fitted(table, recipe, chosen), rows)
+    assert asked == pytest.approx(predictions["probability_up"].to_numpy(), abs=1e-6)
+    low, high = auc_interval(predictions, 1, 0)
+    assert low < judged(table, recipe, chosen).auc < high
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_claims_hold(section: str, tmp_path) -> None:
+    markets = {"noise": 60, "year": 20, "power": 24, "tries": 12, "auc": 6,
+               "coverage": 100, "mistake": 20}  # fmt: skip
+    runner = Runner(markets[section], 2, tmp_path / "kept.jsonl", tmp_path / "power.png")
+    claims = SECTIONS[section](runner).claims
+    assert claims and all(holds for _, holds in claims), claims
