@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.chains import BIN, Main, below
 from benchmarks.stores import Store
-from pipeline.run.heartbeat import start_of
+from pipeline.process.identity import start_of
 from pipeline.tags import ENTRY_POINT_TAG
 
 PATIENCE = 60.0  # seconds

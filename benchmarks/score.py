@@ -23,8 +23,8 @@ from pipeline.storage.parquet import groups, metadata, write_groups
 from serving.model.estimator_files import from_files
 from sources.calendars import sessions
 from stockpred.bars.schema import BarsInfo, Span, from_arrow, read_info
+from stockpred.bars.segment import Segment
 from stockpred.columns import DATE, SYMBOL
-from stockpred.features.base import Segment
 from stockpred.features.table import feature_arrays, feature_rows, longest_lookback, segments
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe

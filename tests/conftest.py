@@ -166,7 +166,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
 @pytest.fixture(scope="module")
 def skilled() -> pd.DataFrame:
     """Predictions with skill on 700 dates."""
-    from tests.unit.stockpred.gate.test_e_process import fitted
+    from tests.support.forecasts import fitted
 
     return fitted(0.5, 0, dates=3500)
 

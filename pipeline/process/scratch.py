@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.run.heartbeat import MARK, is_of_the_dead, process_of
+from pipeline.process.identity import MARK, is_of_the_dead, process_of
 
 NAME = re.compile(rf"pipeline-.+-({MARK})-[a-z0-9_]{{8}}")
 

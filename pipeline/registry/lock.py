@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from pipeline.run.heartbeat import MARK, is_of_the_dead, process_of
+from pipeline.process.identity import MARK, is_of_the_dead, process_of
 
 PREFIX = "turn."
 CHOOSING = "choosing"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.log.redact import public_url
-from pipeline.run.heartbeat import Process, is_gone, now, process_of, signed, start_of
+from pipeline.process.identity import Process, is_gone, process_of, start_of
+from pipeline.run.heartbeat import now, signed
 from pipeline.tags import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
 
 SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ

@@ -7,18 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stockpred.arrays import Array
-
-
-@dataclass(frozen=True)
-class Segment:
-    """An unbroken stretch of one symbol's bars, in the order of dates; arrays of shape (rows,)."""
-
-    open: Array
-    high: Array
-    low: Array
-    close: Array
-    adj_close: Array
-    volume: Array
+from stockpred.bars.segment import Segment
 
 
 @dataclass(frozen=True)

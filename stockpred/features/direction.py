@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from stockpred.arrays import Array
-from stockpred.features.base import Feature, FeatureSet, Segment, lag
+from stockpred.bars.segment import Segment
+from stockpred.features.base import Feature, FeatureSet, lag
 
 
 def _features(window: int) -> tuple[Feature, ...]:

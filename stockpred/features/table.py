@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from stockpred.bars.schema import Span
+from stockpred.bars.segment import Segment
 from stockpred.columns import (
     ADJ_CLOSE,
     CLOSE,
@@ -28,7 +29,7 @@ from stockpred.columns import (
     VOLUME,
 )
 from stockpred.errors import DataError, ParameterError
-from stockpred.features.base import Feature, Segment
+from stockpred.features.base import Feature
 from stockpred.features.leakage import check_table
 from stockpred.features.registry import FEATURE_SETS
 from stockpred.targets.open_to_close import daily_return, outcome

@@ -13,16 +13,8 @@ import numpy as np
 import talib
 
 from stockpred.arrays import Array
-from stockpred.features.base import (
-    Feature,
-    FeatureSet,
-    Segment,
-    deviation,
-    lag,
-    mean,
-    ratio,
-    rolling,
-)
+from stockpred.bars.segment import Segment
+from stockpred.features.base import Feature, FeatureSet, deviation, lag, mean, ratio, rolling
 
 RETURN_SPANS = (1, 2, 5, 10, 20, 60)
 DAY_SCALE = 0.01  # added to deviations that divide: 1 % a day, so that a flat stretch gives 0

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from stockpred.bars.schema import NUMBERS
+from stockpred.bars.segment import Segment
 from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, HIGH, LOW, OPEN, PRICES, SYMBOL, VOLUME
 from stockpred.errors import DataError, TooLittleData
-from stockpred.features.base import Segment
 
 TOLERANCE = 1e-6  # of a high or low: what is adjusted carries float noise
 Rows = np.ndarray[Any, np.dtype[np.int64]]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stockpred.arrays import Array
-from stockpred.features.base import Segment
+from stockpred.bars.segment import Segment
 
 
 class Outcome(NamedTuple):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.test_architecture import project
 from tests.support.paths import ROOT
+from tests.support.project_files import mlproject
 
 PAGES = sorted([ROOT / "README.md", ROOT / "data" / "PROVENANCE.md", *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
@@ -16,7 +16,7 @@ FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|yml|toml|md|ipynb|sh|png))(?::
 NAMED = re.compile(r"::(test_\w+)")
 ALONE = re.compile(r"`(test_\w+\.py)`")
 TARGET = re.compile(r"(?:[`;]|^|&& |time |=\S+ )make ((?:[A-Z]+=\S+ )*)([\w./-]+)", re.MULTILINE)
-MODULE = re.compile(r"python -m ((?:steps|benchmarks|pipeline)\.\w+)([^`|\n&#]*)")
+MODULE = re.compile(r"python -m ((?:steps|benchmarks|studies|pipeline)\.[\w.]+\w)([^`|\n&#]*)")
 PARAMETER = re.compile(r"-P [\"']?(?!name=value)(\w+)=")
 ENTRY = re.compile(r"mlflow run [^`\n]*?-e (\w+)")
 
@@ -62,7 +62,7 @@ def test_every_file_and_test_that_a_page_names_is_there(page: Path, tests: set[s
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_a_page_names_is_there(page: Path) -> None:
-    text, entries = page.read_text(), project()["entry_points"]
+    text, entries = page.read_text(), mlproject()["entry_points"]
     made = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for _, target in TARGET.findall(text):
         assert target in made, f"no make {target}"

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Array
-from stockpred.features.base import FeatureSet, Segment
+from stockpred.bars.segment import Segment
+from stockpred.features.base import FeatureSet
 from stockpred.features.table import feature_columns
 
 RTOL, ATOL = 1e-5, 1e-7

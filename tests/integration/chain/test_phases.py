@@ -11,7 +11,7 @@ import pytest
 from benchmarks.chains import STEPS, table
 from steps.main import LAST_STEP
 from studies.markets import market
-from tests.integration.chain.test_whole import Store
+from tests.support.chain_store import Store
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "process.md").read_text()

@@ -1,10 +1,8 @@
 """The real chain on the embedded bars, from the command line: whole, cached, by phases, served."""
 
 import json
-import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,54 +13,11 @@ import pytest
 
 from benchmarks.chains import STEPS, table
 from serving.model.log_model import REQUIREMENTS
-from tests.support.stores import environment, make_store
+from tests.support.chain_store import FAST, Store
+from tests.support.stores import make_store
 
 pytestmark = pytest.mark.run
-BIN = Path(sys.executable).parent
-FAST = {"models": "prior,logistic", "refit_every": "200"}
 # A gate that lets the embedded data through is not what these tests are about.
-
-
-class Store:
-    """A tracking store with its artifacts, and the commands that use it."""
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.root, self.folder = root, folder
-        self.logged: set[str] = set()
-        self.made: list[tuple[str, ...]] = []
-
-    def env(self) -> dict[str, str]:
-        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        return {**environment(self.folder, "whole"), "PATH": path}
-
-    def command(self, *argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            argv, cwd=cwd or self.root, env=self.env(), capture_output=True, text=True, timeout=600
-        )
-
-    def main(self, cwd: Path | None = None, **params: str) -> str:
-        options = [word for k, v in {**FAST, **params}.items() for word in (f"--{k}", v)]
-        done = self.command(sys.executable, "-m", "steps.main", *options, cwd=cwd)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(self.folder / "store.db") as connection:
-            return connection.execute(sql).fetchall()
-
-    def artifact(self, run_id: str, name: str) -> Path:
-        [(uri,)] = self.query(f"select artifact_uri from runs where run_uuid = '{run_id}'")
-        return Path(uri.removeprefix("file://")) / name
-
-    def model(self) -> Path:
-        """Folder of the first model."""
-        sql = "select artifact_location from logged_models order by creation_timestamp_ms limit 1"
-        [(location,)] = self.query(sql)
-        return Path(location.removeprefix("file://"))
-
-    def model_files(self) -> set[str]:
-        folder = self.model()
-        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,13 @@ from pathlib import Path
 import mlflow.projects
 import mlflow.store.tracking.sqlalchemy_store
 import steps.main
-from pipeline import active, backends, chain, child, dead, project, stopping, warm
-from lines import tries
+from pipeline.chain import backends, chain, child_process, run_project
+from pipeline.process import fork_server, signals
+from pipeline.run import active_run, orphans
+from tests.support.kill_at_lines import tries
 
 STORE, SAID = Path("../store.db"), Path("../said.txt")
-modules = (active, backends, chain, child, dead, project, stopping, warm)
+modules = (active_run, backends, chain, child_process, orphans, run_project, signals, fork_server)
 words, signum, again, stride = sys.argv[1], *map(int, sys.argv[2:])
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what a chain leaves behind comes here
 count = 0

@@ -15,8 +15,9 @@ import datetime as dt
 import json, shutil, signal, sys
 from pathlib import Path
 import pyarrow as pa
-from pipeline import artifacts, ledger
-from lines import tries
+from pipeline.storage import ledger
+from pipeline.tracking import artifacts
+from tests.support.kill_at_lines import tries
 
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 pa.set_cpu_count(1)

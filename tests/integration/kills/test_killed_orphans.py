@@ -13,16 +13,16 @@ pytestmark = pytest.mark.run
 AT_EVERY_LINE = """
 import json, os, sys
 import mlflow
-from pipeline import dead, liveness
-from lines import tries
+from pipeline.run import heartbeat, orphans
+from tests.support.kill_at_lines import tries
 
 signum, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()
-own = client.create_run("0", tags=liveness.signs())
+own = client.create_run("0", tags=heartbeat.signs())
 gone = os.fork()
 if not gone:
     os._exit(0)
-signed = liveness.signs(gone)
+signed = heartbeat.signs(gone)
 os.waitpid(gone, 0)
 
 
@@ -44,10 +44,10 @@ def state():
 
 
 def work():
-    dead.end_the_dead(client, own)
+    orphans.end_the_dead(client, own)
 
 
-for each in tries(work, (dead,), signum, stride, 0, before):
+for each in tries(work, (orphans,), signum, stride, 0, before):
     ended = state()
     work()
     print(json.dumps([each, ended, state(), client.get_run(own.info.run_id).info.status]))

@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from pipeline import history, moves, registry, turns
-from lines import tries
-from steps import record
+from pipeline.registry import history, lock, transitions
+from pipeline.registry import models as registry
+from tests.support.kill_at_lines import tries
+from steps.registration import look_store
 from stockpred.gate.sequential_looks import question
 
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 client, count = MlflowClient(), 0
 experiment = client.create_experiment("e", artifact_location=FOLDER.as_uri())
-turns.LINGER = 0.1  # a server of this machine takes up no request of a dead process
+lock.LINGER = 0.1  # a server of this machine takes up no request of a dead process
 days = pd.date_range("2024-01-01", periods=40).as_unit("s")
 rng = np.random.default_rng(0)
 rows = pd.DataFrame({
@@ -37,11 +38,11 @@ def one(model, known):
     '''What `register` does with a model; `known`: how many of the days have passed.'''
     version = registry.register_once(client, name, f"models:/{model}", "", {"model_sha256": model})
     number = str(version.version)
-    record.take_look(
+    look_store.take_look(
         client, version, question("a" * 64, rows), rows[:known], ("prior",), f"{known:016}", 1
     )
     champion = registry.holder(client, name, "champion")
-    moves.move(
+    transitions.move(
         client, name, number, stage="Production", aliases=["champion", "candidate"],
         champion=str(champion.version) if champion else None, run_id=number, why="better",
         tags={"promise": f"of {number}"},
@@ -69,17 +70,18 @@ def state():
     known, told = registry.versions(client, name), history.history(client, name)
     return {
         "stages": {str(v.version): v.tags.get("stage", "") for v in known},
-        "aliases": moves.places(client, name).aliases,
+        "aliases": transitions.places(client, name).aliases,
         "promises": {str(v.version): v.tags.get("promise") for v in known},
         "lost": [v.version for v in known if not registry._is_there(v.source)],
-        "looks": registry.notes(client, name, record.PREFIX),
+        "looks": registry.notes(client, name, look_store.PREFIX),
         "moves": [each.to_dict() for each in told],
         "champion": history.champion_of(told),
-        "queue": len(registry.notes(client, name, turns.PREFIX)),
+        "queue": len(registry.notes(client, name, lock.PREFIX)),
     }
 
 
-for each in tries(work, (history, moves, registry, turns, record), signum, stride, 0, before):
+modules = (history, transitions, registry, lock, look_store)
+for each in tries(work, modules, signum, stride, 0, before):
     ended = state()
     work()
     print(json.dumps([each, ended, state()]), flush=True)

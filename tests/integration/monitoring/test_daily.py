@@ -13,10 +13,10 @@ from mlflow import MlflowClient
 from pipeline.registry.transitions import move, places
 from pipeline.storage.ledger import Ledger
 from steps.daily import watching
+from tests.support.live_records import dying
 from tests.support.logged_models import log_models
 from tests.support.monitored_model import NAME, World, bars_of
 from tests.support.paths import ROOT
-from tests.unit.stockpred.monitoring.test_change_detector import dying
 
 pytestmark = [
     pytest.mark.run,

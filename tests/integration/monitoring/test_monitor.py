@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.errors import Alerted
 from stockpred.errors import DataError, ParameterError
+from tests.support.live_records import dying, forecasts
 from tests.support.monitored_model import NAME, World, bars_of
 from tests.support.paths import ROOT
-from tests.unit.stockpred.monitoring.test_change_detector import dying, forecasts
 
 pytestmark = [
     pytest.mark.run,

@@ -24,13 +24,12 @@ from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from stockpred.features.base import Feature
 from tests.support.bars import make_bars
+from tests.support.live_records import dying, scored
+from tests.support.pages.evaluation import report as evaluation
+from tests.support.pages.evaluation import walked
+from tests.support.pages.monitoring import report as monitoring
+from tests.support.pages.validation import SESSIONS, picture_of
 from tests.support.paths import ROOT
-from tests.unit.reports.pages.test_evaluation import report as evaluation
-from tests.unit.reports.pages.test_evaluation import walked
-from tests.unit.reports.pages.test_monitoring import report as monitoring
-from tests.unit.reports.pages.test_validation import SESSIONS, picture_of
-from tests.unit.stockpred.monitoring.test_change_detector import dying
-from tests.unit.stockpred.monitoring.test_record import scored
 
 HOSTILE = (
     "<script>document.title='pwned'</script>",

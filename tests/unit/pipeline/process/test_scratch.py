@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.process.identity import Process, process_of
 from pipeline.process.scratch import NAME, remove_left, scratch_folder
-from pipeline.run.heartbeat import Process, process_of
 
 
 @pytest.fixture

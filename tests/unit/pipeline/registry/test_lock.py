@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
+from pipeline.process.identity import process_of
 from pipeline.registry.history import champion_of, history
 from pipeline.registry.lock import CHOOSING, LINGER, PATIENCE, in_front, turn
 from pipeline.registry.lock import PREFIX as QUEUE
 from pipeline.registry.models import notes
 from pipeline.registry.transitions import places
-from pipeline.run.heartbeat import process_of
 from tests.support.paths import ROOT
 from tests.support.registered_models import new
 

@@ -13,8 +13,8 @@ TOLD_AT_EVERY_LINE = """
 import json, os, signal, sys
 import mlflow
 import mlflow.tracking.fluent
-from pipeline import active
-from lines import ROOT, tries
+from pipeline.run import active_run
+from tests.support.kill_at_lines import ROOT, tries
 
 fails, again, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()
@@ -29,16 +29,16 @@ def before():
 def work():
     os.environ["PIPELINE_IN_CHAIN"] = "key"  # whose store is checked
     try:
-        with active.open_run(ROOT, "step", {}):
+        with active_run.open_run(ROOT, "step", {}):
             if fails:
                 raise ValueError("so")
-    except active.Terminated as stop:
+    except active_run.Terminated as stop:
         sys.exit(128 + stop.signum)
     except ValueError:
         sys.exit(1)
 
 
-modules = (active, mlflow.tracking.fluent)
+modules = (active_run, mlflow.tracking.fluent)
 for each in tries(work, modules, signal.SIGTERM, stride, again, before):
     status = client.get_run(os.environ["MLFLOW_RUN_ID"]).info.status
     print(json.dumps([each, status]), flush=True)

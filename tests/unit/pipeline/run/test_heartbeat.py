@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from pipeline.run.heartbeat import MARK, is_of_the_dead, process_of, signed, signs
+from pipeline.process.identity import MARK, is_of_the_dead, process_of
+from pipeline.run.heartbeat import signed, signs
 from pipeline.tags import TAG_HEARTBEAT, TAG_PROCESS
 from tests.support.paths import ROOT
 
@@ -48,7 +49,7 @@ def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_is_gone(
 HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
 LOOK = """
 import os, sys
-from pipeline.run.heartbeat import is_gone, start_of
+from pipeline.process.identity import is_gone, start_of
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)

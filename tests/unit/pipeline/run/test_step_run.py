@@ -15,12 +15,14 @@ import json, os, sys
 from pathlib import Path
 import mlflow
 import mlflow.tracking.fluent
-from pipeline import active, artifacts, run, scratch, tail
-from lines import ROOT, tries
+from pipeline.process import scratch
+from pipeline.run import active_run, log_tail, step_run
+from pipeline.tracking import artifacts
+from tests.support.kill_at_lines import ROOT, tries
 
 FOLDER, (fails, signum, again, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 LOG = FOLDER / "log"
-MODULES = (active, artifacts, run, scratch, tail, mlflow.tracking.fluent)
+MODULES = (active_run, artifacts, step_run, scratch, log_tail, mlflow.tracking.fluent)
 client = mlflow.MlflowClient()
 # Here, too, as MLflow prepares the store on first use: not once more in each fork.
 experiment = client.create_experiment("e", artifact_location=(FOLDER.parent / "e").as_uri())
@@ -34,7 +36,7 @@ def before():
 def work():
     os.environ.update(PIPELINE_IN_CHAIN="key", PIPELINE_LOG_FILE=str(LOG))
     try:
-        with run.step_run(ROOT, "step", {}) as step:
+        with step_run.step_run(ROOT, "step", {}) as step:
             print("begun", file=sys.stderr)
             with step.output("table.txt") as path:
                 path.write_text("table")
@@ -46,7 +48,7 @@ def work():
                 raise ValueError("so")
     except ValueError:
         sys.exit(1)
-    except active.Terminated as stop:
+    except active_run.Terminated as stop:
         sys.exit(128 + stop.signum)
 
 
@@ -56,7 +58,7 @@ for each in tries(work, MODULES, signum, stride, again, before):
     left = [path.name for path in FOLDER.iterdir() if path != LOG]
     tags = ended.data.tags
     outputs = sorted(artifacts.outputs_of(tags)) if artifacts.intact(client, ended) else "damaged"
-    told = [run.TAG_KEPT in tags, run.TAG_ERROR in tags]
+    told = [step_run.TAG_KEPT in tags, step_run.TAG_ERROR in tags]
     print(json.dumps([each, ended.info.status, outputs, told, left]), flush=True)
 """
 ALL = ["figures.json", "table.txt"]

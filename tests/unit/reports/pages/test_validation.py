@@ -4,29 +4,12 @@ import numpy as np
 import pytest
 
 from reports.pages.validation import validation_report, verdict
-from reports.plots.missing_sessions import _edges, _share, missing_sessions
+from reports.plots.missing_sessions import _edges, _share
 from stockpred.bars.checks.sessions import Gaps
 from stockpred.bars.checks.summary import summarise
-from stockpred.bars.checks.validate import Validated, validate
+from stockpred.bars.checks.validate import validate
 from tests.support.bars import make_bars
-
-SESSIONS = make_bars(500)["date"].to_numpy()
-
-
-def judged(symbols: int, evil: str = "") -> dict[str, Validated]:
-    """Symbols that each lack some sessions and hold one broken bar."""
-    found = {}
-    for number in range(symbols):
-        symbol = f"S{number}{evil}"
-        bars = make_bars(500, symbol, seed=number)
-        bars.loc[20, "close"] = np.nan
-        bars = bars.drop(index=range(100, 101 + number % 50))
-        found[symbol] = validate(bars, calendar="XNYS", sessions=SESSIONS)
-    return found
-
-
-def picture_of(found: dict[str, Validated]) -> bytes | None:
-    return missing_sessions({symbol: each.gaps for symbol, each in found.items()})
+from tests.support.pages.validation import SESSIONS, judged, picture_of
 
 
 def test_a_verdict_says_how_much_may_reach_a_model() -> None:

@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from stockpred.bars.checks.validate import validate
 from stockpred.bars.schema import NUMBERS
+from stockpred.bars.segment import Segment
 from stockpred.errors import DataError
 from stockpred.evaluation.metrics import roc_auc
-from stockpred.features.base import Feature, FeatureSet, Segment
+from stockpred.features.base import Feature, FeatureSet
 from stockpred.features.leakage import check_table
 from stockpred.features.table import feature_columns, feature_rows, rows_from_arrow, rows_to_arrow
 from stockpred.training.split import PurgedWalkForward

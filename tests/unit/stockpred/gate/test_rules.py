@@ -21,7 +21,7 @@ from stockpred.gate.metrics import (
 from stockpred.gate.promise import Promise, promise, refresh_values
 from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, decide, judge
 from stockpred.gate.sequential_looks import look, question
-from tests.unit.stockpred.gate.test_e_process import evidence, fitted, forecasts
+from tests.support.forecasts import evidence, fitted, forecasts
 
 GOOD = {
     "lead": 0.01, "anytime_p_value": 0.01, "excess_calibration_error": 0.01, "dates": 500,

@@ -6,7 +6,7 @@ import pytest
 
 from stockpred.gate.e_process import STAKES
 from stockpred.gate.sequential_looks import Look, Question, claim, look, look_from, question, weight
-from tests.unit.stockpred.gate.test_e_process import forecasts
+from tests.support.forecasts import forecasts
 
 BOTH = ("prior", "prior_symbol")
 

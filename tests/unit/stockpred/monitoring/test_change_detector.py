@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, logit, ndtr
+from scipy.special import expit, logit
 
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.gate.e_process import AT_RISK
@@ -20,58 +20,7 @@ from stockpred.monitoring.change_detector import (
     drawn_to_prior,
     visible,
 )
-
-AUC_057 = 0.25  # standard deviation of the logit of a true forecast with an AUC of 0.57
-HOLDOUT = 500
-
-
-def forecasts(
-    seed: int,
-    dates: int,
-    truth: float | np.ndarray = 1.0,
-    *,
-    symbols: int = 20,
-    bold: float = AUC_057,
-    shared: float = 0.0,
-    horizon: int = 1,
-) -> pd.DataFrame:
-    """Forecasts of which a share of the logit is true, on each date; outcomes move together.
-
-    `shared` is the share of the forecasts' variance that all symbols have in common; of the
-    outcomes' it is 0.3. With a horizon the forecasts and outcomes of so many dates overlap.
-    """
-    rng = np.random.default_rng(seed)
-
-    def draw(share: float) -> np.ndarray:
-        common = rng.standard_normal((dates + horizon - 1, 1))
-        own = rng.standard_normal((dates + horizon - 1, symbols))
-        mixed = np.sqrt(share) * common + np.sqrt(1 - share) * own
-        kernel = np.ones(horizon) / np.sqrt(horizon)
-        return np.apply_along_axis(np.convolve, 0, mixed, kernel, "valid")
-
-    said = bold * draw(shared)
-    label = ndtr(draw(0.3)) < expit(said * np.reshape(truth, (-1, 1)))
-    day = pd.bdate_range("2015-01-01", periods=dates).to_numpy().astype("datetime64[s]")
-    return pd.DataFrame(
-        {
-            "symbol": [f"S{i}" for i in range(symbols)] * dates,
-            "date": np.repeat(day, symbols),
-            "probability_up": expit(said).ravel(),
-            "prior": 0.5,
-            "label": label.astype(float).ravel(),
-        }
-    )
-
-
-def held(seed: int, record: pd.DataFrame, horizon: int = 1, **given: float) -> pd.DataFrame:
-    """A record, held to what a holdout of the same kind promised."""
-    before = forecasts(seed + 10_000, HOLDOUT, horizon=horizon, **given)  # type: ignore[arg-type]
-    return record.assign(backed=backed_share(promise(before, horizon)))
-
-
-def dying(seed: int, before: int, **given: float) -> pd.DataFrame:
-    truth = np.repeat([1.0, 0.0], [before, 120])
-    return held(seed, forecasts(seed, before + 120, truth, **given), **given)  # type: ignore[arg-type]
+from tests.support.live_records import AUC_057, dying, forecasts, held
 
 
 def bet_by_loops(day: pd.DataFrame, hedged: bool) -> tuple[float, float]:

@@ -16,20 +16,7 @@ from stockpred.monitoring.alerts import (
     verdict,
 )
 from stockpred.monitoring.record import Version, record_of, unseen, watch
-from tests.unit.stockpred.monitoring.test_change_detector import dying, forecasts
-
-SURE = Promise(0.0078, 0.001, "2014-12-31", 0.0078)
-CHAMPION = Version("1", "a", "2014-12-31", SURE)
-DAYS = pd.bdate_range("2014-01-01", "2017-12-29").to_numpy().astype("datetime64[s]")
-
-
-def scored(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
-    return rows.drop(columns="backed", errors="ignore").assign(
-        model_version=version,
-        direction=(rows["probability_up"] > 0.5).astype(int),
-        in_range=1.0,
-        forward_return=(rows["label"] - 0.5) * 0.01,
-    )
+from tests.support.live_records import CHAMPION, DAYS, dying, forecasts, scored
 
 
 def watched(rows: pd.DataFrame, *others: Version) -> dict:

@@ -1,0 +1,81 @@
+"""Live records of forecasts, with outcomes, that keep a promise or stop keeping it."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, ndtr
+
+from stockpred.gate.promise import Promise, promise
+from stockpred.monitoring.change_detector import (
+    backed_share,
+)
+from stockpred.monitoring.record import Version
+
+AUC_057 = 0.25  # standard deviation of the logit of a true forecast with an AUC of 0.57
+HOLDOUT = 500
+
+
+def forecasts(
+    seed: int,
+    dates: int,
+    truth: float | np.ndarray = 1.0,
+    *,
+    symbols: int = 20,
+    bold: float = AUC_057,
+    shared: float = 0.0,
+    horizon: int = 1,
+) -> pd.DataFrame:
+    """Forecasts of which a share of the logit is true, on each date; outcomes move together.
+
+    `shared` is the share of the forecasts' variance that all symbols have in common; of the
+    outcomes' it is 0.3. With a horizon the forecasts and outcomes of so many dates overlap.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(share: float) -> np.ndarray:
+        common = rng.standard_normal((dates + horizon - 1, 1))
+        own = rng.standard_normal((dates + horizon - 1, symbols))
+        mixed = np.sqrt(share) * common + np.sqrt(1 - share) * own
+        kernel = np.ones(horizon) / np.sqrt(horizon)
+        return np.apply_along_axis(np.convolve, 0, mixed, kernel, "valid")
+
+    said = bold * draw(shared)
+    label = ndtr(draw(0.3)) < expit(said * np.reshape(truth, (-1, 1)))
+    day = pd.bdate_range("2015-01-01", periods=dates).to_numpy().astype("datetime64[s]")
+    return pd.DataFrame(
+        {
+            "symbol": [f"S{i}" for i in range(symbols)] * dates,
+            "date": np.repeat(day, symbols),
+            "probability_up": expit(said).ravel(),
+            "prior": 0.5,
+            "label": label.astype(float).ravel(),
+        }
+    )
+
+
+def held(seed: int, record: pd.DataFrame, horizon: int = 1, **given: float) -> pd.DataFrame:
+    """A record, held to what a holdout of the same kind promised."""
+    before = forecasts(seed + 10_000, HOLDOUT, horizon=horizon, **given)  # type: ignore[arg-type]
+    return record.assign(backed=backed_share(promise(before, horizon)))
+
+
+def dying(seed: int, before: int, **given: float) -> pd.DataFrame:
+    truth = np.repeat([1.0, 0.0], [before, 120])
+    return held(seed, forecasts(seed, before + 120, truth, **given), **given)  # type: ignore[arg-type]
+
+
+SURE = Promise(0.0078, 0.001, "2014-12-31", 0.0078)
+
+
+CHAMPION = Version("1", "a", "2014-12-31", SURE)
+
+
+DAYS = pd.bdate_range("2014-01-01", "2017-12-29").to_numpy().astype("datetime64[s]")
+
+
+def scored(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
+    return rows.drop(columns="backed", errors="ignore").assign(
+        model_version=version,
+        direction=(rows["probability_up"] > 0.5).astype(int),
+        in_range=1.0,
+        forward_return=(rows["label"] - 0.5) * 0.01,
+    )

@@ -1,0 +1,1 @@
+"""Report pages of generated data, as the tests of pages read them."""

@@ -1,0 +1,37 @@
+"""The evaluation page of a walk through a generated market."""
+
+import pandas as pd
+
+from reports.pages.evaluation import evaluation_report
+from reports.plots.holdout import draw
+from stockpred.evaluation.backtest import Terms
+from stockpred.evaluation.holdout import Selected, findings
+from stockpred.models.candidates import CANDIDATES
+from stockpred.models.recipe import Recipe
+from stockpred.training.split import holdout_start
+from stockpred.training.walk_forward import walk_forward
+from tests.support.generated_tables import market
+
+LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
+
+
+SELECTION = {
+    "log_loss_by_fold": {"logistic": [0.69, 0.7]},
+    "importances": {f"x{i}": 0.001 * (3 - i) for i in range(6)},
+}
+
+
+REPEAT = "git checkout abc\nmlflow run . -e evaluate -P 'recipe=<script>alert(1)</script>'"
+
+
+def walked(strength: float, dates: int = 400) -> pd.DataFrame:
+    table = market(dates, 5, strength)
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+
+
+def report(predictions: pd.DataFrame, **selection: object) -> tuple[str, dict]:
+    chosen = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
+    found = findings(predictions, 1, Selected(), Terms())
+    evaluation = {"recipe": chosen, "table_sha256": "ab" * 32, **found.content}
+    images = draw(predictions, evaluation, found.curves)
+    return evaluation_report(evaluation, images, "snapshot", REPEAT), evaluation

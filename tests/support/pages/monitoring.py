@@ -1,0 +1,37 @@
+"""The monitoring page of a generated live record."""
+
+import pandas as pd
+
+from reports.pages.monitoring import monitoring_report
+from reports.plots.monitoring import draw
+from stockpred.monitoring.alerts import loss_alerts, verdict
+from stockpred.monitoring.record import Version, watch
+from tests.support.live_records import CHAMPION, DAYS
+
+MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
+
+
+def report(rows: pd.DataFrame) -> str:
+    """The page on a ledger of versions 1, the champion, and 2, another recipe."""
+    versions = {"1": CHAMPION, "2": Version("2", "b", "2014-12-31", None)}
+    found = watch(rows, versions, CHAMPION, DAYS, 1)
+    alerts = loss_alerts(found.content)
+    content = {
+        "registered_model": "<script>alert(1)</script>",
+        "sentence": verdict(found.content, alerts),
+        "alerts": alerts,
+        "champion": {"version": "1", "sentence": "Version 1, champion."},
+        "moves": [{**MOVE, "why": "the first to pass"}],
+        "late": 0,
+        **found.content,
+        "data": {
+            "symbols": 20, "newest": "2015-07-01", "late": 1, "stopped": [], "unsound": None,
+            "validations": [{"when": "2015-07-01 22:00", "rows": 9, "stretches": 1,
+                             "symbols_dropped": 0, "problems": 2}],
+        },
+        "drift": {"forecasts": [], "features": [
+            {"name": "x", "distance": 0.2, "reference_mean": 0.0, "current_mean": 0.2}
+        ]},
+    }  # fmt: skip
+    known = {"champion": found.record, "version 2": rows[rows["model_version"] == "2"]}
+    return monitoring_report(content, draw(content, found.alarm, known))

@@ -1,0 +1,25 @@
+"""Validated generated bars, and their picture of missing sessions."""
+
+import numpy as np
+
+from reports.plots.missing_sessions import missing_sessions
+from stockpred.bars.checks.validate import Validated, validate
+from tests.support.bars import make_bars
+
+SESSIONS = make_bars(500)["date"].to_numpy()
+
+
+def judged(symbols: int, evil: str = "") -> dict[str, Validated]:
+    """Symbols that each lack some sessions and hold one broken bar."""
+    found = {}
+    for number in range(symbols):
+        symbol = f"S{number}{evil}"
+        bars = make_bars(500, symbol, seed=number)
+        bars.loc[20, "close"] = np.nan
+        bars = bars.drop(index=range(100, 101 + number % 50))
+        found[symbol] = validate(bars, calendar="XNYS", sessions=SESSIONS)
+    return found
+
+
+def picture_of(found: dict[str, Validated]) -> bytes | None:
+    return missing_sessions({symbol: each.gaps for symbol, each in found.items()})
