@@ -21,9 +21,14 @@ class Main:
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            argv, cwd=ROOT, env=env, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            argv,
+            cwd=ROOT,
+            env=env,
+            text=True,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -33,10 +33,12 @@ def main(*given: str) -> None:
             inputs = {name: done[o.step].uri(o.artifact) for name, o in step.inputs.items()}
             own = {option.name: option for option in shell.command.params}
             values = {
-                name: params[name] if name in params
+                name: params[name]
+                if name in params
                 else option.type.convert(option.default, option, None)
-                for name, option in own.items() if name not in inputs
-            }  # fmt: skip
+                for name, option in own.items()
+                if name not in inputs
+            }
             with mlflow.start_run(run_name=step.name, nested=True) as active:
                 run = StepRun(client, active.info.run_id, ROOT, Path(mkdtemp()))
                 mlflow.log_params({name: texts.get(name, "") for name in values} | inputs)

@@ -24,8 +24,11 @@ def again(store: Store, finished: Mapping[str, str], **params: str) -> list[str]
     if main.wait() != 0:
         return ["the next run failed: " + " | ".join(main.lines[-5:])]
     steps = table("\n".join(main.lines))
-    faults = [f"{step} was done, and done again" for step, run_id in finished.items()
-              if steps.get(step) != ("cached", run_id)]  # fmt: skip
+    faults = [
+        f"{step} was done, and done again"
+        for step, run_id in finished.items()
+        if steps.get(step) != ("cached", run_id)
+    ]
     if list(steps) != STEPS:
         faults.append(f"steps {list(steps)}")
     return faults + store.faults()

@@ -30,8 +30,9 @@ def cost(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Cost:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.processes", str(cwd), *command],
         env={**os.environ, **env, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
     return Cost(*json.loads(done.stdout.splitlines()[-1]))

@@ -57,9 +57,14 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
     scratch.mkdir()
     with mlflow.start_run():
         model = log_model(
-            recipe, estimator, frames[0], training_range(table),
-            root=ROOT, scratch=scratch, metadata={},
-        )  # fmt: skip
+            recipe,
+            estimator,
+            frames[0],
+            training_range(table),
+            root=ROOT,
+            scratch=scratch,
+            metadata={},
+        )
     return f"models:/{model.model_id}"
 
 

@@ -75,9 +75,14 @@ def make_models(folder: Path, name: str) -> None:
     (folder / "empty.py").write_text(EMPTY)
     with mlflow.start_run(experiment_id=experiment) as run:
         info = log_model(
-            recipe, estimator, parts[0], training_range(table), root=ROOT, scratch=folder,
+            recipe,
+            estimator,
+            parts[0],
+            training_range(table),
+            root=ROOT,
+            scratch=folder,
             metadata={},
-        )  # fmt: skip
+        )
         empty = mlflow.pyfunc.log_model(
             name="empty",
             python_model=str(folder / "empty.py"),
@@ -98,9 +103,12 @@ def served(folder: Path, name: str) -> Iterator[tuple[HTTPConnection, float]]:
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db"}
     command = [sys.executable, "-m", "steps.serve", "--registered_model", name, "--port", "0"]
     process = subprocess.Popen(
-        command, cwd=ROOT, env={**env, "MLFLOW_EXPERIMENT_NAME": "b"}, text=True,
+        command,
+        cwd=ROOT,
+        env={**env, "MLFLOW_EXPERIMENT_NAME": "b"},
+        text=True,
         stderr=subprocess.PIPE,
-    )  # fmt: skip
+    )
     try:
         assert process.stderr is not None
         found = next(f for line in process.stderr if (f := re.search(r"127\.0\.0\.1:(\d+)", line)))

@@ -15,8 +15,11 @@ from pipeline.tracking.artifacts import local_folder, model_digest
 
 # All that a chain does, as little as there is of each.
 LIGHT = {
-    "symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3", "refit_every": "100000",
-}  # fmt: skip
+    "symbols": "AAPL,IBM",
+    "models": "prior,logistic",
+    "folds": "3",
+    "refit_every": "100000",
+}
 LOAD = """
 import sys, mlflow
 for location in sys.argv[1:]:
@@ -99,8 +102,10 @@ class Store:
 
     def faults(self) -> list[str]:
         """What may never be, whoever was killed; empty where all is well."""
-        found = [f"run {run_id} was left RUNNING" for (run_id,) in
-                 self.query("select run_uuid from runs where status = 'RUNNING'")]  # fmt: skip
+        found = [
+            f"run {run_id} was left RUNNING"
+            for (run_id,) in self.query("select run_uuid from runs where status = 'RUNNING'")
+        ]
         outputs = self.query(
             "select r.run_uuid, r.artifact_uri, t.key, t.value, m.value from runs r "
             f"join tags t on t.run_uuid = r.run_uuid and t.key like '{TAG_OUTPUT}%' "
@@ -137,11 +142,12 @@ class Store:
         if len(set(sources)) != len(sources):
             found.append(f"a model has two versions: {sources}")
         whole = {
-            uri for (uri,) in self.query(
+            uri
+            for (uri,) in self.query(
                 "select l.artifact_location from logged_models l join tags m "
                 f"on m.key = '{TAG_MODEL_URI}' and m.value = 'models:/' || l.model_id"
             )
-        }  # fmt: skip
+        }
         found += [f"a version has no whole model: {uri}" for uri in set(sources) - whole]
         held = self.query("select version from registered_model_aliases where alias = 'champion'")
         staged = self.query(

@@ -153,9 +153,13 @@ def _parse(content: bytes, origin: str) -> tuple[pd.DataFrame, int]:
         # A symbol such as 000001 or NA is text; other columns are typed where they can be.
         as_text = {name: str for name in header if spelled(name) == SYMBOL}
         raw = pd.read_csv(
-            io.StringIO(text), dtype=as_text, keep_default_na=False, na_values=[""],
-            skip_blank_lines=False, low_memory=False,
-        )  # fmt: skip
+            io.StringIO(text),
+            dtype=as_text,
+            keep_default_na=False,
+            na_values=[""],
+            skip_blank_lines=False,
+            low_memory=False,
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"source={origin!r}: no table in it ({reason}); {NEITHER}") from error

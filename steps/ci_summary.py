@@ -29,9 +29,10 @@ KEPT = {
 @click.command(help=__doc__)
 @click.option("--run_name", required=True, help="as given to `mlflow run --run-name`")
 @click.option(
-    "--folder", type=click.Path(file_okay=False, path_type=Path),
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
     help="where the artifacts go; none: no",
-)  # fmt: skip
+)
 def command(run_name: str, folder: Path | None) -> None:
     """Look a run up by its name in the experiment that `main` would run in."""
     wanted = _named(run_name)

@@ -51,10 +51,12 @@ def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[St
     # An alert that fails the night does so here, when all is written.
     asked = "retrain" if params["on_alert"] == "retrain" else "report"
     monitor = Step(
-        "monitor", ("registered_model",), SOUND,
+        "monitor",
+        ("registered_model",),
+        SOUND,
         fixed={"ledger": ledger, "on_alert": asked},
         after=("score", *(step.name for step in shadows)),
-    )  # fmt: skip
+    )
     return scoring("score", model_uri, ledger), *shadows, monitor
 
 
@@ -125,10 +127,17 @@ def night(**params: Any) -> None:
             return rows_that_follow(client, done, params)
 
         ended.finished = run_project(
-            DATA, params, texts,
-            root=ROOT, package="steps", preload=PRELOAD, still_valid=stands, settled=settled,
-            entry_point="daily", then=follow,
-        )  # fmt: skip
+            DATA,
+            params,
+            texts,
+            root=ROOT,
+            package="steps",
+            preload=PRELOAD,
+            still_valid=stands,
+            settled=settled,
+            entry_point="daily",
+            then=follow,
+        )
         from mlflow import get_tracking_uri
 
         ended.standing = show(ended.finished, get_tracking_uri())

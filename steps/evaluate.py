@@ -47,9 +47,14 @@ def main(
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
     chosen, fixed = recipe_from(content), selected(content["selection"])
     predictions = walk_forward(
-        rows_from_arrow(read(path)), chosen, start, refit_every, seed,
-        jobs=os.cpu_count() or 1, progress=say,
-    )  # fmt: skip
+        rows_from_arrow(read(path)),
+        chosen,
+        start,
+        refit_every,
+        seed,
+        jobs=os.cpu_count() or 1,
+        progress=say,
+    )
     terms = Terms(cost_bps, short == "on", borrow_bps)
     found = findings(predictions, chosen.horizon, fixed, terms, seed)
     evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
@@ -60,9 +65,14 @@ def main(
     for name, png in pictures.items():
         run.figure(name, png)
     given = {
-        "recipe": recipe, "table": table, "refit_every": refit_every, "cost_bps": cost_bps,
-        "short": short, "borrow_bps": borrow_bps, "seed": seed,
-    }  # fmt: skip
+        "recipe": recipe,
+        "table": table,
+        "refit_every": refit_every,
+        "cost_bps": cost_bps,
+        "short": short,
+        "borrow_bps": borrow_bps,
+        "seed": seed,
+    }
     page = evaluation_report(evaluation, pictures, source, _repeat(run.git_commit, given))
     run.figure("report.html", page.encode())
     _log(run, evaluation)

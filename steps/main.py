@@ -150,10 +150,15 @@ def chain(**params: Any) -> None:
 
         steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
         ended.finished = run_project(
-            steps, params, texts,
-            root=ROOT, package="steps", preload=PRELOAD, still_valid=still_valid,
+            steps,
+            params,
+            texts,
+            root=ROOT,
+            package="steps",
+            preload=PRELOAD,
+            still_valid=still_valid,
             settled=settled,
-        )  # fmt: skip
+        )
         from mlflow import get_tracking_uri
 
         ended.standing = show(ended.finished, get_tracking_uri())

@@ -36,9 +36,17 @@ TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
 
 
 @shell(
-    "monitor", "ledger", "bars=none", "source=none", "symbols", "as_of", "max_missing",
-    "registered_model", "on_alert", check=one_of_two,
-)  # fmt: skip
+    "monitor",
+    "ledger",
+    "bars=none",
+    "source=none",
+    "symbols",
+    "as_of",
+    "max_missing",
+    "registered_model",
+    "on_alert",
+    check=one_of_two,
+)
 def main(
     run: StepRun,
     ledger: str,

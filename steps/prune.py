@@ -10,9 +10,12 @@ from steps.cli.command import program
 
 @click.command(help=__doc__)
 @click.option(
-    "--keep", type=click.IntRange(1), default=30, show_default=True,
+    "--keep",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
     help="how many of the newest finished main runs keep all they are made of",
-)  # fmt: skip
+)
 def command(keep: int) -> None:
     """Prune the experiment that `main` would run in."""
     from mlflow import MlflowClient, get_tracking_uri

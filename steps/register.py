@@ -45,9 +45,19 @@ def _refuse(name: str, value: object, rule: str) -> None:
 
 
 @shell(
-    "register", "model_uri=auto", "evaluation=none", "predictions=none", "validation=none",
-    "registered_model", "phase", "max_age", "action", "reason", "date", check=check,
-)  # fmt: skip
+    "register",
+    "model_uri=auto",
+    "evaluation=none",
+    "predictions=none",
+    "validation=none",
+    "registered_model",
+    "phase",
+    "max_age",
+    "action",
+    "reason",
+    "date",
+    check=check,
+)
 def main(
     run: StepRun,
     model_uri: str,

@@ -21,9 +21,17 @@ from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
 
 
 @shell(
-    "score", "model_uri=auto", "registered_model", "bars=none", "source=none", "symbols", "as_of",
-    "max_missing", "dates", "to",
-)  # fmt: skip
+    "score",
+    "model_uri=auto",
+    "registered_model",
+    "bars=none",
+    "source=none",
+    "symbols",
+    "as_of",
+    "max_missing",
+    "dates",
+    "to",
+)
 def main(
     run: StepRun,
     model_uri: str,

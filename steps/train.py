@@ -36,9 +36,22 @@ from stockpred.training.trial import Trial, best_of
 
 
 @shell(
-    "train", "table", "bars", "models", "calibration", "folds", "gap", "train_window", "half_life",
-    "holdout", "trials", "cost_bps", "short", "borrow_bps", "seed",
-)  # fmt: skip
+    "train",
+    "table",
+    "bars",
+    "models",
+    "calibration",
+    "folds",
+    "gap",
+    "train_window",
+    "half_life",
+    "holdout",
+    "trials",
+    "cost_bps",
+    "short",
+    "borrow_bps",
+    "seed",
+)
 def main(
     run: StepRun,
     table: str,

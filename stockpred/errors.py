@@ -11,7 +11,24 @@ non-zero; anything else that is raised is a bug of ours.
 
 
 class StockpredError(ValueError):
-    """Root of the errors that a user can mend."""
+    """Root of the errors that a user can fix.
+
+    Parameters
+    ----------
+    subject : str
+        What is wrong: ``name='value'``, or a file with row and column. Without `expected`, the
+        whole message.
+    expected : str, optional
+        What would be right, such as ``a whole number from 2 to 50``.
+    got : str, optional
+        What was found instead.
+    fix : str, optional
+        What the user can do, as an imperative.
+    """
+
+    def __init__(self, subject: str, *, expected: str = "", got: str = "", fix: str = "") -> None:
+        message = f"{subject}: expected {expected}, got {got}." if expected else subject
+        super().__init__(f"{message} Fix: {fix}." if fix else message)
 
 
 class ParameterError(StockpredError):

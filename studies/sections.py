@@ -64,17 +64,31 @@ def noise(runner: Runner) -> Section:
             small = kstest(p, "uniform", alternative="greater").pvalue
             skilled = sum(each[asked]["candidate"] != "prior" for each in found)
             auc = np.mean([each[asked]["auc"] for each in found])
-            rows.append([
-                f"{kind}, {asked}", f"{passed} of {count}", most, skilled,
-                f"{np.mean(np.array(p) < LEVEL):.3f}", f"{small:.2f}", f"{auc:.4f}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{kind}, {asked}",
+                    f"{passed} of {count}",
+                    most,
+                    skilled,
+                    f"{np.mean(np.array(p) < LEVEL):.3f}",
+                    f"{small:.2f}",
+                    f"{auc:.4f}",
+                ]
+            )
             out.claim(f"{kind}, {asked}: at most {most} pass", passed <= most)
             out.claim(f"{kind}, {asked}: p values not smaller than uniform", small > 0.01)
     out.table(
-        ["noise, recipe", "passed", "at most", "not the prior", "share of p < 0.05",
-         "KS p that p is smaller than uniform", "mean AUC"],
+        [
+            "noise, recipe",
+            "passed",
+            "at most",
+            "not the prior",
+            "share of p < 0.05",
+            "KS p that p is smaller than uniform",
+            "mean AUC",
+        ],
         rows,
-    )  # fmt: skip
+    )
     return out
 
 
@@ -121,11 +135,16 @@ def power(runner: Runner) -> Section:
     out.table(
         ["share that passes the gate (a plain paired test)", *(f"AUC {auc}" for auc in AUCS)],
         [
-            [f"{n} symbols", *(f"{gate:.0%} ({plain:.0%})" for gate, plain in
-              zip(curves[n], curve(n, "leads"), strict=True))]
+            [
+                f"{n} symbols",
+                *(
+                    f"{gate:.0%} ({plain:.0%})"
+                    for gate, plain in zip(curves[n], curve(n, "leads"), strict=True)
+                ),
+            ]
             for n in SIZES
         ],
-    )  # fmt: skip
+    )
     if runner.picture:
         _draw(curves, runner.picture)
     share = curves[5][-1]
@@ -163,9 +182,11 @@ def _draw(curves: dict[int, list[float]], picture: Path) -> None:
         axes.plot(AUCS, curve, marker="o", label=f"{symbols} symbols")
     axes.axhline(LEVEL, color="grey", linewidth=0.8, linestyle=":")
     axes.set(
-        xlabel="best possible AUC of the planted signal", ylabel="share that passes the gate",
-        ylim=(0, 1.02), xticks=AUCS,
-    )  # fmt: skip
+        xlabel="best possible AUC of the planted signal",
+        ylabel="share that passes the gate",
+        ylim=(0, 1.02),
+        xticks=AUCS,
+    )
     axes.legend(frameon=False)
     figure.savefig(picture, dpi=110)
 

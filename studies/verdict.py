@@ -85,19 +85,29 @@ def table_of(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 def recipe_of(name: str, settings: Settings) -> Recipe:
     """A candidate's recipe with its default hyperparameters."""
     return Recipe(
-        name, CANDIDATES[name].defaults, TRAINING.calibration,
-        settings.feature_sets, settings.window, settings.horizon, "benchmark",
-        TRAINING.train_window, TRAINING.half_life,
-    )  # fmt: skip
+        name,
+        CANDIDATES[name].defaults,
+        TRAINING.calibration,
+        settings.feature_sets,
+        settings.window,
+        settings.horizon,
+        "benchmark",
+        TRAINING.train_window,
+        TRAINING.half_life,
+    )
 
 
 def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
     """The recipe that the folds before the holdout choose, as `train` does."""
     start = holdout_start(table[DATE], settings.holdout)
     predictions = cross_validate(
-        before(table, start), settings.models, settings.folds, settings.gap, settings.seed,
+        before(table, start),
+        settings.models,
+        settings.folds,
+        settings.gap,
+        settings.seed,
         training=TRAINING,
-    )  # fmt: skip
+    )
     return recipe_of(choose(fold_losses(predictions)), settings)
 
 
@@ -114,9 +124,13 @@ def judged(
     lead = lead_over_column(predictions, PRIOR, recipe.horizon)
     data = str(predictions[DATE].max())
     taken = look(
-        record, question(recipe.id, predictions), predictions, references(predictions), data,
+        record,
+        question(recipe.id, predictions),
+        predictions,
+        references(predictions),
+        data,
         recipe.horizon,
-    )  # fmt: skip
+    )
     # Generated bars are sound.
     values = baseline_values(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
     return Verdict(recipe, predictions, metrics, lead, decide(values), taken)

@@ -99,9 +99,14 @@ class WarmBackend(AbstractBackend):
         match = PYTHON_MODULE.match(command)
         if match is None:
             return NonBlockingLocalBackend().run(
-                project_uri, entry_point, params, version, backend_config, tracking_uri,
+                project_uri,
+                entry_point,
+                params,
+                version,
+                backend_config,
+                tracking_uri,
                 experiment_id,
-            )  # fmt: skip
+            )
         run = get_or_create_run(
             None, project_uri, experiment_id, work_dir, version, entry_point, params
         )

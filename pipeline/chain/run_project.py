@@ -90,9 +90,19 @@ def run_project(
             if dead := end_the_dead(client, run):
                 say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
-                steps, root, package, client, run, params["cache"] == "on", backend,
-                still_valid, say, str(storage), watch_parent=handed_over, above=above,
-            )  # fmt: skip
+                steps,
+                root,
+                package,
+                client,
+                run,
+                params["cache"] == "on",
+                backend,
+                still_valid,
+                say,
+                str(storage),
+                watch_parent=handed_over,
+                above=above,
+            )
             try:
                 finished = chain.run(
                     params, {**texts, **(settled or {})}, lambda done: then(client, done)

@@ -91,9 +91,14 @@ def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tupl
     """Exit code, stdout and stderr; whom git has started, as ssh, ends with it in any case."""
     # In a session of its own nobody can ask the terminal either.
     with subprocess.Popen(
-        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command,
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             out, err = process.communicate(timeout=LONGEST)
         except BaseException:

@@ -130,6 +130,13 @@ def _row(move: Move) -> list[Any]:
 def _move_from(row: Sequence[Any]) -> Move:
     when, version, before, after, aliases, without, run_id, why, by_hand = row
     return Move(
-        dt.datetime.fromisoformat(when), version, before, after, tuple(aliases), tuple(without),
-        run_id, why, bool(by_hand),
-    )  # fmt: skip
+        dt.datetime.fromisoformat(when),
+        version,
+        before,
+        after,
+        tuple(aliases),
+        tuple(without),
+        run_id,
+        why,
+        bool(by_hand),
+    )

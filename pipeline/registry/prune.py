@@ -50,8 +50,12 @@ def prune(
     }
     done = [r for r in parents if r.info.status == "FINISHED"]
     needed = {run_id for parent in done[:keep] for run_id in _steps_of(parent)}
-    needed |= {run_id for parent in parents if parent.info.run_id in running
-               for run_id in _steps_of(parent)}  # fmt: skip
+    needed |= {
+        run_id
+        for parent in parents
+        if parent.info.run_id in running
+        for run_id in _steps_of(parent)
+    }
     # What a run that is kept registered may be a model that an older run had made, too.
     named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id in needed}
     kept_versions = list(_kept_versions(client, runs, named))
@@ -88,9 +92,11 @@ def _runs(client: Any, experiment_id: str) -> Iterator[Any]:
     token = None
     while True:
         page = client.search_runs(
-            [experiment_id], order_by=["attributes.start_time DESC"],
-            max_results=PAGE, page_token=token,
-        )  # fmt: skip
+            [experiment_id],
+            order_by=["attributes.start_time DESC"],
+            max_results=PAGE,
+            page_token=token,
+        )
         yield from page
         token = page.token
         if not token:

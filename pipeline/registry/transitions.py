@@ -89,10 +89,18 @@ def move(
         # Aliases first: they are what counts, and whoever is killed here is found out later.
         _apply(client, name, before, after)
         moves = [
-            Move(now, each, before.stages[each], after.stages[each], *_aliases(each, before, after),
-                 run_id, why if each == version else f"version {version} took its place", by_hand)
+            Move(
+                now,
+                each,
+                before.stages[each],
+                after.stages[each],
+                *_aliases(each, before, after),
+                run_id,
+                why if each == version else f"version {version} took its place",
+                by_hand,
+            )
             for each in _moved(version, before, after)
-        ]  # fmt: skip
+        ]
         record(client, name, [*unrecorded(known, before, now), *moves])
         return moves
 

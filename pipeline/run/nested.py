@@ -162,8 +162,13 @@ def dataset(name: str, uri: str, sha256: str, schema: pa.Schema, rows: int) -> A
 
 
 def _type(arrow: pa.DataType) -> str:
-    names = {pa.float32(): "float", pa.float64(): "double", pa.int32(): "integer",
-             pa.int64(): "long", pa.bool_(): "boolean"}  # fmt: skip
+    names = {
+        pa.float32(): "float",
+        pa.float64(): "double",
+        pa.int32(): "integer",
+        pa.int64(): "long",
+        pa.bool_(): "boolean",
+    }
     if pa.types.is_date(arrow) or pa.types.is_timestamp(arrow):
         return "datetime"
     return names.get(arrow, "string")

@@ -111,9 +111,11 @@ class StepRun:
         wanted = [f"tags.`{ENTRY_POINT_TAG}` = '{entry_point}'"]
         wanted += [f"params.`{name}` = '{value}'" for name, value in params.items()]
         runs = self.client.search_runs(
-            [this.info.experiment_id], " and ".join(wanted), max_results=most,
+            [this.info.experiment_id],
+            " and ".join(wanted),
+            max_results=most,
             order_by=["attributes.start_time DESC"],
-        )  # fmt: skip
+        )
         for run in runs:
             if run.info.status == "FINISHED" or TAG_KEPT in run.data.tags:
                 yield run

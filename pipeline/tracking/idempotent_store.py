@@ -142,9 +142,14 @@ class Tracking(tracking.RestStore):
         return once(lambda: super(Tracking, self).create_run(*given), look)
 
     def create_logged_model(
-        self, experiment_id: str, name: str | None = None, source_run_id: str | None = None,
-        tags: list[Any] | None = None, *args: Any, **more: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        source_run_id: str | None = None,
+        tags: list[Any] | None = None,
+        *args: Any,
+        **more: Any,
+    ) -> Any:
         """As RestStore.create_logged_model."""
         mark = LoggedModelTag(TAG_ONCE, uuid4().hex)
         given = (experiment_id, name, source_run_id, [*(tags or []), mark], *args)
@@ -183,9 +188,14 @@ class Registry(registry.RestStore):
         )
 
     def create_model_version(
-        self, name: str, source: str, run_id: str | None = None, tags: list[Any] | None = None,
-        *args: Any, **more: Any,
-    ) -> Any:  # fmt: skip
+        self,
+        name: str,
+        source: str,
+        run_id: str | None = None,
+        tags: list[Any] | None = None,
+        *args: Any,
+        **more: Any,
+    ) -> Any:
         """As RestStore.create_model_version."""
         mark = ModelVersionTag(TAG_ONCE, uuid4().hex)
         given = (name, source, run_id, [*(tags or []), mark], *args)

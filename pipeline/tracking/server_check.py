@@ -99,9 +99,13 @@ def _answer(uri: str, endpoint: str) -> Any:
     while True:
         try:
             response = http_request(
-                get_default_host_creds(uri), endpoint, "GET", max_retries=0,
-                timeout=TIMEOUT, raise_on_status=False,
-            )  # fmt: skip
+                get_default_host_creds(uri),
+                endpoint,
+                "GET",
+                max_retries=0,
+                timeout=TIMEOUT,
+                raise_on_status=False,
+            )
             if response.status_code != 429 and response.status_code < 500:
                 return response
             reason = f"it answers {response.status_code}"

@@ -59,8 +59,10 @@ def evaluation_report(
             heading("Chosen before the holdout"),
             table(
                 ("candidate", "mean log loss", "by fold"),
-                ((name, sum(losses) / len(losses), ", ".join(f"{x:.4f}" for x in losses))
-                 for name, losses in recipe["selection"]["log_loss_by_fold"].items()),
+                (
+                    (name, sum(losses) / len(losses), ", ".join(f"{x:.4f}" for x in losses))
+                    for name, losses in recipe["selection"]["log_loss_by_fold"].items()
+                ),
             ),
             _shown(images, "importances.png"),
             heading("Known biases"),
@@ -72,7 +74,7 @@ def evaluation_report(
             ),
             code(repeat),
         ],
-    )  # fmt: skip
+    )
 
 
 def _shown(images: Mapping[str, bytes], *names: str) -> str:
@@ -84,9 +86,16 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
     baselines = [evaluation["baselines"].get(name, {}) for name in _BASELINES]
     yield table(
         ("metric", "model", "95 % interval", *(name.replace("_", " ") for name in _BASELINES)),
-        ((name, value, span(intervals["model"].get(name)), *(each.get(name) for each in baselines))
-         for name, value in model.items()),
-    )  # fmt: skip
+        (
+            (
+                name,
+                value,
+                span(intervals["model"].get(name)),
+                *(each.get(name) for each in baselines),
+            )
+            for name, value in model.items()
+        ),
+    )
     kind = {"by_date": "across symbols, date by date", "by_symbol": "over time, symbol by symbol"}
     groups = evaluation["ic"]["groups"]
     mean = f"then the mean of {groups:,}" if groups else "of which none is defined here"
@@ -106,9 +115,17 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
     leads = ("lead_over_prior", "lead_over_prior_by_symbol")
     yield table(
         ("lead in log loss over", "nats", "standard error", "p, one-sided", "dates"),
-        ((name.removeprefix("lead_over_").replace("_", " "), lead["mean"], lead["standard_error"],
-          lead["p_value"], lead["dates"]) for name, lead in ((n, evaluation[n]) for n in leads)),
-    )  # fmt: skip
+        (
+            (
+                name.removeprefix("lead_over_").replace("_", " "),
+                lead["mean"],
+                lead["standard_error"],
+                lead["p_value"],
+                lead["dates"],
+            )
+            for name, lead in ((n, evaluation[n]) for n in leads)
+        ),
+    )
 
 
 def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:
@@ -131,11 +148,21 @@ def _parts(evaluation: Mapping[str, Any]) -> Iterable[str]:
     for kind in ("symbol", "year"):
         metrics = ("log_loss", "brier", "roc_auc", "accuracy")
         yield table(
-            (kind, "rows", "log loss", "Brier", "ROC AUC", "95 % interval", "accuracy",
-             "95 % interval"),
-            ((name, part["rows"], *_spread([part[m] for m in metrics], part["intervals"]))
-             for name, part in evaluation[f"by_{kind}"].items()),
-        )  # fmt: skip
+            (
+                kind,
+                "rows",
+                "log loss",
+                "Brier",
+                "ROC AUC",
+                "95 % interval",
+                "accuracy",
+                "95 % interval",
+            ),
+            (
+                (name, part["rows"], *_spread([part[m] for m in metrics], part["intervals"]))
+                for name, part in evaluation[f"by_{kind}"].items()
+            ),
+        )
 
 
 def _spread(values: Sequence[float | None], intervals: Mapping[str, Any]) -> tuple[object, ...]:
@@ -145,16 +172,38 @@ def _spread(values: Sequence[float | None], intervals: Mapping[str, Any]) -> tup
 
 
 def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
-    rows = (("model", traded), ("always long", traded["always_long"]),
-            ("buy and hold", traded["buy_and_hold"]))  # fmt: skip
+    rows = (
+        ("model", traded),
+        ("always long", traded["always_long"]),
+        ("buy and hold", traded["buy_and_hold"]),
+    )
     yield table(
-        ("strategy", "gross a year", "net a year", "volatility", "Sharpe", "deepest fall",
-         "turnover a session", "exposure", "break-even, bps"),
-        ((name, percent(each["gross"]["annual_return"]), percent(each["net"]["annual_return"]),
-          percent(each["net"]["volatility"]), each["net"]["sharpe"],
-          percent(each["net"]["max_drawdown"]), each["turnover"], percent(each["exposure"]),
-          each["break_even_bps"]) for name, each in rows),
-    )  # fmt: skip
+        (
+            "strategy",
+            "gross a year",
+            "net a year",
+            "volatility",
+            "Sharpe",
+            "deepest fall",
+            "turnover a session",
+            "exposure",
+            "break-even, bps",
+        ),
+        (
+            (
+                name,
+                percent(each["gross"]["annual_return"]),
+                percent(each["net"]["annual_return"]),
+                percent(each["net"]["volatility"]),
+                each["net"]["sharpe"],
+                percent(each["net"]["max_drawdown"]),
+                each["turnover"],
+                percent(each["exposure"]),
+                each["break_even_bps"],
+            )
+            for name, each in rows
+        ),
+    )
     yield paragraph(
         f"Threshold {traded['threshold']:.4g}, chosen before the holdout; {traded['cost_bps']:g} "
         f"bps a side; {traded['sessions']:,} sessions. Model and always long enter at the open and "

@@ -18,19 +18,32 @@ def data_report(rows: pd.DataFrame, features: Sequence[Feature], source: str) ->
         Labelled rows that end before the holdout: a picture of the holdout would be a look at it.
     """
     by_symbol = (
-        (str(symbol), len(part), f"{part[DATE].min():%Y-%m-%d}", f"{part[DATE].max():%Y-%m-%d}",
-         float(part[LABEL].mean()))
+        (
+            str(symbol),
+            len(part),
+            f"{part[DATE].min():%Y-%m-%d}",
+            f"{part[DATE].max():%Y-%m-%d}",
+            float(part[LABEL].mean()),
+        )
         for symbol, part in rows.groupby(SYMBOL, observed=True)
-    )  # fmt: skip
+    )
     label = rows[LABEL]
     described = []
     for feature in features:
         values = rows[feature.name].astype("float64")
         correlation = values.corr(label, method="spearman") if values.nunique() > 1 else None
         described.append(
-            (feature.name, feature.lookback, float(values.mean()), float(values.std()),
-             float(values.min()), float(values.max()), correlation, feature.meaning)
-        )  # fmt: skip
+            (
+                feature.name,
+                feature.lookback,
+                float(values.mean()),
+                float(values.std()),
+                float(values.min()),
+                float(values.max()),
+                correlation,
+                feature.meaning,
+            )
+        )
     return page(
         "The data before the holdout",
         [
@@ -43,9 +56,17 @@ def data_report(rows: pd.DataFrame, features: Sequence[Feature], source: str) ->
             table(("symbol", "rows", "first", "last", "share of ups"), by_symbol),
             heading("Features"),
             table(
-                ("feature", "look-back", "mean", "deviation", "lowest", "highest",
-                 "rank correlation with label", "meaning"),
+                (
+                    "feature",
+                    "look-back",
+                    "mean",
+                    "deviation",
+                    "lowest",
+                    "highest",
+                    "rank correlation with label",
+                    "meaning",
+                ),
                 described,
             ),
         ],
-    )  # fmt: skip
+    )

@@ -40,8 +40,11 @@ def monitoring_report(content: Mapping[str, Any], images: Mapping[str, bytes]) -
         [
             paragraph(content["sentence"], lead=True),
             paragraph(champion["sentence"]),
-            *([bullets(each["sentence"] for each in content["alerts"])]
-              if len(content["alerts"]) > 1 else []),
+            *(
+                [bullets(each["sentence"] for each in content["alerts"])]
+                if len(content["alerts"]) > 1
+                else []
+            ),
             heading("Newest forecasts"),
             *_today(content),
             heading("What came of them"),
@@ -54,7 +57,7 @@ def monitoring_report(content: Mapping[str, Any], images: Mapping[str, bytes]) -
             heading("Drift"),
             *_drift(content["drift"]),
         ],
-    )  # fmt: skip
+    )
 
 
 def _today(content: Mapping[str, Any]) -> Iterable[str]:
@@ -63,13 +66,29 @@ def _today(content: Mapping[str, Any]) -> Iterable[str]:
         yield paragraph("The ledger has no forecast of this champion yet.")
         return
     yield table(
-        ("symbol", "after the close of", "probability of up", "forecast", "outcomes so far",
-         "right", "95 % interval"),
-        ((each["symbol"], each["date"], each["probability_up"],
-          "up" if each["direction"] else "down", each["outcomes"], percent(each["hit_rate"]),
-          span(each["interval"])) for each in shown[:SHOWN]),
+        (
+            "symbol",
+            "after the close of",
+            "probability of up",
+            "forecast",
+            "outcomes so far",
+            "right",
+            "95 % interval",
+        ),
+        (
+            (
+                each["symbol"],
+                each["date"],
+                each["probability_up"],
+                "up" if each["direction"] else "down",
+                each["outcomes"],
+                percent(each["hit_rate"]),
+                span(each["interval"]),
+            )
+            for each in shown[:SHOWN]
+        ),
         words=("forecast",),
-    )  # fmt: skip
+    )
     if len(shown) > SHOWN:
         yield paragraph(f"{len(shown) - SHOWN:,} more stand in monitoring.json.")
     if content["in_range"] is not None and content["in_range"] < 1:
@@ -84,13 +103,26 @@ def _record(content: Mapping[str, Any]) -> Iterable[str]:
         yield paragraph("No forecast has an outcome yet.")
         return
     yield table(
-        ("figure", "whole record", "95 % interval", f"last {recent['dates']} dates",
-         "95 % interval", "promised"),
-        ((words, whole[name]["mean"], span(whole[name]["interval"]), recent[name]["mean"],
-          span(recent[name]["interval"]),
-          promised["lead"] if promised and name == "lead" else None)
-         for name, words in _FIGURES.items()),
-    )  # fmt: skip
+        (
+            "figure",
+            "whole record",
+            "95 % interval",
+            f"last {recent['dates']} dates",
+            "95 % interval",
+            "promised",
+        ),
+        (
+            (
+                words,
+                whole[name]["mean"],
+                span(whole[name]["interval"]),
+                recent[name]["mean"],
+                span(recent[name]["interval"]),
+                promised["lead"] if promised and name == "lead" else None,
+            )
+            for name, words in _FIGURES.items()
+        ),
+    )
     late = content["late"]
     yield paragraph(
         f"{whole['rows']:,} forecasts on {whole['dates']:,} dates, {whole['first']} to "
@@ -104,11 +136,26 @@ def _record(content: Mapping[str, Any]) -> Iterable[str]:
 def _versions(content: Mapping[str, Any]) -> Iterable[str]:
     if content["versions"]:
         yield table(
-            ("version", "dates in common", "rows", "lead over the champion", "95 % interval",
-             "p, one-sided"),
-            ((each["version"], each["dates"], each["rows"], each["lead"], span(each["interval"]),
-              each["p_value"]) for each in content["versions"]),
-        )  # fmt: skip
+            (
+                "version",
+                "dates in common",
+                "rows",
+                "lead over the champion",
+                "95 % interval",
+                "p, one-sided",
+            ),
+            (
+                (
+                    each["version"],
+                    each["dates"],
+                    each["rows"],
+                    each["lead"],
+                    span(each["interval"]),
+                    each["p_value"],
+                )
+                for each in content["versions"]
+            ),
+        )
     else:
         yield paragraph(
             "No other recipe has forecast the same dates; `daily` with shadow=true lets the "
@@ -117,25 +164,44 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
     if content["moves"]:
         yield table(
             ("when", "version", "from", "to", "why"),
-            ((each["when"][:16].replace("T", " "), each["version"], each["from"], each["to"],
-              each["why"]) for each in reversed(content["moves"])),
+            (
+                (
+                    each["when"][:16].replace("T", " "),
+                    each["version"],
+                    each["from"],
+                    each["to"],
+                    each["why"],
+                )
+                for each in reversed(content["moves"])
+            ),
             words=("version", "from", "to", "why"),
-        )  # fmt: skip
+        )
 
 
 def _data(data: Mapping[str, Any]) -> Iterable[str]:
     late = "" if data["late"] is None else f", {data['late']} weekdays before this run"
     yield paragraph(
         f"{data['symbols']:,} symbols, newest bar of {data['newest']}{late}; "
-        + (f"without a bar for long: {', '.join(data['stopped'])}." if data["stopped"]
-           else "none has stopped.")
-    )  # fmt: skip
+        + (
+            f"without a bar for long: {', '.join(data['stopped'])}."
+            if data["stopped"]
+            else "none has stopped."
+        )
+    )
     if data["validations"]:
         yield table(
             ("validated", "sound bars", "stretches taken out", "symbols dropped", "broken rules"),
-            ((each["when"], each["rows"], each["stretches"], each["symbols_dropped"],
-              each["problems"]) for each in data["validations"]),
-        )  # fmt: skip
+            (
+                (
+                    each["when"],
+                    each["rows"],
+                    each["stretches"],
+                    each["symbols_dropped"],
+                    each["problems"],
+                )
+                for each in data["validations"]
+            ),
+        )
 
 
 def _drift(drift: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterable[str]:
@@ -147,8 +213,10 @@ def _drift(drift: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterable[str]:
         if found:
             yield table(
                 (kind, "distance", "mean in training", "mean of late"),
-                ((each["name"], each["distance"], each["reference_mean"], each["current_mean"])
-                 for each in found[:DRIFTED]),
-            )  # fmt: skip
+                (
+                    (each["name"], each["distance"], each["reference_mean"], each["current_mean"])
+                    for each in found[:DRIFTED]
+                ),
+            )
         else:
             yield paragraph(f"Of {kind} there is nothing to compare.")

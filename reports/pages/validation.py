@@ -7,9 +7,17 @@ from reports.pages.html import heading, page, paragraph, pictures, table
 
 SHOWN = 50  # rows of a table; validation.json has them all
 WORDS = (
-    "level", "rule", "first example", "calendar", "first missing", "first extra", "first", "last",
-    "checks that failed", "reason",
-)  # fmt: skip
+    "level",
+    "rule",
+    "first example",
+    "calendar",
+    "first missing",
+    "first extra",
+    "first",
+    "last",
+    "checks that failed",
+    "reason",
+)
 
 
 def verdict(content: Mapping[str, Any]) -> str:
@@ -52,17 +60,32 @@ def validation_report(content: Mapping[str, Any], picture: bytes | None) -> str:
         ),
         table(
             ("check", "level", "rule", "symbols", "times", "first example"),
-            ((c["check"], c["level"], c["rule"], c["symbols"], c["count"], c["first"])
-             for c in content["checks"]),
+            (
+                (c["check"], c["level"], c["rule"], c["symbols"], c["count"], c["first"])
+                for c in content["checks"]
+            ),
             WORDS,
         ),
         heading("Sessions"),
-        *([pictures([("Share of sessions missing, by symbol and time", picture)])]
-          if picture else []),
+        *(
+            [pictures([("Share of sessions missing, by symbol and time", picture)])]
+            if picture
+            else []
+        ),
         *_table(
             ("symbol", "calendar", "expected", "missing", "extra", "first missing", "first extra"),
-            [(symbol, g["calendar"], g["expected"], g["missing"], g["extra"],
-              ", ".join(g["first_missing"]), ", ".join(g["first_extra"])) for symbol, g in gaps],
+            [
+                (
+                    symbol,
+                    g["calendar"],
+                    g["expected"],
+                    g["missing"],
+                    g["extra"],
+                    ", ".join(g["first_missing"]),
+                    ", ".join(g["first_extra"]),
+                )
+                for symbol, g in gaps
+            ],
             "Every session of the known calendars has its bar, and there is no other."
             if any(each["expected"] for each in calendars.values())
             else "No symbol has a calendar to compare with.",
@@ -71,12 +94,14 @@ def validation_report(content: Mapping[str, Any], picture: bytes | None) -> str:
         heading("Taken out"),
         *_table(
             ("symbol", "first", "last", "checks that failed"),
-            [(q["symbol"], q["first"], q["last"], ", ".join(q["checks"]))
-             for q in content["quarantined"]],
+            [
+                (q["symbol"], q["first"], q["last"], ", ".join(q["checks"]))
+                for q in content["quarantined"]
+            ],
             "No stretch of a symbol that stays.",
         ),
         *_table(("symbol dropped whole", "reason"), list(content["dropped"].items()), ""),
-    ]  # fmt: skip
+    ]
     return page("Validation of the bars", body)
 
 

@@ -12,8 +12,13 @@ from stockpred.bars.checks.sessions import Gaps
 WORST = 40  # symbols with a strip of their own; more cannot be read
 BINS = 120
 # Share of a bin's sessions that are missing, one colour each; white: the symbol was not listed.
-SHARES = (("none", 0.0, "#e4ebf1"), ("to 5 %", 1e-9, "#f5d08c"), ("to 20 %", 0.05, "#e8964a"),
-          ("to 50 %", 0.2, "#cb5a33"), ("more", 0.5, "#7d2318"))  # fmt: skip
+SHARES = (
+    ("none", 0.0, "#e4ebf1"),
+    ("to 5 %", 1e-9, "#f5d08c"),
+    ("to 20 %", 0.05, "#e8964a"),
+    ("to 50 %", 0.2, "#cb5a33"),
+    ("more", 0.5, "#7d2318"),
+)
 
 
 def missing_sessions(gaps: Mapping[str, Gaps]) -> bytes | None:
@@ -74,8 +79,11 @@ def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> byte
     handles = [Patch(color=colour, label=name) for name, _, colour in SHARES]
     figure.legend(
         handles=[Patch(color="none", label="share of the sessions missing:"), *handles],
-        loc="outside lower left", ncols=len(handles) + 1, frameon=False, fontsize=8,
-    )  # fmt: skip
+        loc="outside lower left",
+        ncols=len(handles) + 1,
+        frameon=False,
+        fontsize=8,
+    )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

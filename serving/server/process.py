@@ -107,14 +107,19 @@ def start(listener: socket.socket) -> Iterator[ModelServer]:
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "serving.server.app"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
         pass_fds=[listener.fileno()],
         # One request uses one core; nothing is unpickled; keys pressed reach this process alone.
         env={
-            "OMP_NUM_THREADS": "1", **os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "OMP_NUM_THREADS": "1",
+            **os.environ,
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         },
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         yield ModelServer(process)
     finally:

@@ -14,9 +14,14 @@ FORMATS = ("dataframe_records", "dataframe_split")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00(\.0+)?)?", re.ASCII)
 _YEARS = range(1678, 2262)  # those that nanoseconds in 64 bits can tell
 _SEEN_AS: Mapping[type, str] = {
-    str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list",
-    dict: "an object", type(None): "null",
-}  # fmt: skip
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
 _TAKEN: Mapping[str, tuple[set[type], str]] = {
     "boolean": ({bool}, "true or false"),
     "integer": ({int}, "a whole number"),

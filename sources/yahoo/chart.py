@@ -17,9 +17,13 @@ from stockpred.columns import BARS, DATE, SYMBOL
 
 _EARLIEST = dt.date(1900, 1, 1)
 _COLUMNS = {
-    "Open": "open", "High": "high", "Low": "low", "Close": "close", "Adj Close": "adj_close",
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Close": "close",
+    "Adj Close": "adj_close",
     "Volume": "volume",
-}  # fmt: skip
+}
 _CHART = "/v8/finance/chart/"
 MAX_ANSWER = 64 << 20  # bytes, unpacked; the longest chart there is has about 2 MiB
 
@@ -107,9 +111,12 @@ class Charts:
         try:
             ticker = yf.Ticker(symbol, session=self._session)
             frame = ticker.history(
-                start=(first or _EARLIEST) - day, end=until + 2 * day, auto_adjust=False,
-                actions=True, timeout=self._timeout,
-            )  # fmt: skip
+                start=(first or _EARLIEST) - day,
+                end=until + 2 * day,
+                auto_adjust=False,
+                actions=True,
+                timeout=self._timeout,
+            )
             meta = ticker.get_history_metadata()
             answer = Answer(
                 _tidy(frame, symbol),

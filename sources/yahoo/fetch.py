@@ -102,10 +102,13 @@ class Fetcher:
         last: Failure | None = None
         try:
             for attempt in stamina.retry_context(
-                on=_wait_again, attempts=patience.attempts, timeout=None,
-                wait_initial=patience.first_wait, wait_max=patience.longest_wait,
+                on=_wait_again,
+                attempts=patience.attempts,
+                timeout=None,
+                wait_initial=patience.first_wait,
+                wait_max=patience.longest_wait,
                 wait_jitter=patience.first_wait,
-            ):  # fmt: skip
+            ):
                 with attempt:
                     ticket = self.pace.wait()
                     try:
@@ -138,6 +141,8 @@ def _wait_again(error: Exception) -> bool | float:
 
 def _fetched(bars: pd.DataFrame, answer: Answer, how: str) -> Fetched:
     about = {
-        "exchange": answer.exchange, "timezone": answer.timezone, "currency": answer.currency,
-    }  # fmt: skip
+        "exchange": answer.exchange,
+        "timezone": answer.timezone,
+        "currency": answer.currency,
+    }
     return Fetched(bars, answer.calendar, how, None, about)

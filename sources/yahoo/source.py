@@ -129,19 +129,30 @@ class YahooSource:
         asked_from = str(self._start) if self._start else None
         for name, one in there.items():
             shape["symbols"][name] |= {
-                "how": one.how, "calendar": one.calendar, **one.about, "asked_from": asked_from,
-            }  # fmt: skip
+                "how": one.how,
+                "calendar": one.calendar,
+                **one.about,
+                "asked_from": asked_from,
+            }
         failures = {
-            name: {"reason": str(one.failure.reason), "detail": one.failure.detail,
-                   "bars_kept": len(one.bars)}
-            for name, one in fetched.items() if one.failure
-        }  # fmt: skip
+            name: {
+                "reason": str(one.failure.reason),
+                "detail": one.failure.detail,
+                "bars_kept": len(one.bars),
+            }
+            for name, one in fetched.items()
+            if one.failure
+        }
         late = sorted(name for name, one in there.items() if self._is_late(one))
         report = {
-            "source": "yahoo", "as_of": self._as_of.isoformat(), "requests": self._requests,
-            "bytes_received": self._received, "failures": failures, "late": late,
+            "source": "yahoo",
+            "as_of": self._as_of.isoformat(),
+            "requests": self._requests,
+            "bytes_received": self._received,
+            "failures": failures,
+            "late": late,
             **shape,
-        }  # fmt: skip
+        }
         info = BarsInfo("yahoo", CONVENTION, {name: one.calendar for name, one in there.items()})
         return Acquired(bars, info, report)
 

@@ -43,26 +43,30 @@ class Parameter:
 
 _TABLE = (
     Parameter(
-        "source", "snapshot",
+        "source",
+        "snapshot",
         Checked(
             path_or_uri, "give snapshot, yahoo, or a path or URI of a Parquet or CSV file of bars"
         ),
         "`snapshot` (data/), `yahoo`, or a path or URI of a Parquet or CSV file of bars",
     ),
     Parameter(
-        "symbols", "all",
+        "symbols",
+        "all",
         Checked(symbols_or_all, "give all, a comma-separated list such as AAPL,MSFT, or @file"),
         "comma-separated, or `@file` with one a line; `all` = every symbol of the source",
     ),
     Parameter("start", "earliest", date_or("earliest"), "ISO date, inclusive"),
     Parameter("end", "latest", date_or("latest"), "ISO date, inclusive"),
     Parameter(
-        "as_of", "now",
+        "as_of",
+        "now",
         Checked(instant_or_now, "give now, or an instant such as 2024-06-28T21:00Z"),
         "instant up to which sessions count, for `yahoo`",
     ),
     Parameter(
-        "max_missing", "0.05",
+        "max_missing",
+        "0.05",
         share(0, 1, with_low=True, rule="give a share from 0 to below 1"),
         "share of symbols that may fail or be quarantined whole before the run fails",
     ),
@@ -70,107 +74,143 @@ _TABLE = (
     Parameter("feature_sets", "direction,technical", some_of(list(FEATURE_SETS)), "feature sets"),
     Parameter("window", "14", whole(1, 252), "length of the `direction` set"),
     Parameter(
-        "models", "prior,logistic,random_forest,hist_gradient_boosting",
-        some_of(list(CANDIDATES), lacks), "candidates",
+        "models",
+        "prior,logistic,random_forest,hist_gradient_boosting",
+        some_of(list(CANDIDATES), lacks),
+        "candidates",
     ),
     Parameter(
-        "calibration", "none", one_of(*METHODS),
+        "calibration",
+        "none",
+        one_of(*METHODS),
         "map of the probabilities, fitted on inner folds: `none`, `sigmoid` or `isotonic`",
     ),
     Parameter("folds", "5", whole(2, 50), "walk-forward folds"),
     Parameter(
-        "gap", "5", whole(0, 1000),
+        "gap",
+        "5",
+        whole(0, 1000),
         "sessions left out between a training window and its test window, beyond the purge",
     ),
     Parameter(
-        "train_window", "all", whole_or("all", 1, MAX_SESSIONS),
+        "train_window",
+        "all",
+        whole_or("all", 1, MAX_SESSIONS),
         "sessions of a training window, the last before what it forecasts; `all` of them",
     ),
     Parameter(
-        "half_life", "none", whole_or("none", 1, MAX_SESSIONS),
+        "half_life",
+        "none",
+        whole_or("none", 1, MAX_SESSIONS),
         "sessions after which a training row counts half; `none`: old rows never fade",
     ),
     Parameter(
-        "holdout", "0.2",
+        "holdout",
+        "0.2",
         share(0, 1, with_low=False, rule="give a share above 0 and below 1, such as 0.2"),
         "the last share of the dates, on which nothing is chosen",
     ),
     Parameter("refit_every", "63", whole(1), "sessions between refits within the holdout"),
     Parameter(
-        "trials", "0", whole(0, 1000),
+        "trials",
+        "0",
+        whole(0, 1000),
         "hyperparameter trials a candidate, the first with the defaults; 0 = the defaults alone",
     ),
     Parameter(
-        "cost_bps", "5",
+        "cost_bps",
+        "5",
         share(0, 10_000, with_low=True, rule="give basis points from 0 to below 10000"),
         "trading cost a side in the backtest, in basis points",
     ),
     Parameter(
-        "short", "off", one_of("off", "on"),
+        "short",
+        "off",
+        one_of("off", "on"),
         "`on` sells short in the backtest where the forecast is down; `off` stays in cash",
     ),
     Parameter(
-        "borrow_bps", "50",
+        "borrow_bps",
+        "50",
         share(0, 10_000, with_low=True, rule="give basis points from 0 to below 10000"),
         "cost of borrowing what is sold short, in basis points a year",
     ),
     Parameter(
-        "registered_model", "stockpred",
+        "registered_model",
+        "stockpred",
         Checked(model_name, "give a name of letters, digits, spaces and _ . - (no / or :)"),
         "name in the registry",
     ),
     Parameter(
-        "phase", "production", one_of("ideation", "prototyping", "pilot", "production"),
+        "phase",
+        "production",
+        one_of("ideation", "prototyping", "pilot", "production"),
         "how far the chain goes: `ideation` (to features), `prototyping` (to evaluate), "
         "`pilot` (registers, Staging at most), `production` (may promote)",
     ),
     Parameter(
-        "max_age", "63", whole(1),
+        "max_age",
+        "63",
+        whole(1),
         "sessions that the data may be ahead of the champion's training data before it is too old",
     ),
     Parameter("cache", "on", one_of("on", "off"), "`off` runs every step"),
     Parameter("backend", "warm", one_of("warm", "local"), "`warm`, or MLflow's `local`"),
     Parameter("seed", "0", whole(0, MAX_SEED), "every random choice"),
     Parameter(
-        LOG, "text", one_of("text", JSON),
+        LOG,
+        "text",
+        one_of("text", JSON),
         "form of the lines on stderr: `text`, or `json`, one object a line",
     ),
-)  # fmt: skip
+)
 PARAMETERS = {parameter.name: parameter for parameter in _TABLE}
 
 # Taken by entry points outside of the chain alone.
 _ALONE = (
     Parameter(
-        "dates", "last",
+        "dates",
+        "last",
         Checked(dates_asked, "give last, all, or FROM:TO such as 2012-01-01:2012-12-31"),
         "sessions after which to forecast: `last` of each symbol, `all`, or `FROM:TO`, both "
         "included",
     ),
     Parameter(
-        "to", NONE, Checked(path_or_uri, "give a folder or URI of a ledger").or_none(),
+        "to",
+        NONE,
+        Checked(path_or_uri, "give a folder or URI of a ledger").or_none(),
         "folder or URI of the ledger that forecasts are added to; `none`: none",
     ),
     Parameter(
-        "action", "register", one_of("register", "promote", "reject", "rollback", "history"),
+        "action",
+        "register",
+        one_of("register", "promote", "reject", "rollback", "history"),
         "`register` a model and let the gate decide; by hand `promote` or `reject` a version, or "
         "`rollback` to the champion before; `history` tells who was champion when, and why",
     ),
     Parameter(
-        "reason", NONE,
+        "reason",
+        NONE,
         Checked(sentence, "give a few words in one line, at most 200 characters").or_none(),
         "why, in a few words: for what is moved by hand",
     ),
     Parameter(
-        "date", "latest", date_or("latest"),
+        "date",
+        "latest",
+        date_or("latest"),
         "ISO date, UTC, of which `history` tells the champion",
     ),
     Parameter(
-        "on_alert", "report", one_of("report", "fail", "retrain"),
+        "on_alert",
+        "report",
+        one_of("report", "fail", "retrain"),
         "what an alert does beside being told: `report` nothing, `fail` ends with exit code 3, "
         "`retrain` says in monitoring.json that training is due",
     ),
     Parameter(
-        "shadow", "false", one_of("false", "true"),
+        "shadow",
+        "false",
+        one_of("false", "true"),
         "`true` lets the challengers forecast, too, so that they can be compared",
     ),
     Parameter(
@@ -178,13 +218,15 @@ _ALONE = (
     ),
     Parameter("port", "5001", whole(0, 65535), "port of the model server; 0: any that is free"),
     Parameter(
-        "host", "127.0.0.1", Checked(host, "give a host name or address such as 127.0.0.1"),
+        "host",
+        "127.0.0.1",
+        Checked(host, "give a host name or address such as 127.0.0.1"),
         "address of the model server; 0.0.0.0: every one that this machine has",
     ),
     Parameter(
         "max_rows", "100000", whole(1, 10_000_000), "most rows of one request to the model server"
     ),
-)  # fmt: skip
+)
 ALONE = {parameter.name: parameter for parameter in _ALONE}
 
 _INPUTS = {
@@ -218,10 +260,15 @@ def option(spec: str) -> click.Option:
     kind = parameter.type.or_none() if own == NONE else parameter.type
     # Before the others, so that what is wrong with these is said in the form that was asked for.
     return click.Option(
-        [f"--{name}"], type=kind, default=default or None, required=not default,
-        show_default=True, help=parameter.help, is_eager=name == LOG,
+        [f"--{name}"],
+        type=kind,
+        default=default or None,
+        required=not default,
+        show_default=True,
+        help=parameter.help,
+        is_eager=name == LOG,
         callback=_use if name == LOG else None,
-    )  # fmt: skip
+    )
 
 
 def _use(ctx: click.Context, param: click.Parameter, value: str) -> str:

@@ -48,11 +48,13 @@ def versions_of(client: Any, name: str) -> dict[str, Version]:
     """Every version of a registered model."""
     return {
         str(each.version): Version(
-            str(each.version), each.tags.get(RECIPE_TAG), each.tags.get(TRAINED_TAG),
+            str(each.version),
+            each.tags.get(RECIPE_TAG),
+            each.tags.get(TRAINED_TAG),
             promise_of(each),
         )
         for each in versions(client, name)
-    }  # fmt: skip
+    }
 
 
 def settings_of(run: StepRun, found: Resolved) -> Settings:

@@ -67,8 +67,19 @@ def _step(tracking_uri: str, registered: Done, entry_point: str, meaning: str) -
     store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
     clone = clone_of(ROOT)
     if clone is not None and clone.is_marked:  # about to be removed
-        words = ["mlflow", "run", clone.source, "-v", clone.commit, "-e", entry_point,
-                 "--env-manager", "local", "-P", f"registered_model={name}"]  # fmt: skip
+        words = [
+            "mlflow",
+            "run",
+            clone.source,
+            "-v",
+            clone.commit,
+            "-e",
+            entry_point,
+            "--env-manager",
+            "local",
+            "-P",
+            f"registered_model={name}",
+        ]
         path = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
         return f"{path} {store} {shlex.join(words)}   # {meaning}"
     python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", "--registered_model", name])

@@ -95,13 +95,19 @@ def register(
             say("register: the champion changed meanwhile; deciding again")
     age = champion_age(run.client, registered_model, forecasts, max_age)
     decided(
-        run, "register", version, decision.stage, decision.sentence, champion, moves,
+        run,
+        "register",
+        version,
+        decision.stage,
+        decision.sentence,
+        champion,
+        moves,
         champion=age,
         phase=phase,
         rules=[verdict.to_dict() for verdict in decision.verdicts],
         looks=[each.to_dict() for each in looks],
         tried=deflated_over_experiment(run, judged.get("backtest", {})),
-    )  # fmt: skip
+    )
     run.metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})
     run.set_tags({"champion": age["sentence"] if age else "none"})
     warning = f"; champion {age['sentence']}" if age and age["too_old"] else ""

@@ -92,9 +92,16 @@ def table(moves: Sequence[Move]) -> list[str]:
         aliases = [f"+{a}" for a in each.aliases] + [f"-{a}" for a in each.without]
         who = each.run_id + (" (by hand)" if each.by_hand else "")
         rows.append(
-            (f"{each.when:%Y-%m-%d %H:%M:%S}", each.version, each.stage_before, each.stage,
-             " ".join(aliases), who, each.why)
-        )  # fmt: skip
+            (
+                f"{each.when:%Y-%m-%d %H:%M:%S}",
+                each.version,
+                each.stage_before,
+                each.stage,
+                " ".join(aliases),
+                who,
+                each.why,
+            )
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -77,10 +77,15 @@ def values_of(
     horizon = recipe["horizon"]
     looks = [
         take_look(
-            run.client, version, question(recipe["id"], forecasts), forecasts,
-            references(forecasts), data, horizon,
+            run.client,
+            version,
+            question(recipe["id"], forecasts),
+            forecasts,
+            references(forecasts),
+            data,
+            horizon,
         )
-    ]  # fmt: skip
+    ]
     values = baseline_values(forecasts, looks[0], horizon)
     theirs = _evidence_of(run, champion)
     if champion is None or theirs is None:

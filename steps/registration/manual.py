@@ -88,14 +88,16 @@ def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> 
     sentence = f"rejected by hand: {reason}"
     with _rejecting(run, version, reason):
         moves = move(
-            run.client, version.name, number_of(version),
+            run.client,
+            version.name,
+            number_of(version),
             stage=ARCHIVED,
             without=(CANDIDATE, CHALLENGER, CHAMPION),
             champion=number_of(champion) if champion is not None else None,
             run_id=run.run_id,
             why=sentence,
             by_hand=True,
-        )  # fmt: skip
+        )
     decided(run, "reject", version, ARCHIVED, sentence, champion, moves)
 
 
@@ -115,7 +117,9 @@ def _crown(run: StepRun, action: str, version: Any, champion: Any | None, senten
     if (why := why_unfit(run, version)) is not None:
         raise InputError(f"version {version.version} does not become champion: {why}")
     moves = move(
-        run.client, version.name, number_of(version),
+        run.client,
+        version.name,
+        number_of(version),
         stage=PRODUCTION,
         aliases=(CHAMPION,),
         without=(CHALLENGER,),
@@ -124,7 +128,7 @@ def _crown(run: StepRun, action: str, version: Any, champion: Any | None, senten
         why=sentence,
         by_hand=True,
         tags={GATE_TAG: sentence},
-    )  # fmt: skip
+    )
     run.client.delete_model_version_tag(version.name, version.version, REJECTED_TAG)
     decided(run, action, version, PRODUCTION, sentence, champion, moves)
 

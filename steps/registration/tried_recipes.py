@@ -41,9 +41,12 @@ def _sharpes(client: Any, experiment_id: str) -> dict[str, float | None]:
     token = None
     while True:
         page = client.search_runs(
-            [experiment_id], f"tags.`{TAG_RECIPE}` LIKE '%'", max_results=PAGE, page_token=token,
+            [experiment_id],
+            f"tags.`{TAG_RECIPE}` LIKE '%'",
+            max_results=PAGE,
+            page_token=token,
             order_by=["attributes.start_time ASC"],
-        )  # fmt: skip
+        )
         for tried in page:
             found[tried.data.tags[TAG_RECIPE]] = tried.data.metrics.get("sharpe")
         token = page.token

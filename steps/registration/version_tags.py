@@ -27,9 +27,11 @@ def version_tags(
     metrics = {name: f"{value:.6g}" for name, value in judged["model"].items() if value is not None}
     promised = promise(forecasts, judged["recipe"]["horizon"])
     numbers = (
-        f"{promised.lead:.9g}", f"{promised.standard_error:.9g}", promised.to,
+        f"{promised.lead:.9g}",
+        f"{promised.standard_error:.9g}",
+        promised.to,
         f"{promised.claimed:.9g}",
-    )  # fmt: skip
+    )
     return {
         RECIPE_TAG: judged["recipe"]["id"],
         "candidate": judged["recipe"]["candidate"],

@@ -94,8 +94,10 @@ def _log_trial(nested: NestedRuns, candidate_run: str, trial: Trial, recipe: Rec
     """Log a trial that has ended; its record lets a later run take it over."""
     run_id = nested.open(f"{trial.candidate}-{trial.number}", candidate_run)
     tags = {
-        TAG_TRIAL: json.dumps(trial.to_dict()), TAG_STATE: trial.state, TAG_RECIPE: recipe.id,
-    }  # fmt: skip
+        TAG_TRIAL: json.dumps(trial.to_dict()),
+        TAG_STATE: trial.state,
+        TAG_RECIPE: recipe.id,
+    }
     nested.log(run_id, trial.hyperparameters, _points(trial), tags)
     nested.close(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
 

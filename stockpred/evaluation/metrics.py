@@ -130,14 +130,17 @@ def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
         "first": f"{rows[DATE].min():%Y-%m-%d}",
         "last": f"{rows[DATE].max():%Y-%m-%d}",
         "up_share": float(label.mean()),
-        "model": {**probabilistic(label, probability), "ic": ic.pop("ic"),
-                  "rank_ic": ic.pop("rank_ic")},
+        "model": {
+            **probabilistic(label, probability),
+            "ic": ic.pop("ic"),
+            "rank_ic": ic.pop("rank_ic"),
+        },
         "ic": ic,
         "baselines": _baselines(rows, label),
         "calibration": calibration(label, probability),
         "by_symbol": _by(rows, rows[SYMBOL].astype("str")),
         "by_year": _by(rows, years.astype("str")),
-    }  # fmt: skip
+    }
 
 
 def _baselines(rows: pd.DataFrame, label: Array) -> dict[str, Metrics]:

@@ -62,9 +62,12 @@ def paired_lead(dates: ArrayLike, loss: Array, other_loss: Array, horizon: int =
 
     statistic = mean / error
     return Lead(
-        mean, error, float(student.sf(statistic, count - 1)),
-        float(student.cdf(statistic, count - 1)), count,
-    )  # fmt: skip
+        mean,
+        error,
+        float(student.sf(statistic, count - 1)),
+        float(student.cdf(statistic, count - 1)),
+        count,
+    )
 
 
 def lead_over_column(predictions: pd.DataFrame, column: str, horizon: int) -> Lead:

@@ -19,8 +19,10 @@ from stockpred.features.base import Feature, FeatureSet, deviation, lag, mean, r
 RETURN_SPANS = (1, 2, 5, 10, 20, 60)
 DAY_SCALE = 0.01  # added to deviations that divide: 1 % a day, so that a flat stretch gives 0
 FEATURES = (
-    *(Feature(f"return_{n}", n + 1, f"log return over {n} sessions, dividends included")
-      for n in RETURN_SPANS),
+    *(
+        Feature(f"return_{n}", n + 1, f"log return over {n} sessions, dividends included")
+        for n in RETURN_SPANS
+    ),
     Feature("overnight", 2, "log of open over the close before, dividends included"),
     Feature("intraday", 1, "log of close over open"),
     Feature("overnight_5", 6, "mean overnight log return over 5 sessions"),
@@ -48,7 +50,7 @@ FEATURES = (
     Feature("volume_ratio", 20, "log of traded value against its mean over 20 sessions"),
     Feature("volume_trend", 60, "log of mean traded value, 5 sessions against 60"),
     Feature("volume_balance", 20, "value traded on up less on down sessions, share of all, 20"),
-)  # fmt: skip
+)
 
 
 def _compute(bars: Segment, window: int) -> Mapping[str, Array]:

@@ -107,11 +107,13 @@ def look_from(text: str) -> Look:
     content = json.loads(text)
     evidence = {
         name: Evidence(
-            each["horizon"], each["dates"],
-            tuple(tuple(row) for row in each["log_wealth"]), tuple(each["block"]),
+            each["horizon"],
+            each["dates"],
+            tuple(tuple(row) for row in each["log_wealth"]),
+            tuple(each["block"]),
         )
         for name, each in content["evidence"].items()
-    }  # fmt: skip
+    }
     return Look(**{**content, "question": Question(**content["question"]), "evidence": evidence})
 
 

@@ -114,29 +114,52 @@ CANDIDATES: Mapping[str, Candidate] = {
     "random_forest": Candidate(
         _random_forest,
         {"n_estimators": 200, "max_depth": 6, "min_samples_leaf": 50, "max_features": "sqrt"},
-        {"max_depth": Int(2, 12), "min_samples_leaf": Int(10, 500, log=True),
-         "max_features": Choice(("sqrt", "log2"))},
+        {
+            "max_depth": Int(2, 12),
+            "min_samples_leaf": Int(10, 500, log=True),
+            "max_features": Choice(("sqrt", "log2")),
+        },
         trusted=("sklearn.tree._tree.Tree",),
     ),
     "hist_gradient_boosting": Candidate(
         _hist_gradient_boosting,
-        {"learning_rate": 0.03, "max_iter": 100, "max_leaf_nodes": 8, "min_samples_leaf": 100,
-         "l2_regularization": 1.0},
-        {"learning_rate": Float(0.005, 0.2, log=True), "max_iter": Int(30, 300, log=True),
-         "max_leaf_nodes": Int(3, 31, log=True), "min_samples_leaf": Int(20, 500, log=True),
-         "l2_regularization": Float(0.01, 100, log=True)},
+        {
+            "learning_rate": 0.03,
+            "max_iter": 100,
+            "max_leaf_nodes": 8,
+            "min_samples_leaf": 100,
+            "l2_regularization": 1.0,
+        },
+        {
+            "learning_rate": Float(0.005, 0.2, log=True),
+            "max_iter": Int(30, 300, log=True),
+            "max_leaf_nodes": Int(3, 31, log=True),
+            "min_samples_leaf": Int(20, 500, log=True),
+            "l2_regularization": Float(0.01, 100, log=True),
+        },
         trusted=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     ),
     "xgboost": Candidate(
         _xgboost,
-        {"learning_rate": 0.03, "n_estimators": 100, "max_depth": 3, "min_child_weight": 25.0,
-         "subsample": 0.8, "reg_lambda": 1.0},
-        {"learning_rate": Float(0.005, 0.2, log=True), "n_estimators": Int(30, 300, log=True),
-         "max_depth": Int(1, 6), "min_child_weight": Float(1, 250, log=True),
-         "subsample": Float(0.5, 1), "reg_lambda": Float(0.01, 100, log=True)},
+        {
+            "learning_rate": 0.03,
+            "n_estimators": 100,
+            "max_depth": 3,
+            "min_child_weight": 25.0,
+            "subsample": 0.8,
+            "reg_lambda": 1.0,
+        },
+        {
+            "learning_rate": Float(0.005, 0.2, log=True),
+            "n_estimators": Int(30, 300, log=True),
+            "max_depth": Int(1, 6),
+            "min_child_weight": Float(1, 250, log=True),
+            "subsample": Float(0.5, 1),
+            "reg_lambda": Float(0.01, 100, log=True),
+        },
         extra="xgboost",
     ),
-}  # fmt: skip
+}
 
 
 def lacks(name: str) -> str | None:

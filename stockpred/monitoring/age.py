@@ -28,9 +28,13 @@ def standing(champion: Version, alias: str | None, sessions: Dates) -> dict[str,
     words += f", {alias}" if alias else ""
     words += f", trained to {trained}, {age} sessions behind the data" if trained else ""
     return {
-        "version": champion.version, "alias": alias, "recipe": champion.recipe,
-        "trained_to": trained, "sessions": age, "sentence": f"{words}.",
-    }  # fmt: skip
+        "version": champion.version,
+        "alias": alias,
+        "recipe": champion.recipe,
+        "trained_to": trained,
+        "sessions": age,
+        "sentence": f"{words}.",
+    }
 
 
 def newest_training(versions: Iterable[Version], sessions: Dates) -> dict[str, Any]:

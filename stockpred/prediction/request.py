@@ -90,9 +90,11 @@ def request_of(bars: pd.DataFrame, needed: int) -> Request:
     back = np.diff(days, prepend=days[0]) <= np.timedelta64(0)
     back[starts] = False
     _refuse(
-        back, "the date is not after the one before it of the same symbol; give each session once, "
-        "in the order of dates", order,
-    )  # fmt: skip
+        back,
+        "the date is not after the one before it of the same symbol; give each session once, "
+        "in the order of dates",
+        order,
+    )
     segment = Segment(*(np.ascontiguousarray(numbers[f.name][order]) for f in fields(Segment)))
     symbols = bars[SYMBOL].astype("str").array[order]
     request = Request(symbols, days.astype("datetime64[s]"), segment, starts)

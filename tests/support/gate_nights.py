@@ -48,9 +48,14 @@ class Nights:
         run = StepRun(self.client, run_id, scratch, scratch)
         given = {"phase": "production", "max_age": 63, **options}
         register(
-            run, model, str(scratch / "evaluation.json"), str(scratch / "predictions.parquet"),
-            str(scratch / "validation.json"), name, **given,
-        )  # fmt: skip
+            run,
+            model,
+            str(scratch / "evaluation.json"),
+            str(scratch / "predictions.parquet"),
+            str(scratch / "validation.json"),
+            name,
+            **given,
+        )
         run.flush()
         tags = self.client.get_run(run_id).data.tags
         return {**json.loads((scratch / "decision.json").read_text()), "tags": tags, "model": model}

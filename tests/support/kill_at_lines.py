@@ -143,7 +143,10 @@ def told(script: str, *words: object, env: Mapping[str, str], cwd: Path = ROOT) 
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, words)],
         env={**os.environ, **env, "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}"},
-        cwd=cwd, capture_output=True, text=True, timeout=3600,
-    )  # fmt: skip
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=3600,
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

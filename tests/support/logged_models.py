@@ -53,9 +53,12 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
     store = f"sqlite:///{folder}/store.db"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__, str(folder), str(bars), json.dumps(recipes)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     told["folders"] = {name: Path(path) for name, path in told["folders"].items()}
@@ -82,9 +85,15 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
         name = given["candidate"]
         recipe = Recipe(
             hyperparameters={**CANDIDATES[name].defaults, **given.pop("hyperparameters", {})},
-            **{"calibration": "none", "feature_sets": ("direction", "technical"), "window": 5,
-               "horizon": 1, "code": "code", **given},
-        )  # fmt: skip
+            **{
+                "calibration": "none",
+                "feature_sets": ("direction", "technical"),
+                "window": 5,
+                "horizon": 1,
+                "code": "code",
+                **given,
+            },
+        )
         parts = []
         for frame in frames:
             spans = [span for span in info.spans if span.symbol == frame["symbol"].iloc[0]]
@@ -99,9 +108,14 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
         (folder / name).mkdir()
         with mlflow.start_run(experiment_id=experiment) as run:
             model = log_model(
-                recipe, estimator, frames[0], training_range(table),
-                root=ROOT, scratch=folder / name, metadata={},
-            )  # fmt: skip
+                recipe,
+                estimator,
+                frames[0],
+                training_range(table),
+                root=ROOT,
+                scratch=folder / name,
+                metadata={},
+            )
         location = client.get_logged_model(model.model_id).artifact_location
         version = client.create_model_version(
             NAME, location, run.info.run_id, model_id=model.model_id

@@ -51,9 +51,14 @@ class Registry:
         (folder / "scratch").mkdir()
         with mlflow.start_run(experiment_id=self.experiment) as run:
             info = log_model(
-                recipe, estimator, bars[0], training_range(table), root=root,
-                scratch=folder / "scratch", metadata={"git_commit": "c", "table_sha256": "d"},
-            )  # fmt: skip
+                recipe,
+                estimator,
+                bars[0],
+                training_range(table),
+                root=root,
+                scratch=folder / "scratch",
+                metadata={"git_commit": "c", "table_sha256": "d"},
+            )
         mlflow.set_tracking_uri(before)
         uri = f"models:/{info.model_id}"
         register_once(self.client, "stockpred", uri, run.info.run_id, {})
@@ -73,9 +78,14 @@ class Registry:
 
     def start(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            argv, cwd=cwd or self.root, env=self.env(), text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            argv,
+            cwd=cwd or self.root,
+            env=self.env(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def runs(self) -> list[Any]:
         found = self.client.search_runs([self.experiment])

@@ -37,12 +37,17 @@ def bars_of(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
         parts.append(
             pd.DataFrame(
                 {
-                    "symbol": symbol, "date": days, "open": opened,
-                    "high": np.maximum(opened, closed), "low": np.minimum(opened, closed),
-                    "close": closed, "adj_close": closed, "volume": 1e6 * (1 + rng.random(len(up))),
+                    "symbol": symbol,
+                    "date": days,
+                    "open": opened,
+                    "high": np.maximum(opened, closed),
+                    "low": np.minimum(opened, closed),
+                    "close": closed,
+                    "adj_close": closed,
+                    "volume": 1e6 * (1 + rng.random(len(up))),
                 }
             ).iloc[:last]
-        )  # fmt: skip
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -116,9 +121,15 @@ class World:
         scratch.mkdir()
         run = StepRun(self.client, run_id, self.folder, scratch)
         options = {
-            "ledger": str(self.folder / "ledger"), "bars": bars, "source": None, "symbols": None,
-            "as_of": None, "max_missing": 0.05, "registered_model": NAME, "on_alert": on_alert,
-        }  # fmt: skip
+            "ledger": str(self.folder / "ledger"),
+            "bars": bars,
+            "source": None,
+            "symbols": None,
+            "as_of": None,
+            "max_missing": 0.05,
+            "registered_model": NAME,
+            "on_alert": on_alert,
+        }
         main.body(run, **{**options, **given})
         run.flush()
         return {

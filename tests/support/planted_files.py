@@ -17,8 +17,10 @@ CONF = {
 def write(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
     """A model's folder as MLflow lays it out."""
     for name, text in {
-        "model.py": "x = 1", "code/stockpred/a.py": "a = 1", "artifacts/recipe.json": "{}",
-    }.items():  # fmt: skip
+        "model.py": "x = 1",
+        "code/stockpred/a.py": "a = 1",
+        "artifacts/recipe.json": "{}",
+    }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     content = {"flavors": {"python_function": conf, **flavors}}

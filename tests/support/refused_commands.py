@@ -13,9 +13,13 @@ def refuse(
 ) -> str:
     """Run `python -m steps.<module>`; return its one line."""
     done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"),
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-m", f"steps.{module}", *options],
+        cwd=root,
+        env=environment(store, "x"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == code if code else done.returncode
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -10,9 +10,13 @@ from mlflow.entities import Run
 
 BIN = Path(sys.executable).parent
 SMALL = {
-    "models": "prior,logistic", "folds": "2", "feature_sets": "direction", "window": "5",
-    "refit_every": "300", "start": "2010-01-01",
-}  # fmt: skip
+    "models": "prior,logistic",
+    "folds": "2",
+    "feature_sets": "direction",
+    "window": "5",
+    "refit_every": "300",
+    "start": "2010-01-01",
+}
 
 
 class Away:
@@ -29,11 +33,15 @@ class Away:
 
     def env(self, **more: str) -> dict[str, str]:
         return {
-            **os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{self.store}",
-            "MLFLOW_EXPERIMENT_NAME": "a", "MLFLOW_DISABLE_TELEMETRY": "true",
-            "TMPDIR": str(self.temporary), "GIT_TERMINAL_PROMPT": "0",
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more,
-        }  # fmt: skip
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.store}",
+            "MLFLOW_EXPERIMENT_NAME": "a",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "TMPDIR": str(self.temporary),
+            "GIT_TERMINAL_PROMPT": "0",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            **more,
+        }
 
     def start(self, url: str, *words: str, entry: str = "main", **params: str) -> subprocess.Popen:
         given = {**SMALL, **params} if entry == "main" else params
@@ -41,9 +49,13 @@ class Away:
         manager = () if "--env-manager" in words else ("--env-manager", "local")
         return subprocess.Popen(
             [sys.executable, "-m", "mlflow", "run", url, *words, "-e", entry, *manager, *options],
-            cwd=self.folder / "here", env=self.env(), text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            cwd=self.folder / "here",
+            env=self.env(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def run(self, url: str, *words: str, entry: str = "main", **params: str) -> tuple[int, str]:
         """Exit code, and all that was said."""

@@ -78,11 +78,20 @@ class Postgres:
         as_user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
         home = pwd.getpwnam("postgres").pw_dir if as_user else str(Path.home())
         done = subprocess.run(
-            [str(self._bin / name), *arguments], cwd=self.folder, check=False, text=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={"HOME": home, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"],
-                 "PGCTLTIMEOUT": "600"}, **as_user,
-        )  # fmt: skip
+            [str(self._bin / name), *arguments],
+            cwd=self.folder,
+            check=False,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={
+                "HOME": home,
+                "LC_ALL": "C.UTF-8",
+                "PATH": os.environ["PATH"],
+                "PGCTLTIMEOUT": "600",
+            },
+            **as_user,
+        )
         if check and done.returncode != 0:
             log = self.folder / "log"
             raise RuntimeError(done.stderr + (log.read_text() if log.exists() else ""))
@@ -119,10 +128,23 @@ class MlflowServer:
         self.uri = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self._argv = [
-            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store,
-            "--artifacts-destination", (folder / "artifacts").as_uri(), "--serve-artifacts",
-            "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1", *options,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            store,
+            "--artifacts-destination",
+            (folder / "artifacts").as_uri(),
+            "--serve-artifacts",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+            *options,
+        ]
         self._env = {**os.environ, **LEAN, **(env or {})}
         self.start()
 
@@ -130,9 +152,13 @@ class MlflowServer:
         """Start it and wait until it is healthy."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                self._argv, cwd=self.folder, env=self._env, stdout=log, stderr=log,
+                self._argv,
+                cwd=self.folder,
+                env=self._env,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):

@@ -20,8 +20,13 @@ from benchmarks.stores import LOAD
 from tests.support.paths import ROOT
 from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
 
-QUICK = {"symbols": "AAPL,IBM", "models": "prior,logistic", "refit_every": "200", "folds": "3",
-         "as_of": "2026-01-02T00:00:00Z"}  # fmt: skip
+QUICK = {
+    "symbols": "AAPL,IBM",
+    "models": "prior,logistic",
+    "refit_every": "200",
+    "folds": "3",
+    "as_of": "2026-01-02T00:00:00Z",
+}
 ROOMS = ("stockpred", "pipeline", "steps", "sources", "reports", "serving", "data")
 ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
 # Of every row: what may not be there twice, whoever asks. Ids are told by their run's name.
@@ -110,22 +115,35 @@ class Client:
             shutil.copytree(ROOT / room, self.project / room, ignore=ignored)
         for name in ("MLproject", "conda.yaml", "uv.lock", "pyproject.toml"):
             shutil.copy(ROOT / name, self.project)
-        self._apart = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"',
-                       str(hidden)] if can_unshare() else []  # fmt: skip
+        self._apart = (
+            ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+            if can_unshare()
+            else []
+        )
         self.env = {
-            **os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "team",
-            "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.temp), "HOME": str(folder / "home"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **env,
-        }  # fmt: skip
+            **os.environ,
+            "MLFLOW_TRACKING_URI": uri,
+            "MLFLOW_EXPERIMENT_NAME": "team",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(self.temp),
+            "HOME": str(folder / "home"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **env,
+        }
 
     def start(self, entry_point: str, **options: str) -> "subprocess.Popen[str]":
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         return subprocess.Popen(
             [*self._apart, sys.executable, "-m", f"steps.{entry_point}", *words],
-            cwd=self.project, env=self.env, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            cwd=self.project,
+            env=self.env,
+            text=True,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def run(self, entry_point: str, **options: str) -> tuple[int, str]:
         """Exit code, and all that was said."""

@@ -58,9 +58,14 @@ class Toy:
     def start(self, *options: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         argv = command or (sys.executable, "-m", "steps.main")
         process = subprocess.Popen(
-            [*argv, *options], cwd=self.project, env=self.env(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            [*argv, *options],
+            cwd=self.project,
+            env=self.env(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         self.started.append(process)
         return process
 

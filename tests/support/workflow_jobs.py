@@ -121,18 +121,29 @@ class Job:
         }
         path = os.pathsep.join([*self.path.read_text().split(), self.env.get("PATH", TOOLS)])
         env = {
-            **MACHINE, **self.env, "CI": "true",
-            "RUNNER_TEMP": str(self.temporary), "GITHUB_STEP_SUMMARY": str(self.summary),
-            "GITHUB_PATH": str(self.path), "GITHUB_WORKSPACE": str(self.workspace),
-            **{key: self.text(value) for key, value in given.items()}, "PATH": path,
-        }  # fmt: skip
+            **MACHINE,
+            **self.env,
+            "CI": "true",
+            "RUNNER_TEMP": str(self.temporary),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_PATH": str(self.path),
+            "GITHUB_WORKSPACE": str(self.workspace),
+            **{key: self.text(value) for key, value in given.items()},
+            "PATH": path,
+        }
         script = self.temporary / "step.sh"
         script.write_text(step["run"])
         began = time.monotonic()
         done = subprocess.run(
-            ["bash", "-e", str(script)], cwd=self.workspace, env=env, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3600,
-        )  # fmt: skip
+            ["bash", "-e", str(script)],
+            cwd=self.workspace,
+            env=env,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=3600,
+        )
         script.unlink()
         self.seconds[name] = time.monotonic() - began
         self.said[name] = done.stdout
@@ -145,8 +156,10 @@ class Job:
             assert given["persist-credentials"] == "False"
             git = ["git", "-C", str(self.workspace)]
             subprocess.run([*git, "init", "-q"], check=True)
-            subprocess.run([*git, "fetch", "-q", "--depth=1", self.repository,
-                            given.get("ref") or "main"], check=True)  # fmt: skip
+            subprocess.run(
+                [*git, "fetch", "-q", "--depth=1", self.repository, given.get("ref") or "main"],
+                check=True,
+            )
             subprocess.run([*git, "checkout", "-q", "FETCH_HEAD"], check=True)
         elif action == "actions/upload-artifact":
             source = Path(given["path"])

@@ -10,8 +10,26 @@ MISFIT = 0.1  # share of sessions; holidays of a like calendar stay below, anoth
 
 # Splits by what one old share became. 5:4 and less are left out: news moves prices that far.
 SPLIT_RATIOS = (
-    4 / 3, 3 / 2, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100,
-)  # fmt: skip
+    4 / 3,
+    3 / 2,
+    2,
+    5 / 2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    10,
+    12,
+    15,
+    20,
+    25,
+    30,
+    40,
+    50,
+    100,
+)
 UNIT_RATIOS = (100.0,)  # pence for pounds: prices jump and volume does not
 # Of the real bars, 99 % open within 5 % of the last close, close within 10 % of it, and have a
 # volume within 3 times the median of the sessions before; after a crash it is 5 to 20 times.

@@ -153,9 +153,14 @@ def _broken(history: History) -> dict[Check, Mask]:
 
 def _problem(check: Check | SymbolCheck, symbol: str, dates: Dates, seen: str) -> Problem:
     return Problem(
-        check.name, check.level, symbol, len(dates), _day(dates[0]), _day(dates[-1]),
+        check.name,
+        check.level,
+        symbol,
+        len(dates),
+        _day(dates[0]),
+        _day(dates[-1]),
         f"{symbol} {_day(dates[0])}: {seen}",
-    )  # fmt: skip
+    )
 
 
 def _seen(bars: pd.DataFrame, row: int) -> str:

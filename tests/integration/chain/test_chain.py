@@ -120,10 +120,13 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             assert min(taken.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
             assert taken.keys() == {"peak_added_mib"}, "the toy writes no table"
             [(status, name)] = toy.query(f"select status, name from runs {where}")
-            assert parent == toy.query(
-                "select run_uuid from tags where key = 'pipeline.step.last.run_id' "
-                f"and value = '{done['last'][1]}'"
-            )[0][0]  # fmt: skip
+            assert (
+                parent
+                == toy.query(
+                    "select run_uuid from tags where key = 'pipeline.step.last.run_id' "
+                    f"and value = '{done['last'][1]}'"
+                )[0][0]
+            )
             kinds[backend][step] = (tags, params, metrics, status, name)
     assert kinds["warm"] == kinds["local"]
 

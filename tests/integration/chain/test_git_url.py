@@ -95,9 +95,14 @@ def test_a_chain_by_branch_tag_and_commit_is_one(server: GitServer, away: Away) 
     pasted = said.split("Try next:")[1].strip().splitlines()[1].strip()
     assert f"mlflow run {url} -v {commit} -e score" in pasted
     done = subprocess.run(
-        ["bash", "-c", pasted], cwd=away.folder, env=away.env(PATH="/usr/bin:/bin"), check=False,
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        ["bash", "-c", pasted],
+        cwd=away.folder,
+        env=away.env(PATH="/usr/bin:/bin"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -229,18 +234,28 @@ def test_the_script_for_cron(server: GitServer, away: Away) -> None:
     script.chmod(0o755)
     settings = dict(line.split("=", 1) for line in block(text, "`nightly.env`:").splitlines())
     settings |= {
-        "CHECKOUT": str(ROOT), "URL": server.url("stockpred"), "SOURCE": "snapshot",
-        "LEDGER": str(here / "ledger"), "KEPT": str(here / "nights"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{away.store}", "MLFLOW_EXPERIMENT_NAME": "a",
-    }  # fmt: skip
+        "CHECKOUT": str(ROOT),
+        "URL": server.url("stockpred"),
+        "SOURCE": "snapshot",
+        "LEDGER": str(here / "ledger"),
+        "KEPT": str(here / "nights"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{away.store}",
+        "MLFLOW_EXPERIMENT_NAME": "a",
+    }
     (here / "nightly.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
 
     def night() -> tuple[int, str]:
         env = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
         done = subprocess.run(
-            [str(script)], cwd="/", env=env, text=True, check=False, timeout=1800,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [str(script)],
+            cwd="/",
+            env=env,
+            text=True,
+            check=False,
+            timeout=1800,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         return done.returncode, done.stdout
 
     code, said = night()

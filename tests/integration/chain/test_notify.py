@@ -23,9 +23,20 @@ from steps.output.notify import WEBHOOK, noticed
 from tests.support.webhook_server import Server
 
 KEYS = [
-    "project", "entry_point", "run_id", "status", "seconds", "error", "model_version", "stage",
-    "verdict", "champion", "alerts", "figures", "link",
-]  # fmt: skip
+    "project",
+    "entry_point",
+    "run_id",
+    "status",
+    "seconds",
+    "error",
+    "model_version",
+    "stage",
+    "verdict",
+    "champion",
+    "alerts",
+    "figures",
+    "link",
+]
 
 
 @pytest.fixture
@@ -65,16 +76,28 @@ def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
 
 
 ENDS = [
-    (StepFailed("train: no\nmemory at http://u:pl4nted-s3cret@h"), "FAILED",
-     "train: no memory at http://***@h", []),
-    (Interrupted(signal.SIGTERM), "KILLED", "stopped by signal 15; run it again, finished steps "
-     "are reused", []),
+    (
+        StepFailed("train: no\nmemory at http://u:pl4nted-s3cret@h"),
+        "FAILED",
+        "train: no memory at http://***@h",
+        [],
+    ),
+    (
+        Interrupted(signal.SIGTERM),
+        "KILLED",
+        "stopped by signal 15; run it again, finished steps are reused",
+        [],
+    ),
     (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt", []),
     (Alerted("a symbol stopped"), "FAILED", "a symbol stopped", ["a symbol stopped"]),
-    (click.UsageError("end='1999-01-01': lies before"), "FAILED", "end='1999-01-01': lies before",
-     []),
+    (
+        click.UsageError("end='1999-01-01': lies before"),
+        "FAILED",
+        "end='1999-01-01': lies before",
+        [],
+    ),
     (ZeroDivisionError(), "FAILED", "ZeroDivisionError", []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("error", "status", "words", "alerts"), ENDS)
@@ -122,17 +145,41 @@ def test_without_a_webhook_nothing_is_said_unless_as_json(
 def test_a_real_chain_tells_its_verdict(server: Server, root: Path, tmp_path: Path) -> None:
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
     done = subprocess.run(
-        [sys.executable, "-m", "steps.main", "--models", "prior", "--folds", "2", "--symbols",
-         "IBM", "--feature_sets", "direction", "--window", "5", "--refit_every", "500"],
-        cwd=root, env=env, text=True, capture_output=True, timeout=600,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "steps.main",
+            "--models",
+            "prior",
+            "--folds",
+            "2",
+            "--symbols",
+            "IBM",
+            "--feature_sets",
+            "direction",
+            "--window",
+            "5",
+            "--refit_every",
+            "500",
+        ],
+        cwd=root,
+        env=env,
+        text=True,
+        capture_output=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     content = told(server)
     assert (content["status"], content["model_version"]) == ("FINISHED", "stockpred/1")
     assert f"Gate: {content['verdict']}" in done.stdout and content["verdict"]
     assert f"stage {content['stage']}," in done.stdout and list(content["figures"]) == [
-        "acquire", "validate", "features", "train", "evaluate", "register"
-    ]  # fmt: skip
+        "acquire",
+        "validate",
+        "features",
+        "train",
+        "evaluate",
+        "register",
+    ]
 
 
 @pytest.mark.long
@@ -144,8 +191,12 @@ def test_a_chain_that_is_told_to_stop_says_so(
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
     process = subprocess.Popen(
         [sys.executable, "-m", "steps.main", "--log", form, "--models", "prior"],
-        cwd=root, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=root,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stderr is not None
     lines = []
     while not lines or "validate: started" not in lines[-1]:

@@ -61,9 +61,13 @@ def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
     values = {name: HOSTILE[kind] + name * (kind != "empty") for name in point.parameters}
     command = point.compute_command(values, str(tmp_path))
     done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     called = (tmp_path / "called").read_bytes().decode().split("\0")
     expected = ["-m", f"steps.{entry}"]
@@ -101,11 +105,27 @@ def test_a_value_is_taken_as_it_is_or_refused_by_the_name_of_its_parameter(
 def test_a_hostile_value_through_the_mlflow_command_is_one_line(root: Path, tmp_path: Path) -> None:
     hostile = "'$(touch pwned)`touch pwned`\"; touch pwned; \n--symbols x"
     done = subprocess.run(
-        ["mlflow", "run", str(root), "-e", "main", "--env-manager", "local",
-         "-P", f"source={hostile}"], cwd=tmp_path, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db",
-             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-    )  # fmt: skip
+        [
+            "mlflow",
+            "run",
+            str(root),
+            "-e",
+            "main",
+            "--env-manager",
+            "local",
+            "-P",
+            f"source={hostile}",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+    )
     assert done.returncode != 0 and "Traceback" not in done.stderr
     [line] = [each for each in done.stderr.splitlines() if each.startswith("error: source=")]
     assert "a path or URI is one line" in line

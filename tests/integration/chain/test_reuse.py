@@ -119,9 +119,13 @@ def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
     toy.run("--word", "old")
     toy.run("--word", "new")
     done = subprocess.run(
-        [sys.executable, "-c", PRUNE, "1"], cwd=toy.project, env=toy.env(),
-        capture_output=True, text=True, timeout=HANGS,
-    )  # fmt: skip
+        [sys.executable, "-c", PRUNE, "1"],
+        cwd=toy.project,
+        env=toy.env(),
+        capture_output=True,
+        text=True,
+        timeout=HANGS,
+    )
     assert "models=0, versions=0" in done.stdout, done.stderr
     assert "[False, True]" in done.stdout, "what was tried goes with its step"
     assert toy.statuses("--word", "new") == ALL_CACHED

@@ -52,16 +52,19 @@ def test_a_first_run_goes_to_the_end(store: Store, first: str) -> None:
     assert {status for status, _ in steps.values()} == {"executed"}
     assert "Model stockpred, version 1: stage " in first and "Gate: " in first
     assert [(name, status) for name, status, _ in store.made] == [
-        ("main", "FINISHED"), *((step, "FINISHED") for step in STEPS)
-    ]  # fmt: skip
+        ("main", "FINISHED"),
+        *((step, "FINISHED") for step in STEPS),
+    ]
     assert [label for _, _, label in store.made][1:] == STEPS
 
 
 def test_what_to_try_next_works_as_it_is_pasted(store: Store, first: str, tmp_path: Path) -> None:
     tried = first.split("Try next:")[1].strip().splitlines()
     assert [word for line in tried for word in re.findall(r"mlflow ui|steps\.\w+", line)] == [
-        "mlflow ui", "steps.score", "steps.serve"
-    ]  # fmt: skip
+        "mlflow ui",
+        "steps.score",
+        "steps.serve",
+    ]
     done = subprocess.run(
         ["bash", "-c", tried[1]], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
@@ -75,12 +78,20 @@ def test_the_artifacts_are_those_of_the_design(store: Store, first: str) -> None
         "features": {"features.parquet", "features.json", "data_report.html"},
         "train": {"recipe.json", "cv_predictions.parquet", "cv_log_loss.png"},
         "evaluate": {
-            "holdout_predictions.parquet", "evaluation.json", "report.html",
-            "confusion_matrix.png", "roc.png", "calibration.png", "lead.png", "by_symbol.png",
-            "by_year.png", "equity.png", "importances.png",
+            "holdout_predictions.parquet",
+            "evaluation.json",
+            "report.html",
+            "confusion_matrix.png",
+            "roc.png",
+            "calibration.png",
+            "lead.png",
+            "by_symbol.png",
+            "by_year.png",
+            "equity.png",
+            "importances.png",
         },
         "register": {"decision.json"},
-    }  # fmt: skip
+    }
     for step, (_, run_id) in table(first).items():
         folder = store.artifact(run_id, "")
         assert {path.name for path in folder.iterdir()} == expected[step]
@@ -178,9 +189,19 @@ def test_a_logged_model_holds_no_pickle_and_tells_what_it_is(store: Store, first
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pyc"))]
     mlmodel = (folder / "MLmodel").read_text()
     for word in (
-        "recipe_id", "lookback", "features", "horizon", "trained_from", "trained_to",
-        "table_sha256", "git_commit", "all_dates", "run_id", "utc_time_created", "signature",
-    ):  # fmt: skip
+        "recipe_id",
+        "lookback",
+        "features",
+        "horizon",
+        "trained_from",
+        "trained_to",
+        "table_sha256",
+        "git_commit",
+        "all_dates",
+        "run_id",
+        "utc_time_created",
+        "signature",
+    ):
         assert word in mlmodel
     assert {"input_example.json", "artifacts/training.json"} <= files and "uv.lock" not in files
     requirements = (folder / "requirements.txt").read_text().splitlines()

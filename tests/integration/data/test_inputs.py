@@ -66,7 +66,7 @@ WRONG_VALUES = [
     ("--source", "http://127.0.0.1:9/x.csv", "source='http://127.0.0.1:9/x.csv': cannot be read"),
     ("--source", "s3://[bucket/x.csv", "a Parquet or CSV file of bars (no URI: Invalid IPv6 URL)"),
     ("--horzon", "2", "No such option"),
-]  # fmt: skip
+]
 
 
 def convert(name: str, value: str) -> str:
@@ -92,8 +92,9 @@ def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
     message = convert("--models", "prior,xgboost")
     assert message.startswith("models='prior,xgboost': give a comma-separated list")
-    assert message.endswith("needs the extra 'xgboost', which is not installed: "
-                            "uv sync --extra xgboost)")  # fmt: skip
+    assert message.endswith(
+        "needs the extra 'xgboost', which is not installed: uv sync --extra xgboost)"
+    )
 
 
 def test_end_before_start(root: Path, store: Path) -> None:
@@ -125,8 +126,12 @@ def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> Non
     for name in ("source", "registered_model"):
         done = subprocess.run(
             [mlflow, "run", str(root), "--env-manager", "local", "-P", f"{name}={HOSTILE}"],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
         assert done.returncode != 0
         [line] = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
         assert line.startswith(f"error: {name}=")
@@ -149,9 +154,13 @@ def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> Non
 def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": uri}
     done = subprocess.run(
-        [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env,
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1 and words in line and "s3cret" not in line
     assert "Background" not in line
@@ -180,9 +189,13 @@ def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) ->
     module, *options = words.split()
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
     done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-m", f"steps.{module}", *options],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert (done.returncode, done.stdout) == (1, "") and "s3cret" not in done.stderr
     assert done.stderr.startswith("error: http://127.0.0.1:9: a password in the address would")
     assert len(done.stderr.splitlines()) == 1
@@ -204,9 +217,13 @@ def test_no_experiment_is_made_by_asking(
     del env["MLFLOW_EXPERIMENT_NAME"]
     env |= {f"MLFLOW_EXPERIMENT_{part}": each for part, each in given.items()}
     done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options], cwd=root, env=env,
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-m", f"steps.{module}", *options],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     told = done.stdout.splitlines()[2:] + done.stderr.splitlines()
     assert done.returncode == 1 and len(told) == 1 and said in told[0]
     with sqlite3.connect(store / "store.db") as connection:

@@ -34,8 +34,12 @@ def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProces
     """Run the step; return how it ended and the folder of its artifacts."""
     done = subprocess.run(
         [sys.executable, "-m", "steps.validate", "--bars", str(bars)],
-        cwd=root, env=environment(store, "x"), capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        cwd=root,
+        env=environment(store, "x"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     uri = query(store, "select artifact_uri from runs order by start_time desc limit 1")[0][0]
     return done, Path(uri.removeprefix("file://"))
 
@@ -61,8 +65,10 @@ def test_dirty_bars_are_cleaned_reported_and_counted(
     report = json.loads((folder / "validation.json").read_text())
     day = [str(date)[:10] for date in dirty["date"].to_numpy()]
     assert [(q["first"], q["checks"]) for q in report["quarantined"]] == [
-        (day[40], ["finite"]), (day[200], ["split"]), ("2999-01-04", ["future"])
-    ]  # fmt: skip
+        (day[40], ["finite"]),
+        (day[200], ["split"]),
+        ("2999-01-04", ["future"]),
+    ]
     assert report["sessions"]["BBB"]["first_missing"] == [day[10], day[11]]
     assert report["bars"] == 297 + 298 and report["listed"] == 598
     page = (folder / "validation.html").read_text()
@@ -77,9 +83,13 @@ def test_dirty_bars_are_cleaned_reported_and_counted(
     metrics = dict(query(store, "select key, value from metrics"))
     told = {name: value for name, value in metrics.items() if value and name not in USAGE}
     assert told == {
-        "rows": 595, "stretches": 3, "check_finite": 1, "check_split": 1, "check_future": 1,
+        "rows": 595,
+        "stretches": 3,
+        "check_finite": 1,
+        "check_split": 1,
+        "check_future": 1,
         "check_missing": 2,
-    }  # fmt: skip
+    }
     assert metrics["check_stale"] == 0 and metrics["symbols_dropped"] == 0
 
 

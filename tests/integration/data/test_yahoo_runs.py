@@ -36,9 +36,13 @@ class Nights:
         given = {"source": "yahoo", "symbols": ",".join(SYMBOLS), "as_of": as_of, **params}
         options = [word for name, value in given.items() for word in (f"--{name}", value)]
         return subprocess.run(
-            [sys.executable, "-m", f"steps.{entry}", *options], cwd=self.root, env=env,
-            capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+            [sys.executable, "-m", f"steps.{entry}", *options],
+            cwd=self.root,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.folder / "store.db") as connection:

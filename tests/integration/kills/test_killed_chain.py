@@ -91,19 +91,19 @@ for each in tries(work, modules, signum, stride, again, before):
 @pytest.mark.parametrize(
     ("words", "signum", "again", "stride"),
     [
-        ("cached", signal.SIGTERM, 0, 127), long("new", signal.SIGKILL, 0, 499),
+        ("cached", signal.SIGTERM, 0, 127),
+        long("new", signal.SIGKILL, 0, 499),
         *(long("new", signum, 0, 29) for signum in (signal.SIGTERM, signal.SIGKILL)),
         *(long("cached", signum, 0, 1) for signum in (signal.SIGTERM, signal.SIGKILL)),
-        long("cached", signal.SIGTERM, 3, 3), long("new", signal.SIGTERM, 3, 61),
+        long("cached", signal.SIGTERM, 3, 3),
+        long("new", signal.SIGTERM, 3, 61),
     ],
-)  # fmt: skip
+)
 def test_a_chain_that_is_ended_anywhere_leaves_nothing_at_work_and_the_next_goes_on(
     tmp_path: Path, words: str, signum: int, again: int, stride: int
 ) -> None:
     toy = Toy(tmp_path)
-    tried = told(
-        AT_EVERY_LINE, words, int(signum), again, stride, env=toy.env(), cwd=toy.project
-    )  # fmt: skip
+    tried = told(AT_EVERY_LINE, words, int(signum), again, stride, env=toy.env(), cwd=toy.project)
     assert len(tried) >= 300 // stride, "no lines were traced"
     for (_, where, code), is_gone, ended, then, steps, is_gone_then, after in tried:
         assert is_gone and is_gone_then, where

@@ -66,9 +66,10 @@ for each in tries(work, (nested,), signum, stride, 0, before):
     ("fails", "signum", "stride"),
     [
         (0, signal.SIGTERM, 17),
-        *(long(fails, signal.SIGTERM, 1) for fails in (0, 1)), long(0, signal.SIGKILL, 1),
+        *(long(fails, signal.SIGTERM, 1) for fails in (0, 1)),
+        long(0, signal.SIGKILL, 1),
     ],
-)  # fmt: skip
+)
 def test_a_step_that_is_ended_anywhere_leaves_no_nested_run_open(
     tmp_path: Path, fails: int, signum: int, stride: int
 ) -> None:
@@ -80,8 +81,9 @@ def test_a_step_that_is_ended_anywhere_leaves_no_nested_run_open(
         ended = "FAILED" if fails else "FINISHED"
         if where:
             assert (code, status) == {
-                signal.SIGTERM: (143, "KILLED"), signal.SIGKILL: (-9, "RUNNING"),
-            }[signal.Signals(signum)], where  # fmt: skip
+                signal.SIGTERM: (143, "KILLED"),
+                signal.SIGKILL: (-9, "RUNNING"),
+            }[signal.Signals(signum)], where
         else:
             assert (code, status) == (fails, ended)
         statuses = [each for _, each, *_ in below]

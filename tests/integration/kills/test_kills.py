@@ -42,8 +42,11 @@ def test_killed_in_training_and_in_registering_it_goes_on(store: Store) -> None:
 def test_thirty_kills_at_random_moments_and_one_at_every_step_border(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.kills"],
-        cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "30 / 30" in done.stdout and f"{2 * len(STEPS)} / {2 * len(STEPS)}" in done.stdout
 
@@ -51,8 +54,9 @@ def test_thirty_kills_at_random_moments_and_one_at_every_step_border(root: Path)
 @pytest.mark.long
 @pytest.mark.parametrize(
     # Each a search of its own: the second would take up the trials of the first.
-    ("backend", "start"), [("warm", "2011-01-04"), ("local", "2011-01-05")],
-)  # fmt: skip
+    ("backend", "start"),
+    [("warm", "2011-01-04"), ("local", "2011-01-05")],
+)
 def test_sigterm_to_mlflow_run_alone_kills_candidates_and_trials_too(
     store: Store, backend: str, start: str
 ) -> None:

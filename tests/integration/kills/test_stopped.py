@@ -45,8 +45,11 @@ def test_a_signal_ends_the_children_and_leaves_killed(
     _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + signum, err
     assert dict(toy.runs()[-4:]) == {
-        "main": "KILLED", "first": "FINISHED", "left": "KILLED", "right": "KILLED",
-    }  # fmt: skip
+        "main": "KILLED",
+        "first": "FINISHED",
+        "left": "KILLED",
+        "right": "KILLED",
+    }
     assert gone(toy.pids())
 
 
@@ -198,10 +201,12 @@ def mlflow_run(toy: Toy, word: str, shell: bool) -> "subprocess.Popen[str]":
 @pytest.mark.parametrize(
     ("signum", "shell"),
     [
-        (signal.SIGTERM, False), long(signal.SIGTERM, True),
-        long(signal.SIGKILL, False), long(signal.SIGKILL, True),
+        (signal.SIGTERM, False),
+        long(signal.SIGTERM, True),
+        long(signal.SIGKILL, False),
+        long(signal.SIGKILL, True),
     ],
-)  # fmt: skip
+)
 def test_a_signal_to_mlflow_run_alone_ends_everything(toy: Toy, signum: int, shell: bool) -> None:
     toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     process = mlflow_run(toy, f"cancelled {signum:d} {shell}", shell)

@@ -24,9 +24,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
 SMALL = {
-    "symbols": "AAPL,MSFT", "start": "2005-01-01", "models": "prior,logistic", "folds": "2",
-    "feature_sets": "direction", "window": "5", "retrain_every": "5",
-}  # fmt: skip
+    "symbols": "AAPL,MSFT",
+    "start": "2005-01-01",
+    "models": "prior,logistic",
+    "folds": "2",
+    "feature_sets": "direction",
+    "window": "5",
+    "retrain_every": "5",
+}
 DATA = ["acquire", "validate"]
 TRAINING = ["features", "train", "evaluate", "register"]
 WATCH = ["score", "monitor"]
@@ -47,13 +52,20 @@ class Nights:
         given = {**SMALL, "end": end, "ledger": str(self.folder / "ledger"), **options}
         words = [word for name, value in given.items() for word in (f"--{name}", value)]
         env = {
-            **os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "nights",
+            **os.environ,
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_EXPERIMENT_NAME": "nights",
             "MLFLOW_DISABLE_TELEMETRY": "true",
-        }  # fmt: skip
+        }
         done = subprocess.run(
             [sys.executable, "-m", "steps.daily", *words],
-            cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
         lines = [line for line in done.stderr.splitlines() if " in " in line]
         steps = [line.split(":")[0] for line in lines if ": executed" in line or ": cached" in line]
         return done.returncode, steps, done.stderr + done.stdout
@@ -100,9 +112,15 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
     for version, stage, alias in (("1", "Production", "champion"), ("2", "Staging", "challenger")):
         champion = places(nights.client, "stockpred").aliases.get("champion")
         move(
-            nights.client, "stockpred", version,
-            stage=stage, aliases=[alias], champion=champion, run_id="gate", why="it passed",
-        )  # fmt: skip
+            nights.client,
+            "stockpred",
+            version,
+            stage=stage,
+            aliases=[alias],
+            champion=champion,
+            run_id="gate",
+            why="it passed",
+        )
     shadow = {"shadow": "true", "retrain_every": "99"}
     for end in ("2012-06-08", "2012-06-11"):
         code, steps, said = nights.night(end, **shadow)
@@ -136,9 +154,14 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Nights:
 def alerted_night(failing: Nights, on_alert: str) -> tuple[int, list[str], str]:
     source = str(failing.folder / "raw.parquet")
     return failing.night(
-        "latest", source=source, symbols="all", start="earliest", registered_model=NAME,
-        on_alert=on_alert, retrain_every="999",
-    )  # fmt: skip
+        "latest",
+        source=source,
+        symbols="all",
+        start="earliest",
+        registered_model=NAME,
+        on_alert=on_alert,
+        retrain_every="999",
+    )
 
 
 def test_an_alert_that_is_to_fail_ends_the_night_with_three(failing: Nights) -> None:

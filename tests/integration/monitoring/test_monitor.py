@@ -141,12 +141,22 @@ def test_dead_feeds_alert_whatever_the_forecasts(good: World) -> None:
 
 def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
     env = {
-        **os.environ, "MLFLOW_TRACKING_URI": dead.uri, "MLFLOW_EXPERIMENT_NAME": "nights",
-    }  # fmt: skip
+        **os.environ,
+        "MLFLOW_TRACKING_URI": dead.uri,
+        "MLFLOW_EXPERIMENT_NAME": "nights",
+    }
     command = [
-        sys.executable, "-m", "steps.monitor", "--ledger", str(dead.folder / "ledger"), "--bars",
-        str(dead.folder / "bars.parquet"), "--registered_model", NAME, "--on_alert",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "steps.monitor",
+        "--ledger",
+        str(dead.folder / "ledger"),
+        "--bars",
+        str(dead.folder / "bars.parquet"),
+        "--registered_model",
+        NAME,
+        "--on_alert",
+    ]
     root = ROOT
     done = subprocess.run([*command, "fail"], cwd=root, env=env, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
@@ -161,18 +171,29 @@ def test_mlflow_run_ends_with_one_on_an_alert_and_its_run_says_why(dead: World) 
     """Its command line knows 0 and 1 alone; the run tells an alert from a failure."""
     bin_folder = Path(sys.executable).parent
     env = {
-        **os.environ, "MLFLOW_TRACKING_URI": dead.uri,
+        **os.environ,
+        "MLFLOW_TRACKING_URI": dead.uri,
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-    }  # fmt: skip
+    }
     given = {
-        "ledger": dead.folder / "ledger", "bars": dead.folder / "bars.parquet",
+        "ledger": dead.folder / "ledger",
+        "bars": dead.folder / "bars.parquet",
         "registered_model": NAME,
-    }  # fmt: skip
+    }
     options = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
     command = [
-        "mlflow", "run", ".", "-e", "monitor", "--env-manager", "local",
-        "--experiment-name", "nights", *options, "-P",
-    ]  # fmt: skip
+        "mlflow",
+        "run",
+        ".",
+        "-e",
+        "monitor",
+        "--env-manager",
+        "local",
+        "--experiment-name",
+        "nights",
+        *options,
+        "-P",
+    ]
     root = ROOT
     done = subprocess.run(
         [*command, "on_alert=fail"], cwd=root, env=env, capture_output=True, text=True

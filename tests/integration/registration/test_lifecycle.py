@@ -54,9 +54,15 @@ class Registry:
             mlflow.set_tracking_uri(before)
         (folder / "model3" / "artifacts" / "example_answer.json").unlink()
         move(
-            self.client, NAME, "1",
-            stage="Production", aliases=["champion"], champion=None, run_id="gate", why="the first",
-        )  # fmt: skip
+            self.client,
+            NAME,
+            "1",
+            stage="Production",
+            aliases=["champion"],
+            champion=None,
+            run_id="gate",
+            why="the first",
+        )
 
     def _log(self) -> Path:
         bars = make_bars(200)
@@ -67,9 +73,14 @@ class Registry:
         scratch.mkdir()
         with mlflow.start_run():
             info = log_model(
-                recipe, estimator, bars, training_range(rows),
-                root=ROOT, scratch=scratch, metadata={},
-            )  # fmt: skip
+                recipe,
+                estimator,
+                bars,
+                training_range(rows),
+                root=ROOT,
+                scratch=scratch,
+                metadata={},
+            )
         location = self.client.get_logged_model(info.model_id).artifact_location
         return Path(location.removeprefix("file://"))
 
@@ -86,11 +97,17 @@ class Registry:
 
     def command(self, *options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "steps.register", *options], cwd=ROOT, capture_output=True,
-            text=True, timeout=600, env={
-                **os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_EXPERIMENT_NAME": "life",
+            [sys.executable, "-m", "steps.register", *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            env={
+                **os.environ,
+                "MLFLOW_TRACKING_URI": self.uri,
+                "MLFLOW_EXPERIMENT_NAME": "life",
             },
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +146,10 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
     assert by.run_id in line and line.endswith("past the gate: it trades less")
     champions = registry.json(asked, "history.json")["champions"]
     assert [(each["version"], each["by_hand"]) for each in champions] == [
-        ("1", False), ("2", True), ("1", True)
-    ]  # fmt: skip
+        ("1", False),
+        ("2", True),
+        ("1", True),
+    ]
     assert champions[0]["until"] == champions[1]["since"] and champions[2]["until"] is None
     tell_history(asked := registry.step(), NAME, dt.date(2020, 1, 1))
     assert "on 2020-01-01 (UTC): none" in capsys.readouterr().out
@@ -161,7 +180,7 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
         ("--action history --date today", "date='today': give a date such as 2012-12-31, or"),
         (f"--action reject --reason {'x' * 201}", "give a few words in one line, at most 200"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_go_together_is_one_line_before_anything(options: str, words: str) -> None:
     with pytest.raises(click.UsageError) as error:
         main.command.main(options.split(), standalone_mode=False)

@@ -58,8 +58,9 @@ def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
     same = nights.night("two", timid, "b", "1")
     assert (same["stage"], same["aliases"]) == ("Staging", ["candidate", "challenger"])
     assert [(each["against"], each["index"]) for each in same["looks"]] == [
-        ("prior", 2), ("a" * 16, 1),
-    ]  # fmt: skip
+        ("prior", 2),
+        ("a" * 16, 1),
+    ]
     better = nights.night("two", until(skilled, 500), "c", "1")
     assert [each["index"] for each in better["looks"]] == [3, 2]
     assert better["aliases"] == ["candidate", "champion"], better["sentence"]
@@ -93,9 +94,10 @@ def test_a_champion_too_old_is_said_so_everywhere(nights: Nights, skilled: pd.Da
     assert found["stage"] == "Development"
     assert found["champion"]["sessions"] == 70 and found["champion"]["too_old"]
     for text in (
-        found["tags"]["champion"], found["tags"]["pipeline.key_figure"],
+        found["tags"]["champion"],
+        found["tags"]["pipeline.key_figure"],
         nights.tags("four", "1")["age"],
-    ):  # fmt: skip
+    ):
         assert "version 1" in text and "70 sessions" in text and "too old (max_age=63)" in text
     fresh = nights.night("four", noise, "b", "2", max_age=70)
     assert not fresh["champion"]["too_old"] and "too old" not in nights.tags("four", "1")["age"]
@@ -116,7 +118,8 @@ def nights_model(nights: Nights, version: str) -> str:
     """The model of a version of `eight`."""
     source = nights.client.get_model_version("eight", version).source
     [model] = [
-        m for m in nights.client.search_logged_models([nights.experiment], max_results=1000)
+        m
+        for m in nights.client.search_logged_models([nights.experiment], max_results=1000)
         if m.artifact_location == source
-    ]  # fmt: skip
+    ]
     return f"models:/{model.model_id}"

@@ -91,9 +91,17 @@ class World:
         scratch.mkdir()
         run = StepRun(self.client, run_id, self.root, scratch)
         options = {
-            "model_uri": "auto", "registered_model": NAME, "bars": str(self.bars), "source": None,
-            "symbols": None, "as_of": None, "max_missing": 0.05, "dates": None, "to": None, **given,
-        }  # fmt: skip
+            "model_uri": "auto",
+            "registered_model": NAME,
+            "bars": str(self.bars),
+            "source": None,
+            "symbols": None,
+            "as_of": None,
+            "max_missing": 0.05,
+            "dates": None,
+            "to": None,
+            **given,
+        }
         main.body(run, **options)
         run.flush()
         return scratch, self.client.get_run(run_id)
@@ -101,8 +109,12 @@ class World:
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "steps.score", *words],
-            cwd=self.root, env=self.logged.env(), capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+            cwd=self.root,
+            env=self.logged.env(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +155,18 @@ def agree(world: World, candidate: str, every: Path, last: Path, scratch: Path) 
     asked = [given["AAA"].tail(LOOKBACK), given["BTC"], given["UNI"].iloc[GAP:]]
     pd.concat(asked).to_parquet(scratch / "bars.parquet")
     subprocess.run(
-        [sys.executable, "-c", CLIENT, str(world.logged.folders[candidate]),
-         str(scratch / "bars.parquet"), str(scratch / "answers.parquet")],
-        cwd=scratch, check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            CLIENT,
+            str(world.logged.folders[candidate]),
+            str(scratch / "bars.parquet"),
+            str(scratch / "answers.parquet"),
+        ],
+        cwd=scratch,
+        check=True,
+        capture_output=True,
+    )
     answers = pd.read_parquet(scratch / "answers.parquet")
     for column in ("symbol", "date", "probability_up", "direction", "in_range"):
         assert newest[column].tolist() == answers[column].tolist()
@@ -237,9 +257,10 @@ def test_the_ledger_gets_each_row_once_and_keeps_it(world: World, tmp_path: Path
     other = frames()
     other["AAA"].loc[230:, "volume"] *= 1000
     _, again = world.score(
-        dates=(first[0], pd.Timestamp("2011-01-05").date()), to=to,
+        dates=(first[0], pd.Timestamp("2011-01-05").date()),
+        to=to,
         bars=str(write(tmp_path / "other.parquet", other)),
-    )  # fmt: skip
+    )
     assert again.data.metrics["ledger_known"] == rows
     assert again.data.metrics["ledger_differing"] > 0 and again.data.metrics["out_of_range"] > 0
     assert "of them other now and left as they were" in again.data.tags["pipeline.key_figure"]

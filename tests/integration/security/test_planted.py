@@ -42,8 +42,11 @@ def sklearn_flavour(folder: Path, planted: bytes) -> None:
 
 
 def cloudpickled(folder: Path, planted: bytes) -> None:
-    conf = {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl",
-            "cloudpickle_version": cloudpickle.__version__}  # fmt: skip
+    conf = {
+        "loader_module": "mlflow.pyfunc.model",
+        "python_model": "python_model.pkl",
+        "cloudpickle_version": cloudpickle.__version__,
+    }
     (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": {"python_function": conf}}))
     (folder / "python_model.pkl").write_bytes(planted)
 
@@ -104,9 +107,17 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 def scored(registry: Registry, uri: str) -> None:
     score.body(
-        registry.run(), model_uri=uri, registered_model=NAME, bars="none.parquet", source=None,
-        symbols=None, as_of=None, max_missing=0.05, dates=None, to=None,
-    )  # fmt: skip
+        registry.run(),
+        model_uri=uri,
+        registered_model=NAME,
+        bars="none.parquet",
+        source=None,
+        symbols=None,
+        as_of=None,
+        max_missing=0.05,
+        dates=None,
+        to=None,
+    )
 
 
 def promoted(registry: Registry, uri: str) -> None:
@@ -149,14 +160,28 @@ def test_the_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
 @pytest.mark.parametrize("kind", PLANTS)
 def test_serve_refuses_it_in_one_line(kind: str, registry: Registry) -> None:
     env: dict[str, Any] = {
-        **os.environ, "MLFLOW_TRACKING_URI": registry.store,
+        **os.environ,
+        "MLFLOW_TRACKING_URI": registry.store,
         "MLFLOW_EXPERIMENT_ID": registry.experiment,
-    }  # fmt: skip
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "steps.serve", "--port", "0", "--registered_model", NAME,
-         "--model_uri", f"models:/{NAME}/{registry.versions[kind]}"],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "steps.serve",
+            "--port",
+            "0",
+            "--registered_model",
+            NAME,
+            "--model_uri",
+            f"models:/{NAME}/{registry.versions[kind]}",
+        ],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     [line] = [each for each in done.stderr.splitlines() if each.startswith("error: ")]
     assert PLANTS[kind][1] in line
@@ -171,7 +196,10 @@ def test_mlflow_itself_would_have_loaded_them(registry: Registry, tmp_path: Path
         version = registry.client.get_model_version(NAME, registry.versions[kind])
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code, version.source],
-            cwd=tmp_path, capture_output=True, timeout=600, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=600,
+            check=False,
+        )
         assert registry.trap.exists(), kind
         shutil.rmtree(registry.trap)

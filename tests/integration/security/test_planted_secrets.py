@@ -27,9 +27,10 @@ PLANTED = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     folder = tmp_path_factory.mktemp("server")
     env = {
-        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN, "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-the-server",
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-the-server",
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-    }  # fmt: skip
+    }
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
         f"admin_username = admin\nadmin_password = {ADMIN}\n"
@@ -43,8 +44,11 @@ def run(
     server: MlflowServer, root: Path, *words: str, **more: str
 ) -> "subprocess.CompletedProcess[str]":
     """A command of ours against the server, with its password in the environment."""
-    own = {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_TRACKING_USERNAME": "admin",
-           "MLFLOW_TRACKING_PASSWORD": ADMIN}  # fmt: skip
+    own = {
+        "MLFLOW_TRACKING_URI": server.uri,
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": ADMIN,
+    }
     env = {k: v for k, v in {**os.environ, **PLANTED, **own, **more}.items() if v}
     return subprocess.run(
         [sys.executable, *words], cwd=root, env=env, capture_output=True, text=True, timeout=1500
@@ -111,9 +115,14 @@ def test_a_failing_run_leaves_no_secret(server: MlflowServer, root: Path) -> Non
     # A password in the address would reach lines that MLflow writes: it is refused.
     nowhere = f"http://admin:{ADMIN}@127.0.0.1:9"
     done = run(
-        server, root, "-m", "steps.main", *FAST, MLFLOW_TRACKING_URI=nowhere,
+        server,
+        root,
+        "-m",
+        "steps.main",
+        *FAST,
+        MLFLOW_TRACKING_URI=nowhere,
         MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
-    )  # fmt: skip
+    )
     assert done.returncode == 1 and "a password in the address" in done.stderr
     hold_none(server, done.stdout, done.stderr)
 

@@ -141,9 +141,10 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     env = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of this test",
-    }  # fmt: skip
+    }
     with team(folder, ("--app-name", "basic-auth"), env) as shared:
         uri = shared.server.uri
         names = {"MLFLOW_TRACKING_USERNAME": "plain"}
@@ -162,10 +163,12 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
         small = {"symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3"}
         said = {}
         for name, options in {
-            "main": small, "score": {}, "register": {"action": "history"},
+            "main": small,
+            "score": {},
+            "register": {"action": "history"},
             "daily": {**small, "ledger": str(tmp_path / "ledger"), "window": "10"},
             "prune": {"keep": "1"},
-        }.items():  # fmt: skip
+        }.items():
             code, said[name] = client.run(name, **options)
             assert code == 0, said[name]
         assert "Champion of stockpred now:" in said["register"]

@@ -119,9 +119,13 @@ def test_the_readme_holds(registry: Registry) -> None:
         assert [each["symbol"] for each in rows] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
         with (registry.folder / "plain.log").open("w") as log:
             other = subprocess.Popen(
-                ["bash", "-c", f"exec {plain}"], cwd=registry.root, env=registry.env(),
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                ["bash", "-c", f"exec {plain}"],
+                cwd=registry.root,
+                env=registry.env(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         here = re.findall(r"127\.0\.0\.1:(\d+)", section)[0]
         there = re.findall(r"-p (\d+)", plain)[0]
         beside = Server(other, f"http://127.0.0.1:{there}")  # type: ignore[arg-type]
@@ -140,8 +144,12 @@ def test_the_readme_holds(registry: Registry) -> None:
 
 def run_in(registry: Registry, *command: str) -> str:
     done = subprocess.run(
-        command, cwd=registry.root, env=registry.env(), text=True, capture_output=True,
+        command,
+        cwd=registry.root,
+        env=registry.env(),
+        text=True,
+        capture_output=True,
         timeout=HANGS,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -26,9 +26,14 @@ from tests.support.bars import make_bars
 # MLflow's own calls of SQLAlchemy are deprecated; the store is read in this process.
 pytestmark = [pytest.mark.run, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 PARAMS = {
-    "models": "prior,logistic,xgboost", "folds": "3", "gap": "2", "trials": "3",
-    "calibration": "sigmoid", "train_window": "200", "half_life": "100",
-}  # fmt: skip
+    "models": "prior,logistic,xgboost",
+    "folds": "3",
+    "gap": "2",
+    "trials": "3",
+    "calibration": "sigmoid",
+    "train_window": "200",
+    "half_life": "100",
+}
 LONG_SEARCH = {"models": "logistic,hist_gradient_boosting", "folds": "3", "trials": "9"}
 KEY = "pipeline.cache_key"
 
@@ -63,8 +68,12 @@ class Store:
         }
         return subprocess.Popen(
             [sys.executable, "-m", "steps.train", *words],
-            cwd=self.root, env=env, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            cwd=self.root,
+            env=env,
+            text=True,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def train(self, run: tuple[str, str] | None = None, **params: str) -> tuple[Any, list[str]]:
         """Run to the end; return the run and what was said."""
@@ -149,16 +158,24 @@ def test_a_candidate_shows_its_dataset_and_its_importances(store: Store, trained
 def test_the_recipe_holds_all_that_defines_it(store: Store, trained: Any) -> None:
     recipe = json.loads(store.artifact(trained, "recipe.json").read_text())
     assert (recipe["calibration"], recipe["train_window"], recipe["half_life"]) == (
-        "sigmoid", 200, 100
-    )  # fmt: skip
+        "sigmoid",
+        200,
+        100,
+    )
     selection = recipe["selection"]
     assert selection["trials"]["count"] == 7 and 0 < selection["threshold"] < 1
     assert list(selection["importances"]) == [f"up_{i}" for i in range(5)]
     forecasts = pq.read_table(store.artifact(trained, "cv_predictions.parquet")).to_pandas()
     assert list(forecasts) == [
-        "symbol", "date", "candidate", "fold", "probability_up", "label", "forward_return",
+        "symbol",
+        "date",
+        "candidate",
+        "fold",
+        "probability_up",
+        "label",
+        "forward_return",
         "daily_return",
-    ]  # fmt: skip
+    ]
     assert np.isfinite(forecasts["forward_return"]).all()
     assert set(forecasts["candidate"]) == {"prior", "logistic", "xgboost"}
     assert pd.Timestamp(selection["holdout_start"]) > forecasts["date"].max()
@@ -221,8 +238,10 @@ def test_a_killed_search_is_taken_up_where_it_was(store: Store) -> None:
     # They might be at work still: only a chain ends them, where it knows that they are not.
     assert {each.info.status for each in store.below(killed)} == {"RUNNING"}
     assert outputs(resumed) == outputs(whole)
-    names = [[t.info.run_name for r in store.below(run) for t in store.below(r)]
-             for run in (resumed, whole)]  # fmt: skip
+    names = [
+        [t.info.run_name for r in store.below(run) for t in store.below(r)]
+        for run in (resumed, whole)
+    ]
     assert sorted(names[0]) == sorted(names[1]) and len(names[0]) == 18
 
 

@@ -21,7 +21,7 @@ from tests.support.containers.compose import (
     image_megabytes,
     tell,
     until,
-)  # fmt: skip
+)
 from tests.support.containers.compose_files import argv, environment, services, wanted_files
 from tests.support.containers.demo_checks import (
     check_cached,
@@ -75,10 +75,14 @@ def by_docker_env(demo: Compose, tracking: str, *options: str) -> str:
     words = ["mlflow", "run", "docker/project", "-A", "network=host", "-A", f"name={name}"]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *words, *options], cwd=ROOT, text=True, timeout=900, check=False,
+            [sys.executable, "-m", *words, *options],
+            cwd=ROOT,
+            text=True,
+            timeout=900,
+            check=False,
             capture_output=True,
             env={**os.environ, "MLFLOW_TRACKING_URI": tracking, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        )  # fmt: skip
+        )
     finally:
         docker("rm", "--force", name, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -174,9 +178,14 @@ class Machine:
         command = [self._here(word) for word in argv(spec["command"])]
         with (self.folder.parent / f"{service}.log").open("w") as log:
             process = subprocess.Popen(
-                command, cwd=self.folder, env={**os.environ, **home, **given}, text=True,
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                command,
+                cwd=self.folder,
+                env={**os.environ, **home, **given},
+                text=True,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.started.append(process)
         return process
 

@@ -98,9 +98,18 @@ def test_an_image_is_made_of_the_project_alone() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
     rooms = {path.relative_to(ROOT).parts[0] for path in wanted_files()}
     assert rooms == {
-        "MLproject", "conda.yaml", "pyproject.toml", "uv.lock", "data",
-        "pipeline", "reports", "serving", "sources", "steps", "stockpred",
-    }  # fmt: skip
+        "MLproject",
+        "conda.yaml",
+        "pyproject.toml",
+        "uv.lock",
+        "data",
+        "pipeline",
+        "reports",
+        "serving",
+        "sources",
+        "steps",
+        "stockpred",
+    }
 
 
 @pytest.mark.parametrize(

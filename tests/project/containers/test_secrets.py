@@ -34,9 +34,13 @@ def dotenv(
 ) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.endswith(("_PORT", "_TOKEN"))}
     done = subprocess.run(
-        [sys.executable, "-I", checkout / SCRIPT, *arguments], env={**clean, **env},
-        capture_output=True, text=True, cwd="/", umask=0,
-    )  # fmt: skip
+        [sys.executable, "-I", checkout / SCRIPT, *arguments],
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        cwd="/",
+        umask=0,
+    )
     assert (done.returncode != 0) == fails, done.stderr
     return done
 
@@ -153,8 +157,10 @@ def test_jupyter_does_not_start_without_a_token(tmp_path: Path, token: str | Non
     env = {**os.environ, "JUPYTER_TOKEN_FILE": str(tmp_path / "token"), "JUPYTER_TOKEN": ""}
     done = subprocess.run(
         [ROOT / "docker" / "workbench" / "start", "--version"],
-        env=env, capture_output=True, text=True,
-    )  # fmt: skip
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert re.fullmatch(
         r"error: \S+token: \d+ characters are no token.*make workbench.*\n", done.stderr

@@ -54,10 +54,14 @@ class Workbench(Compose):
         """Run a target of the Makefile; return the seconds that took."""
         begun = time.monotonic()
         done = subprocess.run(
-            ["make", target, f"PYTHON={sys.executable}"], cwd=self.checkout, text=True,
-            capture_output=True, timeout=PATIENCE, check=False,
+            ["make", target, f"PYTHON={sys.executable}"],
+            cwd=self.checkout,
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
             env={**os.environ, **self.ports, "COMPOSE_PROJECT_NAME": PROJECT},
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr + done.stdout
         self.told = done.stdout
         return time.monotonic() - begun
@@ -100,8 +104,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
     for name in filter(None, listed.stdout.decode().split("\0")):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -211,13 +217,19 @@ def test_host_and_jupyter_share_artifacts_through_the_proxy(
     run = ["mlflow", "run", ".", "-e", "main", "--env-manager", "local"]
     fast = [word for value in FAST for word in ("-P", value)]
     done = subprocess.run(
-        [*run, *fast, "-P", "phase=prototyping"], cwd=workbench.checkout, text=True,
-        capture_output=True, timeout=PATIENCE, check=False,
+        [*run, *fast, "-P", "phase=prototyping"],
+        cwd=workbench.checkout,
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
         env={
-            **os.environ, "MLFLOW_TRACKING_URI": workbench.uri, "TMPDIR": str(tmp_path),
+            **os.environ,
+            "MLFLOW_TRACKING_URI": workbench.uri,
+            "TMPDIR": str(tmp_path),
             "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
         },
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     there = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", done.stdout, re.MULTILINE)
     assert [(step, how) for step, how, _ in there] == [

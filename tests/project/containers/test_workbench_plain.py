@@ -45,9 +45,13 @@ def process(
     path_ = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     with (folder / "log").open("a") as log:
         started = subprocess.Popen(
-            argv, cwd=folder, stdout=log, stderr=log, start_new_session=True,
+            argv,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             env={**clean, "HOME": str(folder), "PATH": path_, **env},
-        )  # fmt: skip
+        )
     try:
         deadline = time.monotonic() + 240
         while True:

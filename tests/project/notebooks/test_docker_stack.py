@@ -19,9 +19,16 @@ pytestmark = pytest.mark.long
 NAME = "02_docker_stack.ipynb"
 BIN = Path(sys.executable).parent
 PARTS = (
-    "JupyterLab", "kernel", "project folder", "tracking server", "server's names", "PostgreSQL",
-    "artifacts", "registry", "project run",
-)  # fmt: skip
+    "JupyterLab",
+    "kernel",
+    "project folder",
+    "tracking server",
+    "server's names",
+    "PostgreSQL",
+    "artifacts",
+    "registry",
+    "project run",
+)
 
 
 class Checked:
@@ -61,11 +68,18 @@ def check(folder: Path, server: str, project: Path = ROOT, **more: str) -> Check
     """Run the notebook, as Jupyter would, in a checkout against a server."""
     out = folder / "out.ipynb"
     done = subprocess.run(
-        [BIN / "jupyter", "execute", f"--output={out}", "--startup_timeout=600",
-         project / "notebooks" / NAME],
+        [
+            BIN / "jupyter",
+            "execute",
+            f"--output={out}",
+            "--startup_timeout=600",
+            project / "notebooks" / NAME,
+        ],
         env={**os.environ, "MLFLOW_TRACKING_URI": server, "OMP_NUM_THREADS": "1", **more},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return Checked(out)
 

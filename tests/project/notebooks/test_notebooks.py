@@ -86,8 +86,10 @@ def execute(name: str, server: str, folder: Path) -> Executed:
     done = subprocess.run(
         [sys.executable, str(program), str(FOLDER / f"{name}.ipynb"), str(out), str(LIMIT)],
         env={**os.environ, "MLFLOW_TRACKING_URI": server, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     cells = nbformat.read(out, 4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]

@@ -50,8 +50,12 @@ def test_nights_of_the_scheduled_job(git: GitServer, mlflow: MlflowServer, tmp_p
     assert f"({mlflow.uri}/#/experiments/" in text and git.commits[0] in text
     kept = {path.name for path in (first.uploaded / "night").iterdir()}
     assert kept == {
-        "report.html", "evaluation.json", "decision.json", "monitoring.html", "monitoring.json",
-    }  # fmt: skip
+        "report.html",
+        "evaluation.json",
+        "decision.json",
+        "monitoring.html",
+        "monitoring.json",
+    }
     # A holiday: nothing new. Nothing is trained, nothing comes twice into the ledger.
     second = nights.night()
     assert set(second.outcomes.values()) == {"success"}, second.said

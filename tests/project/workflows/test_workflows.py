@@ -90,8 +90,10 @@ def test_zizmor_finds_nothing() -> None:
     zizmor = Path(sys.executable).parent / "zizmor"
     done = subprocess.run(
         [zizmor, "--offline", "--no-progress", str(WORKFLOWS)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     assert "No findings" in done.stdout + done.stderr
 
@@ -120,14 +122,18 @@ def test_actionlint_finds_nothing(tmp_path: Path) -> None:
 
 
 MONITORING = {
-    "sentence": "No alert: on 3 dates the log loss was 0.69", "alerts": [],
-    "champion": {"sentence": "Version 2, champion."}, "data": {"newest": "2024-06-28"},
-}  # fmt: skip
+    "sentence": "No alert: on 3 dates the log loss was 0.69",
+    "alerts": [],
+    "champion": {"sentence": "Version 2, champion."},
+    "data": {"newest": "2024-06-28"},
+}
 DECISION = {
-    "registered_model": "stockpred", "version": "3", "stage": "Development",
+    "registered_model": "stockpred",
+    "version": "3",
+    "stage": "Development",
     "sentence": "not shown that its log loss is lower",
     "rules": [{"metric": "log_loss", "value": None, "limit": 0.0, "passed": False}],
-}  # fmt: skip
+}
 ALERT = {"kind": "data", "since": None, "sentence": "the newest bar is 9 weekdays old"}
 
 
@@ -140,10 +146,13 @@ ALERT = {"kind": "data", "since": None, "sentence": "the newest bar is 9 weekday
         ({"alerts": [ALERT]}, 3, "daily: alert"),
         ({"alerts": [ALERT], "on_alert": "report"}, 0, "daily: done"),
         ({"alerts": [ALERT], "status": "FAILED", "error": "No alert: on"}, 1, "daily: failed"),
-        ({"alerts": [ALERT], "status": "FAILED", "error": MONITORING["sentence"]}, 3,
-         "daily: alert"),
+        (
+            {"alerts": [ALERT], "status": "FAILED", "error": MONITORING["sentence"]},
+            3,
+            "daily: alert",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_digest_and_its_exit_code(changes: dict[str, Any], code: int, heading: str) -> None:
     given = dict(changes)
     monitoring = {**MONITORING, "alerts": given.pop("alerts", [])}
@@ -223,9 +232,12 @@ def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
         client.log_text(step.info.run_id, content, "decision.json")
     done = subprocess.run(
         [sys.executable, "-m", "steps.ci_summary", "--run_name", "a"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "stockpred"},
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr) == (1, "")
     head, _, line = done.stdout.splitlines()
     assert head == "## failed" and re.fullmatch(said, line)

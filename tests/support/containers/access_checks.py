@@ -54,9 +54,12 @@ def check_tracking(port: int) -> None:
         status, text = ask(port, search, Host=name)
         assert (status, "Invalid Host" in text) == (403, True), name
     status, _ = ask(
-        port, "/api/2.0/mlflow/experiments/create", "POST", {"name": "from-elsewhere"},
+        port,
+        "/api/2.0/mlflow/experiments/create",
+        "POST",
+        {"name": "from-elsewhere"},
         Origin="http://evil.example",
-    )  # fmt: skip
+    )
     assert status == 403
 
 

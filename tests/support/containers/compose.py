@@ -53,9 +53,14 @@ def docker(
         False: whatever comes of it is fine.
     """
     done = subprocess.run(
-        ["docker", *arguments], text=True, capture_output=True, timeout=PATIENCE, check=False,
-        cwd=cwd, env={**os.environ, **(env or {})},
-    )  # fmt: skip
+        ["docker", *arguments],
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+    )
     if check and done.returncode != 0:
         raise RuntimeError(f"docker {' '.join(arguments)}: {done.returncode}\n{done.stderr}")
     return done.stdout
@@ -79,9 +84,18 @@ class Compose:
     def __call__(self, *arguments: str, check: bool = True) -> str:
         """Standard output of `docker compose ARGUMENTS`."""
         return docker(
-            "compose", "-p", self.project, "-f", str(self.file), "--ansi", "never", *arguments,
-            env=self.env, cwd=self.file.parent, check=check,
-        )  # fmt: skip
+            "compose",
+            "-p",
+            self.project,
+            "-f",
+            str(self.file),
+            "--ansi",
+            "never",
+            *arguments,
+            env=self.env,
+            cwd=self.file.parent,
+            check=check,
+        )
 
     def up(self, *options: str) -> float:
         """Start everything in the background; return the seconds that took.

@@ -25,13 +25,27 @@ def report(rows: pd.DataFrame) -> str:
         "late": 0,
         **found.content,
         "data": {
-            "symbols": 20, "newest": "2015-07-01", "late": 1, "stopped": [], "unsound": None,
-            "validations": [{"when": "2015-07-01 22:00", "rows": 9, "stretches": 1,
-                             "symbols_dropped": 0, "problems": 2}],
+            "symbols": 20,
+            "newest": "2015-07-01",
+            "late": 1,
+            "stopped": [],
+            "unsound": None,
+            "validations": [
+                {
+                    "when": "2015-07-01 22:00",
+                    "rows": 9,
+                    "stretches": 1,
+                    "symbols_dropped": 0,
+                    "problems": 2,
+                }
+            ],
         },
-        "drift": {"forecasts": [], "features": [
-            {"name": "x", "distance": 0.2, "reference_mean": 0.0, "current_mean": 0.2}
-        ]},
-    }  # fmt: skip
+        "drift": {
+            "forecasts": [],
+            "features": [
+                {"name": "x", "distance": 0.2, "reference_mean": 0.0, "current_mean": 0.2}
+            ],
+        },
+    }
     known = {"champion": found.record, "version 2": rows[rows["model_version"] == "2"]}
     return monitoring_report(content, draw(content, found.alarm, known))

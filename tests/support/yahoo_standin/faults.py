@@ -11,8 +11,17 @@ from .listing import PRICES, Listing
 REQUESTS = ("timezone", "bars", "crumb", "cookie", "other", "connect")
 STATUSES = {"401", "403", "429", "500", "503"}
 WIRE = {
-    *STATUSES, "timeout", "reset", "cut", "truncated", "html", "null", "unknown", "endless", "bomb",
-}  # fmt: skip
+    *STATUSES,
+    "timeout",
+    "reset",
+    "cut",
+    "truncated",
+    "html",
+    "null",
+    "unknown",
+    "endless",
+    "bomb",
+}
 
 
 @dataclass
@@ -101,8 +110,16 @@ def empty(rows: pd.DataFrame, listing: Listing) -> pd.DataFrame:
 ROWS: dict[str, Callable[..., pd.DataFrame]] = {
     f.__name__: f
     for f in (
-        duplicate_last, nan_rows, nan_cell, zero_volume, high_below_low, dropped_days, partial,
-        stale, short, empty,
+        duplicate_last,
+        nan_rows,
+        nan_cell,
+        zero_volume,
+        high_below_low,
+        dropped_days,
+        partial,
+        stale,
+        short,
+        empty,
     )
-}  # fmt: skip
+}
 KINDS = {*WIRE, *ROWS, "no_timezone", "latency", "refused"}

@@ -16,9 +16,14 @@ from stockpred.bars.schema import to_arrow
 from .bars import standin_bars
 
 QUICK = Patience(
-    first_wait=0.01, longest_wait=0.02, first_pause=0.05, longest_pause=0.1, spacing=0.005,
-    failures=12, timeout=600.0,
-)  # fmt: skip
+    first_wait=0.01,
+    longest_wait=0.02,
+    first_pause=0.05,
+    longest_pause=0.1,
+    spacing=0.005,
+    failures=12,
+    timeout=600.0,
+)
 FRIDAY = dt.datetime(2024, 6, 28, 21, tzinfo=dt.UTC)
 SESSIONS = 120
 BARS = standin_bars(SESSIONS)

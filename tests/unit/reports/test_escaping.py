@@ -41,8 +41,26 @@ HOSTILE = (
     "<!-- --><body onpageshow=document.title='pwned'>",
     "$\\frac{$ & &lt;b&gt; %s {0} {{x}}",
 )
-TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th",
-        "td", "div", "ul", "li", "pre", "img"}  # fmt: skip
+TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "h1",
+    "h2",
+    "p",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "div",
+    "ul",
+    "li",
+    "pre",
+    "img",
+}
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "class", "alt", "width", "src"}
 
 
@@ -155,11 +173,22 @@ def test_a_browser_runs_nothing_of_it(
         shown = tmp_path / f"{number}.html"
         shown.write_text(text)
         done = subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000",
-             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
-             "--dump-dom", shown.as_uri()],
-            capture_output=True, text=True, timeout=600, check=True,
-        )  # fmt: skip
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--virtual-time-budget=3000",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                "--dump-dom",
+                shown.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=True,
+        )
         title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
         assert title is not None and (title[1] == "pwned") == runs
 
@@ -168,9 +197,10 @@ def test_only_one_module_writes_markup() -> None:
     """What writes markup escapes each value itself; the other modules hand it plain text."""
     for path in sorted((ROOT / "reports").glob("*.py")):
         texts = [
-            node.value for node in ast.walk(ast.parse(path.read_text()))
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        ]  # fmt: skip
+        ]
         marked = [text for text in texts if re.search(r"</?[a-zA-Z!]", text)]
         assert bool(marked) == (path.name == "page.py"), (path.name, marked)
         assert not any("svg" in text.lower() for text in texts), "pictures are PNG"

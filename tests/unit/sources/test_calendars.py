@@ -19,9 +19,18 @@ def days(first: str, last: str, *without: str) -> np.ndarray:
 
 def test_a_year_of_new_york() -> None:
     closed = [
-        "2012-01-02", "2012-01-16", "2012-02-20", "2012-04-06", "2012-05-28", "2012-07-04",
-        "2012-09-03", "2012-10-29", "2012-10-30", "2012-11-22", "2012-12-25",
-    ]  # fmt: skip
+        "2012-01-02",
+        "2012-01-16",
+        "2012-02-20",
+        "2012-04-06",
+        "2012-05-28",
+        "2012-07-04",
+        "2012-09-03",
+        "2012-10-29",
+        "2012-10-30",
+        "2012-11-22",
+        "2012-12-25",
+    ]
     found = sessions("XNYS", D("2012-01-01"), D("2012-12-31"))
     assert found.dtype == np.dtype("datetime64[s]")
     assert found.tolist() == days("2012-01-01", "2012-12-31", *closed).tolist()
@@ -30,8 +39,11 @@ def test_a_year_of_new_york() -> None:
 def test_a_market_that_never_closes() -> None:
     found = sessions("24/7", D("2020-02-27"), D("2020-03-01"))
     assert [str(day)[:10] for day in found] == [
-        "2020-02-27", "2020-02-28", "2020-02-29", "2020-03-01"
-    ]  # fmt: skip
+        "2020-02-27",
+        "2020-02-28",
+        "2020-02-29",
+        "2020-03-01",
+    ]
 
 
 def test_a_calendar_is_given_as_far_as_it_is_known() -> None:

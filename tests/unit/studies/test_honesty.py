@@ -36,8 +36,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
     kept = tmp_path / "kept.jsonl"
     given = [{"seed": seed} for seed in range(4)]
     assert run_cases(dict, given[:3], 1, kept) == given[:3]
-    lines = [line.replace('{"seed": 0}]', '{"seed": "kept"}]') for line in
-             kept.read_text().splitlines()]  # fmt: skip
+    lines = [
+        line.replace('{"seed": 0}]', '{"seed": "kept"}]') for line in kept.read_text().splitlines()
+    ]
     kept.write_text("\n".join([*lines[:-1], lines[-1][:-5]]))  # a kill cuts the last line short
     found = run_cases(dict, given, 2, kept)
     assert found == [{"seed": "kept"}, *given[1:]]
@@ -88,8 +89,15 @@ def test_the_model_asked_about_a_new_sample_is_the_one_that_was_judged() -> None
 @pytest.mark.long
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_claims_hold(section: str, tmp_path) -> None:
-    markets = {"noise": 60, "year": 20, "power": 24, "tries": 12, "auc": 6,
-               "coverage": 100, "mistake": 20}  # fmt: skip
+    markets = {
+        "noise": 60,
+        "year": 20,
+        "power": 24,
+        "tries": 12,
+        "auc": 6,
+        "coverage": 100,
+        "mistake": 20,
+    }
     runner = Runner(markets[section], 2, tmp_path / "kept.jsonl", tmp_path / "power.png")
     claims = SECTIONS[section](runner).claims
     assert claims and all(holds for _, holds in claims), claims

@@ -33,9 +33,15 @@ def main():
     params = {"word": "a", "cache": "on", "backend": "warm", **given}
     try:
         done = run_project(
-            STEPS, params, params, root=ROOT, package="steps", preload=("json",),
-            still_valid=lambda client, step, run: True, then=then,
-        )  # fmt: skip
+            STEPS,
+            params,
+            params,
+            root=ROOT,
+            package="steps",
+            preload=("json",),
+            still_valid=lambda client, step, run: True,
+            then=then,
+        )
     except Interrupted as stop:
         sys.exit(128 + stop.signum)
     except PipelineError as error:

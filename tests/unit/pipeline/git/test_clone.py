@@ -46,8 +46,12 @@ def fetched(url: str, folder: str | None = None) -> Path:
     """Clone as MLflow does."""
     made = Path(folder or tempfile.mkdtemp())
     made.mkdir(exist_ok=True)
-    for command in ("init -q", f"remote add origin {url}", "fetch -q --depth=1 origin main",
-                    "checkout -q main"):  # fmt: skip
+    for command in (
+        "init -q",
+        f"remote add origin {url}",
+        "fetch -q --depth=1 origin main",
+        "checkout -q main",
+    ):
         subprocess.run(["git", "-C", str(made), *command.split()], check=True)
     return made
 

@@ -28,8 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 @pytest.mark.parametrize("kind", ["branch", "tag", "commit", "subfolder"])
 def test_a_reference_is_a_commit(server: GitServer, kind: str) -> None:
     url, commit = server.url("small"), server.commits[0]
-    given = {"branch": (url, "main"), "tag": (url, "v1"), "commit": (url, commit),
-             "subfolder": (f"{url}#deep", "main")}[kind]  # fmt: skip
+    given = {
+        "branch": (url, "main"),
+        "tag": (url, "v1"),
+        "commit": (url, commit),
+        "subfolder": (f"{url}#deep", "main"),
+    }[kind]
     assert commit_of(*given) == commit
 
 
@@ -78,8 +82,11 @@ def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said:
     url = str(root) if url == "." else url
     done = subprocess.run(
         ["python3", "-m", "pipeline.git.resolve_ref", url, ref],
-        cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert said.replace(".: no", f"{root}: no") in line and "wr" not in line
@@ -130,9 +137,11 @@ def test_who_is_told_to_end_takes_git_along(tmp_path: Path, signum: signal.Signa
     ssh = f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 600; :"
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.git.resolve_ref", "ssh://git@host/a.git", "main"],
-        cwd=ROOT, text=True, stderr=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+        stderr=subprocess.PIPE,
         env={**os.environ, "GIT_SSH_COMMAND": ssh, "TMPDIR": str(temporary)},
-    )  # fmt: skip
+    )
     deadline = time.monotonic() + HANGS
     while not pid.exists():
         assert time.monotonic() < deadline and process.poll() is None

@@ -29,12 +29,23 @@ SHOWN = [
     ("two http://a:b@c and http://d:e@f", "two http://***@c and http://***@f"),
 ]
 KEPT = [
-    "models:/stockpred@champion", "runs:/0123/bars.parquet", "http://127.0.0.1:5000/#/experiments/1",
-    "s3://bucket/key@2x.parquet", "mail someone@example.org", "https://host/a@b",
-    "http://h:5000/a@b", "http://[::1]:5000/a@b", "http://h:5000/#/a@b",
-    "http://h:65535/a@b", "hdfs://name:8020/a@b", "postgresql://h:5432/db", "http://me:12345/x@h/",
-    "acquire: executed in 3.0 s", "https://h/x.csv?symbols=AAPL&keys=2", "",
-]  # fmt: skip
+    "models:/stockpred@champion",
+    "runs:/0123/bars.parquet",
+    "http://127.0.0.1:5000/#/experiments/1",
+    "s3://bucket/key@2x.parquet",
+    "mail someone@example.org",
+    "https://host/a@b",
+    "http://h:5000/a@b",
+    "http://[::1]:5000/a@b",
+    "http://h:5000/#/a@b",
+    "http://h:65535/a@b",
+    "hdfs://name:8020/a@b",
+    "postgresql://h:5432/db",
+    "http://me:12345/x@h/",
+    "acquire: executed in 3.0 s",
+    "https://h/x.csv?symbols=AAPL&keys=2",
+    "",
+]
 
 
 @pytest.mark.parametrize(("text", "shown"), SHOWN)
@@ -71,10 +82,16 @@ def test_what_can_be_no_port_is_a_password(begin: str, rest: str) -> None:
 
 
 NAMES = [
-    "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN", "STOCKPRED_WEBHOOK", "GITHUB_TOKEN", "PGPASSWORD", "SOME_API_KEY",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "STOCKPRED_WEBHOOK",
+    "GITHUB_TOKEN",
+    "PGPASSWORD",
+    "SOME_API_KEY",
     "MLFLOW_FLASK_SERVER_SECRET_KEY",
-]  # fmt: skip
+]
 
 
 @given(

@@ -30,9 +30,13 @@ def test_a_document_arrives_as_json(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("500", "answered with status 500"), ("404", "answered with status 404"),
-     ("redirect", "answered with status 302"), ("file", "answered with status 307")],
-)  # fmt: skip
+    [
+        ("500", "answered with status 500"),
+        ("404", "answered with status 404"),
+        ("redirect", "answered with status 302"),
+        ("file", "answered with status 307"),
+    ],
+)
 def test_another_answer_is_told_and_nobody_is_followed(
     path: str, words: str, server: Server
 ) -> None:
@@ -56,9 +60,18 @@ def test_nobody_there_is_told() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["file:///etc/passwd", "ftp://127.0.0.1/x", "hooks.host/x", "data:,x", "http://", "http://[x",
-     "http://user:s3cret@127.0.0.1:x/", "http://s3 cret/", "http://127.0.0.1:99999/s3cret"],
-)  # fmt: skip
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "hooks.host/x",
+        "data:,x",
+        "http://",
+        "http://[x",
+        "http://user:s3cret@127.0.0.1:x/",
+        "http://s3 cret/",
+        "http://127.0.0.1:99999/s3cret",
+    ],
+)
 def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
     why = call(url, {}, 20)
     assert why and "s3" not in why and "passwd" not in why and "\n" not in why

@@ -80,9 +80,12 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list, str, 
     (folder / "probe.py").write_text(PROBE)
     script = SCRIPT.format(root=str(ROOT), cwd=str(folder))
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=600,
         env={**os.environ, "PYTHONUNBUFFERED": ""},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     [line] = [x for x in done.stdout.splitlines() if x.startswith("RESULTS ")]
     results, codes = json.loads(line.removeprefix("RESULTS "))
@@ -92,9 +95,15 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list, str, 
 def test_exit_codes_are_those_of_a_command_of_its_own(outcome) -> None:
     results, codes, _, err, _ = outcome
     assert results == {
-        "ok": 0, "code": 7, "text": 1, "raise": 1, "kill": -9, "atexit": 0, "threads": 0,
+        "ok": 0,
+        "code": 7,
+        "text": 1,
+        "raise": 1,
+        "kill": -9,
+        "atexit": 0,
+        "threads": 0,
         "missing": 1,
-    }  # fmt: skip
+    }
     assert codes == list(range(20)), "an exit got lost where many end at once"
     assert "bad end" in err and "ValueError: a bug" in err and "no_such_module" in err
 
@@ -103,9 +112,15 @@ def test_a_step_is_given_its_own_world(outcome) -> None:
     _, _, out, _, folder = outcome
     [said] = [json.loads(x[4:]) for x in out.splitlines() if x.startswith("SAY ")]
     assert said == {
-        "argv": ["say", "a b"], "cwd": str(folder), "env": "ok", "name": "__main__",
-        "threads": 1, "stockpred": False, "path": str(folder), "own_group": True,
-    }  # fmt: skip
+        "argv": ["say", "a b"],
+        "cwd": str(folder),
+        "env": "ok",
+        "name": "__main__",
+        "threads": 1,
+        "stockpred": False,
+        "path": str(folder),
+        "own_group": True,
+    }
 
 
 def test_a_step_ends_as_an_interpreter_would(outcome) -> None:

@@ -18,9 +18,13 @@ runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize("module", ["steps.main", "steps.score", "pipeline.git.resolve_ref"])
 def test_windows_is_refused_in_one_line(module: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ON_WINDOWS, module], cwd=ROOT, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", ON_WINDOWS, module],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: this runs on Linux and macOS, not on Windows; there it runs in WSL\n"

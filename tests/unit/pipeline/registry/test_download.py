@@ -65,9 +65,17 @@ def test_yaml_of_an_mlmodel_makes_no_object(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
-@pytest.mark.parametrize("name", ["model.py", "code/stockpred/a.py", "artifacts/recipe.json",
-                                  "code/stockpred/b.so", "code/sitecustomize.py",
-                                  "artifacts/more.json"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.py",
+        "code/stockpred/a.py",
+        "artifacts/recipe.json",
+        "code/stockpred/b.so",
+        "code/sitecustomize.py",
+        "artifacts/more.json",
+    ],
+)
 def test_files_other_than_recorded_are_refused(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path, CONF)
     recorded = model_digest(folder)
@@ -123,8 +131,10 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     trap = tmp_path / "pwned"
     planted = pickle.dumps(Planted(trap))
     # Parquet: an extension type of old that was pickled, and an object column of pandas.
-    meta = {b"ARROW:extension:name": b"arrow.py_extension_type",
-            b"ARROW:extension:metadata": planted}  # fmt: skip
+    meta = {
+        b"ARROW:extension:name": b"arrow.py_extension_type",
+        b"ARROW:extension:metadata": planted,
+    }
     field = pa.field("x", pa.binary(), metadata=meta)
     pq.write_table(pa.table([[planted]], schema=pa.schema([field])), tmp_path / "t.parquet")
     read(tmp_path / "t.parquet").to_pandas()

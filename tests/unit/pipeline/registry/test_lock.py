@@ -70,9 +70,11 @@ def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not
 ) -> None:
     new(client, "held", 1)
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, client.tracking_uri, "held"], cwd=ROOT, text=True,
+        [sys.executable, "-c", HOLDS, client.tracking_uri, "held"],
+        cwd=ROOT,
+        text=True,
         stdout=subprocess.PIPE,
-    )  # fmt: skip
+    )
     try:
         assert holder.stdout and holder.stdout.readline() == "mine\n"
         [key] = notes(client, "held", QUEUE)
@@ -148,8 +150,11 @@ def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
     new(client, "race", versions)
     done = subprocess.run(
         [sys.executable, "-c", AT_ONCE, uri, "race", str(versions), str(times)],
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     now, moves = places(client, "race"), history(client, "race")
     [champion] = [v for v, stage in now.stages.items() if stage == "Production"]

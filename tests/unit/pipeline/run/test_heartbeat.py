@@ -75,7 +75,10 @@ def test_a_process_that_another_user_hides_is_not_gone(
 def test_a_heart_holds_no_process_up() -> None:
     script = "from pipeline.run.heartbeat import Heart; Heart(None, 'x').start(); print('end')"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=600,
         cwd=ROOT,
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")

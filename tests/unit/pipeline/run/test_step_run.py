@@ -71,7 +71,7 @@ KINDS = [(signal.SIGTERM, 0), (signal.SIGKILL, 0), *((signal.SIGTERM, n) for n i
         (False, signal.SIGTERM, 0, 29),
         *(long(fails, *kind, 1) for fails in (False, True) for kind in KINDS),
     ],
-)  # fmt: skip
+)
 def test_a_step_that_is_ended_anywhere_leaves_no_run_that_offers_what_it_has_not(
     tmp_path: Path, fails: bool, signum: int, again: int, stride: int
 ) -> None:

@@ -56,9 +56,7 @@ def test_rows_come_back_and_lie_where_readers_of_datasets_look(tmp_path: Path) -
     assert done == Appended(added=3)
     assert content(ledger) == [(0, "a", 1), (1, "a", 3), (1, "b", 2)]
     files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.parquet"))
-    assert files == [
-        f"book/day=2024-01-0{day}/some%20model%2F7.parquet" for day in (1, 2)
-    ]  # fmt: skip
+    assert files == [f"book/day=2024-01-0{day}/some%20model%2F7.parquet" for day in (1, 2)]
     assert ledger.read().schema.field("day").type == pa.date32()
     assert ledger.read().schema.field("key").type == pa.string()
     whole = pq.read_table(tmp_path / "book").to_pandas()  # as somebody without our code would
@@ -83,8 +81,10 @@ def test_a_row_stands_as_it_was_first_written(tmp_path: Path) -> None:
 
 rows = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from("abcd"), st.integers(0, 2)),
-    min_size=1, max_size=8, unique_by=lambda row: row[:2],
-)  # fmt: skip
+    min_size=1,
+    max_size=8,
+    unique_by=lambda row: row[:2],
+)
 
 
 @settings(max_examples=25, deadline=None)
@@ -136,8 +136,10 @@ def test_what_fsspec_opens_will_do() -> None:
 def writer(root: Path, to: Path, keys: str, days: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(to), keys, str(days)],
-        cwd=root, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.run

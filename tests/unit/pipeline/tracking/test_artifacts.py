@@ -70,9 +70,13 @@ def test_a_missing_input_shows_the_absolute_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("uri", "folder"),
-    [("/a/b", "/a/b"), ("file:///a/b%20c", "/a/b c"), ("s3://x/y", None),
-     ("mlflow-artifacts:/0/x", None)],
-)  # fmt: skip
+    [
+        ("/a/b", "/a/b"),
+        ("file:///a/b%20c", "/a/b c"),
+        ("s3://x/y", None),
+        ("mlflow-artifacts:/0/x", None),
+    ],
+)
 def test_local_stores_are_told_from_remote_ones(uri: str, folder: str | None) -> None:
     assert local_folder(uri) == (Path(folder) if folder else None)
 
@@ -147,11 +151,24 @@ def test_no_name_of_an_artifact_leads_out_of_the_runs_folder(tmp_path: Path) -> 
     client = OneRun(artifacts)
     assert fetch(client, "runs:/0/a.json", tmp_path, tmp_path) == artifacts / "a.json"
     for name in (
-        "../../secret", "x/../../../secret", str(tmp_path / "secret"), "..", "", "link",
-        "folder/secret", "%2e%2e/%2e%2e/secret", "..%2F..%2Fsecret", "..\\..\\secret",
+        "../../secret",
+        "x/../../../secret",
+        str(tmp_path / "secret"),
+        "..",
+        "",
+        "link",
+        "folder/secret",
+        "%2e%2e/%2e%2e/secret",
+        "..%2F..%2Fsecret",
+        "..\\..\\secret",
         # By these its bytes would be read, and its hash be looked up in vain.
-        "./a.json", "a.json/", "a.json?x", "a.json#x", "%61.json", ".//a.json",
-    ):  # fmt: skip
+        "./a.json",
+        "a.json/",
+        "a.json?x",
+        "a.json#x",
+        "%61.json",
+        ".//a.json",
+    ):
         with pytest.raises(InputError) as caught:
             fetch(client, f"runs:/0/{name}", tmp_path, tmp_path)
         assert "\n" not in str(caught.value)

@@ -54,17 +54,19 @@ def uri_of(database: Postgres, user: str, name: str = "mlflow") -> str:
         ("mlflow:wr0ng-one", "nosuch", 'database "nosuch" does not exist'),
         ("asked:r1ght-one", "private", 'permission denied for database "private"'),
         (
-            "barred", "mlflow",
+            "barred",
+            "mlflow",
             'pg_hba.conf rejects connection for host "127.0.0.1", user "barred", database "mlflow"'
             ", no encryption",
         ),
         (
-            "mlflow", "template1",
+            "mlflow",
+            "template1",
             'no pg_hba.conf entry for host "127.0.0.1", user "mlflow", database "template1"'
             ", no encryption",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_pass_by_itself_is_told_at_once(
     choosy: Postgres, user: str, name: str, why: str
 ) -> None:
@@ -123,9 +125,14 @@ def test_a_wrong_password_is_one_line_within_seconds(choosy: Postgres) -> None:
     uri = uri_of(choosy, "asked:wr0ng-one").replace("+psycopg", "")
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "steps.main"], cwd=ROOT, capture_output=True, text=True, timeout=100,
-        env={**os.environ, **ENV, "MLFLOW_TRACKING_URI": uri}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "steps.main"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **ENV, "MLFLOW_TRACKING_URI": uri},
+        check=False,
+    )
     assert time.monotonic() - began < 60, "MLflow asks for two minutes"
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

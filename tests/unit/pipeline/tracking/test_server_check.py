@@ -84,8 +84,11 @@ def mlflow_as_it_was() -> Iterator[None]:
 
 def test_a_database_is_no_server() -> None:
     assert [is_server(uri) for uri in ("sqlite:///x", "x", "http://x", "https://x")] == [
-        False, False, True, True
-    ]  # fmt: skip
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

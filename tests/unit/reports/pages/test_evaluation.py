@@ -148,12 +148,23 @@ def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
 
     def browse(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
-             "--enable-logging=stderr", "--virtual-time-budget=5000",
-             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
-             *words],
-            capture_output=True, text=True, timeout=600, check=True,
-        )  # fmt: skip
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--window-size=1200,900",
+                "--enable-logging=stderr",
+                "--virtual-time-budget=5000",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                *words,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=True,
+        )
 
     done = browse("--dump-dom", probed.as_uri())
     seen = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])

@@ -57,12 +57,24 @@ def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
     # The policy would let no probe run.
     shown.write_text(page.replace(POLICY, "").replace("</body>", f"{probe}</body>"))
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
-         "--enable-logging=stderr", "--virtual-time-budget=5000",
-         "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
-         "--dump-dom", shown.as_uri()],
-        capture_output=True, text=True, timeout=600, check=True,
-    )  # fmt: skip
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1200,900",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=5000",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            shown.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
     images, width, wide, high = map(int, re.search(r"<title>([\d ]+)<", done.stdout)[1].split())
     assert images == 5 and width > 300 and wide <= 1200 and high > 1500
     # Chromium writes a page's errors to its log as "...:CONSOLE:...".

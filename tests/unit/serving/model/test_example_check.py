@@ -52,9 +52,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mlflow.set_experiment("check")
         with mlflow.start_run():
             info = log_model(
-                recipe, estimator, bars, training_range(rows),
-                root=ROOT, scratch=scratch, metadata={},
-            )  # fmt: skip
+                recipe,
+                estimator,
+                bars,
+                training_range(rows),
+                root=ROOT,
+                scratch=scratch,
+                metadata={},
+            )
         location = mlflow.MlflowClient().get_logged_model(info.model_id).artifact_location
     finally:
         mlflow.set_tracking_uri(before)

@@ -145,8 +145,10 @@ def test_a_process_that_ends_early_is_said_so(
 def children() -> list[str]:
     listed = subprocess.run(
         ["ps", "-o", "args=", "--ppid", str(os.getpid())],
-        capture_output=True, text=True, check=False,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
     return [line for line in listed.splitlines() if "serving/model/predict_worker.py" in line]
 
 
@@ -166,9 +168,12 @@ def test_a_model_answers_with_its_own_code_when_the_checkouts_has_changed(
     changed.write_text(text.replace("closed above its open", "closed below its open"))
     done = subprocess.run(
         [sys.executable, "-c", ASK, str(model), str(tmp_path / "bars.arrow")],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
+    )
     told, answer = done.stdout.splitlines()
     assert "closed below its open" in told
     training = pd.read_parquet(folder / "training-logistic.parquet")

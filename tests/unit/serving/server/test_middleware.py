@@ -48,9 +48,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     (folder / "model.py").write_text(MODEL)
     signature = ModelSignature(Schema([ColSpec(DataType.string, "word")]))
     mlflow.pyfunc.save_model(
-        folder / "saved", python_model=str(folder / "model.py"), signature=signature,
-        pip_requirements=["mlflow"], uv_project_path=str(folder),
-    )  # fmt: skip
+        folder / "saved",
+        python_model=str(folder / "model.py"),
+        signature=signature,
+        pip_requirements=["mlflow"],
+        uv_project_path=str(folder),
+    )
     return mlflow.pyfunc.load_model(str(folder / "saved"))
 
 
@@ -85,10 +88,15 @@ def call(front: Front, parts: list[bytes], path: str = "/invocations") -> tuple[
         sent.append(message)
 
     scope = {
-        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
-        "query_string": b"", "http_version": "1.1", "scheme": "http",
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+        "scheme": "http",
         "headers": [(b"content-type", b"application/json")],
-    }  # fmt: skip
+    }
     asyncio.run(front(scope, receive, send))
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode()
 

@@ -103,17 +103,17 @@ BAD: dict[str, Any] = {
     "row 2: column 'date' is not a date such": {"dataframe_records": rows(date="0001-01-01")},
     "row 2: column 'date' is not a": {"dataframe_records": rows(date="2012-12-31T09:30:00")},
     "row 2: column 'date' is not": {"dataframe_records": rows(date="2012-12-31T00:00:00Z")},
-    "column 'date' is written in two ways": {
-        "dataframe_records": rows(date="2012-12-31T00:00:00")
-    },
+    "column 'date' is written in two ways": {"dataframe_records": rows(date="2012-12-31T00:00:00")},
     "params must be an object": {"dataframe_records": ROWS, "params": [1]},
     "params: 'SECRET' is not known; give all_dates": {
-        "dataframe_records": ROWS, "params": {"SECRET": 1}
+        "dataframe_records": ROWS,
+        "params": {"SECRET": 1},
     },
     "params: 'all_dates' is text; give true or false": {
-        "dataframe_records": ROWS, "params": {"all_dates": "SECRET"}
+        "dataframe_records": ROWS,
+        "params": {"all_dates": "SECRET"},
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("words", BAD)

@@ -32,9 +32,12 @@ def test_extended_equals_fetched_whole(rows: int, new: int, seed: int) -> None:
 
 
 @given(
-    rows=st.integers(60, 120), new=st.integers(0, 9), back=st.integers(0, OVERLAP - 1),
-    column=st.sampled_from(NUMBERS), change=st.sampled_from([1 + 2e-5, 1 - 8e-5, 0.5, 2.0]),
-)  # fmt: skip
+    rows=st.integers(60, 120),
+    new=st.integers(0, 9),
+    back=st.integers(0, OVERLAP - 1),
+    column=st.sampled_from(NUMBERS),
+    change=st.sampled_from([1 + 2e-5, 1 - 8e-5, 0.5, 2.0]),
+)
 @few
 def test_a_restated_number_in_the_overlap_breaks_it(
     rows: int, new: int, back: int, column: str, change: float
@@ -96,9 +99,14 @@ def test_an_answer_without_stored_sessions_is_shorter() -> None:
 
 @pytest.mark.parametrize(
     ("asked_from", "start", "covers"),
-    [(None, None, True), (None, "2012-01-02", True), ("2012-01-02", None, False),
-     ("2012-01-02", "2012-01-02", True), ("2012-01-02", "2012-01-01", False)],
-)  # fmt: skip
+    [
+        (None, None, True),
+        (None, "2012-01-02", True),
+        ("2012-01-02", None, False),
+        ("2012-01-02", "2012-01-02", True),
+        ("2012-01-02", "2012-01-01", False),
+    ],
+)
 def test_what_was_asked_for_covers_a_later_start(asked_from, start, covers) -> None:
     dates = [dt.date.fromisoformat(text) if text else None for text in (asked_from, start)]
     assert Stored(make_bars(5), dates[0], "XNYS").covers(dates[1]) is covers

@@ -16,13 +16,23 @@ from stockpred.errors import ParameterError
 @pytest.mark.parametrize(
     ("symbol", "exchange", "calendar"),
     [
-        ("AAPL", None, "XNYS"), ("BRK-B", None, "XNYS"), ("BTC-USD", None, "24/7"),
-        ("ETH-EUR", "CCC", "24/7"), ("VOD.L", None, "XLON"), ("7203.T", None, "XTKS"),
-        ("^N225", None, "XTKS"), ("^GSPC", None, "XNYS"), ("^UNKNOWN", None, "union"),
-        ("EURUSD=X", None, "union"), ("ES=F", None, "union"), ("X.QQ", None, "union"),
-        ("ODD", "LSE", "XLON"), ("AAPL", "NMS", "XNYS"), ("AAPL", "???", "XNYS"),
+        ("AAPL", None, "XNYS"),
+        ("BRK-B", None, "XNYS"),
+        ("BTC-USD", None, "24/7"),
+        ("ETH-EUR", "CCC", "24/7"),
+        ("VOD.L", None, "XLON"),
+        ("7203.T", None, "XTKS"),
+        ("^N225", None, "XTKS"),
+        ("^GSPC", None, "XNYS"),
+        ("^UNKNOWN", None, "union"),
+        ("EURUSD=X", None, "union"),
+        ("ES=F", None, "union"),
+        ("X.QQ", None, "union"),
+        ("ODD", "LSE", "XLON"),
+        ("AAPL", "NMS", "XNYS"),
+        ("AAPL", "???", "XNYS"),
     ],
-)  # fmt: skip
+)
 def test_calendar_of_a_symbol(symbol: str, exchange: str | None, calendar: str) -> None:
     assert calendar_of(symbol, exchange) == calendar
 

@@ -28,21 +28,29 @@ def one_symbol(yahoo: Standin) -> None:
 
 def test_the_bars_are_those_of_the_server(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.add(
-        "BTC-USD", standin_bars(50, calendar="24/7"), exchange="CCC", timezone="UTC",
+        "BTC-USD",
+        standin_bars(50, calendar="24/7"),
+        exchange="CCC",
+        timezone="UTC",
         instrument="CRYPTOCURRENCY",
-    )  # fmt: skip
+    )
     yahoo.add(
-        "7203.T", standin_bars(50, calendar="XTKS"), exchange="JPX", timezone="Asia/Tokyo",
+        "7203.T",
+        standin_bars(50, calendar="XTKS"),
+        exchange="JPX",
+        timezone="Asia/Tokyo",
         currency="JPY",
-    )  # fmt: skip
+    )
     found = read(tmp_path, "AAA", "BTC-USD", "7203.T")
     bars = found.bars[found.bars["symbol"] == "AAA"].reset_index(drop=True)
     pd.testing.assert_frame_equal(bars[BARS.columns], BARS, check_exact=True)
     assert found.info.calendars == {"7203.T": "XTKS", "AAA": "XNYS", "BTC-USD": "24/7"}
     tokyo = found.report["symbols"]["7203.T"]
     assert (tokyo["last"], tokyo["timezone"], tokyo["currency"]) == (
-        "2024-06-28", "Asia/Tokyo", "JPY",
-    )  # fmt: skip
+        "2024-06-28",
+        "Asia/Tokyo",
+        "JPY",
+    )
     # The day is not over in UTC: crypto counts to the day before.
     assert found.report["symbols"]["BTC-USD"]["last"] == "2024-06-27"
     assert len(yahoo.chart_requests()) == 3, "one request a symbol"
@@ -96,8 +104,15 @@ CHANGES: list[tuple[Callable[[Standin], None], str]] = [
     (split_in_the_future_of_the_range, "fetched whole"),
     (small_dividend, "fetched whole"),
 ]
-NAMES = ["nothing new", "new bars", "late prints", "2:1 split", "reverse split",
-         "split after the range", "small dividend"]  # fmt: skip
+NAMES = [
+    "nothing new",
+    "new bars",
+    "late prints",
+    "2:1 split",
+    "reverse split",
+    "split after the range",
+    "small dividend",
+]
 
 
 @pytest.mark.parametrize(("change", "how"), CHANGES, ids=NAMES)

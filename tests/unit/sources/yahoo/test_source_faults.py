@@ -94,9 +94,13 @@ def test_a_faulty_answer_never_overwrites_what_is_stored(
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("stale", {"sessions": 5}), ("short", {"last": 10}), ("short", {"last": 30}),
-     ("dropped_days", {"dates": [str(BARS["date"][SESSIONS - 8])[:10]]})],
-)  # fmt: skip
+    [
+        ("stale", {"sessions": 5}),
+        ("short", {"last": 10}),
+        ("short", {"last": 30}),
+        ("dropped_days", {"dates": [str(BARS["date"][SESSIONS - 8])[:10]]}),
+    ],
+)
 def test_a_shorter_answer_never_overwrites_what_is_stored(
     kind: str, options: dict, yahoo: Standin, tmp_path: Path
 ) -> None:
@@ -112,9 +116,15 @@ def test_a_shorter_answer_never_overwrites_what_is_stored(
 
 @pytest.mark.parametrize(
     ("kind", "outcome"),
-    [("nan_rows", "short"), ("nan_cell", "short"), ("zero_volume", "fetched whole"),
-     ("high_below_low", "fetched whole"), ("duplicate_last", "extended"), ("partial", "extended")],
-)  # fmt: skip
+    [
+        ("nan_rows", "short"),
+        ("nan_cell", "short"),
+        ("zero_volume", "fetched whole"),
+        ("high_below_low", "fetched whole"),
+        ("duplicate_last", "extended"),
+        ("partial", "extended"),
+    ],
+)
 def test_a_faulty_row_where_bars_are_stored(
     kind: str, outcome: str, yahoo: Standin, tmp_path: Path
 ) -> None:

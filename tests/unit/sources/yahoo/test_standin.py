@@ -252,6 +252,8 @@ def test_a_child_process_is_turned_by_its_environment_alone(yahoo: Standin, tmp_
     child = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         env={"XDG_CACHE_HOME": str(tmp_path), **yahoo.env()},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert child.stdout.strip() == str(BARS["close"][BARS["date"] >= "2024-06-01"].tolist())

@@ -235,11 +235,17 @@ def test_dates_that_go_back_are_an_error() -> None:
 @pytest.mark.parametrize(
     ("dropped", "symbols", "share", "passes"),
     [
-        (0, 1, 0.05, True), (1, 1, 0.05, False), (1, 1, 0.9, False), (1, 3, 0.05, False),
-        (1, 4, 0.05, True), (1, 4, 0.0, False), (2, 4, 0.05, False), (2, 40, 0.05, True),
+        (0, 1, 0.05, True),
+        (1, 1, 0.05, False),
+        (1, 1, 0.9, False),
+        (1, 3, 0.05, False),
+        (1, 4, 0.05, True),
+        (1, 4, 0.0, False),
+        (2, 4, 0.05, False),
+        (2, 40, 0.05, True),
         (3, 40, 0.05, False),
     ],
-)  # fmt: skip
+)
 def test_how_many_symbols_may_drop(dropped: int, symbols: int, share: float, passes: bool) -> None:
     reasons = {f"S{i}": "why" for i in range(dropped)}
     if passes:

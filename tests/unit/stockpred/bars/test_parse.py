@@ -120,8 +120,10 @@ def test_an_empty_symbol_or_date_is_refused() -> None:
 def test_metadata_round_trip_and_versions() -> None:
     info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (Span("A", "2012-01-02", "2012-01-03"),))
     assert read_info(info.to_metadata()) == info
-    other = {k: v.replace(b'"schema_version": 1', b'"schema_version": 9') for k, v in
-             info.to_metadata().items()}  # fmt: skip
+    other = {
+        k: v.replace(b'"schema_version": 1', b'"schema_version": 9')
+        for k, v in info.to_metadata().items()
+    }
     with pytest.raises(DataError, match="schema version 9, this code reads 1; run acquire"):
         read_info(other)
     with pytest.raises(DataError, match="make it with acquire"):

@@ -83,8 +83,10 @@ def test_a_summary_counts_over_symbols_and_names_the_first() -> None:
     assert found["checks"][0]["first"].startswith("AAA 2010-03-15: open ")
     assert found["dropped"] == {"CCC": "99 of 99 bars are sound, at least 100 are needed"}
     assert [(q["symbol"], q["checks"]) for q in found["quarantined"]] == [
-        ("AAA", ["finite"]), ("BBB", ["volume"]), ("BBB", ["finite"])
-    ]  # fmt: skip
+        ("AAA", ["finite"]),
+        ("BBB", ["volume"]),
+        ("BBB", ["finite"]),
+    ]
     gaps = found["sessions"]
     assert list(gaps) == ["AAA"]
     assert (gaps["AAA"]["expected"], gaps["AAA"]["missing"], gaps["AAA"]["extra"]) == (120, 1, 0)

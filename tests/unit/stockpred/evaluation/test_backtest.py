@@ -93,9 +93,13 @@ def test_strategy_against_a_notebook(
     expected = notebook(bars, rows, threshold, horizon, terms)
     assert found.index.tolist() == expected.index.tolist()
     pd.testing.assert_frame_equal(
-        found[list(expected)], expected, check_index_type=False, check_names=False,
-        check_freq=False, atol=1e-12,
-    )  # fmt: skip
+        found[list(expected)],
+        expected,
+        check_index_type=False,
+        check_names=False,
+        check_freq=False,
+        atol=1e-12,
+    )
 
 
 def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> None:

@@ -69,10 +69,14 @@ def test_a_weighted_date_counts_as_its_copies(seed: int, ties: bool) -> None:
         expected = probabilistic(part["label"].to_numpy(), part["probability_up"].to_numpy())
         del expected["calibration_error"]  # has the bins of the whole: a test of its own
         by_date = [
-            (row[i], pearsonr(g["probability_up"], g["forward_return"])[0],
-             spearmanr(g["probability_up"], g["forward_return"])[0])
-            for i, (_, g) in enumerate(rows.groupby("date")) if g["probability_up"].nunique() > 1
-        ]  # fmt: skip
+            (
+                row[i],
+                pearsonr(g["probability_up"], g["forward_return"])[0],
+                spearmanr(g["probability_up"], g["forward_return"])[0],
+            )
+            for i, (_, g) in enumerate(rows.groupby("date"))
+            if g["probability_up"].nunique() > 1
+        ]
         times, pearson, spearman = np.array(by_date).T
         expected |= {
             "ic": times @ pearson / times.sum(),
@@ -111,11 +115,14 @@ def test_calibration_bins_against_a_loop_and_the_parts_make_the_brier_score(seed
     base, n = label.mean(), len(label)
     reliability = sum(len(b) * (probability[b].mean() - label[b].mean()) ** 2 for b in bins) / n
     resolution = sum(len(b) * (label[b].mean() - base) ** 2 for b in bins) / n
-    within = sum(
-        ((probability[b] - probability[b].mean()) ** 2).sum()
-        - 2 * ((label[b] - label[b].mean()) * (probability[b] - probability[b].mean())).sum()
-        for b in bins
-    ) / n  # fmt: skip
+    within = (
+        sum(
+            ((probability[b] - probability[b].mean()) ** 2).sum()
+            - 2 * ((label[b] - label[b].mean()) * (probability[b] - probability[b].mean())).sum()
+            for b in bins
+        )
+        / n
+    )
     assert found["reliability"] == pytest.approx(reliability)
     assert found["resolution"] == pytest.approx(resolution - within)
     assert found["uncertainty"] == pytest.approx(base * (1 - base))
@@ -156,9 +163,7 @@ def test_few_symbols_have_their_coefficient_over_time() -> None:
     by_symbol = [g[["x", "forward_return"]].corr().iloc[0, 1] for _, g in rows.groupby("symbol")]
     assert (found["kind"], found["groups"]) == (BY_SYMBOL, 3)
     assert found["ic"] == pytest.approx(np.mean(by_symbol))
-    ranks = [
-        spearmanr(g["x"], g["forward_return"])[0] for _, g in rows.groupby("symbol")
-    ]  # fmt: skip
+    ranks = [spearmanr(g["x"], g["forward_return"])[0] for _, g in rows.groupby("symbol")]
     assert found["rank_ic"] == pytest.approx(np.mean(ranks))
     weights = resample(200, 6, 2, 0)
     ic = metric_statistics(rows)["ic"].of(weights)

@@ -41,8 +41,9 @@ def test_a_signal_has_all_its_figures() -> None:
     low, high = found["intervals"]["model"]["roc_auc"]
     assert 0.5 < low < found["model"]["roc_auc"] < high
     assert set(found["intervals"]["model"]) == (set(found["model"]) | set(found["calibration"])) - {
-        "bins", "uncertainty"
-    }  # fmt: skip
+        "bins",
+        "uncertainty",
+    }
     assert found["lead_over_prior"]["p_value"] < 0.01
     assert found["lead_over_prior_by_symbol"]["p_value"] < 0.01
     assert found["detectable"]["auc"] < found["model"]["roc_auc"]

@@ -71,8 +71,12 @@ def test_evaluation_leaves_out_rows_without_a_label_and_shows_the_baselines() ->
     found = evaluate(predictions)
     assert found["rows"] == len(predictions) - 10
     assert set(found["baselines"]) == {
-        "prior", "prior_symbol", "majority", "last_direction", "always_up"
-    }  # fmt: skip
+        "prior",
+        "prior_symbol",
+        "majority",
+        "last_direction",
+        "always_up",
+    }
     assert found["model"]["roc_auc"] > 0.6
     assert sum(part["rows"] for part in found["by_symbol"].values()) == found["rows"]
     assert evaluate(predictions.assign(label=np.nan))["rows"] == 0

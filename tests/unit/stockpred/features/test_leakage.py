@@ -35,9 +35,9 @@ Splits = Iterable[tuple[np.ndarray, np.ndarray]]
 
 def planted(values: Values, lookback: int = 1) -> FeatureSet:
     features = (Feature("planted", lookback, "wrong on purpose"),)
-    return FeatureSet("planted", lambda window: features, lambda bars, window: {
-        "planted": values(bars)
-    })  # fmt: skip
+    return FeatureSet(
+        "planted", lambda window: features, lambda bars, window: {"planted": values(bars)}
+    )
 
 
 def unguarded_auc(values: Values) -> float:

@@ -41,9 +41,11 @@ def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
 
 
 @given(
-    seed=st.integers(0, 9999), dates=st.integers(1, 40), horizon=st.integers(1, 12),
+    seed=st.integers(0, 9999),
+    dates=st.integers(1, 40),
+    horizon=st.integers(1, 12),
     bold=st.sampled_from([0.0, 0.3, 3.0]),
-)  # fmt: skip
+)
 @settings(max_examples=40, deadline=None)
 def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -> None:
     predictions = forecasts(seed, dates, 3, bold, horizon)
@@ -55,9 +57,10 @@ def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -
 
 
 @given(
-    dates=st.integers(2, 60), horizon=st.sampled_from([1, 2, 3, 5, 8, 40]),
+    dates=st.integers(2, 60),
+    horizon=st.sampled_from([1, 2, 3, 5, 8, 40]),
     cuts=st.lists(st.integers(0, 60), max_size=4),
-)  # fmt: skip
+)
 @settings(max_examples=40, deadline=None)
 def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[int]) -> None:
     gain, risk = date_gains(forecasts(dates, dates, 3, 1.0, horizon), "prior")

@@ -24,14 +24,21 @@ from stockpred.gate.sequential_looks import look, question
 from tests.support.forecasts import evidence, fitted, forecasts
 
 GOOD = {
-    "lead": 0.01, "anytime_p_value": 0.01, "excess_calibration_error": 0.01, "dates": 500,
-    "unsound_share": 0.0, "worse_than_prior_p_value": 0.9, "shortfall_p_value": 0.5,
+    "lead": 0.01,
+    "anytime_p_value": 0.01,
+    "excess_calibration_error": 0.01,
+    "dates": 500,
+    "unsound_share": 0.0,
+    "worse_than_prior_p_value": 0.9,
+    "shortfall_p_value": 0.5,
     "shared_symbols": 1.0,
-}  # fmt: skip
+}
 AHEAD = {
-    "common_dates": 400, "champion_lead": 0.01, "champion_lead_p_value": 0.01,
+    "common_dates": 400,
+    "champion_lead": 0.01,
+    "champion_lead_p_value": 0.01,
     "champion_anytime_p_value": 0.01,
-}  # fmt: skip
+}
 LEVEL = {**AHEAD, "champion_lead": -0.001}
 
 
@@ -49,10 +56,18 @@ def test_what_is_unknown_never_passes(missing: float | None, direction: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lead", 0.0), ("lead", -0.1), ("anytime_p_value", 0.05), ("dates", 249),
-     ("excess_calibration_error", 0.05), ("anytime_p_value", None), ("lead", float("nan")),
-     ("unsound_share", 0.05), ("unsound_share", None)],
-)  # fmt: skip
+    [
+        ("lead", 0.0),
+        ("lead", -0.1),
+        ("anytime_p_value", 0.05),
+        ("dates", 249),
+        ("excess_calibration_error", 0.05),
+        ("anytime_p_value", None),
+        ("lead", float("nan")),
+        ("unsound_share", 0.05),
+        ("unsound_share", None),
+    ],
+)
 def test_each_baseline_rule_can_refuse(name: str, value: float | None) -> None:
     decision = decided({name: value})
     assert (decision.stage, decision.aliases) == ("Development", ())
@@ -69,10 +84,17 @@ def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("common_dates", 249), ("champion_lead", 0.0), ("champion_lead_p_value", 0.1),
-     ("champion_lead_p_value", None), ("champion_anytime_p_value", 0.1),
-     ("champion_anytime_p_value", None), ("shared_symbols", 0.4), ("shared_symbols", None)],
-)  # fmt: skip
+    [
+        ("common_dates", 249),
+        ("champion_lead", 0.0),
+        ("champion_lead_p_value", 0.1),
+        ("champion_lead_p_value", None),
+        ("champion_anytime_p_value", 0.1),
+        ("champion_anytime_p_value", None),
+        ("shared_symbols", 0.4),
+        ("shared_symbols", None),
+    ],
+)
 def test_a_new_recipe_must_beat_the_champion_on_enough_common_dates(
     name: str, value: float | None
 ) -> None:
@@ -91,17 +113,26 @@ def test_a_new_recipe_follows_a_champion_that_shows_no_skill_any_more() -> None:
     rules = [verdict.rule for verdict in decision.verdicts]
     assert len(rules) == len(set(rules)) == len(BASELINE_RULES) + len(CHAMPION_RULES) + 2
     for name, value in (
-        ("champion_baseline_p_value", 0.01), ("champion_baseline_p_value", None),
-        ("common_p_value", 0.05), ("common_dates", 249), ("shared_symbols", 0.1),
-    ):  # fmt: skip
+        ("champion_baseline_p_value", 0.01),
+        ("champion_baseline_p_value", None),
+        ("common_p_value", 0.05),
+        ("common_dates", 249),
+        ("shared_symbols", 0.1),
+    ):
         assert decided({**fallen, name: value}, has_champion=True).stage == "Staging"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("shortfall_p_value", 0.01), ("worse_than_prior_p_value", 0.01), ("shared_symbols", 0.0),
-     ("excess_calibration_error", 0.2), ("unsound_share", None), ("shortfall_p_value", None)],
-)  # fmt: skip
+    [
+        ("shortfall_p_value", 0.01),
+        ("worse_than_prior_p_value", 0.01),
+        ("shared_symbols", 0.0),
+        ("excess_calibration_error", 0.2),
+        ("unsound_share", None),
+        ("shortfall_p_value", None),
+    ],
+)
 def test_a_refresh_replaces_the_champion_unless_it_has_become_worse(
     name: str, value: float | None
 ) -> None:
@@ -189,8 +220,9 @@ def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     asked = look([], question("new", same, "old"), same, ("champion",), "data", 1)
     values = {**whole(ours), **champion_values(same, asked, 1), "shared_symbols": 1.0}
     assert decide({**values, "unsound_share": 0.0}, has_champion=True).stage == "Staging"
-    nothing = champion_values(same.iloc[:0], look([], asked.question, same.iloc[:0],
-                                                  ("champion",), "data", 1), 1)  # fmt: skip
+    nothing = champion_values(
+        same.iloc[:0], look([], asked.question, same.iloc[:0], ("champion",), "data", 1), 1
+    )
     assert nothing["common_dates"] == 0 and nothing["champion_lead"] is None
 
 

@@ -49,16 +49,27 @@ def test_a_feed_is_late_by_weekdays(today: str, late: int) -> None:
 def test_figures_are_one_number_each() -> None:
     drifted = [{"name": "up_0", "distance": 0.5}, {"name": "up_1", "distance": 0.25}]
     content: dict[str, Any] = {
-        "alerts": [{}, {}], "alarm": {"level": 1.5}, "record": {"dates": 90}, "in_range": None,
+        "alerts": [{}, {}],
+        "alarm": {"level": 1.5},
+        "record": {"dates": 90},
+        "in_range": None,
         "recent": {"dates": 63, "lead": {"mean": 0.01}, "ic": {"mean": None}},
-        "champion": {"sessions": 7}, "data": {"late": None, "stopped": ["AAA"]},
+        "champion": {"sessions": 7},
+        "data": {"late": None, "stopped": ["AAA"]},
         "drift": {"features": drifted},
-    }  # fmt: skip
+    }
     expected = {
-        "recent_lead": 0.01, "recent_ic": None, "alerts": 2, "alarm_level": 1.5, "dates": 90,
-        "champion_age": 7, "days_late": None, "symbols_stopped": 1, "in_range": None,
+        "recent_lead": 0.01,
+        "recent_ic": None,
+        "alerts": 2,
+        "alarm_level": 1.5,
+        "dates": 90,
+        "champion_age": 7,
+        "days_late": None,
+        "symbols_stopped": 1,
+        "in_range": None,
         "largest_drift": 0.5,
-    }  # fmt: skip
+    }
     assert figures(content) == expected
     content["drift"] = {"features": []}
     assert figures(content) == {**expected, "largest_drift": None}

@@ -59,9 +59,12 @@ def level_by_loops(rows: pd.DataFrame, horizon: int) -> list[float]:
 
 
 @given(
-    seed=st.integers(0, 999), dates=st.integers(1, 12), horizon=st.integers(1, 4),
-    prior=st.sampled_from([0.5, 0.6]), backed=st.sampled_from([0.0, 0.7, 1.0]),
-)  # fmt: skip
+    seed=st.integers(0, 999),
+    dates=st.integers(1, 12),
+    horizon=st.integers(1, 4),
+    prior=st.sampled_from([0.5, 0.6]),
+    backed=st.sampled_from([0.0, 0.7, 1.0]),
+)
 @settings(max_examples=12, deadline=None)
 def test_the_level_against_loops(
     seed: int, dates: int, horizon: int, prior: float, backed: float

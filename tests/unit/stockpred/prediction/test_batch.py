@@ -54,10 +54,13 @@ def day(bars: pa.Table, row: int) -> str:
 
 
 @given(
-    st.integers(1, 40), st.integers(1, 6), st.integers(1, 3),
+    st.integers(1, 40),
+    st.integers(1, 6),
+    st.integers(1, 3),
     st.one_of(st.none(), st.tuples(st.integers(0, 60), st.integers(0, 60)), st.just("all")),
-    st.lists(st.integers(0, 39), max_size=3), st.integers(0, 1),
-)  # fmt: skip
+    st.lists(st.integers(0, 39), max_size=3),
+    st.integers(0, 1),
+)
 def test_what_is_asked_is_what_a_plain_loop_finds(
     length: int, lookback: int, horizon: int, asked: object, cuts: list[int], has_calendar: int
 ) -> None:
@@ -141,10 +144,12 @@ def test_a_request_never_holds_two_stretches_of_a_symbol(listed: list[tuple[str,
 def answer(symbol: str, date: str) -> pa.Table:
     return pa.table(
         {
-            "symbol": [symbol], "date": pa.array([np.datetime64(date, "s")]),
-            "probability_up": [0.5], "direction": [0],
+            "symbol": [symbol],
+            "date": pa.array([np.datetime64(date, "s")]),
+            "probability_up": [0.5],
+            "direction": [0],
         }
-    )  # fmt: skip
+    )
 
 
 def test_rows_hold_the_answer_and_what_made_it() -> None:

@@ -113,9 +113,11 @@ def test_errors_come_before_the_first_fold_and_print_the_numbers(
 
 @pytest.mark.parametrize(
     ("window", "error", "words"),
-    [(0, ParameterError, "train_window=0: give 1 or more"),
-     (3, TooLittleData, "train_window=3: fold 1 has no training row")],
-)  # fmt: skip
+    [
+        (0, ParameterError, "train_window=0: give 1 or more"),
+        (3, TooLittleData, "train_window=3: fold 1 has no training row"),
+    ],
+)
 def test_a_window_that_holds_nothing_is_an_error(
     window: int, error: type[Exception], words: str
 ) -> None:
