@@ -21,7 +21,7 @@ from benchmarks.processes import cost
 from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.storage.parquet import groups, metadata, write_groups
 from serving.model.estimator_files import from_files
-from sources.calendars import sessions
+from sources.calendars import calendar_sessions
 from stockpred.bars.schema import BarsInfo, Span, from_arrow, read_info
 from stockpred.bars.segment import Segment
 from stockpred.columns import DATE, SYMBOL
@@ -109,7 +109,7 @@ def main() -> None:
         return bare(Path(given.bare[0]), given.bare[1], Path(given.bare[2]))
     os.sched_setaffinity(0, {0})  # and what it starts
     os.environ["OMP_NUM_THREADS"] = "1"
-    dates = sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
+    dates = calendar_sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db"}

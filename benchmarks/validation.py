@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from benchmarks.processes import cost
 from pipeline.storage.parquet import write_groups
-from sources.calendars import sessions
+from sources.calendars import calendar_sessions
 from stockpred.bars.schema import BarsInfo, to_arrow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=2500)
     given = parser.parse_args()
-    dates = sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
+    dates = calendar_sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         calendars = {f"S{number:05d}": CALENDAR for number in range(given.symbols)}

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sources import Stored, YahooSource
-from sources.base import Acquired
+from sources import StoredBars, YahooSource
+from sources.base import FetchedBars
 from sources.yahoo.source import POOL
 from tests.support.yahoo_standin import Standin, standin_bars
 
@@ -55,7 +55,7 @@ def main() -> None:
             rows.append((label, requests, sent, wall, cpu, least, wall / least))
             return found
 
-        def night(label: str, as_of: dt.datetime, stored: dict[str, Stored]) -> Acquired:
+        def night(label: str, as_of: dt.datetime, stored: dict[str, StoredBars]) -> FetchedBars:
             caches = Path(folder) / label
             caches.mkdir()
             source = YahooSource(as_of, caches, lambda: stored)
@@ -63,7 +63,7 @@ def main() -> None:
 
         cold = night("cold", FRIDAY, {})
         stored = {
-            str(name): Stored(bars.reset_index(drop=True), None, "XNYS")
+            str(name): StoredBars(bars.reset_index(drop=True), None, "XNYS")
             for name, bars in cold.bars.groupby("symbol")
         }
         for seed, name in enumerate(names):

@@ -4,13 +4,13 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from sources.base import Acquired, Source
+from sources.base import FetchedBars, Source
 from sources.files import FileSource
 from sources.snapshot import SnapshotSource
-from sources.yahoo.merge import Stored
+from sources.yahoo.merge import StoredBars
 from sources.yahoo.source import YahooSource
 
-__all__ = ["YAHOO", "Acquired", "Source", "Stored", "open_source"]
+__all__ = ["YAHOO", "FetchedBars", "Source", "StoredBars", "open_source"]
 
 YAHOO = "yahoo"
 

@@ -15,7 +15,7 @@ from stockpred.errors import DataError, ParameterError
 
 
 @dataclass(frozen=True)
-class Acquired:
+class FetchedBars:
     """Bars of the asked symbols and dates, what their file says of itself, and a report."""
 
     bars: pd.DataFrame
@@ -39,16 +39,16 @@ class Source(Protocol):
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
-    ) -> Acquired:
+    ) -> FetchedBars:
         """Bars of these symbols (None: all) between these dates (both inclusive, None: open)."""
         ...
 
-    def partial(self) -> Acquired | None:
+    def partial_bars(self) -> FetchedBars | None:
         """What an interrupted or failed `read` had got by then, worth keeping for the next run."""
         ...
 
 
-def pick(
+def select_bars(
     bars: pd.DataFrame,
     symbols: Sequence[str] | None,
     start: dt.date | None,
@@ -91,7 +91,7 @@ def pick(
     return picked
 
 
-def extent(bars: pd.DataFrame) -> dict[str, Any]:
+def summarise_bars(bars: pd.DataFrame) -> dict[str, Any]:
     """Rows, symbols and, for each symbol, its rows and first and last session."""
     by_symbol = bars.groupby(SYMBOL, observed=True)[DATE].agg(["size", "min", "max"])
     return {

@@ -15,11 +15,11 @@ UNION = "union"
 SETTLED = dt.timedelta(minutes=30)  # after the close, for the closing auction's prints
 MARGIN = np.timedelta64(30, "D")  # beyond the bars, so that the first and the last are judged too
 SEVEN_DAYS = 0.1  # share of Saturdays, and of Sundays, from which on a symbol never closes
-NONE: Dates = np.array([], dtype="datetime64[s]")
+NO_SESSIONS: Dates = np.array([], dtype="datetime64[s]")
 
 
 @lru_cache(maxsize=32)
-def sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Dates:
+def calendar_sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Dates:
     """Sessions of an exchange calendar, as far as they are known.
 
     Parameters
@@ -38,10 +38,10 @@ def sessions(calendar: str, first: np.datetime64, last: np.datetime64) -> Dates:
         days = np.arange(first.astype("datetime64[D]"), last.astype("datetime64[D]") + 1)
         return days.astype("datetime64[s]")
     known = _known(calendar, first, last)
-    return NONE if known is None else known.sessions.to_numpy().astype("datetime64[s]")
+    return NO_SESSIONS if known is None else known.sessions.to_numpy().astype("datetime64[s]")
 
 
-def last_closed(calendar: str, as_of: dt.datetime) -> dt.date:
+def last_closed_session(calendar: str, as_of: dt.datetime) -> dt.date:
     """The last session that had closed by an instant.
 
     An exchange's session counts 30 minutes after its close. Crypto, and what has no known
@@ -122,7 +122,7 @@ def expected_sessions(
         that nobody knows.
     """
     bearers = {False: 0, True: 0}  # by whether they never close
-    shared = {False: NONE, True: NONE}
+    shared = {False: NO_SESSIONS, True: NO_SESSIONS}
     ends: list[np.datetime64] = []
     for symbol, listed in dates:
         found = listed if latest is None else listed[listed <= latest]
@@ -136,9 +136,11 @@ def expected_sessions(
     if not ends:
         return {}
     first, last = ends[0] - MARGIN, ends[1] + MARGIN
-    expected = {name: sessions(name, first, last) for name in {*calendars.values()} - {UNION}}
+    expected = {
+        name: calendar_sessions(name, first, last) for name in {*calendars.values()} - {UNION}
+    }
     most = bearers[True] > bearers[False]
-    return {**expected, UNION: sessions(EVERY_DAY, first, last) if most else shared[False]}
+    return {**expected, UNION: calendar_sessions(EVERY_DAY, first, last) if most else shared[False]}
 
 
 def _never_closes(dates: Dates) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from sources.base import Acquired, extent, pick
+from sources.base import FetchedBars, select_bars, summarise_bars
 from stockpred.bars.parse import spelled, tidy
 from stockpred.bars.schema import BarsInfo
 from stockpred.columns import SYMBOL
@@ -56,16 +56,16 @@ class FileSource:
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
-    ) -> Acquired:
+    ) -> FetchedBars:
         """See `Source.read`."""
         raw, first_row = _parse(self._bytes, self._uri)
         bars, notes = tidy(raw, self._uri, first_row)
-        bars = pick(bars, symbols, start, end, self._uri)
-        shape = extent(bars)
+        bars = select_bars(bars, symbols, start, end, self._uri)
+        shape = summarise_bars(bars)
         info = BarsInfo(self._uri, CONVENTION, dict.fromkeys(shape["symbols"], "union"))
-        return Acquired(bars, info, {"source": self._uri, **notes, **shape})
+        return FetchedBars(bars, info, {"source": self._uri, **notes, **shape})
 
-    def partial(self) -> None:
+    def partial_bars(self) -> None:
         """Nothing: a file is read whole or not at all."""
 
     @cached_property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from sources.base import Acquired, extent, pick
+from sources.base import FetchedBars, select_bars, summarise_bars
 from stockpred.bars.parse import tidy
 from stockpred.bars.schema import BarsInfo
 
@@ -33,14 +33,14 @@ class SnapshotSource:
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
-    ) -> Acquired:
+    ) -> FetchedBars:
         """See `Source.read`."""
         raw = pq.read_table(self._path).to_pandas(date_as_object=False)
         bars, notes = tidy(raw, "the snapshot")
-        bars = pick(bars, symbols, start, end, "the snapshot")
-        shape = extent(bars)
+        bars = select_bars(bars, symbols, start, end, "the snapshot")
+        shape = summarise_bars(bars)
         info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(shape["symbols"], CALENDAR))
-        return Acquired(bars, info, {"source": "snapshot", **notes, **shape})
+        return FetchedBars(bars, info, {"source": "snapshot", **notes, **shape})
 
-    def partial(self) -> None:
+    def partial_bars(self) -> None:
         """Nothing: a file is read whole or not at all."""

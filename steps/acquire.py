@@ -5,7 +5,7 @@ import datetime as dt
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import write_groups
 from pipeline.tags import TAG_INCOMPLETE
-from sources import Acquired
+from sources import FetchedBars
 from steps.cli.command import shell
 from steps.data.source import judge_acquired, open_asked
 from steps.data.stored_bars import PARTIAL, WHOLE
@@ -29,7 +29,7 @@ def main(
         acquired = opened.read(symbols, start, end)
         failures = judge_acquired(acquired, symbols, max_missing)
     except BaseException:
-        if (partial := opened.partial()) is not None:
+        if (partial := opened.partial_bars()) is not None:
             _write(run, partial, PARTIAL)
             run.keep("what had been fetched")
         raise
@@ -46,7 +46,7 @@ def main(
     run.key_figure(f"{rows:,} bars of {count} symbols{lacking}")
 
 
-def _write(run: StepRun, acquired: Acquired, artifact: str) -> tuple[int, int]:
+def _write(run: StepRun, acquired: FetchedBars, artifact: str) -> tuple[int, int]:
     by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
     with run.output(artifact) as path:
         tables = (to_arrow(bars) for _, bars in by_symbol)

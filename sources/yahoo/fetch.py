@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sources.calendars import last_closed
+from sources.calendars import last_closed_session
 from sources.yahoo.chart import Answer, Charts, Failure, Reason
-from sources.yahoo.merge import Stored, extended, is_shorter, overlap_start
+from sources.yahoo.merge import StoredBars, extended, is_shorter, overlap_start
 from sources.yahoo.rate_limit import GivenUp, Pace, Patience
 from stockpred.columns import DATE
 
@@ -57,7 +57,7 @@ class Fetcher:
     start: dt.date | None
     end: dt.date | None
 
-    def fetch(self, symbol: str, stored: Stored | None) -> Fetched:
+    def fetch(self, symbol: str, stored: StoredBars | None) -> Fetched:
         """Bars of one symbol: what is stored and its extension, where the two fit.
 
         Where they do not, it is fetched whole; where nothing new comes, or an answer that lacks
@@ -85,7 +85,7 @@ class Fetcher:
 
     def _closed(self, bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
         """Bars of closed sessions in the range that is asked for."""
-        last = last_closed(calendar, self.as_of)
+        last = last_closed_session(calendar, self.as_of)
         inside = (bars[DATE] <= pd.Timestamp(min(last, self.end or last))).to_numpy()
         if self.start is not None:
             inside = inside & (bars[DATE] >= pd.Timestamp(self.start)).to_numpy()

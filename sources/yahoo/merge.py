@@ -16,7 +16,7 @@ RTOL = 1e-5  # float noise between downloads is 1e-7, the smallest real dividend
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredBars:
     """Bars of one symbol that an earlier run fetched.
 
     Attributes

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from sources.base import Acquired, extent
-from sources.calendars import last_closed
+from sources.base import FetchedBars, summarise_bars
+from sources.calendars import last_closed_session
 from sources.yahoo.chart import Charts, Reason
 from sources.yahoo.fetch import Fetched, Fetcher
-from sources.yahoo.merge import Stored
+from sources.yahoo.merge import StoredBars
 from sources.yahoo.rate_limit import Pace, Patience
 from sources.yahoo.symbols import calendar_of, check_spelling
 from stockpred.bars.schema import BarsInfo
@@ -30,7 +30,7 @@ class YahooSource:
     Parameters
     ----------
     as_of : datetime
-        Sessions count that had closed by then (`calendars.last_closed`).
+        Sessions count that had closed by then (`calendars.last_closed_session`).
     folder : Path, optional
         For yfinance's caches; goes with the run. Only a digest does without.
     stored : callable
@@ -43,7 +43,7 @@ class YahooSource:
         self,
         as_of: dt.datetime,
         folder: Path | None = None,
-        stored: Callable[[], Mapping[str, Stored]] = dict,
+        stored: Callable[[], Mapping[str, StoredBars]] = dict,
         progress: Callable[[int, int, str], None] = lambda done, count, text: None,
         patience: Patience | None = None,
     ) -> None:
@@ -71,14 +71,14 @@ class YahooSource:
             As `read`.
         """
         last = {
-            name: str(min(last_closed(calendar_of(name), self._as_of), end or dt.date.max))
+            name: str(min(last_closed_session(calendar_of(name), self._as_of), end or dt.date.max))
             for name in self._checked(symbols, start, end)
         }
         return hashlib.sha256(json.dumps(last, sort_keys=True).encode()).hexdigest()
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
-    ) -> Acquired:
+    ) -> FetchedBars:
         """Fetch the bars; see `Source.read`.
 
         Symbols that failed are in the report; whether they are too many is for the caller to judge.
@@ -110,7 +110,7 @@ class YahooSource:
         finally:  # nobody waits for requests under way when this is interrupted
             pace.give_up(Reason.TRANSPORT)
             pool.shutdown(wait=False, cancel_futures=True)
-        acquired = self.partial()
+        acquired = self.partial_bars()
         if acquired is None:
             name, one = min(self._fetched.items(), key=lambda item: item[0])
             raise DataError(
@@ -118,14 +118,14 @@ class YahooSource:
             )
         return acquired
 
-    def partial(self) -> Acquired | None:
+    def partial_bars(self) -> FetchedBars | None:
         """What has been fetched so far, in the order of symbols; None: nothing."""
         fetched = dict(sorted(self._fetched.items()))
         there = {name: one for name, one in fetched.items() if len(one.bars)}
         if not there:
             return None
         bars = pd.concat([one.bars for one in there.values()], ignore_index=True)
-        shape = extent(bars)
+        shape = summarise_bars(bars)
         asked_from = str(self._start) if self._start else None
         for name, one in there.items():
             shape["symbols"][name] |= {
@@ -154,11 +154,11 @@ class YahooSource:
             **shape,
         }
         info = BarsInfo("yahoo", CONVENTION, {name: one.calendar for name, one in there.items()})
-        return Acquired(bars, info, report)
+        return FetchedBars(bars, info, report)
 
     def _is_late(self, one: Fetched) -> bool:
         """Whether a closed session has no bar yet: Yahoo is late, or the symbol trades no more."""
-        last = last_closed(one.calendar, self._as_of)
+        last = last_closed_session(one.calendar, self._as_of)
         return one.failure is None and bool(
             one.bars[DATE].iloc[-1].date() < min(last, self._end or last)
         )
@@ -170,7 +170,7 @@ class YahooSource:
         check_spelling(symbols)
         names = list(symbols or ())
         for name in names:
-            last = last_closed(calendar_of(name), self._as_of)
+            last = last_closed_session(calendar_of(name), self._as_of)
             if start is not None and start > min(last, end or last):
                 rule = f"lies after the last closed session of {name}, {last}; give an earlier one"
                 raise ParameterError("start", str(start), rule)

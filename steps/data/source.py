@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.log.progress import Progress
 from pipeline.run.step_run import StepRun
-from sources import YAHOO, Acquired, Source, open_source
+from sources import YAHOO, FetchedBars, Source, open_source
 from steps.cli.types import ROOT
 from steps.data.stored_bars import stored_bars
 from stockpred.bars.missing_symbols import judge_missing
@@ -27,7 +27,7 @@ def open_asked(
 
 
 def judge_acquired(
-    acquired: Acquired, symbols: tuple[str, ...] | None, max_missing: float
+    acquired: FetchedBars, symbols: tuple[str, ...] | None, max_missing: float
 ) -> Mapping[str, Any]:
     """The failures that a source reports by symbol; more than `max_missing` of them is an error."""
     failures: Mapping[str, Any] = acquired.report.get("failures", {})

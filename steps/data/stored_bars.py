@@ -14,7 +14,7 @@ from pipeline.log.console import say
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups
 from pipeline.tags import TAG_OUTPUT
-from sources import Stored
+from sources import StoredBars
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError
@@ -24,12 +24,12 @@ REPORT = "acquire.json"
 LOOK_BACK = 20  # runs: other universes, and failed runs, may lie between
 
 
-def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, Stored]:
+def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, StoredBars]:
     """The newest stored bars of each symbol; a symbol without any is left out.
 
     An artifact that is gone or damaged is passed over and said so: its symbols are fetched whole.
     """
-    found: dict[str, Stored] = {}
+    found: dict[str, StoredBars] = {}
     for earlier in run.earlier_runs("acquire", {"source": source}, LOOK_BACK):
         wanted = set(symbols) - set(found)
         if not wanted:
@@ -47,7 +47,7 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
     return found
 
 
-def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, Stored]:
+def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, StoredBars]:
     found = {}
     for group in groups(path):
         bars = from_arrow(group)
@@ -55,7 +55,7 @@ def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, Sto
         if symbol in wanted:
             about = report[symbol]
             asked = about["asked_from"]
-            found[symbol] = Stored(
+            found[symbol] = StoredBars(
                 bars, dt.date.fromisoformat(asked) if asked else None, about["calendar"]
             )
     return found

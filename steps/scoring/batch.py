@@ -18,7 +18,7 @@ from pipeline.registry.models import Resolved
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata
 from serving.model.subprocess_predict import predict_isolated
-from sources.calendars import NONE, UNION, sessions
+from sources.calendars import NO_SESSIONS, UNION, calendar_sessions
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, read_info
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, ParameterError, TooLittleData
@@ -162,7 +162,7 @@ def _asked(
             if symbol not in wanted:
                 continue
             calendar = info.calendars[symbol]
-            known = NONE if calendar == UNION else sessions(calendar, oldest, last)
+            known = NO_SESSIONS if calendar == UNION else calendar_sessions(calendar, oldest, last)
             spans = [span for span in info.spans if span.symbol == symbol]
             asked = list(
                 asked_of(symbol, bars, spans, between, model.lookback, model.horizon, known)

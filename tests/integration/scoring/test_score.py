@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
-from sources.calendars import sessions
+from sources.calendars import calendar_sessions
 from steps.score import main
 from stockpred.bars.schema import BarsInfo, Span, to_arrow
 from stockpred.errors import DataError, ParameterError, TooLittleData
@@ -51,8 +51,8 @@ OTHERS = [
 
 def frames() -> dict[str, pd.DataFrame]:
     """AAA on New York's sessions, BTC on all days, UNI on the file's own, TINY too short."""
-    new_york = sessions("XNYS", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
-    everyday = sessions("24/7", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
+    new_york = calendar_sessions("XNYS", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
+    everyday = calendar_sessions("24/7", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
     made = {
         "AAA": make_bars(ROWS, "AAA", 1).assign(date=new_york[:ROWS]),
         "BTC": make_bars(ROWS, "BTC", 2).assign(date=everyday[:ROWS]),

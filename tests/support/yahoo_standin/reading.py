@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sources import Stored, YahooSource
-from sources.base import Acquired
+from sources import StoredBars, YahooSource
+from sources.base import FetchedBars
 from sources.yahoo.rate_limit import Patience
 from stockpred.bars.schema import to_arrow
 
@@ -35,10 +35,10 @@ def read(
     tmp_path: Path,
     *symbols: str,
     as_of: dt.datetime = FRIDAY,
-    stored: dict[str, Stored] | None = None,
+    stored: dict[str, StoredBars] | None = None,
     timeout: float = QUICK.timeout,
     **asked: Any,
-) -> Acquired:
+) -> FetchedBars:
     folder = tmp_path / f"caches{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
     patience = dataclasses.replace(QUICK, timeout=timeout)
@@ -46,16 +46,18 @@ def read(
     return source.read(symbols or ("AAA",), asked.get("start"), asked.get("end"))
 
 
-def kept(acquired: Acquired, symbol: str = "AAA", asked_from: dt.date | None = None) -> Stored:
+def kept(
+    acquired: FetchedBars, symbol: str = "AAA", asked_from: dt.date | None = None
+) -> StoredBars:
     bars = acquired.bars[acquired.bars["symbol"] == symbol].reset_index(drop=True)
-    return Stored(bars, asked_from, acquired.info.calendars[symbol])
+    return StoredBars(bars, asked_from, acquired.info.calendars[symbol])
 
 
-def as_bytes(acquired: Acquired) -> bytes:
+def as_bytes(acquired: FetchedBars) -> bytes:
     out = io.BytesIO()
     pq.write_table(to_arrow(acquired.bars), out)
     return out.getvalue()
 
 
-def dates(acquired: Acquired) -> list[dt.date]:
+def dates(acquired: FetchedBars) -> list[dt.date]:
     return [day.date() for day in acquired.bars["date"]]

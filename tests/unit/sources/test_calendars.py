@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.calendars import expected_sessions, sessions
+from sources.calendars import calendar_sessions, expected_sessions
 
 D = np.datetime64
 
@@ -31,13 +31,13 @@ def test_a_year_of_new_york() -> None:
         "2012-11-22",
         "2012-12-25",
     ]
-    found = sessions("XNYS", D("2012-01-01"), D("2012-12-31"))
+    found = calendar_sessions("XNYS", D("2012-01-01"), D("2012-12-31"))
     assert found.dtype == np.dtype("datetime64[s]")
     assert found.tolist() == days("2012-01-01", "2012-12-31", *closed).tolist()
 
 
 def test_a_market_that_never_closes() -> None:
-    found = sessions("24/7", D("2020-02-27"), D("2020-03-01"))
+    found = calendar_sessions("24/7", D("2020-02-27"), D("2020-03-01"))
     assert [str(day)[:10] for day in found] == [
         "2020-02-27",
         "2020-02-28",
@@ -47,13 +47,13 @@ def test_a_market_that_never_closes() -> None:
 
 
 def test_a_calendar_is_given_as_far_as_it_is_known() -> None:
-    found = sessions("XSHG", D("1980-01-01"), D("1991-12-31"))
+    found = calendar_sessions("XSHG", D("1980-01-01"), D("1991-12-31"))
     assert D("1990-12-01") < found[0] < D("1991-01-05") and found[-1] == D("1991-12-31")
 
 
 @pytest.mark.parametrize("calendar", ["NOPE", "", "unknown"])
 def test_a_calendar_that_nobody_knows_has_no_session(calendar: str) -> None:
-    assert len(sessions(calendar, D("2012-01-01"), D("2012-12-31"))) == 0
+    assert len(calendar_sessions(calendar, D("2012-01-01"), D("2012-12-31"))) == 0
 
 
 def test_the_sessions_of_a_file_reach_beyond_its_bars() -> None:

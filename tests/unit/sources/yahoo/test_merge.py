@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.yahoo.merge import OVERLAP, PROVISIONAL, Stored, extended, is_shorter, overlap_start
+from sources.yahoo.merge import (
+    OVERLAP,
+    PROVISIONAL,
+    StoredBars,
+    extended,
+    is_shorter,
+    overlap_start,
+)
 from stockpred.bars.schema import NUMBERS
 from tests.support.bars import make_bars
 
@@ -109,4 +116,4 @@ def test_an_answer_without_stored_sessions_is_shorter() -> None:
 )
 def test_what_was_asked_for_covers_a_later_start(asked_from, start, covers) -> None:
     dates = [dt.date.fromisoformat(text) if text else None for text in (asked_from, start)]
-    assert Stored(make_bars(5), dates[0], "XNYS").covers(dates[1]) is covers
+    assert StoredBars(make_bars(5), dates[0], "XNYS").covers(dates[1]) is covers

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sources import YahooSource
-from sources.calendars import last_closed
+from sources.calendars import last_closed_session
 from sources.yahoo.rate_limit import GivenUp, Pace, Patience
 from sources.yahoo.symbols import calendar_of, check_spelling
 from stockpred.errors import ParameterError
@@ -78,7 +78,9 @@ def test_what_yahoo_cannot_know_is_refused(symbols: list[str] | None, words: str
     ],
 )
 def test_the_last_closed_session(calendar: str, instant: str, day: str) -> None:
-    assert last_closed(calendar, dt.datetime.fromisoformat(instant)) == dt.date.fromisoformat(day)
+    assert last_closed_session(
+        calendar, dt.datetime.fromisoformat(instant)
+    ) == dt.date.fromisoformat(day)
 
 
 def test_the_key_holds_sessions_and_not_the_instant() -> None:

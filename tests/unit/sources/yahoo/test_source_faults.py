@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sources.base import Acquired
+from sources.base import FetchedBars
 from stockpred.bars.checks.validate import validate
 from tests.support.paths import ROOT
 from tests.support.yahoo_standin import Standin, standin_bars
@@ -141,7 +141,7 @@ def test_a_faulty_row_where_bars_are_stored(
         assert as_bytes(found) == as_bytes(read(tmp_path, as_of=LATER))
 
 
-def checks_of(found: Acquired) -> dict[str, str]:
+def checks_of(found: FetchedBars) -> dict[str, str]:
     judged = validate(found.bars, 50)
     return {problem.check: problem.level for problem in judged.problems}
 
