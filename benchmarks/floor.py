@@ -14,7 +14,7 @@ import sklearn.ensemble  # noqa: F401
 
 from pipeline.run.step_run import StepRun
 from pipeline.step import Done
-from pipeline.tracking.artifacts import outputs_of
+from pipeline.tracking.artifacts import output_hashes
 from steps.cli.parameters import PARAMETERS
 from steps.cli.types import ROOT
 from steps.main import STEPS
@@ -45,7 +45,7 @@ def main(*given: str) -> None:
                 shell.body(run, **inputs, **values)
                 run.flush()
             tags = client.get_run(run.run_id).data.tags
-            done[step.name] = Done(step.name, run.run_id, "", 0.0, outputs_of(tags), tags)
+            done[step.name] = Done(step.name, run.run_id, "", 0.0, output_hashes(tags), tags)
 
 
 if __name__ == "__main__":

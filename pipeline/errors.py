@@ -2,7 +2,7 @@
 
 PipelineError
 ├── InputError      an input artifact is missing or is not what its producer wrote
-├── ServerUnfit     the tracking server or database is not there, refuses us or does not fit
+├── StoreError      the tracking server or database is not there, refuses us or does not fit
 ├── StepFailed      a child run did not finish
 ├── Alerted         what a step watches is not as it should be
 └── Interrupted     the chain was told to stop
@@ -42,7 +42,7 @@ class InputError(PipelineError):
     """An input artifact is missing or is not what its producer wrote."""
 
 
-class ServerUnfit(PipelineError):
+class StoreError(PipelineError):
     """The tracking server or database is not there, refuses us or does not fit."""
 
 

@@ -39,9 +39,9 @@ def command(run_name: str, folder: Path | None) -> None:
     from mlflow import MlflowClient, get_tracking_uri
 
     from pipeline.tracking.experiment import experiment_id
-    from pipeline.tracking.server_check import ready
+    from pipeline.tracking.server_check import prepare_store
 
-    if warning := ready(get_tracking_uri()):
+    if warning := prepare_store(get_tracking_uri()):
         say(f"warning: {warning}")
     client = MlflowClient()
     try:

@@ -22,9 +22,9 @@ def command(keep: int) -> None:
 
     from pipeline.registry.prune import prune
     from pipeline.tracking.experiment import experiment_id
-    from pipeline.tracking.server_check import ready
+    from pipeline.tracking.server_check import prepare_store
 
-    if warning := ready(get_tracking_uri()):
+    if warning := prepare_store(get_tracking_uri()):
         say(f"warning: {warning}")
     client = MlflowClient()
     done = prune(client, experiment_id(client), keep)

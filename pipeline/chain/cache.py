@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.chain.code_digest import Code
 from pipeline.step import Step
 from pipeline.tags import TAG_KEY
-from pipeline.tracking.artifacts import intact
+from pipeline.tracking.artifacts import is_intact
 
 CANDIDATES = 5  # newest runs with the right key that are looked at for whole artifacts
 
@@ -65,4 +65,4 @@ def find(
         order_by=["attributes.start_time DESC"],
         max_results=CANDIDATES,
     )
-    return next((run for run in runs if still_valid(run) and intact(client, run)), None)
+    return next((run for run in runs if still_valid(run) and is_intact(client, run)), None)

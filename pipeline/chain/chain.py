@@ -19,8 +19,8 @@ from pipeline.run.log_tail import error_in, log_tail
 from pipeline.run.orphans import end_with_nested
 from pipeline.step import CACHED, EXECUTED, Done, Output, Step, check_table
 from pipeline.tags import IN_CHAIN, LOG_FILE, TAG_KEY, TAG_STEP
-from pipeline.tracking.artifacts import outputs_of
-from pipeline.tracking.server_check import hurry
+from pipeline.tracking.artifacts import output_hashes
+from pipeline.tracking.server_check import shorten_retries
 
 GRACE = 4.0  # seconds that a step has to end in order before it is killed
 
@@ -106,7 +106,7 @@ class Chain:
             try:
                 while waiting or self._running:
                     if (signum := stopped()) is not None:
-                        hurry()
+                        shorten_retries()
                         raise Interrupted(signum)
                     for step in [step for step in waiting if self._is_ready(step)]:
                         waiting.remove(step)
@@ -160,7 +160,9 @@ class Chain:
     def _may_stand_in(self, name: str, run: Any) -> bool:
         """Whether a run with the right key wrote all that the table reads of it, and is valid."""
         read = {o.artifact for step in self._table for o in step.inputs.values() if o.step == name}
-        return read <= set(outputs_of(run.data.tags)) and self.still_valid(self.client, name, run)
+        return read <= set(output_hashes(run.data.tags)) and self.still_valid(
+            self.client, name, run
+        )
 
     def _start(self, step: Step, values: dict[str, str], key: cache.Key) -> str:
         """Start a step's process; return the id of its run."""
@@ -205,7 +207,7 @@ class Chain:
 
     def _finish(self, name: str, run: Any, status: str, seconds: float) -> None:
         tags = dict(run.data.tags)
-        self._done[name] = Done(name, run.info.run_id, status, seconds, outputs_of(tags), tags)
+        self._done[name] = Done(name, run.info.run_id, status, seconds, output_hashes(tags), tags)
         self._tag(name, run.info.run_id, status)
         said = {"event": "step_ended", "step": name, "run": run.info.run_id, "status": status}
         self.progress(f"{name}: {status} in {seconds:.1f} s", seconds=round(seconds, 3), **said)

@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.registry.models import Resolved, or_none
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
-from pipeline.tracking.artifacts import at_most, local_folder, model_digest
+from pipeline.tracking.artifacts import limit_file_size, local_folder, model_digest
 
 # With code of the model's own, which is checked, too, neither unpickles.
 LOADERS = ("mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model")
@@ -53,7 +53,7 @@ def fetch_files(client: Any, uri: str, location: str, run_id: str | None, into: 
     target = into / "model"
     try:
         if folder is None:
-            with at_most():
+            with limit_file_size():
                 target = Path(download_artifacts(location, dst_path=str(into)))
         else:
             # Links stay links, and are refused; bytecode could be of another source.

@@ -13,7 +13,7 @@ from pipeline.git.clone import settle
 from pipeline.log.console import say
 from pipeline.run.heartbeat import Heart, signs
 from pipeline.tags import IN_CHAIN, TAG_ERROR
-from pipeline.tracking.server_check import hurry, ready
+from pipeline.tracking.server_check import prepare_store, shorten_retries
 
 
 class Terminated(BaseException):
@@ -43,7 +43,7 @@ def open_run(
     """
     import mlflow
 
-    if warning := ready(mlflow.get_tracking_uri(), checked=IN_CHAIN in os.environ):
+    if warning := prepare_store(mlflow.get_tracking_uri(), checked=IN_CHAIN in os.environ):
         say(f"warning: {warning}")
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
@@ -71,7 +71,7 @@ def open_run(
             ignore_signals()  # ends in order even when the user presses the keys again
             heart.stop()
             if status == "KILLED":
-                hurry()
+                shorten_retries()
             try:
                 if mlflow.active_run() is not None:
                     mlflow.end_run(status)

@@ -27,7 +27,7 @@ from pipeline.tags import (
     TAG_KEPT,
     TAG_OUTPUT,
 )
-from pipeline.tracking.artifacts import fetch, written_whole
+from pipeline.tracking.artifacts import atomic_write, fetch
 
 
 class StepRun:
@@ -79,7 +79,7 @@ class StepRun:
     def output(self, artifact: str) -> Iterator[Path]:
         """Yield a path to write; when the block ends well it becomes the run's artifact."""
         path = self._folder / artifact
-        with written_whole(path) as partial:
+        with atomic_write(path) as partial:
             yield partial
         self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
         self._store(path)

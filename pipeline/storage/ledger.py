@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
 from pipeline.git.clone import require_lasting
-from pipeline.tracking.artifacts import written_whole
+from pipeline.tracking.artifacts import atomic_write
 
 LOCK = ".lock"  # readers of datasets pass over names that begin with a dot
 
@@ -148,7 +148,7 @@ class Ledger:
         if self._is_local:
             for left in Path(folder).glob(f".{name}.*"):  # by a writer that was killed
                 left.unlink()
-            with written_whole(Path(folder) / name) as partial:
+            with atomic_write(Path(folder) / name) as partial:
                 pq.write_table(rows, partial, compression="zstd")
             return
         # An object comes into being when it is closed.

@@ -7,10 +7,10 @@ from typing import Any
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from pipeline.tracking.idempotent_store import patiently
+from pipeline.tracking.idempotent_store import retry
 
 
-class Artifacts(MlflowArtifactsRepository):
+class ArtifactRepository(MlflowArtifactsRepository):
     """MLflow's own, with the files of a folder sent side by side, and with more patience."""
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
@@ -31,20 +31,20 @@ class Artifacts(MlflowArtifactsRepository):
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """As MLflow's."""
-        patiently(lambda: super(Artifacts, self).log_artifact(local_file, artifact_path))
+        retry(lambda: super(ArtifactRepository, self).log_artifact(local_file, artifact_path))
 
     def list_artifacts(self, path: str | None = None) -> list[Any]:
         """As MLflow's."""
-        return patiently(lambda: super(Artifacts, self).list_artifacts(path))
+        return retry(lambda: super(ArtifactRepository, self).list_artifacts(path))
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """As MLflow's."""
-        patiently(lambda: super(Artifacts, self).delete_artifacts(artifact_path))
+        retry(lambda: super(ArtifactRepository, self).delete_artifacts(artifact_path))
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        patiently(lambda: super(Artifacts, self)._download_file(remote_file_path, local_path))
+        retry(lambda: super(ArtifactRepository, self)._download_file(remote_file_path, local_path))
 
 
 def install() -> None:
     """Have MLflow use this, in this process."""
-    _artifact_repository_registry.register("mlflow-artifacts", Artifacts)
+    _artifact_repository_registry.register("mlflow-artifacts", ArtifactRepository)

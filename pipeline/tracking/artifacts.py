@@ -48,13 +48,13 @@ def model_digest(folder: Path) -> str:
     return digest(pairs)
 
 
-def outputs_of(tags: dict[str, str]) -> dict[str, str]:
+def output_hashes(tags: dict[str, str]) -> dict[str, str]:
     """Artifact -> sha256, as a run's tags tell."""
     start = len(TAG_OUTPUT)
     return {name[start:]: value for name, value in tags.items() if name.startswith(TAG_OUTPUT)}
 
 
-def intact(client: Any, run: Any) -> bool:
+def is_intact(client: Any, run: Any) -> bool:
     """Whether every output that a run's tags name is still what the run wrote.
 
     By hash where the store is on this machine; by presence where it is remote: there a step that
@@ -62,7 +62,7 @@ def intact(client: Any, run: Any) -> bool:
     """
     if TAG_DAMAGED in run.data.tags:
         return False
-    outputs = outputs_of(run.data.tags)
+    outputs = output_hashes(run.data.tags)
     try:
         model = outputs.pop(MODEL, None)
         return _files_intact(run, outputs) and (model is None or _model_intact(client, run, model))
@@ -138,7 +138,7 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             _check_name(uri, artifact)
             # By the run's place: by its id MLflow would ask for that twice more.
             place = f"{run.info.artifact_uri}/{artifact}"
-            path = inside(folder, artifact) if folder else _download(place, into)
+            path = path_inside(folder, artifact) if folder else _download(place, into)
             expected = run.data.tags.get(TAG_OUTPUT + artifact)
             if expected is not None and path.is_file() and file_sha256(path) != expected:
                 # A remote store shows presence alone: now the cache knows better.
@@ -166,7 +166,7 @@ def _check_name(uri: str, artifact: str) -> None:
         raise InputError(f"{uri!r}: no name of an artifact; give runs:/<run id>/<artifact>")
 
 
-def inside(folder: Path, name: str) -> Path:
+def path_inside(folder: Path, name: str) -> Path:
     """The path of a name in a folder.
 
     Raises
@@ -186,18 +186,18 @@ def _download(uri: str, into: Path) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
-        with at_most():
+        with limit_file_size():
             path = Path(download_artifacts(uri, dst_path=str(into)))
     except (MlflowException, OSError) as error:
         if os.strerror(errno.EFBIG) not in str(error):
             raise
         size = f"{MAX_BYTES:,} bytes"
         raise InputError(f"{uri!r}: is over {size}, more than is downloaded; split it") from error
-    return inside(into, str(path.absolute()))
+    return path_inside(into, str(path.absolute()))
 
 
 @contextmanager
-def at_most(size: int | None = None) -> Iterator[None]:
+def limit_file_size(size: int | None = None) -> Iterator[None]:
     """Within the block the kernel lets no file that this process writes grow beyond a size.
 
     MLflow downloads without a limit of its own, and a server may tell another size than it sends.
@@ -218,7 +218,7 @@ def at_most(size: int | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; sync and rename it when the block ends well."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)

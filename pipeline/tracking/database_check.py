@@ -11,7 +11,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ANOTHER, ServerUnfit
+from pipeline.errors import ANOTHER, StoreError
 from pipeline.log.redact import public_url
 
 PORTS = {"postgresql": 5432, "mysql": 3306}
@@ -30,7 +30,7 @@ REFUSAL = re.compile(
 )
 
 
-def reachable(uri: str, patience: float) -> None:
+def check_database(uri: str, patience: float) -> None:
     """Wait until a database's server takes connections; of SQLite, see that its file can be read.
 
     Nothing is asked of what is no database, nor where the URI names no single host. PostgreSQL is
@@ -43,7 +43,7 @@ def reachable(uri: str, patience: float) -> None:
 
     Raises
     ------
-    ServerUnfit
+    StoreError
     """
     kind = uri.partition("://")[0].partition("+")[0]
     if kind != "sqlite" and kind not in PORTS:
@@ -54,7 +54,7 @@ def reachable(uri: str, patience: float) -> None:
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError) as error:
-        raise ServerUnfit(f"{public_url(uri)}: no URI of a database; {ANOTHER}") from error
+        raise StoreError(f"{public_url(uri)}: no URI of a database; {ANOTHER}") from error
     if kind == "sqlite":
         _check_file(uri, url.database or "")
     elif url.host and "," not in url.host and not _is_elsewhere(url.query):
@@ -76,7 +76,7 @@ def _check_file(uri: str, name: str) -> None:
         above = next(each for each in path.parents if each.exists())
         usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
     if not usable:
-        raise ServerUnfit(f"{uri}: cannot be opened as a file of this user; {ANOTHER}")
+        raise StoreError(f"{uri}: cannot be opened as a file of this user; {ANOTHER}")
 
 
 def _is_elsewhere(query: Container[str]) -> bool:
@@ -92,7 +92,7 @@ def _await(uri: str, address: tuple[str, int], patience: float) -> None:
         except OSError as error:
             reason: Any = error.strerror or error
         if time.monotonic() + 1 > deadline:
-            raise ServerUnfit(
+            raise StoreError(
                 f"{public_url(uri)}: no database for {patience:.0f} s ({reason}); start it, or "
                 f"{ANOTHER}"
             )
@@ -109,7 +109,7 @@ def _check_access(uri: str, url: Any) -> None:
         is_libpq = url.get_driver_name() in LIBPQ
         engine = create_engine(url, poolclass=NullPool, connect_args=limit if is_libpq else {})
     except (ImportError, NoSuchModuleError) as error:
-        raise ServerUnfit(
+        raise StoreError(
             f"{public_url(uri)}: no driver for it ({error}); install one (uv sync --extra server "
             f"has psycopg), or {ANOTHER}"
         ) from error
@@ -120,7 +120,7 @@ def _check_access(uri: str, url: Any) -> None:
     except SQLAlchemyError as error:
         if (found := REFUSAL.search(str(error))) is None:
             return  # to MLflow, which waits
-        raise ServerUnfit(
+        raise StoreError(
             f"{public_url(uri)}: does not let us in ({found[0]}); give the user, password and "
             f"database that it knows, or {ANOTHER}"
         ) from error

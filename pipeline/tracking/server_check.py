@@ -5,14 +5,14 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import ANOTHER, ServerUnfit
+from pipeline.errors import ANOTHER, StoreError
 from pipeline.log.redact import public_url, without_misread
-from pipeline.tracking.database_check import reachable
+from pipeline.tracking.database_check import check_database
 
-PATIENCE = 30.0  # seconds that a server may take to come up, before any step has begun
+STARTUP_TIMEOUT = 30.0  # seconds that a server may take to come up, before any step has begun
 TIMEOUT = 10.0  # seconds for one answer
 # MLflow's patience with each call of a process that was told to end: whoever told it waits.
-HASTE = {
+SHORT_RETRIES = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
@@ -25,7 +25,7 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
-def ready(uri: str, *, checked: bool = False) -> str | None:
+def prepare_store(uri: str, *, checked: bool = False) -> str | None:
     """Make this process ready for the tracking server at `uri`; return a warning or None.
 
     From here on MLflow calls it as `idempotent_store` and `artifact_transfer` say. A database need
@@ -38,18 +38,18 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
 
     Raises
     ------
-    ServerUnfit
+    StoreError
         It does not answer within `PATIENCE`, refuses us, or is of another version.
     """
     try:
         if not is_server(uri):
             if not checked:
-                reachable(uri, PATIENCE)
+                check_database(uri, STARTUP_TIMEOUT)
             return None
     except ValueError as error:
-        raise ServerUnfit(f"{public_url(uri)}: no URL ({error}); give the server's") from error
+        raise StoreError(f"{public_url(uri)}: no URL ({error}); give the server's") from error
     if urlsplit(uri).password is not None or without_misread(uri) != uri:
-        raise ServerUnfit(
+        raise StoreError(
             f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"
         )
     from pipeline.tracking import artifact_transfer, idempotent_store
@@ -59,9 +59,9 @@ def ready(uri: str, *, checked: bool = False) -> str | None:
     return None if checked else _check(uri)
 
 
-def hurry() -> None:
+def shorten_retries() -> None:
     """Give a server seconds for each answer from here on, no longer minutes."""
-    os.environ.update(HASTE)
+    os.environ.update(SHORT_RETRIES)
 
 
 def _check(uri: str) -> str | None:
@@ -76,12 +76,12 @@ def _check(uri: str) -> str | None:
     if status == 401:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
         who = f"user {user!r}" if user else "who gives no name"
-        raise ServerUnfit(f"{uri}: does not let {who} in (401); set {ACCESS}")
+        raise StoreError(f"{uri}: does not let {who} in (401); set {ACCESS}")
     theirs, ours = _numbers(text), _numbers(VERSION)
     if status != 200 or theirs is None or ours is None:
-        raise ServerUnfit(f"{uri}: no MLflow server ({status}: {text!r}); give its address")
+        raise StoreError(f"{uri}: no MLflow server ({status}: {text!r}); give its address")
     if theirs[0] != ours[0]:
-        raise ServerUnfit(
+        raise StoreError(
             f"{uri}: MLflow {text} there, {VERSION} here; their first numbers must agree"
         )
     if theirs < ours:
@@ -95,7 +95,7 @@ def _answer(uri: str, endpoint: str) -> Any:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STARTUP_TIMEOUT
     while True:
         try:
             response = http_request(
@@ -112,8 +112,9 @@ def _answer(uri: str, endpoint: str) -> Any:
         except MlflowException as error:
             reason = _root(error)
         if time.monotonic() + 1 > deadline:
-            raise ServerUnfit(
-                f"{uri}: no tracking server for {PATIENCE:.0f} s ({reason}); start it, or {ANOTHER}"
+            raise StoreError(
+                f"{uri}: no tracking server for {STARTUP_TIMEOUT:.0f} s ({reason}); start it, or "
+                f"{ANOTHER}"
             )
         time.sleep(1)
 

@@ -57,7 +57,8 @@ for each in tries(work, MODULES, signum, stride, again, before):
     scratch.remove_left()
     left = [path.name for path in FOLDER.iterdir() if path != LOG]
     tags = ended.data.tags
-    outputs = sorted(artifacts.outputs_of(tags)) if artifacts.intact(client, ended) else "damaged"
+    is_intact = artifacts.is_intact(client, ended)
+    outputs = sorted(artifacts.output_hashes(tags)) if is_intact else "damaged"
     told = [step_run.TAG_KEPT in tags, step_run.TAG_ERROR in tags]
     print(json.dumps([each, ended.info.status, outputs, told, left]), flush=True)
 """

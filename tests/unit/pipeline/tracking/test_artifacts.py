@@ -22,16 +22,16 @@ from pipeline.chain.code_digest import Code
 from pipeline.errors import InputError
 from pipeline.step import Output, Step, check_table
 from pipeline.storage.parquet import groups, metadata, read, write_groups
-from pipeline.tracking.artifacts import fetch, local_folder, model_digest, written_whole
+from pipeline.tracking.artifacts import atomic_write, fetch, local_folder, model_digest
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
-    with pytest.raises(RuntimeError), written_whole(path) as partial:
+    with pytest.raises(RuntimeError), atomic_write(path) as partial:
         partial.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"

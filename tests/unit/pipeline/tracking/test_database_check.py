@@ -9,8 +9,8 @@ import time
 import psycopg
 import pytest
 
-from pipeline.errors import ServerUnfit
-from pipeline.tracking.server_check import ready
+from pipeline.errors import StoreError
+from pipeline.tracking.server_check import prepare_store
 from tests.support.paths import ROOT
 from tests.support.servers import Postgres
 from tests.support.toy_project import ENV
@@ -70,8 +70,8 @@ def uri_of(database: Postgres, user: str, name: str = "mlflow") -> str:
 def test_what_does_not_pass_by_itself_is_told_at_once(
     choosy: Postgres, user: str, name: str, why: str
 ) -> None:
-    with pytest.raises(ServerUnfit) as found:
-        ready(uri_of(choosy, user, name))
+    with pytest.raises(StoreError) as found:
+        prepare_store(uri_of(choosy, user, name))
     shown = uri_of(choosy, user.partition(":")[0], name)
     assert str(found.value) == (
         f"{shown}: does not let us in ({why}); give the user, password and database that it "
@@ -81,11 +81,11 @@ def test_what_does_not_pass_by_itself_is_told_at_once(
 
 def test_whom_it_lets_in_may_begin(choosy: Postgres) -> None:
     for uri in (uri_of(choosy, "mlflow"), uri_of(choosy, "asked:r1ght-one")):
-        assert ready(uri) is None is ready(uri.replace("+psycopg", ""))
+        assert prepare_store(uri) is None is prepare_store(uri.replace("+psycopg", ""))
 
 
 def test_who_finds_no_connection_left_may_wait_for_one(choosy: Postgres) -> None:
-    assert ready(uri_of(choosy, "busy")) is None
+    assert prepare_store(uri_of(choosy, "busy")) is None
 
 
 def test_a_driver_that_is_not_installed_is_told(
@@ -94,8 +94,8 @@ def test_a_driver_that_is_not_installed_is_told(
     monkeypatch.setitem(sys.modules, "psycopg2", None)  # wherever it is
     for kind, why in (("postgresql+psycopg2", "psycopg2"), ("postgresql+none", "postgresql.none")):
         uri = uri_of(choosy, "asked:r1ght-one").replace("postgresql+psycopg", kind)
-        with pytest.raises(ServerUnfit, match=rf"^{re.escape(kind)}://asked@127.*{why}") as found:
-            ready(uri)
+        with pytest.raises(StoreError, match=rf"^{re.escape(kind)}://asked@127.*{why}") as found:
+            prepare_store(uri)
         assert "no driver for it (" in str(found.value) and "r1ght" not in str(found.value)
 
 
@@ -112,7 +112,7 @@ def test_a_server_that_starts_up_is_waited_for(choosy: Postgres) -> None:
         uri = uri_of(choosy, "mlflow")
         with pytest.raises(psycopg.OperationalError, match="the database system is"):
             psycopg.connect(uri.replace("+psycopg", ""))
-        assert ready(uri) is None, "MLflow asks again for two minutes"
+        assert prepare_store(uri) is None, "MLflow asks again for two minutes"
     finally:
         choosy.stop()
         (data / "postgresql.conf").write_text(settings)

@@ -13,10 +13,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.version import VERSION
 from requests.exceptions import ChunkedEncodingError
 
-from pipeline.errors import ServerUnfit
+from pipeline.errors import StoreError
 from pipeline.tracking import database_check, idempotent_store, server_check
-from pipeline.tracking.idempotent_store import Unanswered, patiently
-from pipeline.tracking.server_check import is_server, ready
+from pipeline.tracking.idempotent_store import OutcomeUnknown, retry
+from pipeline.tracking.server_check import is_server, prepare_store
 
 MAJOR, MINOR = VERSION.split(".")[:2]
 
@@ -46,7 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
-    monkeypatch.setattr(server_check, "PATIENCE", 3.0)
+    monkeypatch.setattr(server_check, "STARTUP_TIMEOUT", 3.0)
     monkeypatch.setattr(server_check, "TIMEOUT", 60.0)
     with Answers(("127.0.0.1", 0), Handler) as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.02,))
@@ -62,7 +62,7 @@ def uri_of(found: Answers) -> str:
 
 @pytest.fixture(autouse=True)
 def mlflow_as_it_was() -> Iterator[None]:
-    """What `ready` puts into MLflow's tables is for processes of our own."""
+    """What `prepare_store` puts into MLflow's tables is for processes of our own."""
     from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
     from mlflow.tracking._model_registry.utils import _get_store_registry
     from mlflow.tracking._tracking_service.utils import _tracking_store_registry
@@ -92,57 +92,61 @@ def test_a_database_is_no_server() -> None:
 
 
 def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(server_check, "PATIENCE", 1.0)
+    monkeypatch.setattr(server_check, "STARTUP_TIMEOUT", 1.0)
     monkeypatch.setattr(database_check, "TIMEOUT", 2.0)
     began = time.monotonic()
     with socket.socket() as bound:  # nobody else gets the port
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         uri = f"postgresql+psycopg://me:hunt/er2@127.0.0.1:{port}/db"
-        with pytest.raises(ServerUnfit) as found:
-            ready(uri)
+        with pytest.raises(StoreError) as found:
+            prepare_store(uri)
         bound.listen()
-        assert ready(uri) is None
+        assert prepare_store(uri) is None
     assert str(found.value) == (
         f"postgresql+psycopg://me@127.0.0.1:{port}/db: no database for 1 s (Connection refused); "
         "start it, or give another MLFLOW_TRACKING_URI"
     )
     assert time.monotonic() - began < 30
-    assert ready(uri, checked=True) is None
+    assert prepare_store(uri, checked=True) is None
     # No single host: the driver's to find.
-    assert ready("postgresql:///db?host=/run/postgresql") is None
-    assert ready("mysql+pymysql://u:p@a,b/db") is None
-    assert ready("mysql://u:p@localhost:1/db") is None
-    assert ready("mysql://u:p@127.0.0.1:1/db?read_default_file=my.cnf") is None
-    assert ready("mysql+pymysql://u:p@127.0.0.1:1/db?unix_socket=/run/mysqld.sock") is None
+    assert prepare_store("postgresql:///db?host=/run/postgresql") is None
+    assert prepare_store("mysql+pymysql://u:p@a,b/db") is None
+    assert prepare_store("mysql://u:p@localhost:1/db") is None
+    assert prepare_store("mysql://u:p@127.0.0.1:1/db?read_default_file=my.cnf") is None
+    assert prepare_store("mysql+pymysql://u:p@127.0.0.1:1/db?unix_socket=/run/mysqld.sock") is None
     monkeypatch.setenv("PGPORT", str(port))
-    assert ready("postgresql://127.0.0.1/db") is None
-    with pytest.raises(ServerUnfit, match=r"^postgresql://me@h:port/db: no URI of a database;"):
-        ready("postgresql://me:hunter2@h:port/db")
+    assert prepare_store("postgresql://127.0.0.1/db") is None
+    with pytest.raises(StoreError, match=r"^postgresql://me@h:port/db: no URI of a database;"):
+        prepare_store("postgresql://me:hunter2@h:port/db")
 
 
 def test_a_file_that_cannot_be_a_database_is_told_at_once(tmp_path: Path) -> None:
-    assert ready("sqlite:///there/is/no/such.db") is ready(f"sqlite:///{tmp_path}/x.db") is None
-    assert ready("sqlite://") is ready("sqlite:///:memory:") is None
-    with pytest.raises(ServerUnfit, match=f"^sqlite:///{tmp_path}: cannot be opened as a file of"):
-        ready(f"sqlite:///{tmp_path}")
+    assert (
+        prepare_store("sqlite:///there/is/no/such.db")
+        is prepare_store(f"sqlite:///{tmp_path}/x.db")
+        is None
+    )
+    assert prepare_store("sqlite://") is prepare_store("sqlite:///:memory:") is None
+    with pytest.raises(StoreError, match=f"^sqlite:///{tmp_path}: cannot be opened as a file of"):
+        prepare_store(f"sqlite:///{tmp_path}")
     (tmp_path / "file").touch()
-    with pytest.raises(ServerUnfit, match=r"file/a/x.db: cannot be opened as a file of this user"):
-        ready(f"sqlite:///{tmp_path}/file/a/x.db")
+    with pytest.raises(StoreError, match=r"file/a/x.db: cannot be opened as a file of this user"):
+        prepare_store(f"sqlite:///{tmp_path}/file/a/x.db")
     if os.getuid() != 0:  # who may do all
         tmp_path.chmod(0o500)
         for name in ("x.db", "new/x.db"):
-            with pytest.raises(ServerUnfit, match=rf"{name}: cannot be opened as a file of this"):
-                ready(f"sqlite:///{tmp_path}/{name}")
+            with pytest.raises(StoreError, match=rf"{name}: cannot be opened as a file of this"):
+                prepare_store(f"sqlite:///{tmp_path}/{name}")
 
 
 def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_check, "PATIENCE", 60.0)
-    assert ready(uri_of(answers)) is None
+    monkeypatch.setattr(server_check, "STARTUP_TIMEOUT", 60.0)
+    assert prepare_store(uri_of(answers)) is None
     answers.refusals = 2
-    assert ready(uri_of(answers)) is None
+    assert prepare_store(uri_of(answers)) is None
     assert answers.refusals == -1, "asked once after it had come up"
 
 
@@ -162,8 +166,8 @@ def test_a_server_that_does_not_fit_is_one_line(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
     answers.status, answers.text = status, text
-    with pytest.raises(ServerUnfit, match=rule) as found:
-        ready(uri_of(answers))
+    with pytest.raises(StoreError, match=rule) as found:
+        prepare_store(uri_of(answers))
     assert "\n" not in str(found.value) and "hunter2" not in str(found.value)
 
 
@@ -173,19 +177,19 @@ def test_a_server_that_does_not_fit_is_one_line(
 )
 def test_an_older_server_is_warned_of(answers: Answers, minor: str, warns: bool) -> None:
     answers.text = text = f"{MAJOR}.{minor}"
-    warning = ready(uri_of(answers))
+    warning = prepare_store(uri_of(answers))
     assert (warning is not None and f"MLflow {text} there" in warning) == warns
 
 
 def test_what_speaks_the_api_and_tells_no_version_may_be_one(answers: Answers) -> None:
     answers.status, answers.api_status = 404, 200
-    assert ready(uri_of(answers)) is None
+    assert prepare_store(uri_of(answers)) is None
 
 
 def test_an_address_where_nothing_is_served_is_named(answers: Answers) -> None:
     answers.status, answers.text = 404, "not here"
-    with pytest.raises(ServerUnfit, match=r"no MLflow server \(404: 'not here'\)") as caught:
-        ready(uri_of(answers))
+    with pytest.raises(StoreError, match=r"no MLflow server \(404: 'not here'\)") as caught:
+        prepare_store(uri_of(answers))
     assert str(caught.value).startswith(uri_of(answers))
 
 
@@ -193,27 +197,27 @@ def test_silence_has_an_end(answers: Answers, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(server_check, "TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        with pytest.raises(ServerUnfit, match=r"no tracking server for 3 s \(timed out"):
-            ready(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StoreError, match=r"no tracking server for 3 s \(timed out"):
+            prepare_store(f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("password", ["hunter2", "hunter2/a", "a/hunter2", "a?hunter2", "#hunter2"])
 def test_a_password_in_the_address_is_refused_and_not_repeated(password: str) -> None:
-    with pytest.raises(ServerUnfit, match=r"^http://host:1/x: a password in the") as found:
-        ready(f"http://me:{password}@host:1/x")
+    with pytest.raises(StoreError, match=r"^http://host:1/x: a password in the") as found:
+        prepare_store(f"http://me:{password}@host:1/x")
     assert "hunter2" not in str(found.value)
 
 
 def test_who_has_been_checked_makes_no_call(answers: Answers) -> None:
     answers.refusals = 5
-    assert ready(uri_of(answers), checked=True) is None
+    assert prepare_store(uri_of(answers), checked=True) is None
     assert answers.refusals == 5
 
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idempotent_store, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(idempotent_store, "RETRY_DELAYS", (0.0, 0.0))
 
 
 @pytest.mark.usefixtures("fast")
@@ -223,18 +227,18 @@ def test_once_looks_before_it_asks_again() -> None:
     def ask(lost: int) -> int:
         done.append(len(done))
         if len(done) <= lost:
-            raise Unanswered("no answer")
+            raise OutcomeUnknown("no answer")
         return done[-1]
 
     # The first was carried out, and its answer lost.
-    assert idempotent_store.once(lambda: ask(1), lambda: done[0] if done else None) == 0
+    assert idempotent_store.create_once(lambda: ask(1), lambda: done[0] if done else None) == 0
     assert done == [0]
     # It never arrived: nothing is found, and it is asked for again, as long as there is patience.
     done.clear()
-    assert idempotent_store.once(lambda: ask(2), lambda: None) == 2
+    assert idempotent_store.create_once(lambda: ask(2), lambda: None) == 2
     done.clear()
-    with pytest.raises(Unanswered):
-        idempotent_store.once(lambda: ask(9), lambda: None)
+    with pytest.raises(OutcomeUnknown):
+        idempotent_store.create_once(lambda: ask(9), lambda: None)
     assert len(done) == 3
 
 
@@ -262,7 +266,7 @@ def test_patience_is_for_what_mlflow_does_not_ask_again() -> None:
                 raise waiting.pop(0)
             return "done"
 
-        return patiently(ask)
+        return retry(ask)
 
     assert after() == "done"
     assert after(RestException(collision), ChunkedEncodingError("half")) == "done"
