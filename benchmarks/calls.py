@@ -4,6 +4,8 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
+from pipeline.tags import TAG_CACHE_KEY, TAG_NOTE, TAG_STEP
+
 STEPS = 6
 
 if __name__ == "__main__":
@@ -13,14 +15,14 @@ if __name__ == "__main__":
         for step in range(STEPS):
             client.search_runs(
                 [parent.info.experiment_id],
-                filter_string=f"tags.`pipeline.cache_key` = '{run.info.run_id}' "
+                filter_string=f"tags.`{TAG_CACHE_KEY}` = '{run.info.run_id}' "
                 "and attributes.status = 'FINISHED'",
                 order_by=["attributes.start_time DESC"],
                 max_results=5,
             )
-            tags = [RunTag(f"pipeline.step.{step}.{kind}", "x") for kind in ("run_id", "status")]
+            tags = [RunTag(f"{TAG_STEP}{step}.{kind}", "x") for kind in ("run_id", "status")]
             client.log_batch(run.info.run_id, tags=tags)
-        client.set_tag(run.info.run_id, "mlflow.note.content", "x")
+        client.set_tag(run.info.run_id, TAG_NOTE, "x")
         models = client.search_logged_models([parent.info.experiment_id])
         for _ in range(2):  # the version exists; its aliases and its stage
             client.search_model_versions("name = 'stockpred'")

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.chains import BIN, Main, below
 from benchmarks.stores import Store
 from pipeline.process.identity import start_of
-from pipeline.tags import ENTRY_POINT_TAG
+from pipeline.tags import TAG_ENTRY_POINT
 
 PATIENCE = 60.0  # seconds
 COMMAND = (str(BIN / "mlflow"), "run", ".", "-e", "main", "--env-manager", "local")
@@ -57,7 +57,7 @@ def killed(store: Store, main: Main) -> bool:
     [(status,)] = store.query(
         "select r.status from runs r join tags t on t.run_uuid = r.run_uuid and t.key = ? "
         "and t.value = 'main' order by r.start_time desc limit 1",
-        ENTRY_POINT_TAG,
+        TAG_ENTRY_POINT,
     )
     return main.wait() == -signal.SIGTERM and status == "KILLED"
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.chains import BIN, ROOT, Main
 from pipeline.hashing import file_sha256
 from pipeline.step import MODEL
-from pipeline.tags import ENTRY_POINT_TAG, TAG_MODEL_URI, TAG_OUTPUT, TAG_PARENT, TAG_STEP
+from pipeline.tags import TAG_ENTRY_POINT, TAG_MODEL_URI, TAG_OUTPUT, TAG_PARENT, TAG_STEP
 from pipeline.tracking.artifacts import local_folder, model_digest
 
 # All that a chain does, as little as there is of each.
@@ -82,7 +82,7 @@ class Store:
         """
         main = (
             "(select m.run_uuid from runs m join tags t on t.run_uuid = m.run_uuid and "
-            f"t.key = '{ENTRY_POINT_TAG}' and t.value = 'main' join params p on p.run_uuid = "
+            f"t.key = '{TAG_ENTRY_POINT}' and t.value = 'main' join params p on p.run_uuid = "
             f"m.run_uuid and p.key = 'start' and p.value = '{start}' "
             "order by m.start_time desc limit 1)"
         )
@@ -94,7 +94,7 @@ class Store:
         # What the dead `main` had no time to write down.
         children = self.query(
             "select e.value, r.run_uuid from runs r "
-            f"join tags e on e.run_uuid = r.run_uuid and e.key = '{ENTRY_POINT_TAG}' "
+            f"join tags e on e.run_uuid = r.run_uuid and e.key = '{TAG_ENTRY_POINT}' "
             f"join tags p on p.run_uuid = r.run_uuid and p.key = '{TAG_PARENT}' "
             f"where r.status = 'FINISHED' and p.value = {main}"
         )

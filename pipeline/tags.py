@@ -1,37 +1,40 @@
-"""Names of run tags and of environment variables."""
+"""Names of run tags, model version tags and environment variables."""
 
-# On runs: which step it is, what it wrote, and why it may not be reused.
-TAG_KEY = "pipeline.cache_key"
+# Run tags: the step's cache key, its outputs, and reasons not to reuse it.
+TAG_CACHE_KEY = "pipeline.cache_key"
 TAG_DAMAGED = "pipeline.damaged"
 TAG_ERROR = "pipeline.error"
-TAG_FIGURE = "pipeline.key_figure"
 TAG_INCOMPLETE = "pipeline.incomplete"
 TAG_KEPT = "pipeline.kept"
+TAG_KEY_FIGURE = "pipeline.key_figure"
 TAG_MODEL_URI = "pipeline.model_uri"
 TAG_MODEL_VERSION = "pipeline.model_version"
-TAG_IDEMPOTENCY_KEY = "pipeline.once"
-TAG_OUTPUT = "pipeline.output."
+TAG_OUTPUT = "pipeline.output."  # + artifact: its sha256
 TAG_PRUNED = "pipeline.pruned"
-TAG_STEP = "pipeline.step."
+TAG_IDEMPOTENCY_KEY = "pipeline.once"  # of a create call: finds what a lost answer had created
+TAG_STEP = "pipeline.step."  # + step + .run_id or .status, on the parent run
 
-# On runs: the process that works for it.
+# Run tags: the process that works for the run.
+TAG_HEARTBEAT = "pipeline.heartbeat"
 TAG_HOST = "pipeline.host"
 TAG_PROCESS = "pipeline.process"
-TAG_HEARTBEAT = "pipeline.heartbeat"
 
-# On model versions.
-STAGE_TAG = "stage"
-MODEL_TAG = "model_sha256"  # digest of the version's model (see `artifacts.model_digest`)
-
-# MLflow's own, on runs.
-SOURCE_TAG = "mlflow.source.name"
-ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+# Run tags of MLflow.
+TAG_BACKEND = "mlflow.project.backend"
+TAG_COMMIT = "mlflow.source.git.commit"
+TAG_ENTRY_POINT = "mlflow.project.entryPoint"
+TAG_NOTE = "mlflow.note.content"
 TAG_PARENT = "mlflow.parentRunId"
+TAG_RUN_NAME = "mlflow.runName"
+TAG_SOURCE = "mlflow.source.name"
 
-# In the environment of a chain's children: their cache key, which reaches the run's tags once they
-# have begun. The chain reports their errors, once.
-IN_CHAIN = "PIPELINE_IN_CHAIN"
-# The file that a child keeps its log in, so that the chain finds it when the child is killed.
-LOG_FILE = "PIPELINE_LOG_FILE"
-# The form of log lines, in the environment so that every step of a chain uses the same.
-LOG = "PIPELINE_LOG"
+# Model version tags.
+TAG_MODEL_SHA256 = "model_sha256"  # see `artifacts.model_digest`
+TAG_STAGE = "stage"
+
+# Environment of a chain's child processes: the step's cache key (its presence marks a child, whose
+# errors the chain reports), and the log file that survives a killed child.
+ENV_IN_CHAIN = "PIPELINE_IN_CHAIN"
+ENV_LOG_FILE = "PIPELINE_LOG_FILE"
+# Form of log lines, `text` or `json`; in the environment, so that all steps of a chain share it.
+ENV_LOG_FORMAT = "PIPELINE_LOG"

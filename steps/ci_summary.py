@@ -13,7 +13,16 @@ from pipeline.errors import InputError
 from pipeline.log.console import say
 from pipeline.log.redact import public_url
 from pipeline.process.scratch import scratch_folder
-from pipeline.tags import SOURCE_TAG, TAG_ERROR, TAG_FIGURE, TAG_OUTPUT, TAG_STEP
+from pipeline.tags import (
+    TAG_COMMIT,
+    TAG_ENTRY_POINT,
+    TAG_ERROR,
+    TAG_KEY_FIGURE,
+    TAG_OUTPUT,
+    TAG_RUN_NAME,
+    TAG_SOURCE,
+    TAG_STEP,
+)
 from pipeline.tracking.artifacts import fetch
 from reports.text.ci_summary import Finished, digest
 from steps.cli.command import program
@@ -63,7 +72,7 @@ def _end(why: str) -> NoReturn:
 def _named(run_name: str) -> str:
     if "'" in run_name or "\\" in run_name:
         raise click.UsageError(f"run_name={run_name!r}: give one without quotes and backslashes")
-    return f"tags.`mlflow.runName` = '{run_name}'"
+    return f"tags.`{TAG_RUN_NAME}` = '{run_name}'"
 
 
 def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
@@ -85,12 +94,12 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
     server = public_url(get_tracking_uri()).rstrip("/")
     where = f"{server}/#/experiments/{run.info.experiment_id}/runs/{{run_id}}"
     return Finished(
-        entry_point=tags.get("mlflow.project.entryPoint", "run"),
+        entry_point=tags.get(TAG_ENTRY_POINT, "run"),
         status=run.info.status,
         run_id=run.info.run_id,
         error="" if run.info.status == "FINISHED" else tags.get(TAG_ERROR, ""),
-        source=public_url(tags.get(SOURCE_TAG, "")),
-        commit=tags.get("mlflow.source.git.commit", ""),
+        source=public_url(tags.get(TAG_SOURCE, "")),
+        commit=tags.get(TAG_COMMIT, ""),
         link=where if server.startswith("http") else "",
         on_alert=run.data.params.get("on_alert", ""),
         steps=[(name, status, run_id, figure) for _, name, status, run_id, figure in steps],
@@ -107,8 +116,8 @@ def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, 
     for name in names:
         run_id = tags[f"{TAG_STEP}{name}.run_id"]
         run, status = client.get_run(run_id), tags.get(f"{TAG_STEP}{name}.status", "")
-        shown = TAG_FIGURE if run.info.status == "FINISHED" else TAG_ERROR
-        figure = run.data.tags.get(shown) or run.data.tags.get(TAG_FIGURE, "")
+        shown = TAG_KEY_FIGURE if run.info.status == "FINISHED" else TAG_ERROR
+        figure = run.data.tags.get(shown) or run.data.tags.get(TAG_KEY_FIGURE, "")
         ended = status if run.info.status == "FINISHED" else run.info.status.lower()
         steps.append((run.info.start_time, name, ended, run_id, figure))
     return steps

@@ -14,6 +14,7 @@ from pipeline.errors import Alerted, InputError
 from pipeline.git.clone import require_lasting
 from pipeline.process.scratch import scratch_folder
 from pipeline.step import Done, Output, Step
+from pipeline.tags import TAG_STAGE
 from steps.cli.command import main_function
 from steps.cli.parameters import PARAMETERS
 from steps.cli.types import ROOT
@@ -40,7 +41,7 @@ def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[St
     name, ledger = params["registered_model"], params["ledger"]
     shadows: list[Step] = []
     if params["shadow"] == "true":
-        staged = [v for v in versions(client, name) if v.tags.get("stage") == STAGING]
+        staged = [v for v in versions(client, name) if v.tags.get(TAG_STAGE) == STAGING]
         numbers = sorted((int(v.version) for v in staged), reverse=True)[:SHADOWS]
         uris = {number: f"models:/{name}/{number}" for number in numbers}
         shadows = [

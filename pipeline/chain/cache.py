@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.chain.code_digest import Code
 from pipeline.step import Step
-from pipeline.tags import TAG_KEY
+from pipeline.tags import TAG_CACHE_KEY
 from pipeline.tracking.artifacts import is_intact
 
 CANDIDATES = 5  # newest runs with the right key that are looked at for whole artifacts
@@ -61,7 +61,7 @@ def find(
     """The newest FINISHED run of the experiment with this key whose outputs are whole, or None."""
     runs = client.search_runs(
         [experiment_id],
-        filter_string=f"tags.`{TAG_KEY}` = '{key.digest}' and attributes.status = 'FINISHED'",
+        filter_string=f"tags.`{TAG_CACHE_KEY}` = '{key.digest}' and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=CANDIDATES,
     )

@@ -18,7 +18,7 @@ from pipeline.run.heartbeat import signs
 from pipeline.run.log_tail import error_in, log_tail
 from pipeline.run.orphans import end_with_nested
 from pipeline.step import CACHED, EXECUTED, Done, Output, Step, check_table
-from pipeline.tags import IN_CHAIN, LOG_FILE, TAG_KEY, TAG_STEP
+from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_STEP
 from pipeline.tracking.artifacts import output_hashes
 from pipeline.tracking.server_check import shorten_retries
 
@@ -170,7 +170,7 @@ class Chain:
 
         began = time.monotonic()
         log = Path(self.storage) / f"{step.name}.log"
-        with environment({IN_CHAIN: key.digest, LOG_FILE: str(log)}):
+        with environment({ENV_IN_CHAIN: key.digest, ENV_LOG_FILE: str(log)}):
             submitted = mlflow.projects.run(
                 str(self.root),
                 entry_point=step.runs,
@@ -184,7 +184,9 @@ class Chain:
             )
         # Before the next call, which may fail: whoever ends the others must know of it.
         self._running[step.name] = Child(submitted, began, log)
-        self._log_tags(submitted.run_id, {TAG_KEY: key.digest, **signs(backends.pid(submitted))})
+        self._log_tags(
+            submitted.run_id, {TAG_CACHE_KEY: key.digest, **signs(backends.pid(submitted))}
+        )
         return str(submitted.run_id)
 
     def _collect(self) -> None:

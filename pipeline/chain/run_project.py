@@ -15,7 +15,7 @@ from pipeline.process.signals import processes_above
 from pipeline.run.active_run import Terminated, open_run
 from pipeline.run.orphans import end_the_dead
 from pipeline.step import Done, Step
-from pipeline.tags import TAG_ERROR
+from pipeline.tags import TAG_ERROR, TAG_NOTE
 
 
 def run_project(
@@ -114,7 +114,7 @@ def run_project(
                 client.set_tag(run.info.run_id, TAG_ERROR, scrub(str(error))[:4000])
                 raise
             text = note(finished, run.info.experiment_id)
-            client.set_tag(run.info.run_id, "mlflow.note.content", text)
+            client.set_tag(run.info.run_id, TAG_NOTE, text)
             return finished
     except Terminated as stop:
         raise Interrupted(stop.signum) from stop

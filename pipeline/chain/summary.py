@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from pipeline.step import Done
-from pipeline.tags import TAG_FIGURE
+from pipeline.tags import TAG_KEY_FIGURE
 
 _HEAD = ("step", "", "seconds", "key figure", "run id")
 
@@ -12,7 +12,13 @@ _HEAD = ("step", "", "seconds", "key figure", "run id")
 def table(finished: Sequence[Done]) -> str:
     """The finished steps as an aligned text table, one line a step."""
     rows = [
-        (done.step, done.status, f"{done.seconds:.1f}", done.tags.get(TAG_FIGURE, ""), done.run_id)
+        (
+            done.step,
+            done.status,
+            f"{done.seconds:.1f}",
+            done.tags.get(TAG_KEY_FIGURE, ""),
+            done.run_id,
+        )
         for done in finished
     ]
     widths = [max(len(row[i]) for row in [_HEAD, *rows]) for i in range(len(_HEAD))]
@@ -34,6 +40,6 @@ def note(finished: Sequence[Done], experiment_id: str) -> str:
     lines = ["| step | | seconds | key figure |", "| --- | --- | ---: | --- |"]
     for done in finished:
         link = f"[{done.step}](#/experiments/{experiment_id}/runs/{done.run_id})"
-        figure = escape(" ".join(done.tags.get(TAG_FIGURE, "").split())).replace("|", "\\|")
+        figure = escape(" ".join(done.tags.get(TAG_KEY_FIGURE, "").split())).replace("|", "\\|")
         lines.append(f"| {link} | {done.status} | {done.seconds:.1f} | {figure} |")
     return "\n".join(lines)

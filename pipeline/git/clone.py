@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import InputError
 from pipeline.log.redact import public_url
-from pipeline.tags import IN_CHAIN, SOURCE_TAG
+from pipeline.tags import ENV_IN_CHAIN, TAG_SOURCE
 
 MARK = Path(".git", "pipeline-run")  # in a clone that is surely MLflow's: locked while it is in use
 NAME = re.compile(r"tmp[a-z0-9_]{8}")  # as Python's tempfile.mkdtemp names what MLflow clones into
@@ -84,11 +84,11 @@ def settle(client: Any, run: Any, root: Path) -> None:
     clone = clone_of(root)
     if clone is None:
         return
-    named = str(run.data.tags.get(SOURCE_TAG, ""))
-    if IN_CHAIN not in os.environ and _is_made_for(clone, named):
+    named = str(run.data.tags.get(TAG_SOURCE, ""))
+    if ENV_IN_CHAIN not in os.environ and _is_made_for(clone, named):
         _hold(clone.folder / MARK)
     if clone.is_marked and named != clone.source:
-        client.set_tag(run.info.run_id, SOURCE_TAG, clone.source)
+        client.set_tag(run.info.run_id, TAG_SOURCE, clone.source)
         if named != public_url(named):
             _rename_others(client, run.info.experiment_id, named, clone.source)
 
@@ -99,7 +99,7 @@ def leave(root: Path) -> None:
     Only what a run has marked is removed (`settle`), and only where nobody holds it. From here on
     the project's modules can no longer be imported.
     """
-    clone = None if IN_CHAIN in os.environ else clone_of(root)
+    clone = None if ENV_IN_CHAIN in os.environ else clone_of(root)
     if clone is None:
         return
     if not clone.is_marked and "MLFLOW_RUN_ID" in os.environ:
@@ -142,8 +142,8 @@ def require_lasting(uri: str, root: Path) -> None:
 def _rename_others(client: Any, experiment_id: str, named: str, source: str) -> None:
     """Runs of the same URL, password and all, that were killed before they could rename theirs."""
     if "'" not in named:
-        for run in client.search_runs([experiment_id], f"tags.`{SOURCE_TAG}` = '{named}'"):
-            client.set_tag(run.info.run_id, SOURCE_TAG, source)
+        for run in client.search_runs([experiment_id], f"tags.`{TAG_SOURCE}` = '{named}'"):
+            client.set_tag(run.info.run_id, TAG_SOURCE, source)
 
 
 def _may_be_clone(folder: Path) -> bool:

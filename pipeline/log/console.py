@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from pipeline.log.redact import scrub
-from pipeline.tags import LOG
+from pipeline.tags import ENV_LOG_FORMAT
 
 JSON = "json"
 FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message")
@@ -23,12 +23,12 @@ def use(form: str) -> None:
     Where the environment asks for JSON already, it stays so.
     """
     if form == JSON:
-        os.environ[LOG] = JSON
+        os.environ[ENV_LOG_FORMAT] = JSON
 
 
 def as_json() -> bool:
     """Whether JSON is asked for."""
-    return os.environ.get(LOG) == JSON
+    return os.environ.get(ENV_LOG_FORMAT) == JSON
 
 
 def speak_for(**about: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.registry.lock import turn
-from pipeline.tags import MODEL_TAG, STAGE_TAG
+from pipeline.tags import TAG_MODEL_SHA256, TAG_STAGE
 from pipeline.tracking.artifacts import local_folder
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
@@ -58,7 +58,7 @@ def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
             if (version := holder(client, registered_model, alias)) is not None:
                 warning = (
                     f"{registered_model} has no champion: its candidate, version "
-                    f"{version.version} (stage {version.tags.get(STAGE_TAG, 'none')}), stands in"
+                    f"{version.version} (stage {version.tags.get(TAG_STAGE, 'none')}), stands in"
                 )
                 return _resolved(version, alias, None if alias == CHAMPION else warning)
         raise _unresolved(
@@ -132,8 +132,8 @@ def register_once(
 ) -> Any:
     """The version of `name` that holds this model: the one that exists, or a new one.
 
-    Two models are one where both have the same `MODEL_TAG` among their tags: two chains at once
-    make one each.
+    Two models are one where both have the same `TAG_MODEL_SHA256` among their tags: two chains at
+    once make one each.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
@@ -165,9 +165,9 @@ def _version_at(client: Any, name: str, location: str) -> Any | None:
 
 def _version_of(client: Any, name: str, tags: Mapping[str, str]) -> Any | None:
     """The oldest version with the same model, by its digest where it is known, if it is there."""
-    digest = tags.get(MODEL_TAG)
+    digest = tags.get(TAG_MODEL_SHA256)
     found = [] if digest is None else versions(client, name)
-    same = [v for v in found if v.tags.get(MODEL_TAG) == digest and _is_there(v.source)]
+    same = [v for v in found if v.tags.get(TAG_MODEL_SHA256) == digest and _is_there(v.source)]
     return min(same, key=lambda version: int(version.version), default=None)
 
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from pipeline.registry.models import DEVELOPMENT, versions
 from pipeline.tags import (
-    STAGE_TAG,
+    TAG_ENTRY_POINT,
     TAG_MODEL_URI,
     TAG_MODEL_VERSION,
     TAG_OUTPUT,
+    TAG_PARENT,
     TAG_PRUNED,
+    TAG_STAGE,
     TAG_STEP,
 )
 
@@ -44,7 +46,7 @@ def prune(
         Those of the parents.
     """
     runs = list(_runs(client, experiment_id))
-    parents = [r for r in runs if r.data.tags.get("mlflow.project.entryPoint") in entry_points]
+    parents = [r for r in runs if r.data.tags.get(TAG_ENTRY_POINT) in entry_points]
     running = {
         r.info.run_id for r in parents if r.info.status not in ("FAILED", "KILLED", "FINISHED")
     }
@@ -65,13 +67,13 @@ def prune(
         run
         for run in runs
         if run.info.run_id not in needed
-        and run.data.tags.get("mlflow.parentRunId") not in running
+        and run.data.tags.get(TAG_PARENT) not in running
         and TAG_PRUNED not in run.data.tags
         and any(name.startswith(TAG_OUTPUT) for name in run.data.tags)
     ]
     below: dict[str, list[Any]] = {}
     for run in runs:
-        below.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
+        below.setdefault(run.data.tags.get(TAG_PARENT, ""), []).append(run)
     # A run that stays may have registered a version that an old one merely asked.
     gone = {run.info.run_id for run in removed}
     named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id not in gone}
@@ -120,7 +122,7 @@ def _kept_versions(client: Any, runs: list[Any], named: Collection[str | None]) 
     for name in {reference.rpartition("/")[0] for reference in references}:
         for found in versions(client, name):
             version = client.get_model_version(name, found.version)
-            stage = version.tags.get(STAGE_TAG, DEVELOPMENT)
+            stage = version.tags.get(TAG_STAGE, DEVELOPMENT)
             if version.aliases or stage != DEVELOPMENT or f"{name}/{version.version}" in named:
                 yield version
 

@@ -10,7 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.registry.history import Move, champion_of, history, instant_after, record
 from pipeline.registry.lock import turn
 from pipeline.registry.models import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, versions
-from pipeline.tags import STAGE_TAG
+from pipeline.tags import TAG_STAGE
 
 UNRECORDED = (
     "found so: it was moved by other means, or by a run that was killed before it could tell"
@@ -31,7 +31,7 @@ class Places:
 
 def places(client: Any, name: str) -> Places:
     """Where every version of a registered model stands."""
-    stages = {str(v.version): v.tags.get(STAGE_TAG, "") for v in versions(client, name)}
+    stages = {str(v.version): v.tags.get(TAG_STAGE, "") for v in versions(client, name)}
     held = client.get_registered_model(name).aliases
     return Places(stages, {alias: str(version) for alias, version in held.items()})
 
@@ -111,7 +111,7 @@ def _apply(client: Any, name: str, before: Places, after: Places) -> None:
     for alias, version in after.aliases.items() - before.aliases.items():
         client.set_registered_model_alias(name, alias, version)
     for version, stage in after.stages.items() - before.stages.items():
-        client.set_model_version_tag(name, version, STAGE_TAG, stage)
+        client.set_model_version_tag(name, version, TAG_STAGE, stage)
 
 
 def _after(

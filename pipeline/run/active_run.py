@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.git.clone import settle
 from pipeline.log.console import say
 from pipeline.run.heartbeat import Heart, signs
-from pipeline.tags import IN_CHAIN, TAG_ERROR
+from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
 from pipeline.tracking.server_check import prepare_store, shorten_retries
 
 
@@ -43,13 +43,13 @@ def open_run(
     """
     import mlflow
 
-    if warning := prepare_store(mlflow.get_tracking_uri(), checked=IN_CHAIN in os.environ):
+    if warning := prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ):
         say(f"warning: {warning}")
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
         run_id = _create_run(root, entry_point, params)
     # The chain signs the runs of its children in the request that gives them their key.
-    first = {**({} if IN_CHAIN in os.environ else signs()), **(tags or {})}
+    first = {**({} if ENV_IN_CHAIN in os.environ else signs()), **(tags or {})}
     client = mlflow.MlflowClient()
     heart = Heart(client, run_id)
     status = "KILLED"  # by whatever is no error, such as a second signal at any line below
@@ -107,7 +107,7 @@ def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
     experiment_id = _get_experiment_id()
     run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
     run_id = str(run.info.run_id)
-    MlflowClient().set_tag(run_id, "mlflow.project.backend", "local")
+    MlflowClient().set_tag(run_id, TAG_BACKEND, "local")
     return run_id
 
 

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from pipeline.log.console import plain, set_plain
 from pipeline.log.redact import scrub
-from pipeline.tags import LOG_FILE
+from pipeline.tags import ENV_LOG_FILE
 
 ARTIFACT = "log_tail.txt"
 LINES = 50
@@ -75,7 +75,7 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
 
 def leave_error(line: str) -> bool:
     """Write an error to the end of the log that a chain keeps of this step; whether it could."""
-    with contextlib.suppress(OSError, KeyError), Path(os.environ[LOG_FILE]).open("a") as log:
+    with contextlib.suppress(OSError, KeyError), Path(os.environ[ENV_LOG_FILE]).open("a") as log:
         log.write(f"{ERROR}{line}\n")
         return True
     return False

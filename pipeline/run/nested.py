@@ -18,7 +18,7 @@ from pipeline.run.active_run import Terminated, ignore_signals
 from pipeline.run.heartbeat import Heart, signs
 from pipeline.run.orphans import end_nested
 from pipeline.run.step_run import StepRun
-from pipeline.tags import IN_CHAIN, TAG_KEY, TAG_PARENT
+from pipeline.tags import ENV_IN_CHAIN, TAG_CACHE_KEY, TAG_PARENT
 
 MAX_FOUND = 1000
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
@@ -106,10 +106,10 @@ class NestedRuns:
         list of (run, its own nested runs)
             Of the level below the step; newest last.
         """
-        key = os.environ.get(IN_CHAIN)
+        key = os.environ.get(ENV_IN_CHAIN)
         if key is None:
             return []
-        unfinished = f"tags.`{TAG_KEY}` = '{key}' and attributes.status != 'FINISHED'"
+        unfinished = f"tags.`{TAG_CACHE_KEY}` = '{key}' and attributes.status != 'FINISHED'"
         found = []
         for step in self._search(unfinished):
             if step.info.run_id != self._run.info.run_id:

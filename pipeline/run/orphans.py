@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.log.redact import public_url
 from pipeline.process.identity import Process, is_gone, process_of, start_of
 from pipeline.run.heartbeat import now, signed
-from pipeline.tags import ENTRY_POINT_TAG, SOURCE_TAG, TAG_ERROR, TAG_PARENT
+from pipeline.tags import TAG_ENTRY_POINT, TAG_ERROR, TAG_PARENT, TAG_SOURCE
 
 SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
 UNSIGNED = dt.timedelta(minutes=1)  # in which a process that was started gets to sign its run
@@ -143,12 +143,12 @@ class _Found:
     def _is_ours(self, run: Any) -> bool:
         """Whether it was started of the same project as this process's run."""
         theirs, ours = _source(run), _source(self._own)
-        return ENTRY_POINT_TAG in run.data.tags and theirs == ours != ""
+        return TAG_ENTRY_POINT in run.data.tags and theirs == ours != ""
 
 
 def _source(run: Any) -> str:
     """Folder or repository of its project; a password in the URL is no part of its name."""
-    return public_url(run.data.tags.get(SOURCE_TAG, ""))
+    return public_url(run.data.tags.get(TAG_SOURCE, ""))
 
 
 def _booted() -> dt.datetime:

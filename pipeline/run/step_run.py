@@ -19,12 +19,13 @@ from pipeline.run.heartbeat import Heart
 from pipeline.run.log_tail import ERROR, kept, log_tail
 from pipeline.run.resources import Usage
 from pipeline.tags import (
-    ENTRY_POINT_TAG,
-    IN_CHAIN,
-    LOG_FILE,
+    ENV_IN_CHAIN,
+    ENV_LOG_FILE,
+    TAG_COMMIT,
+    TAG_ENTRY_POINT,
     TAG_ERROR,
-    TAG_FIGURE,
     TAG_KEPT,
+    TAG_KEY_FIGURE,
     TAG_OUTPUT,
 )
 from pipeline.tracking.artifacts import atomic_write, fetch
@@ -61,7 +62,7 @@ class StepRun:
     def git_commit(self) -> str:
         """Commit of the project that the run was made from, or ``unknown``."""
         tags = self.client.get_run(self.run_id).data.tags
-        return str(tags.get("mlflow.source.git.commit", "unknown"))
+        return str(tags.get(TAG_COMMIT, "unknown"))
 
     @property
     def started(self) -> dt.datetime:
@@ -108,7 +109,7 @@ class StepRun:
             How many at the most.
         """
         this = self.client.get_run(self.run_id)
-        wanted = [f"tags.`{ENTRY_POINT_TAG}` = '{entry_point}'"]
+        wanted = [f"tags.`{TAG_ENTRY_POINT}` = '{entry_point}'"]
         wanted += [f"params.`{name}` = '{value}'" for name, value in params.items()]
         runs = self.client.search_runs(
             [this.info.experiment_id],
@@ -149,7 +150,7 @@ class StepRun:
 
     def key_figure(self, text: str) -> None:
         """The one figure of this step in the chain's table."""
-        self._tags[TAG_FIGURE] = text
+        self._tags[TAG_KEY_FIGURE] = text
 
     def end(self) -> None:
         """Log what was collected, and what the step took of the machine."""
@@ -186,7 +187,7 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
     from mlflow import MlflowClient
 
     with scratch_folder(entry_point) as scratch:
-        log = Path(os.environ.get(LOG_FILE) or scratch / "log")
+        log = Path(os.environ.get(ENV_LOG_FILE) or scratch / "log")
         with open_run(root, entry_point, params) as (active, heart), kept(log) as note:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
             try:
@@ -201,6 +202,6 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                 try:
                     step.fail(error)
                 except Exception:  # the store is what is wrong: the chain takes it from the log
-                    if IN_CHAIN in os.environ and not told:
+                    if ENV_IN_CHAIN in os.environ and not told:
                         say(line)
                 raise

@@ -14,7 +14,7 @@ from pipeline.log.console import guard_output, say
 from pipeline.run.active_run import Terminated
 from pipeline.run.log_tail import leave_error
 from pipeline.run.step_run import step_run
-from pipeline.tags import IN_CHAIN
+from pipeline.tags import ENV_IN_CHAIN
 from steps.cli.parameters import option
 from steps.cli.types import ROOT
 from stockpred.errors import StockpredError
@@ -87,7 +87,7 @@ def program(command: click.Command) -> Callable[[], NoReturn]:
             if not isinstance(error, (StockpredError, PipelineError)) and not _is_outside(error):
                 raise
             # In a chain, the chain says it: the line is on the run, where there was one by then.
-            line, told = in_one_line(error), IN_CHAIN in os.environ
+            line, told = in_one_line(error), ENV_IN_CHAIN in os.environ
             if told and not hasattr(error, "is_told"):
                 told = leave_error(line)
             _end("" if told else line, error.exit_code if isinstance(error, PipelineError) else 1)

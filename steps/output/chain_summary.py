@@ -12,7 +12,7 @@ from pipeline.git.clone import clone_of
 from pipeline.log.redact import public_url, without_credentials
 from pipeline.registry.models import CHAMPION, aliases_of, holder
 from pipeline.step import Done
-from pipeline.tags import STAGE_TAG, TAG_MODEL_VERSION
+from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from steps.cli.types import ROOT
 
 
@@ -108,7 +108,7 @@ def standing(registered: Done) -> Standing:
     version, champion = client.get_model_version(name, number), holder(client, name, CHAMPION)
     aliases = ", ".join(aliases_of(client, name, number)) or "none"
     age = champion.tags.get(AGE_TAG, f"version {champion.version}") if champion else "none"
-    stage, gate = version.tags.get(STAGE_TAG), version.tags.get(GATE_TAG, "")
+    stage, gate = version.tags.get(TAG_STAGE), version.tags.get(GATE_TAG, "")
     return Standing(name, number, stage, aliases, gate, age)
 
 

@@ -14,7 +14,7 @@ from pipeline.log.console import as_json, say, spoken_for
 from pipeline.log.redact import public_url, scrub
 from pipeline.log.webhook import call, host_of
 from pipeline.step import Done
-from pipeline.tags import TAG_FIGURE, TAG_MODEL_VERSION
+from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
 from steps.output.chain_summary import Standing
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
@@ -95,7 +95,9 @@ def document(
         "verdict": now.gate if now else None,
         "champion": now.champion if now else None,
         "alerts": [scrub(each) for each in ended.alerts[:MOST]],
-        "figures": {name: scrub(done.tags.get(TAG_FIGURE, "")) for name, done in by_name.items()},
+        "figures": {
+            name: scrub(done.tags.get(TAG_KEY_FIGURE, "")) for name, done in by_name.items()
+        },
         "link": _link(run),
     }
 

@@ -20,7 +20,7 @@ from pipeline.registry.models import (
 from pipeline.registry.transitions import Overtaken, move
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
-from pipeline.tags import MODEL_TAG, STAGE_TAG, TAG_OUTPUT
+from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
 from steps.registration.decision import decided
 from steps.registration.gate_inputs import (
     read_evaluation,
@@ -70,7 +70,7 @@ def register(
     if model.source_run_id:
         trained = run.client.get_run(model.source_run_id).data.tags
         if (digest := trained.get(TAG_OUTPUT + MODEL)) is not None:
-            tags[MODEL_TAG] = digest
+            tags[TAG_MODEL_SHA256] = digest
     version = register_once(run.client, registered_model, model_uri, model.source_run_id, tags)
     unfit = cache(lambda: why_unfit(run, version))
     while True:
@@ -139,7 +139,7 @@ def _held_back(
         sentence = f"passed the gate, but {why}"
     else:
         return decision
-    archived = version.tags.get(STAGE_TAG) == ARCHIVED
+    archived = version.tags.get(TAG_STAGE) == ARCHIVED
     return replace(
         decision, stage=ARCHIVED if archived else DEVELOPMENT, aliases=(), sentence=sentence
     )

@@ -17,7 +17,7 @@ import pytest
 from pipeline.errors import Alerted, Interrupted, StepFailed
 from pipeline.log.console import speak_for
 from pipeline.step import Done
-from pipeline.tags import LOG, TAG_FIGURE
+from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
 from steps.output.chain_summary import Standing
 from steps.output.notify import WEBHOOK, noticed
 from tests.support.webhook_server import Server
@@ -59,7 +59,7 @@ def told(server: Server) -> dict[str, Any]:
 def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
     speak_for(run="r1", experiment="1")
     with noticed("main") as ended:
-        ended.finished = [Done("acquire", "r2", "executed", 1.0, {}, {TAG_FIGURE: "9 bars"})]
+        ended.finished = [Done("acquire", "r2", "executed", 1.0, {}, {TAG_KEY_FIGURE: "9 bars"})]
         ended.alerts = ["the record is worse than promised"]
         ended.standing = Standing("m", "2", "Staging", "challenger", "passed", "version 1")
     content = told(server)
@@ -132,7 +132,7 @@ def test_without_a_webhook_nothing_is_said_unless_as_json(
     with noticed("main"):
         pass
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setenv(LOG, "json")
+    monkeypatch.setenv(ENV_LOG_FORMAT, "json")
     with pytest.raises(StepFailed), noticed("main"):
         raise StepFailed("train: no")
     [record] = map(json.loads, capsys.readouterr().err.splitlines())

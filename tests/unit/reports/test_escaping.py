@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.chain.summary import note
 from pipeline.step import Done
-from pipeline.tags import TAG_FIGURE
+from pipeline.tags import TAG_KEY_FIGURE
 from reports.pages.evaluation import evaluation_report
 from reports.pages.features import data_report
 from reports.pages.html import POLICY
@@ -208,5 +208,5 @@ def test_only_one_module_writes_markup() -> None:
 
 def test_a_note_in_the_ui_holds_no_markup_and_no_row_of_its_own() -> None:
     figure = "".join(HOSTILE) + "\n| a | row |"
-    text = note([Done("train", "r", "executed", 1.0, {}, {TAG_FIGURE: figure})], "1")
+    text = note([Done("train", "r", "executed", 1.0, {}, {TAG_KEY_FIGURE: figure})], "1")
     assert len(text.splitlines()) == 3 and "<" not in text and "\\| a \\| row \\|" in text

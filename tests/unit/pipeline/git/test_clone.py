@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from pipeline.errors import InputError
 from pipeline.git.clone import MARK, clone_of, leave, require_lasting, settle
 from pipeline.log.redact import public_url as clean
-from pipeline.tags import SOURCE_TAG
+from pipeline.tags import TAG_SOURCE
 from tests.support.git_server import GitServer, small_projects
 
 # MLflow's own use of its database.
@@ -63,12 +63,12 @@ class Runs:
         self.client = MlflowClient(f"sqlite:///{folder}/store.db")
 
     def handed(self, source: str) -> str:
-        run = self.client.create_run("0", tags={SOURCE_TAG: source})
+        run = self.client.create_run("0", tags={TAG_SOURCE: source})
         return str(run.info.run_id)
 
     def settle(self, run_id: str, root: Path) -> str:
         settle(self.client, self.client.get_run(run_id), root)
-        return str(self.client.get_run(run_id).data.tags[SOURCE_TAG])
+        return str(self.client.get_run(run_id).data.tags[TAG_SOURCE])
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_clone_is_marked_named_and_removed(server: GitServer, temporary: Path)
     killed, run_id = (runs.handed(f"{url}#deep/er") for _ in range(2))
     name = f"{server.url('private/small')}#deep/er"
     assert runs.settle(run_id, root) == name
-    assert runs.client.get_run(killed).data.tags[SOURCE_TAG] == name
+    assert runs.client.get_run(killed).data.tags[TAG_SOURCE] == name
     assert GitServer.PASSWORD.encode() not in (temporary.parent / "store.db").read_bytes()
     found = clone_of(root)
     assert found is not None and found.commit == server.commits[-1] and found.source == name
@@ -164,4 +164,4 @@ def test_a_wrong_option_removes_the_clone_and_the_password(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{temporary.parent}/store.db")
     leave(root)
     assert not folder.exists()
-    assert runs.client.get_run(run_id).data.tags[SOURCE_TAG].startswith("http://127")
+    assert runs.client.get_run(run_id).data.tags[TAG_SOURCE].startswith("http://127")

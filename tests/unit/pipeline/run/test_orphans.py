@@ -14,7 +14,7 @@ from pipeline.run import heartbeat
 from pipeline.run.heartbeat import Heart, signs
 from pipeline.run.orphans import end_the_dead, end_with_nested
 from pipeline.tags import (
-    ENTRY_POINT_TAG,
+    TAG_ENTRY_POINT,
     TAG_ERROR,
     TAG_HEARTBEAT,
     TAG_HOST,
@@ -27,7 +27,7 @@ pytestmark = [
     # MLflow's own use of its database.
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
-OURS = {ENTRY_POINT_TAG: "main", "mlflow.source.name": "https://me:word@example.org/project"}
+OURS = {TAG_ENTRY_POINT: "main", "mlflow.source.name": "https://me:word@example.org/project"}
 
 
 class Store:
