@@ -3,7 +3,7 @@
 StockpredError
 ├── ParameterError    a parameter's value breaks its rule
 └── DataError         what the data holds breaks a rule
-    └── TooLittleData the data is sound, but there is not enough of it
+    └── NotEnoughData the data is sound, but there is not enough of it
 
 A message is one line and names the value, the rule and the way out. Shells print it and exit
 non-zero; anything else that is raised is a bug of ours.
@@ -45,5 +45,5 @@ class DataError(StockpredError):
     """What the data holds breaks a rule."""
 
 
-class TooLittleData(DataError):
+class NotEnoughData(DataError):
     """The data is sound, but there is not enough of it."""

@@ -21,7 +21,7 @@ from serving.model.subprocess_predict import predict_isolated
 from sources.calendars import NO_SESSIONS, UNION, calendar_sessions
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, read_info
 from stockpred.columns import DATE, IN_RANGE
-from stockpred.errors import DataError, ParameterError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.prediction.batch import Asked, Maker, asked_of, batches, request, rows
 
 Between = tuple[dt.date, dt.date] | None
@@ -138,7 +138,7 @@ def predictions(
         raise DataError(f"bars={path}: {error}") from error
     if not scored.rows:
         name, why = min(scored.skipped.items())
-        raise TooLittleData(f"no forecast of any symbol; {name}: {why}")
+        raise NotEnoughData(f"no forecast of any symbol; {name}: {why}")
 
 
 def _asked(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stockpred.errors import TooLittleData
+from stockpred.errors import NotEnoughData
 
 
 def judge_missing(reasons: Mapping[str, str], symbols: int, max_missing: float, what: str) -> None:
@@ -23,7 +23,7 @@ def judge_missing(reasons: Mapping[str, str], symbols: int, max_missing: float, 
 
     Raises
     ------
-    TooLittleData
+    NotEnoughData
         With the first missing symbol and its reason.
     """
     allowed = int(max_missing * symbols)
@@ -31,7 +31,7 @@ def judge_missing(reasons: Mapping[str, str], symbols: int, max_missing: float, 
         allowed = max(allowed, 1)
     if len(reasons) > min(allowed, symbols - 1):
         symbol, reason = next(iter(reasons.items()))
-        raise TooLittleData(
+        raise NotEnoughData(
             f"{len(reasons)} of {symbols} symbols {what}, {allowed} may "
             f"(max_missing={max_missing:g}): {symbol}: {reason}; mend the source or leave it out"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.columns import DATE, LABEL, PRIOR, PRIOR_SYMBOL, SYMBOL
-from stockpred.errors import DataError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData
 from stockpred.evaluation.backtest import (
     ALWAYS_LONG,
     BORROW,
@@ -100,12 +100,12 @@ def findings(
 
     Raises
     ------
-    TooLittleData
+    NotEnoughData
         No row has a known label.
     """
     figures = evaluate(predictions)
     if not figures["rows"]:
-        raise TooLittleData("the holdout has no row with a known label; give more dates")
+        raise NotEnoughData("the holdout has no row with a known label; give more dates")
     rows = predictions[predictions[LABEL].notna()]
     for key, groups in (("by_symbol", rows[SYMBOL]), ("by_year", rows[DATE].dt.year)):
         found = group_intervals(rows, groups.astype("str"), horizon, seed)

@@ -46,7 +46,7 @@ def predict(
 
     Raises
     ------
-    DataError, TooLittleData
+    DataError, NotEnoughData
         As `request.request_of`; or prices so far apart that a feature is not finite.
     """
     needed = longest_lookback(recipe.feature_sets, recipe.window)

@@ -9,7 +9,7 @@ import pandas as pd
 from stockpred.bars.schema import NUMBERS
 from stockpred.bars.segment import Segment
 from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, HIGH, LOW, OPEN, PRICES, SYMBOL, VOLUME
-from stockpred.errors import DataError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData
 
 TOLERANCE = 1e-6  # of a high or low: what is adjusted carries float noise
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -70,7 +70,7 @@ def request_of(bars: pd.DataFrame, needed: int) -> Request:
     ------
     DataError
         A rule is broken; the message tells rule, column and row (from 1), and no values.
-    TooLittleData
+    NotEnoughData
         A symbol has fewer sessions.
     """
     if bars.empty:
@@ -101,7 +101,7 @@ def request_of(bars: pd.DataFrame, needed: int) -> Request:
     counts = request._lengths
     if (few := counts < needed).any():
         at = int(np.argmax(few))
-        raise TooLittleData(
+        raise NotEnoughData(
             f"row {order[starts[at]] + 1} begins a symbol of {counts[at]} sessions, too few for "
             f"this model; give each symbol's last {needed} or more"
         )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from stockpred.arrays import Array
 from stockpred.columns import DATE, LABEL, LABEL_END
-from stockpred.errors import TooLittleData
+from stockpred.errors import NotEnoughData
 from stockpred.features.table import feature_columns
 from stockpred.models.calibrators import Calibrated, fit_map
 from stockpred.models.candidates import Hyperparameters, candidate
@@ -67,12 +67,12 @@ def fit(
 
     Raises
     ------
-    TooLittleData
+    NotEnoughData
         No labelled row, or too few dates for the inner folds of a calibration.
     """
     rows = labelled(table)
     if rows.empty:
-        raise TooLittleData("no labelled row to learn from; give more dates")
+        raise NotEnoughData("no labelled row to learn from; give more dates")
     x = rows[feature_columns(table)].to_numpy(np.float32)
     y = rows[LABEL].to_numpy().astype(np.int8)
     weights = sample_weights(rows, training.half_life)
@@ -82,8 +82,8 @@ def fit(
     try:
         folds = PurgedWalkForward(INNER_FOLDS, 0, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy())
         windows = list(folds.split())
-    except TooLittleData as error:
-        raise TooLittleData(
+    except NotEnoughData as error:
+        raise NotEnoughData(
             f"calibration={training.calibration}: a training window of {rows[DATE].nunique()} "
             f"dates is too short for {INNER_FOLDS} inner folds; give none, or more dates"
         ) from error

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stockpred.arrays import Dates, Mask
-from stockpred.errors import ParameterError, TooLittleData
+from stockpred.errors import NotEnoughData, ParameterError
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -17,13 +17,13 @@ def holdout_start(dates: ArrayLike, share: float) -> np.datetime64:
 
     Raises
     ------
-    TooLittleData
+    NotEnoughData
         Nothing would be left before the holdout.
     """
     distinct = np.unique(np.asarray(dates, dtype="datetime64[s]"))
     count = int(np.ceil(share * len(distinct)))
     if count >= len(distinct):
-        raise TooLittleData(
+        raise NotEnoughData(
             f"holdout={share:g} of {len(distinct)} dates leaves none to learn from; "
             "give a smaller share or more dates"
         )
@@ -84,7 +84,7 @@ class PurgedWalkForward:
         ------
         ParameterError
             `n_splits` below 2, `gap` below 0 or `train_window` below 1.
-        TooLittleData
+        NotEnoughData
             Too few dates, or a fold without a training row.
         """
         rows = len(self.dates)
@@ -99,7 +99,7 @@ class PurgedWalkForward:
         folds = [self._fold(first, last) for first, last in self._test_windows()]
         for number, (train, _) in enumerate(folds, start=1):
             if not len(train):
-                raise TooLittleData(
+                raise NotEnoughData(
                     f"folds={self.n_splits}, gap={self.gap}, "
                     f"train_window={self.train_window or 'all'}: fold {number} has no training "
                     f"row left among {rows} rows on {len(np.unique(self.dates))} dates; give "
@@ -111,7 +111,7 @@ class PurgedWalkForward:
         distinct = np.unique(self.dates)
         length = len(distinct) // (self.n_splits + 1)
         if length == 0 or len(distinct) - self.n_splits * length - self.gap <= 0:
-            raise TooLittleData(
+            raise NotEnoughData(
                 f"folds={self.n_splits}, gap={self.gap}: {len(distinct)} dates before the holdout "
                 f"are too few, at least {self.n_splits + 1 + self.gap} are needed and many more "
                 "wanted; give fewer folds, a smaller gap, or more dates"

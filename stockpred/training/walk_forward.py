@@ -18,7 +18,7 @@ from stockpred.columns import (
     PROBABILITY_UP,
     SYMBOL,
 )
-from stockpred.errors import TooLittleData
+from stockpred.errors import NotEnoughData
 from stockpred.models.recipe import Recipe
 from stockpred.training.fit import fit, prepare, probability_up
 from stockpred.training.split import training_rows
@@ -59,13 +59,13 @@ def walk_forward(
 
     Raises
     ------
-    TooLittleData
+    NotEnoughData
         No date from `start` on, or no labelled row before it.
     """
     dates = np.unique(table[DATE].to_numpy())
     dates = dates[dates >= start]
     if not len(dates):
-        raise TooLittleData(f"the table ends before the holdout's start {start}; give more dates")
+        raise NotEnoughData(f"the table ends before the holdout's start {start}; give more dates")
     blocks = [dates[i : i + refit_every] for i in range(0, len(dates), refit_every)]
     from joblib import Parallel, delayed
 

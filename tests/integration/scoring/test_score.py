@@ -19,7 +19,7 @@ from pipeline.storage.parquet import write_groups
 from sources.calendars import calendar_sessions
 from steps.score import main
 from stockpred.bars.schema import BarsInfo, Span, to_arrow
-from stockpred.errors import DataError, ParameterError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData, ParameterError
 from tests.support.bars import make_bars
 from tests.support.logged_models import NAME, Logged, log_models
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_scored_is_one_line(world: World, tmp_path: Path) -> None
         world.score(source="snapshot")
     with pytest.raises(ParameterError, match="symbols='ZZZ': these bars are of AAA, BTC, TINY"):
         world.score(symbols=("AAA", "ZZZ"))
-    with pytest.raises(TooLittleData, match="no forecast of any symbol; TINY: none of the dates"):
+    with pytest.raises(NotEnoughData, match="no forecast of any symbol; TINY: none of the dates"):
         world.score(symbols=("TINY",))
     with pytest.raises(InputError, match="'nosuch://x': cannot be opened"):
         world.score(to="nosuch://x")

@@ -14,7 +14,7 @@ from stockpred.bars.checks import limits
 from stockpred.bars.checks.validate import CHECKS, validate
 from stockpred.bars.missing_symbols import judge_missing
 from stockpred.bars.schema import Span
-from stockpred.errors import DataError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData
 from tests.support.bad_bars import said, soil
 from tests.support.bars import make_bars
 
@@ -251,5 +251,5 @@ def test_how_many_symbols_may_drop(dropped: int, symbols: int, share: float, pas
     if passes:
         judge_missing(reasons, symbols, share, "have too few sound bars")
     else:
-        with pytest.raises(TooLittleData, match=f"{dropped} of {symbols} symbols .*S0: why"):
+        with pytest.raises(NotEnoughData, match=f"{dropped} of {symbols} symbols .*S0: why"):
             judge_missing(reasons, symbols, share, "have too few sound bars")

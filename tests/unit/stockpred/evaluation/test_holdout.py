@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockpred.errors import DataError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData
 from stockpred.evaluation.backtest import Terms
 from stockpred.evaluation.holdout import Selected, findings, selected
 from stockpred.models.candidates import CANDIDATES
@@ -103,7 +103,7 @@ def test_a_poor_holdout_gives_figures_or_none(name: str) -> None:
 
 
 def test_without_a_known_label_there_is_no_judgement() -> None:
-    with pytest.raises(TooLittleData, match="no row with a known label; give more dates"):
+    with pytest.raises(NotEnoughData, match="no row with a known label; give more dates"):
         judged(walked().assign(label=np.nan))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.errors import TooLittleData
+from stockpred.errors import NotEnoughData
 from stockpred.models.calibrators import Calibrated, Sigmoid, fit_map, from_dict, to_dict
 from stockpred.models.recipe import Training
 from stockpred.training.fit import fit, probability_up
@@ -91,7 +91,7 @@ def test_the_map_is_fitted_on_rows_that_the_estimator_had_not_seen(method: str) 
 
 
 def test_too_few_dates_for_the_inner_folds() -> None:
-    with pytest.raises(TooLittleData, match="calibration=sigmoid: a training window of 3 dates"):
+    with pytest.raises(NotEnoughData, match="calibration=sigmoid: a training window of 3 dates"):
         fit(market(dates=3), "logistic", {}, 0, Training("sigmoid"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.errors import DataError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData
 from stockpred.features.table import feature_columns, feature_rows
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
@@ -185,7 +185,7 @@ def test_what_is_wrong_is_one_sentence_without_the_data(model: Model, words: str
     text = str(error.value)
     assert "; give" in text or "; name" in text
     assert "SECRET" not in text and "\n" not in text and len(text) < 200
-    assert isinstance(error.value, TooLittleData) == ("sessions, too few" in text)
+    assert isinstance(error.value, NotEnoughData) == ("sessions, too few" in text)
 
 
 def test_without_adjusted_closes_the_close_stands_in(model: Model) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from serving.model.estimator_files import from_files, to_files
 from serving.model.log_model import REQUIREMENTS, requirements
-from stockpred.errors import DataError, ParameterError, TooLittleData
+from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.models.calibrators import METHODS
 from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters, candidate, lacks
 from stockpred.models.recipe import Recipe, Training, recipe_from
@@ -142,7 +142,7 @@ def test_one_class_only_gives_its_smoothed_base_rate(name: str, side: float) -> 
 
 
 def test_nothing_to_learn_from_is_an_error() -> None:
-    with pytest.raises(TooLittleData, match="no labelled row"):
+    with pytest.raises(NotEnoughData, match="no labelled row"):
         fit(market(dates=20).assign(label=np.nan), "prior", {}, 0)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.inspection import permutation_importance
 
-from stockpred.errors import ParameterError, TooLittleData
+from stockpred.errors import NotEnoughData, ParameterError
 from stockpred.evaluation.backtest import Terms, choose_threshold, sharpe_on_folds
 from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters
 from stockpred.models.recipe import Training
@@ -99,7 +99,7 @@ def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
 def test_unknown_candidates_and_too_few_dates_are_said_before_any_fit() -> None:
     with pytest.raises(ParameterError, match="models='oracle'"):
         Search(folds(), ["oracle"])
-    with pytest.raises(TooLittleData, match="folds=3, gap=2: 3 dates before the holdout"):
+    with pytest.raises(NotEnoughData, match="folds=3, gap=2: 3 dates before the holdout"):
         folds(dates=3)
 
 

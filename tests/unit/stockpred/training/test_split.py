@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from stockpred.errors import ParameterError, TooLittleData
+from stockpred.errors import NotEnoughData, ParameterError
 from stockpred.training.selection import before
 from stockpred.training.split import PurgedWalkForward, holdout_start, training_rows
 
@@ -51,7 +51,7 @@ def test_rules(
     dates, ends = dates[order], ends[order]
     try:
         found = list(PurgedWalkForward(folds, gap, dates, ends, window).split())
-    except TooLittleData:
+    except NotEnoughData:
         first_test = sessions - folds * (sessions // (folds + 1))
         # The purge takes the window's last sessions that the gap has not taken.
         assert first_test - max(gap, horizon) <= 0 or (window or sessions) <= horizon - gap
@@ -97,9 +97,9 @@ def test_rows_without_a_label_are_never_trained_on() -> None:
     [
         (1, 0, 50, ParameterError, "folds=1: give at least 2"),
         (3, -1, 50, ParameterError, "gap=-1: give 0 or more"),
-        (2, 0, 0, TooLittleData, "0 dates before the holdout are too few"),
-        (5, 5, 8, TooLittleData, "folds=5, gap=5: 8 dates before the holdout are too few"),
-        (2, 0, 3, TooLittleData, "fold 1 has no training row"),
+        (2, 0, 0, NotEnoughData, "0 dates before the holdout are too few"),
+        (5, 5, 8, NotEnoughData, "folds=5, gap=5: 8 dates before the holdout are too few"),
+        (2, 0, 3, NotEnoughData, "fold 1 has no training row"),
     ],
 )
 def test_errors_come_before_the_first_fold_and_print_the_numbers(
@@ -115,7 +115,7 @@ def test_errors_come_before_the_first_fold_and_print_the_numbers(
     ("window", "error", "words"),
     [
         (0, ParameterError, "train_window=0: give 1 or more"),
-        (3, TooLittleData, "train_window=3: fold 1 has no training row"),
+        (3, NotEnoughData, "train_window=3: fold 1 has no training row"),
     ],
 )
 def test_a_window_that_holds_nothing_is_an_error(
@@ -151,7 +151,7 @@ def test_holdout_is_the_last_share(dates: int, share: float) -> None:
     days, _ = panel(dates, 2, 1)
     try:
         start = holdout_start(days, share)
-    except TooLittleData:
+    except NotEnoughData:
         assert np.ceil(share * dates) >= dates
         return
     held = np.unique(days[days >= start])
