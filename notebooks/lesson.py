@@ -77,10 +77,10 @@ def embedded_bars() -> pd.DataFrame:
     """The daily bars that the project brings along, in the order of (symbol, date)."""
     import pyarrow.parquet as pq
 
-    from stockpred.bars.parse import tidy
+    from stockpred.bars.parse import parse_bars
 
     raw = pq.read_table(PROJECT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
-    return tidy(raw, "the snapshot")[0]
+    return parse_bars(raw, "the snapshot")[0]
 
 
 def _shown(uri: str) -> str:

@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from sources.base import FetchedBars, select_bars, summarise_bars
-from stockpred.bars.parse import spelled, tidy
+from stockpred.bars.parse import canonical_column, parse_bars
 from stockpred.bars.schema import BarsInfo
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError, ParameterError
@@ -59,7 +59,7 @@ class FileSource:
     ) -> FetchedBars:
         """See `Source.read`."""
         raw, first_row = _parse(self._bytes, self._uri)
-        bars, notes = tidy(raw, self._uri, first_row)
+        bars, notes = parse_bars(raw, self._uri, first_row)
         bars = select_bars(bars, symbols, start, end, self._uri)
         shape = summarise_bars(bars)
         info = BarsInfo(self._uri, CONVENTION, dict.fromkeys(shape["symbols"], "union"))
@@ -151,7 +151,7 @@ def _parse(content: bytes, origin: str) -> tuple[pd.DataFrame, int]:
     try:
         header = pd.read_csv(io.StringIO(text), nrows=0).columns
         # A symbol such as 000001 or NA is text; other columns are typed where they can be.
-        as_text = {name: str for name in header if spelled(name) == SYMBOL}
+        as_text = {name: str for name in header if canonical_column(name) == SYMBOL}
         raw = pd.read_csv(
             io.StringIO(text),
             dtype=as_text,

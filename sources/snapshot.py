@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sources.base import FetchedBars, select_bars, summarise_bars
-from stockpred.bars.parse import tidy
+from stockpred.bars.parse import parse_bars
 from stockpred.bars.schema import BarsInfo
 
 FILE = "data/us5_daily.parquet"
@@ -36,7 +36,7 @@ class SnapshotSource:
     ) -> FetchedBars:
         """See `Source.read`."""
         raw = pq.read_table(self._path).to_pandas(date_as_object=False)
-        bars, notes = tidy(raw, "the snapshot")
+        bars, notes = parse_bars(raw, "the snapshot")
         bars = select_bars(bars, symbols, start, end, "the snapshot")
         shape = summarise_bars(bars)
         info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(shape["symbols"], CALENDAR))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stockpred.bars.parse import tidy
+from stockpred.bars.parse import parse_bars
 from tests.support.paths import ROOT
 from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
 from tests.support.stores import make_store
@@ -65,7 +65,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def real_bars() -> pd.DataFrame:
     raw = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
-    return tidy(raw, "the snapshot")[0]
+    return parse_bars(raw, "the snapshot")[0]
 
 
 @pytest.fixture(scope="module")

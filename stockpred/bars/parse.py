@@ -12,7 +12,9 @@ from stockpred.errors import DataError
 _SPELLINGS = {name.replace("_", ""): name for name in BARS}
 
 
-def tidy(raw: pd.DataFrame, origin: str, first_row: int = 1) -> tuple[pd.DataFrame, dict[str, Any]]:
+def parse_bars(
+    raw: pd.DataFrame, origin: str, first_row: int = 1
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Bring a raw table to the form of bars.
 
     Columns may come in any order and be spelled as in "Adj Close"; without ``adj_close`` it is
@@ -40,7 +42,7 @@ def tidy(raw: pd.DataFrame, origin: str, first_row: int = 1) -> tuple[pd.DataFra
     DataError
         A column is missing, or a cell is no number or no date: it names row, column and value.
     """
-    names = {column: spelled(column) for column in raw.columns}
+    names = {column: canonical_column(column) for column in raw.columns}
     known = [name for name in names.values() if name in BARS]
     doubled = sorted({name for name in known if known.count(name) > 1})
     if doubled:
@@ -71,7 +73,7 @@ def tidy(raw: pd.DataFrame, origin: str, first_row: int = 1) -> tuple[pd.DataFra
     return ordered.reset_index(drop=True), notes
 
 
-def spelled(column: object) -> str:
+def canonical_column(column: object) -> str:
     """The name of BARS that a column's header stands for ("Adj Close"), or the header itself."""
     plain = str(column).strip().lower().replace(" ", "").replace("_", "")
     return _SPELLINGS.get(plain, str(column))

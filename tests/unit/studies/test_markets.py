@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import kurtosis
 
 from stockpred.bars.checks.validate import validate
-from stockpred.bars.parse import tidy
+from stockpred.bars.parse import parse_bars
 from stockpred.evaluation.metrics import roc_auc
 from studies.markets import SIGNALS, best_auc, expected_auc, flipped, market, strength_for
 from studies.verdict import Settings, table_of
@@ -37,7 +37,7 @@ def test_generated_bars_are_sound_and_reproducible(seed: int, symbols: int, sign
     world, again = (market(symbols, 150, seed, signal, 0.5) for _ in range(2))
     pd.testing.assert_frame_equal(world.bars, again.bars, check_exact=True)
     pd.testing.assert_frame_equal(world.truth, again.truth, check_exact=True)
-    pd.testing.assert_frame_equal(tidy(world.bars, "generated")[0], world.bars)
+    pd.testing.assert_frame_equal(parse_bars(world.bars, "generated")[0], world.bars)
     assert sound(world.bars)
     assert not world.bars.equals(market(symbols, 150, seed + 1, signal, 0.5).bars)
 

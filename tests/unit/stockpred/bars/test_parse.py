@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars.parse import tidy
+from stockpred.bars.parse import parse_bars
 from stockpred.bars.schema import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
@@ -30,25 +30,25 @@ def test_round_trip_through_arrow(seed: int, rows: int) -> None:
 def test_columns_and_rows_may_come_in_any_order(seed: int, order: list[int]) -> None:
     bars = pd.concat([make_bars(9, "AAA", seed), make_bars(7, "BBB", seed + 1)], ignore_index=True)
     raw = bars.iloc[:, order].sample(frac=1, random_state=seed)
-    found, notes = tidy(raw, "x")
+    found, notes = parse_bars(raw, "x")
     pd.testing.assert_frame_equal(found, bars)
     assert notes["adj_close"] and notes["dropped_columns"] == []
     texts = raw.assign(date=raw["date"].dt.strftime("%Y-%m-%d"))
     for name in ("open", "high", "low", "close", "adj_close", "volume"):
         texts[name] = texts[name].map(repr)
-    pd.testing.assert_frame_equal(tidy(texts, "x")[0], bars)
+    pd.testing.assert_frame_equal(parse_bars(texts, "x")[0], bars)
 
 
 def test_spellings_of_yahoo_are_understood() -> None:
     bars = make_bars(5)
     raw = bars.rename(columns=lambda c: c.replace("_", " ").title())
     raw["Symbol"] = [" aaa", "AAA ", "aaa", "AAA", "AaA"]
-    pd.testing.assert_frame_equal(tidy(raw.assign(Dividends=0), "x")[0], bars)
-    assert tidy(raw.assign(Dividends=0), "x")[1]["dropped_columns"] == ["Dividends"]
+    pd.testing.assert_frame_equal(parse_bars(raw.assign(Dividends=0), "x")[0], bars)
+    assert parse_bars(raw.assign(Dividends=0), "x")[1]["dropped_columns"] == ["Dividends"]
 
 
 def test_without_adj_close_it_is_close() -> None:
-    found, notes = tidy(make_bars(5).drop(columns="adj_close"), "x")
+    found, notes = parse_bars(make_bars(5).drop(columns="adj_close"), "x")
     assert found["adj_close"].equals(found["close"].rename("adj_close"))
     assert not notes["adj_close"]
 
@@ -74,13 +74,13 @@ def test_a_bad_cell_is_named(change: dict, words: str) -> None:
     for name, values in change.items():
         raw = raw.drop(columns=name) if values is None else raw.assign(**{name: values})
     with pytest.raises(DataError, match=words) as caught:
-        tidy(raw, "x.csv")
+        parse_bars(raw, "x.csv")
     assert "\n" not in str(caught.value)
 
 
 def test_a_column_that_stands_twice_is_refused() -> None:
     with pytest.raises(DataError, match="column 'close' stands twice"):
-        tidy(make_bars(3).assign(Close=1.0), "x")
+        parse_bars(make_bars(3).assign(Close=1.0), "x")
 
 
 def test_arrow_of_another_form_is_refused() -> None:
