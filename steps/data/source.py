@@ -9,7 +9,7 @@ from pipeline.run.step_run import StepRun
 from sources import YAHOO, FetchedBars, Source, open_source
 from steps.cli.types import ROOT
 from steps.data.stored_bars import stored_bars
-from stockpred.bars.missing_symbols import judge_missing
+from stockpred.bars.missing_symbols import check_missing_symbols
 
 
 def open_asked(
@@ -33,5 +33,5 @@ def judge_acquired(
     failures: Mapping[str, Any] = acquired.report.get("failures", {})
     reasons = {name: f"{why['reason']} ({why['detail']})" for name, why in failures.items()}
     asked = len(symbols or ()) or len(acquired.info.calendars)
-    judge_missing(reasons, asked, max_missing, "could not be fetched")
+    check_missing_symbols(reasons, asked, max_missing, "could not be fetched")
     return failures

@@ -19,7 +19,7 @@ from steps.data.source import judge_acquired, open_asked
 from stockpred.arrays import Dates
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import NO_SESSIONS, Validated, validate
-from stockpred.bars.missing_symbols import judge_missing
+from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
 from stockpred.columns import DATE, KEY, SYMBOL
 from stockpred.errors import DataError, ParameterError
@@ -52,7 +52,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     def tables() -> Iterator[pa.Table]:
         yield from _sound(source, info, sessions, judge, judged)
         _report(run, judged)  # first, so that a run that fails shows why
-        judge_missing(_dropped(judged), len(judged), max_missing, "have too few sound bars")
+        check_missing_symbols(_dropped(judged), len(judged), max_missing, "have too few sound bars")
 
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from stockpred.errors import NotEnoughData
 
 
-def judge_missing(reasons: Mapping[str, str], symbols: int, max_missing: float, what: str) -> None:
+def check_missing_symbols(
+    reasons: Mapping[str, str], symbols: int, max_missing: float, what: str
+) -> None:
     """Raise where more symbols are missing than `max_missing` allows.
 
     Above 0 it always allows one symbol where there are four or more.

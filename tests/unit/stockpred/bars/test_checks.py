@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stockpred.bars.checks import limits
 from stockpred.bars.checks.validate import CHECKS, validate
-from stockpred.bars.missing_symbols import judge_missing
+from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import Span
 from stockpred.errors import DataError, NotEnoughData
 from tests.support.bad_bars import said, soil
@@ -249,7 +249,7 @@ def test_dates_that_go_back_are_an_error() -> None:
 def test_how_many_symbols_may_drop(dropped: int, symbols: int, share: float, passes: bool) -> None:
     reasons = {f"S{i}": "why" for i in range(dropped)}
     if passes:
-        judge_missing(reasons, symbols, share, "have too few sound bars")
+        check_missing_symbols(reasons, symbols, share, "have too few sound bars")
     else:
         with pytest.raises(NotEnoughData, match=f"{dropped} of {symbols} symbols .*S0: why"):
-            judge_missing(reasons, symbols, share, "have too few sound bars")
+            check_missing_symbols(reasons, symbols, share, "have too few sound bars")
