@@ -23,7 +23,7 @@ import pandas as pd
 from pipeline.registry.models import register_once
 from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
-from stockpred.models.candidates import candidate
+from stockpred.models.candidates import get_candidate
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit
@@ -70,7 +70,7 @@ def make_models(folder: Path, name: str) -> None:
     experiment = client.create_experiment("b", artifact_location=(folder / "a").as_uri())
     parts = [bars(f"T{seed}", 1000, seed) for seed in range(5)]
     table = pd.concat([feature_rows(part, SETS, WINDOW, 1) for part in parts])
-    recipe = Recipe(name, candidate(name).defaults, "none", SETS, WINDOW, 1, "code")
+    recipe = Recipe(name, get_candidate(name).defaults, "none", SETS, WINDOW, 1, "code")
     estimator = fit(table, name, recipe.hyperparameters, 0)
     (folder / "empty.py").write_text(EMPTY)
     with mlflow.start_run(experiment_id=experiment) as run:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stockpred.models.calibrators import Calibrated, from_dict, to_dict
-from stockpred.models.candidates import candidate
+from stockpred.models.candidates import get_candidate
 
 ESTIMATOR = "estimator"
 CALIBRATION = "calibration"
@@ -53,12 +53,12 @@ def from_files(files: Mapping[str, str | Path], name: str) -> Any:
     """
     path = Path(files[ESTIMATOR])
     if path.suffix == ".json":
-        estimator = candidate(name).build({}, 0)
+        estimator = get_candidate(name).build({}, 0)
         estimator.load_model(path)
     else:
         import skops.io
 
-        estimator = skops.io.load(path, trusted=list(candidate(name).trusted))
+        estimator = skops.io.load(path, trusted=list(get_candidate(name).trusted))
     if CALIBRATION not in files:
         return estimator
     return Calibrated(estimator, from_dict(json.loads(Path(files[CALIBRATION]).read_text())))

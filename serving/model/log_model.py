@@ -24,7 +24,7 @@ from stockpred.columns import (
     TRAINED_TO,
 )
 from stockpred.features.table import longest_lookback
-from stockpred.models.candidates import candidate
+from stockpred.models.candidates import get_candidate
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.predict import predict
 from stockpred.prediction.training_range import TrainingRange
@@ -138,7 +138,7 @@ def _stored(answer: pd.DataFrame, folder: Path) -> Path:
 def requirements(recipe: Recipe) -> list[str]:
     """What a model of this recipe needs, pinned to what it was made with."""
     names = list(REQUIREMENTS)
-    if extra := candidate(recipe.candidate).extra:
+    if extra := get_candidate(recipe.candidate).extra:
         # The module may come from one of several distributions, such as xgboost and xgboost-cpu.
         names.append(packages_distributions()[extra][0])
     return [f"{name}=={version(name)}" for name in names]

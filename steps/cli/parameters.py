@@ -23,7 +23,7 @@ from steps.cli.types import (
 )
 from stockpred.features.registry import FEATURE_SETS
 from stockpred.models.calibrators import METHODS
-from stockpred.models.candidates import CANDIDATES, lacks
+from stockpred.models.candidates import CANDIDATES, missing_extra
 
 MAX_SEED = 2**32 - 1
 MAX_SESSIONS = 100_000
@@ -76,7 +76,7 @@ _TABLE = (
     Parameter(
         "models",
         "prior,logistic,random_forest,hist_gradient_boosting",
-        some_of(list(CANDIDATES), lacks),
+        some_of(list(CANDIDATES), missing_extra),
         "candidates",
     ),
     Parameter(

@@ -110,11 +110,11 @@ def one_of(*names: str) -> Checked:
 
 
 def some_of(
-    names: Sequence[str], lacks: Callable[[str], str | None] = lambda name: None
+    names: Sequence[str], missing_extra: Callable[[str], str | None] = lambda name: None
 ) -> Checked:
     """A comma-separated list of registered names, in the given order, without repeats.
 
-    `lacks` says what a name needs that is not there.
+    `missing_extra` says what a name needs that is not there.
     """
 
     def convert(text: str) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def some_of(
         if unknown:
             raise Detail(f"{unknown[0]!r} is none of them")
         for name in chosen:
-            if lack := lacks(name):
+            if lack := missing_extra(name):
                 raise Detail(lack)
         return chosen
 

@@ -162,7 +162,7 @@ CANDIDATES: Mapping[str, Candidate] = {
 }
 
 
-def lacks(name: str) -> str | None:
+def missing_extra(name: str) -> str | None:
     """What a candidate needs and this installation has not, in a few words; None: nothing."""
     extra = CANDIDATES[name].extra
     if not extra or find_spec(extra) is not None:
@@ -170,7 +170,7 @@ def lacks(name: str) -> str | None:
     return f"{name!r} needs the extra {extra!r}, which is not installed: uv sync --extra {extra}"
 
 
-def candidate(name: str) -> Candidate:
+def get_candidate(name: str) -> Candidate:
     """A candidate by its name.
 
     Raises
@@ -180,6 +180,6 @@ def candidate(name: str) -> Candidate:
     """
     if name not in CANDIDATES:
         raise ParameterError("models", name, f"choose from {', '.join(CANDIDATES)}")
-    if lack := lacks(name):
+    if lack := missing_extra(name):
         raise ParameterError("models", name, lack)
     return CANDIDATES[name]

@@ -11,7 +11,7 @@ from stockpred.columns import DATE, LABEL, LABEL_END
 from stockpred.errors import NotEnoughData
 from stockpred.features.table import feature_columns
 from stockpred.models.calibrators import Calibrated, fit_map
-from stockpred.models.candidates import Hyperparameters, candidate
+from stockpred.models.candidates import Hyperparameters, get_candidate
 from stockpred.models.recipe import Training
 from stockpred.training.sample_weight import sample_weights
 from stockpred.training.split import PurgedWalkForward
@@ -32,7 +32,7 @@ def prepare(names: Iterable[str], training: Training = Training()) -> None:  # n
     import threadpoolctl  # noqa: F401
 
     for name in {*names, "prior"}:
-        candidate(name).build(candidate(name).defaults, 0)
+        get_candidate(name).build(get_candidate(name).defaults, 0)
     if training.calibration != "none":
         import sklearn.isotonic
         import sklearn.linear_model  # noqa: F401
@@ -77,7 +77,7 @@ def fit(
     y = rows[LABEL].to_numpy().astype(np.int8)
     weights = sample_weights(rows, training.half_life)
     estimator = _fit(name, hyperparameters, seed, x, y, weights)
-    if training.calibration == "none" or not candidate(name).calibrate:
+    if training.calibration == "none" or not get_candidate(name).calibrate:
         return estimator
     try:
         folds = PurgedWalkForward(INNER_FOLDS, 0, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy())
@@ -112,9 +112,9 @@ def _fit(
     if y.min() == y.max():
         both = np.concatenate([y, [0, 1]]).astype(np.int8)
         counts = None if weights is None else np.concatenate([weights, [1.0, 1.0]])
-        prior = candidate("prior").build({}, seed)
+        prior = get_candidate("prior").build({}, seed)
         return prior.fit(np.zeros((len(both), x.shape[1])), both, sample_weight=counts)
-    estimator = candidate(name).build(hyperparameters, seed)
+    estimator = get_candidate(name).build(hyperparameters, seed)
     # The last step of a scikit-learn pipeline is the one that learns.
     step = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
     return estimator.fit(x, y, **{f"{step}sample_weight": weights})

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from stockpred.models.candidates import Hyperparameters, candidate
+from stockpred.models.candidates import Hyperparameters, get_candidate
 from stockpred.training.fit import prepare
 from stockpred.training.folds import FoldResult, Folds
 from stockpred.training.trial import COMPLETE, FAILED, PRUNED, Trial, best_of, is_hopeless, propose
@@ -57,7 +57,9 @@ class Search:
         self._jobs = jobs
         self._sharpe = sharpe
         self._stopped = threading.Event()
-        self._counts = {name: count if candidate(name).space else min(count, 1) for name in models}
+        self._counts = {
+            name: count if get_candidate(name).space else min(count, 1) for name in models
+        }
         self.trials: dict[str, list[Trial]] = {name: [] for name in models}
         for name in models:
             known = {trial.number: trial for trial in (adopted or {}).get(name, ())}
@@ -76,9 +78,9 @@ class Search:
         try:
             for name, results in self._all_folds(
                 executor,
-                {n: candidate(n).defaults for n, known in self.trials.items() if not known},
+                {n: get_candidate(n).defaults for n, known in self.trials.items() if not known},
             ):
-                yield self._add(self._complete(name, 0, candidate(name).defaults, results))
+                yield self._add(self._complete(name, 0, get_candidate(name).defaults, results))
             yield from self._further(executor)
             # An adopted trial comes without results; the best one's are wanted.
             bare = {name: best_of(known) for name, known in self.trials.items()}

@@ -14,7 +14,13 @@ from serving.model.estimator_files import from_files, to_files
 from serving.model.log_model import REQUIREMENTS, requirements
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.models.calibrators import METHODS
-from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters, candidate, lacks
+from stockpred.models.candidates import (
+    CANDIDATES,
+    Choice,
+    Hyperparameters,
+    get_candidate,
+    missing_extra,
+)
 from stockpred.models.recipe import Recipe, Training, recipe_from
 from stockpred.training.fit import fit, probability_up
 from stockpred.training.selection import cross_validate
@@ -77,8 +83,8 @@ def test_a_candidate_without_its_library_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
     words = "models='xgboost': 'xgboost' needs the extra 'xgboost', which is not installed: uv sync"
     with pytest.raises(ParameterError, match=words):
-        candidate("xgboost")
-    assert {name for name in CANDIDATES if lacks(name)} == {"xgboost"}
+        get_candidate("xgboost")
+    assert {name for name in CANDIDATES if missing_extra(name)} == {"xgboost"}
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
@@ -130,7 +136,7 @@ def test_a_constant_feature_breaks_nothing(name: str) -> None:
 
 def test_an_unknown_candidate_is_named() -> None:
     with pytest.raises(ParameterError, match="models='crystal_ball': choose from prior, logistic"):
-        candidate("crystal_ball")
+        get_candidate("crystal_ball")
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
