@@ -22,7 +22,7 @@ from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.storage.parquet import groups, metadata, write_groups
 from serving.model.estimator_files import from_files
 from sources.calendars import calendar_sessions
-from stockpred.bars.schema import BarsInfo, Span, from_arrow, read_info
+from stockpred.bars.schema import BarsInfo, Span, from_arrow
 from stockpred.bars.segment import Segment
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import feature_arrays, feature_rows, longest_lookback, segments
@@ -47,7 +47,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
 
     from serving.model.log_model import log_model
 
-    info = read_info(metadata(bars))
+    info = BarsInfo.from_metadata(metadata(bars))
     frames = [from_arrow(group) for _, group in zip(range(LEARNT), groups(bars), strict=False)]
     table = pd.concat(
         [feature_rows(f, SETS, WINDOW, 1, spans_of(info, f[SYMBOL].iloc[0])) for f in frames]
@@ -70,7 +70,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
 
 def bare(bars: Path, name: str, files: Path) -> None:
     """Write to bare.json beside the estimator's files: seconds, and the number of forecasts."""
-    info, needed = read_info(metadata(bars)), longest_lookback(SETS, WINDOW)
+    info, needed = BarsInfo.from_metadata(metadata(bars)), longest_lookback(SETS, WINDOW)
     estimator = from_files({"estimator": next(files.glob("estimator.*"))}, name)
     seconds, rows = 0.0, 0
     waiting: list[np.ndarray] = []

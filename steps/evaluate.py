@@ -21,7 +21,7 @@ from steps.cli.command import shell
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import Terms
 from stockpred.evaluation.holdout import findings, selected
-from stockpred.features.table import read_made, rows_from_arrow
+from stockpred.features.table import TableInfo, rows_from_arrow
 from stockpred.models.recipe import recipe_from
 from stockpred.training.walk_forward import walk_forward
 
@@ -39,7 +39,7 @@ def main(
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
     path = run.input(table)
-    source = read_made(metadata(path)).source
+    source = TableInfo.from_metadata(metadata(path)).source
     try:
         content = json.loads(run.input(recipe).read_text())
         start = np.datetime64(content["selection"]["holdout_start"], "s")

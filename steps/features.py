@@ -10,10 +10,10 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata, read, write_groups
 from reports.pages.features import data_report
 from steps.cli.command import shell
-from stockpred.bars.schema import BarsInfo, from_arrow, read_info
+from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import (
-    Made,
+    TableInfo,
     describe,
     feature_rows,
     longest_lookback,
@@ -35,10 +35,10 @@ def main(
 ) -> None:
     """Compute features and labels, symbol by symbol."""
     source = run.input(bars)
-    info = read_info(metadata(source))
+    info = BarsInfo.from_metadata(metadata(source))
     with run.output("features.parquet") as path:
-        made = Made(feature_sets, window, horizon, info.source)
-        rows = write_groups(path, _tables(source, info, made), made.to_metadata)
+        table_info = TableInfo(feature_sets, window, horizon, info.source)
+        rows = write_groups(path, _tables(source, info, table_info), table_info.to_metadata)
         table = rows_from_arrow(read(path))
     features = describe(feature_sets, window)
     run.output_json(
@@ -58,12 +58,14 @@ def main(
     run.key_figure(f"{rows:,} rows x {len(features)} features")
 
 
-def _tables(source: Path, info: BarsInfo, made: Made) -> Iterator[pa.Table]:
+def _tables(source: Path, info: BarsInfo, table_info: TableInfo) -> Iterator[pa.Table]:
     for group in groups(source):
         for symbol, rows in from_arrow(group).groupby(SYMBOL, sort=False, observed=True):
             spans = [span for span in info.spans if span.symbol == symbol]
             bars = rows.reset_index(drop=True)
-            table = feature_rows(bars, made.feature_sets, made.window, made.horizon, spans)
+            table = feature_rows(
+                bars, table_info.feature_sets, table_info.window, table_info.horizon, spans
+            )
             if len(table):
                 yield rows_to_arrow(table)
 

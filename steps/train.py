@@ -25,7 +25,7 @@ from steps.training.nested_runs import search_shown
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
 from stockpred.evaluation.backtest import Terms, sharpe_on_folds
-from stockpred.features.table import Made, read_made, rows_from_arrow
+from stockpred.features.table import TableInfo, rows_from_arrow
 from stockpred.models.recipe import Recipe, Training
 from stockpred.prediction.training_range import TrainingRange, training_range
 from stockpred.training.fit import fit, labelled
@@ -71,7 +71,7 @@ def main(
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
     path = run.input(table)
-    made = read_made(metadata(path))
+    info = TableInfo.from_metadata(metadata(path))
     arrow = read(path)
     rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
@@ -80,8 +80,8 @@ def main(
     sha256 = file_sha256(path)
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
     terms = Terms(cost_bps, short == "on", borrow_bps)
-    sharpe = partial(sharpe_on_folds, horizon=made.horizon, terms=terms)
-    recipe_of = partial(_recipe, training=training, made=made, code=Code(ROOT).of_room("stockpred"))
+    sharpe = partial(sharpe_on_folds, horizon=info.horizon, terms=terms)
+    recipe_of = partial(_recipe, training=training, info=info, code=Code(ROOT).of_room("stockpred"))
     search, importances = search_shown(run, tried, models, trials, source, sharpe, recipe_of)
     forecasts = predictions(search)
     losses = fold_losses(forecasts)
@@ -101,7 +101,7 @@ def main(
                 "gap": gap,
                 "seed": seed,
                 "log_loss_by_fold": losses,
-                **summary(forecasts[forecasts[CANDIDATE] == name], everything, made.horizon, terms),
+                **summary(forecasts[forecasts[CANDIDATE] == name], everything, info.horizon, terms),
                 "importances": importances[name],
             },
         },
@@ -121,14 +121,14 @@ def main(
     run.key_figure(f"{name}, log loss {mean:.4f} over {folds} folds{count}")
 
 
-def _recipe(trial: Trial, training: Training, made: Made, code: str) -> Recipe:
+def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Recipe:
     return Recipe(
         candidate=trial.candidate,
         hyperparameters=trial.hyperparameters,
         calibration=training.calibration,
-        feature_sets=made.feature_sets,
-        window=made.window,
-        horizon=made.horizon,
+        feature_sets=info.feature_sets,
+        window=info.window,
+        horizon=info.horizon,
         code=code,
         train_window=training.train_window,
         half_life=training.half_life,

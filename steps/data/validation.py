@@ -20,7 +20,7 @@ from stockpred.arrays import Dates
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import NO_SESSIONS, Validated, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
-from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, read_info, to_arrow
+from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, to_arrow
 from stockpred.columns import DATE, KEY, SYMBOL
 from stockpred.errors import DataError, ParameterError
 
@@ -42,7 +42,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     Path
         The sound bars.
     """
-    info = read_info(metadata(source))
+    info = BarsInfo.from_metadata(metadata(source))
     # Exchanges ahead of UTC are a day further on.
     latest = np.datetime64(run.started.date() + dt.timedelta(days=1), "s")
     judge = partial(validate, latest=latest, lookback=lookback)

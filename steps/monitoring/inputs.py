@@ -20,7 +20,7 @@ from sources import YAHOO
 from steps.cli.types import ROOT
 from steps.registration.version_tags import PREDICTIONS_TAG, RECIPE_TAG, TRAINED_TAG, promise_of
 from stockpred.arrays import Dates
-from stockpred.bars.schema import by_symbol, from_arrow, read_info
+from stockpred.bars.schema import BarsInfo, by_symbol, from_arrow
 from stockpred.columns import DATE, PROBABILITY_UP
 from stockpred.errors import DataError
 from stockpred.gate.metrics import unsound_share
@@ -93,7 +93,7 @@ def read_bars(
     path: Path, made: Settings, trained_to: str | None, dates: Dates
 ) -> tuple[Outcomes, Seen]:
     """Read clean bars, one symbol in memory at a time: outcomes of some dates, and what else."""
-    found = Seen(read_info(metadata(path)), _sessions(path))
+    found = Seen(BarsInfo.from_metadata(metadata(path)), _sessions(path))
     bars = (
         (symbol, from_arrow(part)) for group in groups(path) for symbol, part in by_symbol(group)
     )

@@ -19,7 +19,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata
 from serving.model.subprocess_predict import predict_isolated
 from sources.calendars import NO_SESSIONS, UNION, calendar_sessions
-from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, read_info
+from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.prediction.batch import Asked, Maker, asked_of, batches, request, rows
@@ -113,7 +113,7 @@ def predictions(
     scored : Scored
         Noted in it is what was found.
     """
-    info = read_info(metadata(path))
+    info = BarsInfo.from_metadata(metadata(path))
     for symbol in symbols or ():
         if symbol not in info.calendars:
             there = ", ".join(sorted(info.calendars)[:20])

@@ -48,30 +48,30 @@ class BarsInfo:
     spans: Sequence[Span] = field(default_factory=tuple)
 
     def to_metadata(self) -> dict[bytes, bytes]:
-        """As key-value metadata of an arrow schema."""
+        """Return the content as key-value metadata of Parquet."""
         content = {"schema_version": SCHEMA_VERSION, **asdict(self), "spans": list(self.spans)}
         return {METADATA_KEY: json.dumps(content, sort_keys=True).encode()}
 
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[bytes, bytes]) -> "BarsInfo":
+        """Read what `to_metadata` returned.
 
-def read_info(metadata: Mapping[bytes, bytes]) -> BarsInfo:
-    """The reverse of `BarsInfo.to_metadata`.
-
-    Raises
-    ------
-    DataError
-        No metadata of ours, or of another schema version.
-    """
-    if METADATA_KEY not in metadata:
-        raise DataError("this file of bars has no stockpred metadata; make it with acquire")
-    content = json.loads(metadata[METADATA_KEY])
-    version = content.pop("schema_version")
-    if version != SCHEMA_VERSION:
-        raise DataError(
-            f"these bars have schema version {version}, this code reads {SCHEMA_VERSION}; "
-            "run acquire again"
-        )
-    content["spans"] = tuple(Span(*span) for span in content["spans"])
-    return BarsInfo(**content)
+        Raises
+        ------
+        DataError
+            The file has no metadata of stockpred, or another schema version.
+        """
+        if METADATA_KEY not in metadata:
+            raise DataError("this file of bars has no stockpred metadata; make it with acquire")
+        content = json.loads(metadata[METADATA_KEY])
+        version = content.pop("schema_version")
+        if version != SCHEMA_VERSION:
+            raise DataError(
+                f"these bars have schema version {version}, this code reads {SCHEMA_VERSION}; "
+                "run acquire again"
+            )
+        content["spans"] = tuple(Span(*span) for span in content["spans"])
+        return cls(**content)
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:

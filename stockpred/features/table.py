@@ -38,7 +38,7 @@ METADATA_KEY = b"stockpred.table"
 
 
 @dataclass(frozen=True)
-class Made:
+class TableInfo:
     """How a table was made; stands in the metadata of features.parquet."""
 
     feature_sets: tuple[str, ...]
@@ -47,22 +47,22 @@ class Made:
     source: str = "unknown"
 
     def to_metadata(self) -> dict[bytes, bytes]:
-        """As key-value metadata."""
+        """Return the content as key-value metadata of Parquet."""
         return {METADATA_KEY: json.dumps(asdict(self)).encode()}
 
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[bytes, bytes]) -> "TableInfo":
+        """Read what `to_metadata` returned.
 
-def read_made(metadata: Mapping[bytes, bytes]) -> Made:
-    """The reverse of `Made.to_metadata`.
-
-    Raises
-    ------
-    DataError
-        Not the metadata of a features.parquet.
-    """
-    if METADATA_KEY not in metadata:
-        raise DataError("table: not written by features; give a features.parquet")
-    content = json.loads(metadata[METADATA_KEY])
-    return Made(**{**content, "feature_sets": tuple(content["feature_sets"])})
+        Raises
+        ------
+        DataError
+            The metadata is not that of a features.parquet.
+        """
+        if METADATA_KEY not in metadata:
+            raise DataError("table: not written by features; give a features.parquet")
+        content = json.loads(metadata[METADATA_KEY])
+        return cls(**{**content, "feature_sets": tuple(content["feature_sets"])})
 
 
 def describe(feature_sets: Sequence[str], window: int) -> list[Feature]:

@@ -68,14 +68,14 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     from pipeline.storage.parquet import groups, metadata
     from serving.model.log_model import log_model
-    from stockpred.bars.schema import from_arrow, read_info
+    from stockpred.bars.schema import BarsInfo, from_arrow
     from stockpred.features.table import feature_rows
     from stockpred.models.candidates import CANDIDATES
     from stockpred.models.recipe import Recipe, Training
     from stockpred.prediction.training_range import training_range
     from stockpred.training.fit import fit, probability_up
 
-    info = read_info(metadata(bars))
+    info = BarsInfo.from_metadata(metadata(bars))
     frames = [from_arrow(group) for group in groups(bars)]
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("x", artifact_location=(folder / "a").as_uri())

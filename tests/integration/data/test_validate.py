@@ -15,7 +15,7 @@ import pytest
 from pipeline.storage.parquet import metadata, write_groups
 from steps.data.validation import _sound
 from stockpred.bars.checks.validate import Validated, validate
-from stockpred.bars.schema import BarsInfo, Span, read_info, to_arrow
+from stockpred.bars.schema import BarsInfo, Span, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
 from tests.support.stores import environment
@@ -77,7 +77,7 @@ def test_dirty_bars_are_cleaned_reported_and_counted(
 
     clean = pq.ParquetFile(folder / "bars.parquet")
     assert clean.num_row_groups == 2 and clean.metadata.num_rows == 595
-    spans = read_info(metadata(folder / "bars.parquet")).spans
+    spans = BarsInfo.from_metadata(metadata(folder / "bars.parquet")).spans
     assert [span.first for span in spans] == ["2009-01-02", day[40], day[200], "2999-01-04"]
 
     metrics = dict(query(store, "select key, value from metrics"))
@@ -115,7 +115,7 @@ def test_a_file_that_is_not_whole_is_refused(
     path = tmp_path / "bars.parquet"
     write(path, frames, AAA="union", BBB="union")
     with pytest.raises(DataError, match=words):
-        list(_sound(path, read_info(metadata(path)), {}, validate, {}))
+        list(_sound(path, BarsInfo.from_metadata(metadata(path)), {}, validate, {}))
 
 
 def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> None:
@@ -128,7 +128,8 @@ def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> 
     judged: dict[str, Validated] = {}
     before = pa.total_allocated_bytes()
     rows = sum(
-        table.num_rows for table in _sound(path, read_info(metadata(path)), {}, validate, judged)
+        table.num_rows
+        for table in _sound(path, BarsInfo.from_metadata(metadata(path)), {}, validate, judged)
     )
     assert rows == sum(found.kept for found in judged.values()) > 399_000
     assert pa.total_allocated_bytes() - before < 1 << 20  # a symbol's names alone are 0.1 MiB

@@ -19,7 +19,7 @@ import yaml
 
 from pipeline.storage.parquet import write_groups
 from stockpred.bars.schema import to_arrow
-from stockpred.features.table import Made, feature_rows, rows_to_arrow
+from stockpred.features.table import TableInfo, feature_rows, rows_to_arrow
 from stockpred.models.candidates import CANDIDATES
 from tests.support.bars import make_bars
 
@@ -52,7 +52,7 @@ class Store:
         bars = [make_bars(400, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
         write_groups(folder / "bars.parquet", [to_arrow(each) for each in bars])
         rows = [rows_to_arrow(feature_rows(each, ("direction",), 5, 2)) for each in bars]
-        made = Made(("direction",), 5, 2)
+        made = TableInfo(("direction",), 5, 2)
         write_groups(folder / "features.parquet", rows, made.to_metadata)
 
     def start(self, run: tuple[str, str] | None = None, **params: str) -> "subprocess.Popen[str]":
@@ -260,7 +260,7 @@ def test_too_few_dates_is_one_line(store: Store, tmp_path: Path) -> None:
     table = pq.read_table(store.folder / "features.parquet")
     dates = pa.compute.unique(table["date"]).slice(0, 3)
     few = table.filter(pa.compute.is_in(table["date"], value_set=dates))
-    write_groups(tmp_path / "few.parquet", [few], Made(("direction",), 5, 2).to_metadata)
+    write_groups(tmp_path / "few.parquet", [few], TableInfo(("direction",), 5, 2).to_metadata)
     process = store.start(table=str(tmp_path / "few.parquet"))
     _, said = process.communicate(timeout=600)
     assert process.returncode == 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars.parse import parse_bars
-from stockpred.bars.schema import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, read_info, to_arrow
+from stockpred.bars.schema import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
 
@@ -119,12 +119,12 @@ def test_an_empty_symbol_or_date_is_refused() -> None:
 
 def test_metadata_round_trip_and_versions() -> None:
     info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (Span("A", "2012-01-02", "2012-01-03"),))
-    assert read_info(info.to_metadata()) == info
+    assert BarsInfo.from_metadata(info.to_metadata()) == info
     other = {
         k: v.replace(b'"schema_version": 1', b'"schema_version": 9')
         for k, v in info.to_metadata().items()
     }
     with pytest.raises(DataError, match="schema version 9, this code reads 1; run acquire"):
-        read_info(other)
+        BarsInfo.from_metadata(other)
     with pytest.raises(DataError, match="make it with acquire"):
-        read_info({})
+        BarsInfo.from_metadata({})

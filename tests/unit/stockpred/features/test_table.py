@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from stockpred.bars.schema import Span
 from stockpred.errors import ParameterError
 from stockpred.features.table import (
-    Made,
+    TableInfo,
     describe,
     feature_columns,
     feature_rows,
     longest_lookback,
-    read_made,
     rows_from_arrow,
     rows_to_arrow,
 )
@@ -117,8 +116,8 @@ def test_other_symbols_change_nothing() -> None:
 def test_round_trip_through_arrow() -> None:
     table = feature_rows(make_bars(120), SETS, 14, 2)
     pd.testing.assert_frame_equal(rows_from_arrow(rows_to_arrow(table)), table)
-    made = Made(SETS, 14, 2, "snapshot")
-    assert read_made(made.to_metadata()) == made
+    info = TableInfo(SETS, 14, 2, "snapshot")
+    assert TableInfo.from_metadata(info.to_metadata()) == info
 
 
 def test_an_unknown_set_is_named() -> None:
