@@ -22,7 +22,7 @@ from stockpred.errors import DataError
 from stockpred.evaluation.backtest import Terms
 from stockpred.evaluation.holdout import findings, selected
 from stockpred.features.table import TableInfo, rows_from_arrow
-from stockpred.models.recipe import recipe_from
+from stockpred.models.recipe import Recipe
 from stockpred.training.walk_forward import walk_forward
 
 
@@ -45,7 +45,7 @@ def main(
         start = np.datetime64(content["selection"]["holdout_start"], "s")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
-    chosen, fixed = recipe_from(content), selected(content["selection"])
+    chosen, fixed = Recipe.from_dict(content), selected(content["selection"])
     predictions = walk_forward(
         rows_from_arrow(read(path)),
         chosen,

@@ -15,9 +15,9 @@ from mlflow.pyfunc.model import PythonModel
 
 from serving.model.estimator_files import from_files
 from stockpred.errors import StockpredError
-from stockpred.models.recipe import recipe_from
+from stockpred.models.recipe import Recipe
 from stockpred.prediction.predict import predict
-from stockpred.prediction.training_range import training_range_from
+from stockpred.prediction.training_range import TrainingRange
 
 
 class BarsModel(PythonModel):
@@ -28,7 +28,7 @@ class BarsModel(PythonModel):
         recipe, trained = (
             json.loads(Path(context.artifacts[name]).read_text()) for name in ("recipe", "training")
         )
-        self.recipe, self.trained = recipe_from(recipe), training_range_from(trained)
+        self.recipe, self.trained = Recipe.from_dict(recipe), TrainingRange.from_dict(trained)
         self.estimator = from_files(context.artifacts, self.recipe.candidate)
 
     def predict(

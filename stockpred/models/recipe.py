@@ -68,23 +68,23 @@ class Recipe:
         """As JSON-ready data, the id beside."""
         return {"id": self.id, **asdict(self)}
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Recipe":
+        """Read what `to_dict` returned; ignore other keys.
 
-def recipe_from(content: Mapping[str, Any]) -> Recipe:
-    """The reverse of `Recipe.to_dict`; other keys are passed over.
-
-    Raises
-    ------
-    DataError
-        A key is missing, or the id is not that of the content.
-    """
-    missing = [each.name for each in fields(Recipe) if each.name not in content]
-    if missing:
-        raise DataError(f"recipe: key {missing[0]!r} is missing; give a recipe.json of train")
-    values = {each.name: content[each.name] for each in fields(Recipe)}
-    recipe = Recipe(**{**values, "feature_sets": tuple(values["feature_sets"])})
-    if content.get("id") != recipe.id:
-        raise DataError(
-            f"recipe: id {str(content.get('id'))[:12]!r} is not that of its content "
-            f"({recipe.id[:12]}); give a recipe.json as train wrote it"
-        )
-    return recipe
+        Raises
+        ------
+        DataError
+            A key is missing, or the id is not the one computed from the content.
+        """
+        missing = [field.name for field in fields(cls) if field.name not in content]
+        if missing:
+            raise DataError(f"recipe: key {missing[0]!r} is missing; give a recipe.json of train")
+        values = {field.name: content[field.name] for field in fields(cls)}
+        recipe = cls(**{**values, "feature_sets": tuple(values["feature_sets"])})
+        if content.get("id") != recipe.id:
+            raise DataError(
+                f"recipe: id {str(content.get('id'))[:12]!r} is not that of its content "
+                f"({recipe.id[:12]}); give a recipe.json as train wrote it"
+            )
+        return recipe

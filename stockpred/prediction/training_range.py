@@ -48,6 +48,23 @@ class TrainingRange:
         """As JSON-ready data; a float32 keeps its value."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "TrainingRange":
+        """Read what `to_dict` returned.
+
+        Raises
+        ------
+        DataError
+            A key is missing.
+        """
+        try:
+            features = {name: (low, high) for name, (low, high) in content["features"].items()}
+            return cls(features, content["trained_from"], content["trained_to"], content["rows"])
+        except KeyError as error:
+            raise DataError(
+                f"training range: key {error} is missing; give training.json as train wrote it"
+            ) from error
+
 
 def training_range(table: pd.DataFrame) -> TrainingRange:
     """The range of the rows that a model is fitted on, at least one."""
@@ -59,22 +76,3 @@ def training_range(table: pd.DataFrame) -> TrainingRange:
         trained_to=f"{table[DATE].max():%Y-%m-%d}",
         rows=len(table),
     )
-
-
-def training_range_from(content: Mapping[str, Any]) -> TrainingRange:
-    """The reverse of `TrainingRange.to_dict`.
-
-    Raises
-    ------
-    DataError
-        A key is missing.
-    """
-    try:
-        features = {name: (low, high) for name, (low, high) in content["features"].items()}
-        return TrainingRange(
-            features, content["trained_from"], content["trained_to"], content["rows"]
-        )
-    except KeyError as error:
-        raise DataError(
-            f"training range: key {error} is missing; give training.json as train wrote it"
-        ) from error

@@ -14,7 +14,7 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.predict import predict
 from stockpred.prediction.request import request_of
-from stockpred.prediction.training_range import training_range, training_range_from
+from stockpred.prediction.training_range import TrainingRange, training_range
 from stockpred.training.fit import fit, probability_up
 from tests.support.bars import make_bars
 
@@ -128,11 +128,11 @@ def test_a_row_is_in_range_where_training_saw_the_like(model: Model) -> None:
 
 def test_a_training_range_survives_as_json(model: Model) -> None:
     content = model.trained.to_dict()
-    assert training_range_from(content) == model.trained
+    assert TrainingRange.from_dict(content) == model.trained
     assert list(content["features"]) == feature_columns(model.table)
     assert content["rows"] == len(model.table)
     with pytest.raises(DataError, match="key 'rows' is missing; give training"):
-        training_range_from({k: v for k, v in content.items() if k != "rows"})
+        TrainingRange.from_dict({k: v for k, v in content.items() if k != "rows"})
 
 
 def broken(**changes: Any) -> pd.DataFrame:

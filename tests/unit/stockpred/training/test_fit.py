@@ -21,7 +21,7 @@ from stockpred.models.candidates import (
     get_candidate,
     missing_extra,
 )
-from stockpred.models.recipe import Recipe, Training, recipe_from
+from stockpred.models.recipe import Recipe, Training
 from stockpred.training.fit import fit, probability_up
 from stockpred.training.selection import cross_validate
 from stockpred.training.split import holdout_start
@@ -163,7 +163,7 @@ def test_the_number_of_workers_changes_no_bit() -> None:
 
 def test_a_recipe_is_known_by_all_that_defines_it() -> None:
     one = recipe()
-    assert recipe_from(one.to_dict()) == one
+    assert Recipe.from_dict(one.to_dict()) == one
     others = [
         recipe("prior"),
         Recipe("logistic", {"C": 9}, "none", ("direction",), 14, 1, "code"),
@@ -177,13 +177,13 @@ def test_a_recipe_is_known_by_all_that_defines_it() -> None:
     ]
     assert len({one.id, *(other.id for other in others)}) == 10
     for other in others:
-        assert recipe_from(json.loads(json.dumps(other.to_dict()))) == other
+        assert Recipe.from_dict(json.loads(json.dumps(other.to_dict()))) == other
 
 
 def test_a_recipe_that_was_edited_by_hand_is_refused() -> None:
     content = recipe().to_dict()
     with pytest.raises(DataError, match="is not that of its content"):
-        recipe_from({**content, "window": 15})
+        Recipe.from_dict({**content, "window": 15})
     del content["window"]
     with pytest.raises(DataError, match="key 'window' is missing"):
-        recipe_from(content)
+        Recipe.from_dict(content)
