@@ -22,10 +22,10 @@ from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.storage.parquet import groups, metadata, write_groups
 from serving.model.estimator_files import from_files
 from sources.calendars import calendar_sessions
-from stockpred.bars.schema import BarsInfo, Span, from_arrow
+from stockpred.bars.schema import BarsInfo, from_arrow, unbroken_ranges
 from stockpred.bars.segment import Segment
 from stockpred.columns import DATE, SYMBOL
-from stockpred.features.table import feature_arrays, feature_rows, longest_lookback, segments
+from stockpred.features.table import feature_arrays, feature_rows, longest_lookback
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.batch import REQUEST_ROWS
@@ -34,11 +34,6 @@ from stockpred.training.fit import fit
 
 SETS, WINDOW = ("direction", "technical"), 14
 LEARNT = 20  # symbols
-
-
-def spans_of(info: BarsInfo, symbol: str) -> list[Span]:
-    """A symbol's quarantined stretches."""
-    return [span for span in info.spans if span.symbol == symbol]
 
 
 def logged(name: str, bars: Path, scratch: Path) -> str:
@@ -50,7 +45,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
     info = BarsInfo.from_metadata(metadata(bars))
     frames = [from_arrow(group) for _, group in zip(range(LEARNT), groups(bars), strict=False)]
     table = pd.concat(
-        [feature_rows(f, SETS, WINDOW, 1, spans_of(info, f[SYMBOL].iloc[0])) for f in frames]
+        [feature_rows(f, SETS, WINDOW, 1, info.quarantines_of(f[SYMBOL].iloc[0])) for f in frames]
     )
     recipe = Recipe(name, CANDIDATES[name].defaults, "none", SETS, WINDOW, 1, "benchmark")
     estimator = fit(table, name, recipe.hyperparameters, 0)
@@ -82,7 +77,8 @@ def bare(bars: Path, name: str, files: Path) -> None:
 
     for group in groups(bars):
         frame = from_arrow(group)
-        for first, last in segments(frame[DATE].to_numpy(), spans_of(info, frame[SYMBOL].iloc[0])):
+        quarantines = info.quarantines_of(frame[SYMBOL].iloc[0])
+        for first, last in unbroken_ranges(frame[DATE].to_numpy(), quarantines):
             part = frame.iloc[first:last]
             columns = ("open", "high", "low", "close", "adj_close", "volume")
             segment = Segment(*(np.ascontiguousarray(part[name].to_numpy()) for name in columns))

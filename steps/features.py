@@ -61,10 +61,10 @@ def main(
 def _tables(source: Path, info: BarsInfo, table_info: TableInfo) -> Iterator[pa.Table]:
     for group in groups(source):
         for symbol, rows in from_arrow(group).groupby(SYMBOL, sort=False, observed=True):
-            spans = [span for span in info.spans if span.symbol == symbol]
+            quarantines = info.quarantines_of(str(symbol))
             bars = rows.reset_index(drop=True)
             table = feature_rows(
-                bars, table_info.feature_sets, table_info.window, table_info.horizon, spans
+                bars, table_info.feature_sets, table_info.window, table_info.horizon, quarantines
             )
             if len(table):
                 yield rows_to_arrow(table)

@@ -55,7 +55,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
         check_missing_symbols(_dropped(judged), len(judged), max_missing, "have too few sound bars")
 
     with run.output("bars.parquet") as path:
-        write_groups(path, tables(), lambda: _with_spans(info, judged).to_metadata())
+        write_groups(path, tables(), lambda: _with_quarantines(info, judged).to_metadata())
     return run.written("bars.parquet")
 
 
@@ -131,8 +131,7 @@ def _dropped(judged: Mapping[str, Validated]) -> dict[str, str]:
     return {symbol: found.reason for symbol, found in judged.items() if found.reason}
 
 
-def _with_spans(info: BarsInfo, judged: Mapping[str, Validated]) -> BarsInfo:
+def _with_quarantines(info: BarsInfo, judged: Mapping[str, Validated]) -> BarsInfo:
     kept = [found for found in judged.values() if not found.reason]
-    return dataclasses.replace(
-        info, spans=(*info.spans, *(span for found in kept for span in found.spans))
-    )
+    added = (period for found in kept for period in found.quarantines)
+    return dataclasses.replace(info, quarantines=(*info.quarantines, *added))

@@ -163,9 +163,9 @@ def _asked(
                 continue
             calendar = info.calendars[symbol]
             known = NO_SESSIONS if calendar == UNION else calendar_sessions(calendar, oldest, last)
-            spans = [span for span in info.spans if span.symbol == symbol]
+            quarantines = info.quarantines_of(symbol)
             asked = list(
-                asked_of(symbol, bars, spans, between, model.lookback, model.horizon, known)
+                asked_of(symbol, bars, quarantines, between, model.lookback, model.horizon, known)
             )
             scored.symbols += bool(asked)
             if not asked:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from stockpred.arrays import Dates
 from stockpred.columns import BARS, DATE, KEY, SYMBOL
 from stockpred.errors import DataError
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"stockpred"
+_QUARANTINES = "spans"  # the key of `BarsInfo.quarantines` in files of this schema version
 NUMBERS = BARS[2:]
 SCHEMA = pa.schema(
     [(SYMBOL, pa.dictionary(pa.int32(), pa.string())), (DATE, pa.date32())]
@@ -22,12 +25,32 @@ SCHEMA = pa.schema(
 )
 
 
-class Span(NamedTuple):
-    """A quarantined stretch of one symbol, ISO dates, both inclusive."""
+class Quarantine(NamedTuple):
+    """A quarantined period of one symbol, as ISO dates, both included."""
 
     symbol: str
     first: str
     last: str
+
+
+def unbroken_ranges(dates: Dates, quarantines: Sequence[Quarantine]) -> list[tuple[int, int]]:
+    """Split one symbol's rows where a quarantined period was removed.
+
+    Parameters
+    ----------
+    dates : array of datetime64[s], shape (sessions,)
+        Dates of the symbol's sound bars, in order.
+    quarantines : sequence of Quarantine
+        The symbol's own.
+
+    Returns
+    -------
+    list of (int, int)
+        First row and end (excluded) of each range; ``[(0, 0)]`` without a date.
+    """
+    cuts = {int(np.searchsorted(dates, np.datetime64(period.first, "s"))) for period in quarantines}
+    edges = sorted({0, len(dates), *cuts})
+    return list(pairwise(edges)) or [(0, 0)]
 
 
 @dataclass(frozen=True)
@@ -38,18 +61,30 @@ class BarsInfo:
     ----------
     calendars : mapping of str to str
         Symbol -> exchange calendar (``XNYS``), or ``union`` for that of the file's own dates.
-    spans : sequence of Span
-        Stretches that validation took out: no look-back and no label may bridge them.
+    quarantines : sequence of Quarantine
+        Periods that validation removed: no look-back and no label may reach across one.
     """
 
     source: str
     convention: str
     calendars: Mapping[str, str]
-    spans: Sequence[Span] = field(default_factory=tuple)
+    quarantines: Sequence[Quarantine] = field(default_factory=tuple)
+
+    def quarantines_of(self, symbol: str) -> tuple[Quarantine, ...]:
+        """Return the quarantined periods of one symbol, in the order of the file."""
+        return self._by_symbol.get(symbol, ())
+
+    @cached_property
+    def _by_symbol(self) -> dict[str, tuple[Quarantine, ...]]:
+        grouped: dict[str, tuple[Quarantine, ...]] = {}
+        for quarantine in self.quarantines:
+            grouped[quarantine.symbol] = (*grouped.get(quarantine.symbol, ()), quarantine)
+        return grouped
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Return the content as key-value metadata of Parquet."""
-        content = {"schema_version": SCHEMA_VERSION, **asdict(self), "spans": list(self.spans)}
+        content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        content[_QUARANTINES] = content.pop("quarantines")
         return {METADATA_KEY: json.dumps(content, sort_keys=True).encode()}
 
     @classmethod
@@ -70,7 +105,8 @@ class BarsInfo:
                 f"these bars have schema version {version}, this code reads {SCHEMA_VERSION}; "
                 "run acquire again"
             )
-        content["spans"] = tuple(Span(*span) for span in content["spans"])
+        periods = content.pop(_QUARANTINES)
+        content["quarantines"] = tuple(Quarantine(*period) for period in periods)
         return cls(**content)
 
 

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stockpred.bars.schema import Span
+from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.bars.segment import Segment
 from stockpred.columns import (
     ADJ_CLOSE,
@@ -94,7 +93,7 @@ def feature_rows(
     feature_sets: Sequence[str],
     window: int,
     horizon: int,
-    spans: Sequence[Span] = (),
+    quarantines: Sequence[Quarantine] = (),
 ) -> pd.DataFrame:
     """Features and outcome of one symbol's sessions.
 
@@ -102,7 +101,7 @@ def feature_rows(
     ----------
     bars : DataFrame
         Sound bars of one symbol, in the order of dates.
-    spans : sequence of Span
+    quarantines : sequence of Quarantine
         Quarantined stretches: neither a look-back nor an outcome reaches across one.
 
     Returns
@@ -114,16 +113,9 @@ def feature_rows(
     """
     parts = [
         _segment_rows(bars.iloc[first:last], feature_sets, window, horizon)
-        for first, last in segments(bars[DATE].to_numpy(), spans)
+        for first, last in unbroken_ranges(bars[DATE].to_numpy(), quarantines)
     ]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-
-
-def segments(dates: np.ndarray[Any, Any], spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """Row ranges between the spans."""
-    cuts = {int(np.searchsorted(dates, np.datetime64(span.first, "s"))) for span in spans}
-    edges = sorted({0, len(dates), *cuts})
-    return list(pairwise(edges)) or [(0, 0)]
 
 
 def feature_arrays(

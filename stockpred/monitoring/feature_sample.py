@@ -56,9 +56,9 @@ class Seen:
         late = self.sessions[self.sessions > end][-RECENT:]
         for symbol, frame in bars:
             self.newest[symbol] = frame[DATE].to_numpy()[-1]
-            spans = [span for span in self.info.spans if span.symbol == symbol]
+            quarantines = self.info.quarantines_of(symbol)
             sets, length = (known, window) if known else (["direction"], 1)
-            rows = feature_rows(frame, sets, length, horizon, spans)
+            rows = feature_rows(frame, sets, length, horizon, quarantines)
             if known:
                 before = rows[rows[DATE] <= end]
                 step = max(1, len(before) // most)

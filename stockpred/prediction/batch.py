@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from stockpred.arrays import Dates
-from stockpred.bars.schema import Span
+from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.columns import (
     AS_OF,
     BARS_SHA256,
@@ -25,7 +25,6 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.errors import DataError
-from stockpred.features.table import segments
 
 REQUEST_ROWS = 32_768  # from which on a request is not made longer: its own cost is little then
 _WORD = pa.dictionary(pa.int32(), pa.string())
@@ -99,7 +98,7 @@ def ahead(dates: Dates, sessions: Dates, steps: int) -> Dates:
 def asked_of(
     symbol: str,
     bars: pa.Table,
-    spans: Sequence[Span],
+    quarantines: Sequence[Quarantine],
     between: tuple[dt.date, dt.date] | None,
     lookback: int,
     horizon: int,
@@ -111,7 +110,7 @@ def asked_of(
     ----------
     bars : Table
         Its sound bars, in the order of dates.
-    spans : sequence of Span
+    quarantines : sequence of Quarantine
         Its quarantined stretches, over which no look-back reaches.
     between : (date, date), optional
         First and last date, both included; None: only the last session of the symbol.
@@ -124,7 +123,7 @@ def asked_of(
         what is known.
     """
     every = bars[DATE].cast(pa.timestamp("s")).to_numpy()
-    for first, last in segments(every, spans):
+    for first, last in unbroken_ranges(every, quarantines):
         dates = every[first:last]
         if between is None:
             begin, end = len(dates) - 1 if last == len(every) else len(dates), len(dates)

@@ -96,9 +96,9 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
         )
         parts = []
         for frame in frames:
-            spans = [span for span in info.spans if span.symbol == frame["symbol"].iloc[0]]
+            quarantines = info.quarantines_of(frame["symbol"].iloc[0])
             parts.append(
-                feature_rows(frame, recipe.feature_sets, recipe.window, recipe.horizon, spans)
+                feature_rows(frame, recipe.feature_sets, recipe.window, recipe.horizon, quarantines)
             )
         table = pd.concat(parts, ignore_index=True)
         training = Training(recipe.calibration)

@@ -48,9 +48,9 @@ def summarise(judged: Mapping[str, Validated]) -> dict[str, Any]:
         "checks": checks,
         "dropped": {symbol: found.reason for symbol, found in judged.items() if found.reason},
         "quarantined": [
-            {**span._asdict(), "checks": list(names)}
+            {**quarantine._asdict(), "checks": list(names)}
             for found in judged.values()
-            for span, names in ({} if found.reason else found.quarantined).items()
+            for quarantine, names in ({} if found.reason else found.failed_checks).items()
         ],
         "sessions": {
             symbol: {

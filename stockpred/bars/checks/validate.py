@@ -12,7 +12,7 @@ from stockpred.bars.checks.base import FAIL, Check, History, history_of
 from stockpred.bars.checks.limits import MINIMUM_BARS
 from stockpred.bars.checks.series import SERIES_CHECKS
 from stockpred.bars.checks.sessions import SYMBOL_CHECKS, Gaps, Outline, SymbolCheck, compare
-from stockpred.bars.schema import NUMBERS, Span
+from stockpred.bars.schema import NUMBERS, Quarantine
 from stockpred.columns import CLOSE, DATE, SYMBOL
 from stockpred.errors import DataError
 
@@ -44,7 +44,7 @@ class Validated:
         The sound ones; empty where the symbol was dropped whole.
     listed, kept : int
         How many bars there were, and are.
-    quarantined : mapping of Span to sequence of str
+    failed_checks : mapping of Quarantine to sequence of str
         The stretches taken out, and the checks that failed in each.
     problems : sequence of Problem
     gaps : Gaps
@@ -56,15 +56,15 @@ class Validated:
     bars: pd.DataFrame
     listed: int
     kept: int
-    quarantined: Mapping[Span, Sequence[str]]
+    failed_checks: Mapping[Quarantine, Sequence[str]]
     problems: Sequence[Problem]
     gaps: Gaps
     reason: str | None
 
     @property
-    def spans(self) -> tuple[Span, ...]:
+    def quarantines(self) -> tuple[Quarantine, ...]:
         """The stretches taken out."""
-        return tuple(self.quarantined)
+        return tuple(self.failed_checks)
 
 
 def check_order(bars: pd.DataFrame) -> None:
@@ -171,12 +171,12 @@ def _seen(bars: pd.DataFrame, row: int) -> str:
 
 def _quarantined(
     symbol: str, dates: Dates, bad: Mask, failed: Mapping[Check, Mask]
-) -> dict[Span, tuple[str, ...]]:
-    """Runs of bad rows, as spans of dates, with the checks that failed in each."""
+) -> dict[Quarantine, tuple[str, ...]]:
+    """Runs of bad rows, as quarantines of dates, with the checks that failed in each."""
     edges = np.diff(np.concatenate([[0], bad.astype(np.int8), [0]]))
     runs = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
     return {
-        Span(symbol, _day(dates[a]), _day(dates[b - 1])): tuple(
+        Quarantine(symbol, _day(dates[a]), _day(dates[b - 1])): tuple(
             check.name for check, mask in failed.items() if mask[a:b].any()
         )
         for a, b in runs

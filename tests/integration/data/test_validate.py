@@ -15,7 +15,7 @@ import pytest
 from pipeline.storage.parquet import metadata, write_groups
 from steps.data.validation import _sound
 from stockpred.bars.checks.validate import Validated, validate
-from stockpred.bars.schema import BarsInfo, Span, to_arrow
+from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
 from tests.support.stores import environment
@@ -26,7 +26,7 @@ USAGE = ("seconds", "bytes", "peak_rss_mib", "peak_added_mib")
 
 
 def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:
-    info = BarsInfo("made", "as made", calendars, (Span("AAA", "2009-01-02", "2009-01-02"),))
+    info = BarsInfo("made", "as made", calendars, (Quarantine("AAA", "2009-01-02", "2009-01-02"),))
     write_groups(path, map(to_arrow, frames), info.to_metadata)
 
 
@@ -77,8 +77,13 @@ def test_dirty_bars_are_cleaned_reported_and_counted(
 
     clean = pq.ParquetFile(folder / "bars.parquet")
     assert clean.num_row_groups == 2 and clean.metadata.num_rows == 595
-    spans = BarsInfo.from_metadata(metadata(folder / "bars.parquet")).spans
-    assert [span.first for span in spans] == ["2009-01-02", day[40], day[200], "2999-01-04"]
+    quarantines = BarsInfo.from_metadata(metadata(folder / "bars.parquet")).quarantines
+    assert [period.first for period in quarantines] == [
+        "2009-01-02",
+        day[40],
+        day[200],
+        "2999-01-04",
+    ]
 
     metrics = dict(query(store, "select key, value from metrics"))
     told = {name: value for name, value in metrics.items() if value and name not in USAGE}

@@ -18,7 +18,7 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from sources.calendars import calendar_sessions
 from steps.score import main
-from stockpred.bars.schema import BarsInfo, Span, to_arrow
+from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from tests.support.bars import make_bars
 from tests.support.logged_models import NAME, Logged, log_models
@@ -67,7 +67,7 @@ def write(path: Path, given: dict[str, pd.DataFrame]) -> Path:
     gap = str(frames()["UNI"]["date"].iloc[GAP] - np.timedelta64(1, "D"))[:10]
     calendars = {"AAA": "XNYS", "BTC": "24/7", "TINY": "union", "UNI": "union"}
     kept = {symbol: calendars[symbol] for symbol in given}
-    info = BarsInfo("made", "as made", kept, (Span("UNI", gap, gap),))
+    info = BarsInfo("made", "as made", kept, (Quarantine("UNI", gap, gap),))
     write_groups(path, map(to_arrow, given.values()), info.to_metadata)
     return path
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stockpred.bars.checks import limits
 from stockpred.bars.checks.validate import CHECKS, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
-from stockpred.bars.schema import Span
+from stockpred.bars.schema import Quarantine
 from stockpred.errors import DataError, NotEnoughData
 from tests.support.bad_bars import said, soil
 from tests.support.bars import make_bars
@@ -47,21 +47,21 @@ def test_a_bad_bar_is_quarantined_alone(change: dict, check: str) -> None:
     assert check in {p.check for p in found.problems if p.level == "fail"}
     pd.testing.assert_frame_equal(found.bars, bars.drop(index=50).reset_index(drop=True))
     day = f"{bars['date'][50]:%Y-%m-%d}"
-    assert found.spans == (Span("AAA", day, day),) and found.reason is None
+    assert found.quarantines == (Quarantine("AAA", day, day),) and found.reason is None
     assert all(day in p.example for p in found.problems if p.level == "fail")
 
 
 def test_float_noise_is_no_violation() -> None:
     bars = make_bars(120)
     bars["high"] = bars[["open", "close"]].max(axis=1) * (1 - 5e-7)
-    assert validate(bars, 100).spans == ()
+    assert validate(bars, 100).quarantines == ()
 
 
 def test_a_session_listed_twice_is_quarantined() -> None:
     bars = make_bars(120)
     bars.loc[51, "date"] = bars.loc[50, "date"]
     found = validate(bars, 100)
-    assert len(found.bars) == 118 and len(found.spans) == 1
+    assert len(found.bars) == 118 and len(found.quarantines) == 1
 
 
 def test_warnings_keep_the_bar() -> None:
@@ -82,9 +82,9 @@ def test_spans_against_a_loop(bad: list[int]) -> None:
         if i in set(bad) and i < 120:
             run.append(days[i])
         elif run:
-            expected.append(Span("AAA", run[0], run[-1]))
+            expected.append(Quarantine("AAA", run[0], run[-1]))
             run = []
-    assert list(found.spans) == expected
+    assert list(found.quarantines) == expected
 
 
 DIRT = ["nan", "negative", "crossed", "twice", "split", "unit", "spike", "still", "no volume"]
@@ -116,7 +116,7 @@ def test_what_is_dropped_does_not_depend_on_the_future(
 def test_the_real_bars_are_clean_and_a_true_crash_stays(real_bars: pd.DataFrame) -> None:
     found = [validate(bars.reset_index(drop=True)) for _, bars in real_bars.groupby("symbol")]
     assert [each.kept for each in found] == [3270, 196, 2148, 3270, 3270]
-    assert all(each.spans == () and each.reason is None for each in found)
+    assert all(each.quarantines == () and each.reason is None for each in found)
     [only] = [problem for each in found for problem in each.problems]
     assert (only.check, only.symbol, only.count, only.first) == ("jump", "AAPL", 1, "2000-09-29")
     assert "close 12.875" in only.example and "close before 26.75" in only.example
@@ -162,7 +162,7 @@ def test_a_bar_of_a_session_that_is_not_over_is_taken_out() -> None:
     latest = bars["date"].to_numpy()[-3]
     found = validate(bars, latest=latest)
     assert found.kept == 118 and found.bars["date"].max() == latest
-    assert list(found.quarantined.values()) == [("future",)]
+    assert list(found.failed_checks.values()) == [("future",)]
 
 
 def test_the_data_page_lists_every_check(root: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_session_listed_twice_whose_neighbour_is_missing() -> None:
     found = validate(bars, calendar="union", sessions=sessions)
     assert said(found) == [("unique", "fail", 2), ("missing", "warn", 1)]
     day = f"{bars['date'][50]:%Y-%m-%d}"
-    assert found.quarantined == {Span("AAA", day, day): ("unique",)}
+    assert found.failed_checks == {Quarantine("AAA", day, day): ("unique",)}
     assert found.gaps.missing.tolist() == [sessions[51]] and found.kept == 118
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars.parse import parse_bars
-from stockpred.bars.schema import SCHEMA, BarsInfo, Span, by_symbol, from_arrow, to_arrow
+from stockpred.bars.schema import SCHEMA, BarsInfo, Quarantine, by_symbol, from_arrow, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
 
@@ -118,7 +118,9 @@ def test_an_empty_symbol_or_date_is_refused() -> None:
 
 
 def test_metadata_round_trip_and_versions() -> None:
-    info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (Span("A", "2012-01-02", "2012-01-03"),))
+    a, b = (Quarantine(symbol, "2012-01-02", "2012-01-03") for symbol in "AB")
+    info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (a, b))
+    assert [info.quarantines_of(symbol) for symbol in "ABC"] == [(a,), (b,), ()]
     assert BarsInfo.from_metadata(info.to_metadata()) == info
     other = {
         k: v.replace(b'"schema_version": 1', b'"schema_version": 9')

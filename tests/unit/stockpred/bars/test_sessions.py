@@ -42,7 +42,7 @@ def test_sessions_that_fit_badly_are_told(lost: int, warned: bool) -> None:
     bars = make_bars(120)
     rows = np.linspace(1, 118, lost).astype(int)
     found = validate(bars.drop(index=rows), calendar="X", sessions=bars["date"].to_numpy())
-    assert found.kept == 120 - lost and found.spans == ()
+    assert found.kept == 120 - lost and found.quarantines == ()
     told = {p.check: p for p in found.problems}
     assert told["missing"].count == lost and ("calendar" in told) == warned
 

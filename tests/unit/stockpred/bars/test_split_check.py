@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stockpred.bars.checks import limits
 from stockpred.bars.checks.validate import validate
-from stockpred.bars.schema import Span
+from stockpred.bars.schema import Quarantine
 from stockpred.features.table import feature_columns, feature_rows, longest_lookback
 from tests.support.bad_bars import said, soil
 from tests.support.bars import make_bars
@@ -49,8 +49,8 @@ def test_an_unadjusted_split_is_found_in_the_real_bars(
     for bars, row in planted(real_bars, 60, seed=1):
         found = validate(unsplit(bars, row, ratio))
         day = f"{bars['date'][row]:%Y-%m-%d}"
-        assert set(found.spans) <= {Span(bars["symbol"][0], day, day)}
-        hits += len(found.spans)
+        assert set(found.quarantines) <= {Quarantine(bars["symbol"][0], day, day)}
+        hits += len(found.quarantines)
     assert hits >= 0.93 * 60
 
 
@@ -60,7 +60,7 @@ def test_an_unadjusted_split_that_adj_close_knows_of_needs_no_volume(
     hits = 0
     for bars, row in planted(real_bars, 60, seed=2):
         found = validate(unsplit(bars, row, 2.0, with_adjusted=False).assign(volume=0.0))
-        hits += list(found.quarantined.values()) == [("split",)]
+        hits += list(found.failed_checks.values()) == [("split",)]
     assert hits >= 0.93 * 60
 
 
@@ -72,7 +72,7 @@ def test_a_crash_in_the_real_bars_is_no_split(real_bars: pd.DataFrame, fall: flo
         usual = np.median(bars["volume"][row - 20 : row])
         crash["volume"] = np.where(crash.index == row, 10 * usual, bars["volume"])
         found = validate(crash)
-        assert found.spans == (), bars["date"][row]
+        assert found.quarantines == (), bars["date"][row]
 
 
 def test_pence_for_pounds_are_found_by_a_volume_that_stays() -> None:
@@ -85,8 +85,8 @@ def test_no_row_of_features_bridges_a_split() -> None:
     bars = make_bars(200)
     split = unsplit(bars, 100, 10.0)
     found = validate(split)
-    rows = feature_rows(found.bars, ("technical",), 14, 1, found.spans)
-    plain = feature_rows(bars.drop(index=100), ("technical",), 14, 1, found.spans)
+    rows = feature_rows(found.bars, ("technical",), 14, 1, found.quarantines)
+    plain = feature_rows(bars.drop(index=100), ("technical",), 14, 1, found.quarantines)
     numbers = feature_columns(rows)
     # One scale on each side of the seam: what remains is what the adjusted bars give.
     np.testing.assert_allclose(rows[numbers], plain[numbers], rtol=2e-4, atol=1e-5)
@@ -143,4 +143,4 @@ def test_a_broken_bar_hides_no_split_behind_it() -> None:
     bars = unsplit(make_bars(120), 60, 4.0)
     bars.loc[59, "close"] = np.nan
     found = validate(bars, 1)
-    assert list(found.quarantined.values()) == [("finite", "split")]
+    assert list(found.failed_checks.values()) == [("finite", "split")]

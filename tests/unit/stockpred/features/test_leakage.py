@@ -111,7 +111,7 @@ def test_leak_scaler_fitted_on_all_rows_is_caught() -> None:
 
 def made_of(bars: pd.DataFrame) -> pd.DataFrame:
     found = validate(bars, 1)
-    return feature_rows(found.bars, ("technical",), 14, 1, found.spans)
+    return feature_rows(found.bars, ("technical",), 14, 1, found.quarantines)
 
 
 def made_of_filled(bars: pd.DataFrame) -> pd.DataFrame:

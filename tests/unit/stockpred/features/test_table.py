@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars.schema import Span
+from stockpred.bars.schema import Quarantine
 from stockpred.errors import ParameterError
 from stockpred.features.table import (
     TableInfo,
@@ -67,7 +67,7 @@ def test_daily_return_against_a_loop(seed: int, sessions: int) -> None:
 def test_no_model_sees_the_outcome_and_no_daily_return_bridges_a_quarantined_stretch() -> None:
     bars = make_bars(60).drop(index=range(30, 33)).reset_index(drop=True)
     days = [f"{d:%Y-%m-%d}" for d in make_bars(60)["date"].iloc[[30, 32]]]
-    table = feature_rows(bars, ["direction"], 1, 1, [Span("AAA", *days)])
+    table = feature_rows(bars, ["direction"], 1, 1, [Quarantine("AAA", *days)])
     assert feature_columns(table) == ["up_0"]
     first_of_stretch = table["date"].isin(bars["date"].iloc[[0, 30]])
     assert table["daily_return"].isna().tolist() == first_of_stretch.tolist()
@@ -89,7 +89,7 @@ def test_no_lookback_and_no_label_bridges_a_quarantined_stretch() -> None:
     whole = feature_rows(bars, SETS, 14, 3).set_index("date")
     holed = bars.drop(index=range(200, 203)).reset_index(drop=True)
     days = [f"{d:%Y-%m-%d}" for d in (bars["date"][200], bars["date"][202])]
-    table = feature_rows(holed, SETS, 14, 3, [Span("AAA", *days)]).set_index("date")
+    table = feature_rows(holed, SETS, 14, 3, [Quarantine("AAA", *days)]).set_index("date")
     needed = longest_lookback(SETS, 14)
     expected = [*bars["date"][needed - 1 : 200], *bars["date"][203 + needed - 1 :]]
     assert table.index.tolist() == expected

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars.schema import Span, to_arrow
+from stockpred.bars.schema import Quarantine, to_arrow
 from stockpred.errors import DataError
 from stockpred.features.table import feature_rows
 from stockpred.prediction.batch import (
@@ -67,8 +67,8 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
     frame = make_bars(length)
     # A stretch is taken out: its first day lies before a bar that stayed, or after the last.
     bars, every = to_arrow(frame), frame["date"].to_numpy()
-    spans = [
-        Span("AAA", str(every[min(cut, length - 1)] - np.timedelta64(1, "s"))[:10], "")
+    quarantines = [
+        Quarantine("AAA", str(every[min(cut, length - 1)] - np.timedelta64(1, "s"))[:10], "")
         for cut in cuts
     ]
     between = EVER if asked == "all" else None
@@ -76,7 +76,7 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
         first = dt.date(2010, 1, 4)
         between = (first + dt.timedelta(min(asked)), first + dt.timedelta(max(asked)))
     calendar = every[0] + np.arange(90).astype("timedelta64[D]") if has_calendar else NO_SESSIONS
-    edges = sorted({0, length, *(int(np.sum(every < np.datetime64(s.first))) for s in spans)})
+    edges = sorted({0, length, *(int(np.sum(every < np.datetime64(s.first))) for s in quarantines)})
     expected = []
     for first, last in pairwise(edges):
         for row in range(first, last):
@@ -93,7 +93,7 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
                 entry = later[0] if later else nothing
                 leave = later[horizon - 1] if len(later) >= horizon else nothing
                 expected.append((every[row], entry, leave, row))
-    found = list(asked_of("AAA", bars, spans, between, lookback, horizon, calendar))
+    found = list(asked_of("AAA", bars, quarantines, between, lookback, horizon, calendar))
     flat = []
     for each in found:
         assert each.bars.num_rows == len(each.dates) + lookback - 1
@@ -111,10 +111,11 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
 
 def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
     frame = make_bars(120)
-    spans = [Span("AAA", str(frame["date"].iloc[70])[:10], str(frame["date"].iloc[70])[:10])]
+    day = str(frame["date"].iloc[70])[:10]
+    quarantines = [Quarantine("AAA", day, day)]
     kept = frame.drop(index=70).reset_index(drop=True)
-    table = feature_rows(kept, ("direction",), 14, 3, spans)
-    asked = list(asked_of("AAA", to_arrow(kept), spans, EVER, 14, 3, NO_SESSIONS))
+    table = feature_rows(kept, ("direction",), 14, 3, quarantines)
+    asked = list(asked_of("AAA", to_arrow(kept), quarantines, EVER, 14, 3, NO_SESSIONS))
     np.testing.assert_array_equal(
         np.concatenate([each.dates for each in asked]), table["date"].to_numpy()
     )
