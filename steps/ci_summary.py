@@ -24,7 +24,7 @@ from pipeline.tags import (
     TAG_STEP,
 )
 from pipeline.tracking.artifacts import fetch
-from reports.text.ci_summary import Finished, digest
+from reports.text.ci_summary import FinishedRun, render_ci_summary
 from steps.cli.command import program
 from steps.cli.types import ROOT
 
@@ -60,7 +60,7 @@ def command(run_name: str, folder: Path | None) -> None:
         finished = finished_run(client, runs[0], folder)
     except InputError as error:
         _end(str(error))
-    click.echo(digest(finished))
+    click.echo(render_ci_summary(finished))
     sys.exit(finished.exit_code)
 
 
@@ -75,7 +75,7 @@ def _named(run_name: str) -> str:
     return f"tags.`{TAG_RUN_NAME}` = '{run_name}'"
 
 
-def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
+def finished_run(client: Any, run: Any, folder: Path | None) -> FinishedRun:
     """What the tracking server knows of a run and its steps; artifacts go into the folder."""
     from mlflow import get_tracking_uri
 
@@ -93,7 +93,7 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> Finished:
             (folder / artifact).write_bytes(content)
     server = public_url(get_tracking_uri()).rstrip("/")
     where = f"{server}/#/experiments/{run.info.experiment_id}/runs/{{run_id}}"
-    return Finished(
+    return FinishedRun(
         entry_point=tags.get(TAG_ENTRY_POINT, "run"),
         status=run.info.status,
         run_id=run.info.run_id,

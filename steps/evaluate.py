@@ -15,8 +15,8 @@ from pipeline.hashing import file_sha256
 from pipeline.log.console import say
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import metadata, read, write_groups
-from reports.pages.evaluation import evaluation_report
-from reports.plots.holdout import draw
+from reports.pages.evaluation import render_evaluation_page
+from reports.plots.evaluation import draw_evaluation_plots
 from steps.cli.command import shell
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import Terms
@@ -61,7 +61,7 @@ def main(
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])
     run.output_json("evaluation.json", evaluation)
-    pictures = draw(predictions, evaluation, found.curves)
+    pictures = draw_evaluation_plots(predictions, evaluation, found.curves)
     for name, png in pictures.items():
         run.figure(name, png)
     given = {
@@ -73,7 +73,7 @@ def main(
         "borrow_bps": borrow_bps,
         "seed": seed,
     }
-    page = evaluation_report(evaluation, pictures, source, _repeat(run.git_commit, given))
+    page = render_evaluation_page(evaluation, pictures, source, _repeat(run.git_commit, given))
     run.figure("report.html", page.encode())
     _log(run, evaluation)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata, read, write_groups
-from reports.pages.features import data_report
+from reports.pages.features import render_features_page
 from steps.cli.command import shell
 from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, SYMBOL
@@ -53,7 +53,7 @@ def main(
     )
     # Nobody looks at the holdout before it is used, not even in a report.
     seen = before(table, holdout_start(table[DATE], holdout))
-    run.figure("data_report.html", data_report(seen, features, info.source).encode())
+    run.figure("data_report.html", render_features_page(seen, features, info.source).encode())
     run.metrics({"rows": rows, "features": len(features)})
     run.key_figure(f"{rows:,} rows x {len(features)} features")
 

@@ -11,8 +11,8 @@ from pipeline.log.console import say
 from pipeline.registry.history import history
 from pipeline.registry.models import resolve
 from pipeline.run.step_run import StepRun
-from reports.pages.monitoring import monitoring_report
-from reports.plots.monitoring import draw
+from reports.pages.monitoring import render_monitoring_page
+from reports.plots.monitoring import draw_monitoring_plots
 from steps.cli.command import shell
 from steps.data.validation import one_of_two, sound_bars
 from steps.monitoring.inputs import (
@@ -95,8 +95,8 @@ def main(
     others = by_version(rows, versions, champion, seen.sessions, made.horizon)
     records = {f"champion's recipe, now version {champion.version}": watched.record}
     records |= {f"version {name}": part for name, part in others.items()}
-    images = draw(content, watched.alarm, records)
-    run.figure("monitoring.html", monitoring_report(content, images).encode())
+    images = draw_monitoring_plots(content, watched.alarm, records)
+    run.figure("monitoring.html", render_monitoring_page(content, images).encode())
     _log(run, content)
     if alerts and on_alert == "fail":
         run.keep("an alert")

@@ -17,7 +17,7 @@ from pipeline.step import MODEL
 from pipeline.storage.parquet import groups, metadata, read, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
-from reports.plots.evaluation import fold_losses as plot_losses
+from reports.plots.training import draw_fold_losses
 from serving.model.log_model import log_model
 from steps.cli.command import shell
 from steps.cli.types import ROOT
@@ -106,7 +106,7 @@ def main(
             },
         },
     )
-    run.figure("cv_log_loss.png", plot_losses(losses, name))
+    run.figure("cv_log_loss.png", draw_fold_losses(losses, name))
     say(f"{name}: fitting on every labelled row of its window")
     window = training_rows(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=train_window

@@ -19,7 +19,7 @@ _PICTURES = {
 }
 
 
-def evaluation_report(
+def render_evaluation_page(
     evaluation: Mapping[str, Any], images: Mapping[str, bytes], source: str, repeat: str
 ) -> str:
     """A self-contained page on evaluation.json, with its pictures inside.

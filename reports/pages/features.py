@@ -9,7 +9,7 @@ from stockpred.columns import DATE, LABEL, SYMBOL
 from stockpred.features.base import Feature
 
 
-def data_report(rows: pd.DataFrame, features: Sequence[Feature], source: str) -> str:
+def render_features_page(rows: pd.DataFrame, features: Sequence[Feature], source: str) -> str:
     """A page on a feature table.
 
     Parameters

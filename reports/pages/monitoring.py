@@ -26,7 +26,7 @@ _PICTURES = {
 }
 
 
-def monitoring_report(content: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
+def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
     """A self-contained page on monitoring.json.
 
     Parameters

@@ -35,7 +35,7 @@ def _count(number: int, one: str, plural: str) -> str:
     return f"{number or 'no'} {one}{'' if number == 1 else plural}"
 
 
-def validation_report(content: Mapping[str, Any], picture: bytes | None) -> str:
+def render_validation_page(content: Mapping[str, Any], picture: bytes | None) -> str:
     """A self-contained page on validation.json.
 
     Parameters

@@ -1,119 +1,177 @@
-"""Pictures of an evaluation, as PNG bytes."""
+"""Plots of the evaluation page, all on the holdout."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.plots.figure import BASELINE, INK, MODEL, UP, blank, png
+from reports.plots.figure import (
+    BASELINE,
+    DOWN,
+    INK,
+    MODEL,
+    UP,
+    new_figure,
+    row_figure_size,
+    to_png,
+)
+from reports.plots.training import draw_importances
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
-from stockpred.evaluation.calibration import BINS
-from stockpred.evaluation.metrics import confusion, roc_auc, row_log_loss
+from stockpred.evaluation.metrics import confusion, row_log_loss
+
+MOST_GROUPS = 40  # symbols or years in one plot
+_CURVES = {
+    "net": ("model, net of costs", MODEL, 1.8),
+    "gross": ("model, before costs", MODEL, 0.8),
+    "buy_and_hold": ("buy and hold", UP, 1.2),
+    "always_long": ("always long, net", DOWN, 1.2),
+}
 
 
-def _labelled(predictions: pd.DataFrame) -> pd.DataFrame:
-    return predictions[predictions[LABEL].notna()]
+def draw_evaluation_plots(
+    predictions: pd.DataFrame, evaluation: Mapping[str, Any], curves: pd.DataFrame
+) -> dict[str, bytes]:
+    """Draw all plots of an evaluation.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Predictions of the holdout, as `stockpred.training.walk_forward` returns them. Rows whose
+        label is NaN are left out.
+    evaluation : mapping
+        Content of evaluation.json.
+    curves : DataFrame
+        Returns by session of each strategy, as in `stockpred.evaluation.holdout`.
+
+    Returns
+    -------
+    dict of str to bytes
+        File name to PNG. ``importances.png`` is missing where the recipe has no importances.
+    """
+    labelled = predictions[predictions[LABEL].notna()]
+    plots = {
+        "roc.png": _draw_roc_curve(labelled, evaluation["model"]["roc_auc"]),
+        "calibration.png": _draw_calibration(
+            evaluation["calibration"]["bins"], labelled[LABEL].mean()
+        ),
+        "lead.png": _draw_cumulative_lead(labelled),
+        "confusion_matrix.png": _draw_confusion_matrix(labelled),
+        "by_symbol.png": _draw_auc_by_group("symbol", evaluation["by_symbol"]),
+        "by_year.png": _draw_auc_by_group("year", evaluation["by_year"]),
+        "equity.png": _draw_equity(curves, evaluation["backtest"]["cost_bps"]),
+    }
+    importances = evaluation["recipe"]["selection"].get("importances")
+    if importances:
+        plots["importances.png"] = draw_importances(importances, evaluation["recipe"]["candidate"])
+    return plots
 
 
-def confusion_matrix(predictions: pd.DataFrame) -> bytes:
-    """Counts and shares of forecasts against outcomes, at a probability of one half."""
-    rows = _labelled(predictions)
-    cells = confusion(rows[LABEL].to_numpy(), np.asarray(rows[PROBABILITY_UP] > 0.5, np.float64))
+def _draw_roc_curve(labelled: pd.DataFrame, area: float | None) -> bytes:
+    """Draw the ROC curve; only the diagonal where the area is undefined."""
+    shown = "undefined: one label only" if area is None else f"{area:.3f}"
+    figure, axes = new_figure(f"ROC curve of the holdout, area {shown}")
+    axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="no skill")
+    if area is not None:
+        from sklearn.metrics import roc_curve
+
+        false_up, true_up, _ = roc_curve(labelled[LABEL], labelled[PROBABILITY_UP])
+        axes.plot(false_up, true_up, color=MODEL, label="model")
+    axes.set_xlabel("share of downs called up")
+    axes.set_ylabel("share of ups called up")
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, loc="lower right")
+    return to_png(figure)
+
+
+def _draw_calibration(bins: Sequence[Mapping[str, Any]], up_share: float) -> bytes:
+    """Draw the observed share of ups against the forecast, by bin of equal count, 95 % bars."""
+    count, forecast, observed = (
+        np.array([part[name] for part in bins], np.float64)
+        for name in ("rows", "forecast", "observed")
+    )
+    error = 1.96 * np.sqrt(0.25 / count)
+    low = min(forecast.min(), (observed - error).min(), 0.5) - 0.01
+    high = max(forecast.max(), (observed + error).max(), 0.5) + 0.01
+    figure, axes = new_figure("Calibration on the holdout, bins of equal count")
+    axes.plot([low, high], [low, high], color=BASELINE, linestyle="--", label="perfect")
+    axes.errorbar(forecast, observed, yerr=error, color=MODEL, fmt="o", capsize=3, label="model")
+    axes.axhline(up_share, color=UP, linewidth=0.8, label="share of ups")
+    axes.set_xlabel("forecast probability of up")
+    axes.set_ylabel("observed share of ups")
+    axes.legend(frameon=False, loc="upper left")
+    return to_png(figure)
+
+
+def _draw_cumulative_lead(labelled: pd.DataFrame) -> bytes:
+    """Draw the cumulative lead in log loss over the expanding prior, by date."""
+    label = labelled[LABEL].to_numpy()
+    prior, model = (
+        row_log_loss(label, labelled[name].to_numpy()) for name in (PRIOR, PROBABILITY_UP)
+    )
+    lead = pd.Series(prior - model, index=labelled[DATE]).groupby(level=0).mean().cumsum()
+    figure, axes = new_figure("Cumulative lead over the expanding prior (above 0: better)")
+    axes.axhline(0, color=BASELINE, linestyle="--")
+    axes.plot(lead.index.to_numpy(), lead.to_numpy(), color=MODEL)
+    axes.set_ylabel("nats, mean over symbols, summed over dates")
+    figure.autofmt_xdate()
+    return to_png(figure)
+
+
+def _draw_confusion_matrix(labelled: pd.DataFrame) -> bytes:
+    """Draw counts and shares of forecasts against outcomes, at a probability of one half."""
+    rows = len(labelled)
+    forecast = np.asarray(labelled[PROBABILITY_UP] > 0.5, np.float64)
+    cells = confusion(labelled[LABEL].to_numpy(), forecast)
     counts = np.array(
         [[cells["true_down"], cells["false_up"]], [cells["false_down"], cells["true_up"]]]
     )
-    figure, axes = blank(f"Forecast against outcome, {len(rows):,} rows of the holdout")
+    figure, axes = new_figure(f"Forecast against outcome, {rows:,} rows of the holdout")
     axes.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max() * 1.4, 1))
-    for (i, j), count in np.ndenumerate(counts):
-        text = f"{count:,}\n{count / max(len(rows), 1):.1%}"
-        axes.text(j, i, text, ha="center", va="center", color=INK, fontsize=12)
+    for (outcome, called), count in np.ndenumerate(counts):
+        text = f"{count:,}\n{count / max(rows, 1):.1%}"
+        axes.text(called, outcome, text, ha="center", va="center", color=INK, fontsize=12)
     axes.set_xticks([0, 1], ["down", "up"])
     axes.set_yticks([0, 1], ["down", "up"])
     axes.set_xlabel("forecast")
     axes.set_ylabel("outcome")
     axes.spines[:].set_visible(False)
-    return png(figure)
+    return to_png(figure)
 
 
-def roc_curve(predictions: pd.DataFrame) -> bytes:
-    """The ROC curve with its area."""
-    rows = _labelled(predictions)
-    label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
-    area = roc_auc(label, probability)
-    shown = "undefined: one label only" if area is None else f"{area:.3f}"
-    figure, axes = blank(f"ROC curve of the holdout, area {shown}")
-    axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="no skill")
-    if area is not None:
-        order = np.argsort(-probability, kind="stable")
-        last_of_tie = np.append(np.diff(probability[order]) != 0, True)
-        hits, alarms = np.cumsum(label[order]), np.cumsum(1 - label[order])
-        x = np.concatenate([[0], alarms[last_of_tie] / alarms[-1]])
-        y = np.concatenate([[0], hits[last_of_tie] / hits[-1]])
-        axes.plot(x, y, color=MODEL, label="model")
-    axes.set_xlabel("share of downs called up")
-    axes.set_ylabel("share of ups called up")
-    axes.set_aspect("equal")
-    axes.legend(frameon=False, loc="lower right")
-    return png(figure)
-
-
-def calibration(predictions: pd.DataFrame) -> bytes:
-    """Observed share of ups against the forecast, in bins of equal count with 95 % bars."""
-    rows = _labelled(predictions)
-    label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
-    figure, axes = blank("Calibration on the holdout, bins of equal count")
-    bins = np.array_split(np.argsort(probability, kind="stable"), min(BINS, max(len(rows), 1)))
-    forecast = np.array([probability[b].mean() for b in bins if len(b)])
-    observed = np.array([label[b].mean() for b in bins if len(b)])
-    error = np.array([1.96 * np.sqrt(0.25 / len(b)) for b in bins if len(b)])
-    low = min(forecast.min(initial=0.5), (observed - error).min(initial=0.5)) - 0.01
-    high = max(forecast.max(initial=0.5), (observed + error).max(initial=0.5)) + 0.01
-    axes.plot([low, high], [low, high], color=BASELINE, linestyle="--", label="perfect")
-    axes.errorbar(forecast, observed, yerr=error, color=MODEL, fmt="o", capsize=3, label="model")
-    axes.axhline(label.mean() if len(label) else 0.5, color=UP, linewidth=0.8, label="share of ups")
-    axes.set_xlabel("forecast probability of up")
-    axes.set_ylabel("observed share of ups")
-    axes.legend(frameon=False, loc="upper left")
-    return png(figure)
-
-
-def lead_by_date(predictions: pd.DataFrame) -> bytes:
-    """Cumulative lead in log loss over the expanding prior, date by date."""
-    rows = _labelled(predictions)
-    label = rows[LABEL].to_numpy()
-    lead = row_log_loss(label, rows[PRIOR].to_numpy()) - row_log_loss(
-        label, rows[PROBABILITY_UP].to_numpy()
+def _draw_auc_by_group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Draw the ROC AUC of each symbol or year with its 95 % interval, of the largest groups."""
+    largest = sorted(groups, key=lambda name: -groups[name]["rows"])[:MOST_GROUPS]
+    names = [name for name in groups if name in largest and groups[name]["roc_auc"] is not None]
+    names.reverse()  # the first group is drawn at the top
+    some = "" if len(groups) <= MOST_GROUPS else f", the {MOST_GROUPS} largest of {len(groups)}"
+    figure, axes = new_figure(
+        f"ROC AUC by {kind} with 95 % intervals{some}", row_figure_size(len(names))
     )
-    by_date = pd.Series(lead, index=rows[DATE]).groupby(level=0).mean().cumsum()
-    figure, axes = blank("Cumulative lead over the expanding prior (above 0: better)")
-    axes.axhline(0, color=BASELINE, linestyle="--")
-    axes.plot(by_date.index.to_numpy(), by_date.to_numpy(), color=MODEL)
-    axes.set_ylabel("nats, mean over symbols, summed over dates")
+    axes.axvline(0.5, color=BASELINE, linestyle="--")
+    for place, name in enumerate(names):
+        area, interval = groups[name]["roc_auc"], groups[name]["intervals"]["roc_auc"]
+        if interval:
+            axes.plot(interval, [place, place], color=MODEL, linewidth=5, alpha=0.35)
+        axes.plot([area], [place], color=MODEL, marker="o")
+    labels = [f"{name[:20]}  ({groups[name]['rows']:,})" for name in names]
+    axes.set_yticks(range(len(names)), labels, parse_math=False)  # a symbol may hold a dollar
+    axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
+    axes.set_xlabel("ROC AUC; 0.5 is no skill; rows in brackets")
+    return to_png(figure)
+
+
+def _draw_equity(curves: pd.DataFrame, cost_bps: float) -> bytes:
+    """Draw the worth of one unit of capital for the model and its references."""
+    figure, axes = new_figure(
+        f"Worth of 1 through the holdout, {cost_bps:g} bps a side", (9.0, 4.5)
+    )
+    axes.axhline(1, color=BASELINE, linestyle="--", linewidth=0.8)
+    for name, (label, colour, width) in _CURVES.items():
+        worth = np.cumprod(1 + curves[name].to_numpy())
+        style = ":" if name == "gross" else "-"
+        axes.plot(curves.index.to_numpy(), worth, style, color=colour, linewidth=width, label=label)
+    axes.set_ylabel("worth")
+    axes.legend(frameon=False, fontsize=9)
     figure.autofmt_xdate()
-    return png(figure)
-
-
-def importances(values: Mapping[str, float], model: str, most: int = 20) -> bytes:
-    """Mean rise in log loss when a feature is shuffled, the largest ones, as bars."""
-    shown = sorted(values.items(), key=lambda item: item[1])[-most:]
-    figure, axes = blank(f"{model}: rise in log loss without the feature, on the folds")
-    axes.barh([name for name, _ in shown], [value for _, value in shown], color=MODEL)
-    axes.axvline(0, color=BASELINE, linewidth=0.8)
-    axes.tick_params(axis="y", labelsize=7)
-    axes.set_xlabel("nats, mean over folds")
-    return png(figure)
-
-
-def fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> bytes:
-    """Log loss of each candidate on each fold; the chosen one stands out."""
-    figure, axes = blank(f"Log loss by fold before the holdout; chosen: {chosen}")
-    for name, values in losses.items():
-        style = {"linewidth": 2.5, "zorder": 3} if name == chosen else {"linewidth": 1.0}
-        folds = range(1, len(values) + 1)
-        axes.plot(folds, values, marker="o", label=f"{name} ({np.mean(values):.4f})", **style)
-    axes.axhline(np.log(2), color=BASELINE, linestyle="--", linewidth=0.8, label="coin (0.6931)")
-    axes.set_xticks(range(1, max(map(len, losses.values())) + 1))
-    axes.set_xlabel("fold")
-    axes.set_ylabel("log loss, nats")
-    axes.legend(frameon=False, fontsize=8)
-    return png(figure)
+    return to_png(figure)

@@ -1,14 +1,30 @@
-"""What all pictures share: colours, an empty figure, PNG bytes."""
+"""Colours, figure and PNG encoding shared by all plots."""
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MODEL, BASELINE, UP, DOWN = "#22303c", "#1b6ca8", "#8a949e", "#3a8f5c", "#c0563b"
-SIZE = (6.0, 4.5)
+SIZE = (6.0, 4.5)  # inches: width, height
 
 
-def blank(title: str, size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
-    """A matplotlib figure of a size in inches, and its axes."""
+def new_figure(title: str, size: tuple[float, float] = SIZE) -> tuple["Figure", "Axes"]:
+    """Make an empty figure with one titled pair of axes.
+
+    Parameters
+    ----------
+    title : str
+    size : tuple of float
+        Width and height in inches.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axes : matplotlib.axes.Axes
+    """
     # The object-oriented interface: pyplot keeps global state and wants a display.
     from matplotlib.figure import Figure
 
@@ -19,8 +35,13 @@ def blank(title: str, size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
     return figure, axes
 
 
-def png(figure: Any) -> bytes:
-    """The figure as PNG; the same figure gives the same bytes."""
+def to_png(figure: "Figure") -> bytes:
+    """Encode a figure as PNG; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def row_figure_size(rows: int) -> tuple[float, float]:
+    """Size in inches of a figure with a labelled line for each of some rows."""
+    return SIZE[0], max(SIZE[1] * 0.5, 1.4 + 0.28 * rows)

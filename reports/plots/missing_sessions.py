@@ -1,11 +1,10 @@
 """The picture of missing sessions: a strip of time for each symbol."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.plots.figure import BASELINE, INK
+from reports.plots.figure import BASELINE, new_figure, to_png
 from stockpred.arrays import Array, Dates
 from stockpred.bars.checks.sessions import Gaps
 
@@ -21,7 +20,7 @@ SHARES = (
 )
 
 
-def missing_sessions(gaps: Mapping[str, Gaps]) -> bytes | None:
+def draw_missing_sessions(gaps: Mapping[str, Gaps]) -> bytes | None:
     """Share of sessions missing, over time, as PNG: all symbols together, then the worst.
 
     Returns
@@ -60,12 +59,9 @@ def _share(gaps: Sequence[Gaps], edges: Dates) -> Array:
 
 def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> bytes:
     from matplotlib.colors import BoundaryNorm, ListedColormap
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(9.0, 1.6 + 0.2 * len(names)), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, color=INK, loc="left", fontsize=11)
+    figure, axes = new_figure(title, (9.0, 1.6 + 0.2 * len(names)))
     colours = [colour for _, _, colour in SHARES]
     norm = BoundaryNorm([low for _, low, _ in SHARES] + [1.01], len(colours))
     lines = np.arange(len(names) + 1) - 0.5
@@ -84,6 +80,4 @@ def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> byte
         frameon=False,
         fontsize=8,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return to_png(figure)

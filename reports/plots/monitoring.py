@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.plots.figure import BASELINE, DOWN, MODEL, UP, blank, png
+from reports.plots.figure import BASELINE, DOWN, MODEL, UP, new_figure, to_png
 from stockpred.monitoring.change_detector import THRESHOLD, Alarm
 from stockpred.monitoring.performance import by_date
 
@@ -19,7 +19,7 @@ _WEEKLY = {
 }
 
 
-def draw(
+def draw_monitoring_plots(
     content: Mapping[str, Any], found: Alarm, versions: Mapping[str, pd.DataFrame]
 ) -> dict[str, bytes]:
     """All pictures of a record, file name -> PNG; none before there is an outcome.
@@ -49,7 +49,7 @@ def weeks(content: Mapping[str, Any], name: str) -> bytes:
     mean = np.array([each[name]["mean"] for each in shown], np.float64)
     spans = [each[name]["interval"] or (m, m) for each, m in zip(shown, mean, strict=True)]
     error = np.abs(np.array(spans).T - mean)
-    figure, axes = blank(f"By week, with 95 % intervals: {_WEEKLY[name]}")
+    figure, axes = new_figure(f"By week, with 95 % intervals: {_WEEKLY[name]}")
     axes.axhline(0.5 if name == "accuracy" else 0.0, color=BASELINE, linestyle="--")
     promised = content["promise"]
     if name == "lead" and promised:
@@ -62,34 +62,41 @@ def weeks(content: Mapping[str, Any], name: str) -> bytes:
         axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
     axes.set_ylabel(_WEEKLY[name])
     figure.autofmt_xdate()
-    return png(figure)
+    return to_png(figure)
 
 
 def level(found: Alarm) -> bytes:
     """The detector after each date, and its threshold."""
-    figure, axes = blank("Bets against the promise")
+    figure, axes = new_figure("Bets against the promise")
     axes.plot(found.dates, np.maximum(found.level, 1e-3), color=MODEL)
     axes.axhline(THRESHOLD, color=DOWN, linestyle="--", label=f"alarm at {THRESHOLD:,.0f}")
     axes.set_yscale("log")
     axes.set_ylabel("sum of the wealths begun on each date")
     axes.legend(frameon=False)
     figure.autofmt_xdate()
-    return png(figure)
+    return to_png(figure)
 
 
 def over_time(versions: Mapping[str, pd.DataFrame]) -> bytes:
     """Cumulative lead over the prior of champion and others."""
-    figure, axes = blank("Cumulative lead over the prior, on what was forecast")
+    figure, axes = new_figure("Cumulative lead over the prior, on what was forecast")
     axes.axhline(0, color=BASELINE, linestyle="--")
     first, *others = _longest(versions)
     for name, color in zip((first, *others), (MODEL, *_OTHERS), strict=False):
         lead = by_date(versions[name])["lead"].cumsum()
-        style = {"linewidth": 2.2, "zorder": 3} if name == first else {"linewidth": 1.2}
-        axes.plot(lead.index.to_numpy(), lead.to_numpy(), color=color, label=name, **style)
+        width, order = (2.2, 3) if name == first else (1.2, 2)
+        axes.plot(
+            lead.index.to_numpy(),
+            lead.to_numpy(),
+            color=color,
+            label=name,
+            linewidth=width,
+            zorder=order,
+        )
     axes.set_ylabel("nats, mean over symbols, summed over dates")
     axes.legend(frameon=False, fontsize=8)
     figure.autofmt_xdate()
-    return png(figure)
+    return to_png(figure)
 
 
 def _longest(versions: Mapping[str, pd.DataFrame]) -> Sequence[str]:

@@ -10,7 +10,7 @@ from reports.text.verdict import verdict
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A run as it ended, and what its steps found.
 
     Attributes
@@ -54,7 +54,7 @@ class Finished:
         return 3 if self.alerts and self.on_alert != "report" else 0
 
 
-def digest(run: Finished) -> str:
+def render_ci_summary(run: FinishedRun) -> str:
     """The run as Markdown; whatever stands in an artifact or a tag is shown, not rendered."""
     lines = [f"## {_heading(run)}", ""]
     if run.error:
@@ -78,14 +78,14 @@ def digest(run: Finished) -> str:
     return "\n".join(lines)
 
 
-def _heading(run: Finished) -> str:
+def _heading(run: FinishedRun) -> str:
     if run.exit_code == 3:
         return f"{_text(run.entry_point)}: alert"
     done = {"FINISHED": "done", "FAILED": "failed", "KILLED": "ended from outside"}
     return f"{_text(run.entry_point)}: {done.get(run.status, _text(run.status))}"
 
 
-def _steps(run: Finished) -> list[str]:
+def _steps(run: FinishedRun) -> list[str]:
     if not run.steps:
         return []
     lines = ["| step | | key figure |", "| --- | --- | --- |"]

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata, write_groups
-from reports.pages.validation import validation_report
-from reports.plots.missing_sessions import missing_sessions
+from reports.pages.validation import render_validation_page
+from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
 from steps.data.source import judge_acquired, open_asked
 from stockpred.arrays import Dates
@@ -116,8 +116,8 @@ def _sound(
 def _report(run: StepRun, judged: Mapping[str, Validated]) -> None:
     content = summarise(judged)
     run.output_json("validation.json", content)
-    picture = missing_sessions({symbol: found.gaps for symbol, found in judged.items()})
-    run.figure("validation.html", validation_report(content, picture).encode())
+    picture = draw_missing_sessions({symbol: found.gaps for symbol, found in judged.items()})
+    run.figure("validation.html", render_validation_page(content, picture).encode())
     counts = {f"check_{check['check']}": check["count"] for check in content["checks"]}
     stretches, dropped = len(content["quarantined"]), len(content["dropped"])
     run.metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})

@@ -13,7 +13,7 @@ from pipeline.log.console import say
 from pipeline.run.nested import NestedRuns, Point, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
-from reports.plots.evaluation import importances as plot_importances
+from reports.plots.training import draw_importances
 from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds
 from stockpred.training.importance import permutation_importances
@@ -122,7 +122,7 @@ def _log_candidate(
     nested.log_input(run_id, dataset)
     (folder / "importances.json").write_text(json.dumps(importances, indent=2) + "\n")
     if any(importances.values()):  # a base rate leans on nothing: no picture
-        png = plot_importances(importances, best.candidate)
+        png = draw_importances(importances, best.candidate)
         (folder / "importances.png").write_bytes(png)
     nested.log_files(run_id, folder)
     nested.close(run_id)

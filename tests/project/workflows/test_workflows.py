@@ -15,7 +15,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from reports.text.ci_summary import Finished, digest
+from reports.text.ci_summary import FinishedRun, render_ci_summary
 from tests.support.paths import ROOT
 from tests.support.workflow_jobs import WORKFLOWS, Job, workflow
 
@@ -157,8 +157,8 @@ def test_a_digest_and_its_exit_code(changes: dict[str, Any], code: int, heading:
     given = dict(changes)
     monitoring = {**MONITORING, "alerts": given.pop("alerts", [])}
     told = {"status": "FINISHED", "on_alert": "retrain", **given}
-    run = Finished("daily", run_id="r", monitoring=monitoring, decision=DECISION, **told)
-    text = digest(run)
+    run = FinishedRun("daily", run_id="r", monitoring=monitoring, decision=DECISION, **told)
+    text = render_ci_summary(run)
     assert run.exit_code == code and text.splitlines()[0] == f"## {heading}"
     assert ("alert: **the newest bar is 9" in text) == bool(monitoring["alerts"])
     assert "| log\\_loss | - | 0 | **not passed** |" in text  # and a good end all the same
@@ -166,7 +166,9 @@ def test_a_digest_and_its_exit_code(changes: dict[str, Any], code: int, heading:
 
 def test_a_digest_shows_what_it_is_given_as_text() -> None:
     evil = "<script>x</script> [a](http://b) | **c**\n# d `e`"
-    text = digest(Finished("main", "FAILED", "r", error=evil, steps=[("a", "failed", "s", evil)]))
+    text = render_ci_summary(
+        FinishedRun("main", "FAILED", "r", error=evil, steps=[("a", "failed", "s", evil)])
+    )
     assert "<script" not in text and "\n# d" not in text
     assert not re.search(r"(?<!\\)[\[`]a|(?<!\\)\]\(", text)
     assert text.count("\n| ") == 3  # head, rule, one row

@@ -1,9 +1,11 @@
-"""The evaluation page of a walk through a generated market."""
+"""The evaluation page of walk-forward predictions on a generated market."""
+
+from typing import Any
 
 import pandas as pd
 
-from reports.pages.evaluation import evaluation_report
-from reports.plots.holdout import draw
+from reports.pages.evaluation import render_evaluation_page
+from reports.plots.evaluation import draw_evaluation_plots
 from stockpred.evaluation.backtest import Terms
 from stockpred.evaluation.holdout import Selected, findings
 from stockpred.models.candidates import CANDIDATES
@@ -13,14 +15,10 @@ from stockpred.training.walk_forward import walk_forward
 from tests.support.generated_tables import market
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
-
-
 SELECTION = {
     "log_loss_by_fold": {"logistic": [0.69, 0.7]},
     "importances": {f"x{i}": 0.001 * (3 - i) for i in range(6)},
 }
-
-
 REPEAT = "git checkout abc\nmlflow run . -e evaluate -P 'recipe=<script>alert(1)</script>'"
 
 
@@ -29,9 +27,17 @@ def walked(strength: float, dates: int = 400) -> pd.DataFrame:
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
 
 
-def report(predictions: pd.DataFrame, **selection: object) -> tuple[str, dict]:
-    chosen = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
+def evaluation_inputs(
+    predictions: pd.DataFrame, **selection: object
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Content of evaluation.json and the plots of some predictions."""
+    recipe = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
     found = findings(predictions, 1, Selected(), Terms())
-    evaluation = {"recipe": chosen, "table_sha256": "ab" * 32, **found.content}
-    images = draw(predictions, evaluation, found.curves)
-    return evaluation_report(evaluation, images, "snapshot", REPEAT), evaluation
+    evaluation = {"recipe": recipe, "table_sha256": "ab" * 32, **found.content}
+    return evaluation, draw_evaluation_plots(predictions, evaluation, found.curves)
+
+
+def evaluation_page(predictions: pd.DataFrame, **selection: object) -> tuple[str, dict[str, Any]]:
+    """The page of some predictions, and the content of evaluation.json."""
+    evaluation, plots = evaluation_inputs(predictions, **selection)
+    return render_evaluation_page(evaluation, plots, "snapshot", REPEAT), evaluation

@@ -1,9 +1,11 @@
 """The monitoring page of a generated live record."""
 
+from typing import Any
+
 import pandas as pd
 
-from reports.pages.monitoring import monitoring_report
-from reports.plots.monitoring import draw
+from reports.pages.monitoring import render_monitoring_page
+from reports.plots.monitoring import draw_monitoring_plots
 from stockpred.monitoring.alerts import loss_alerts, verdict
 from stockpred.monitoring.record import Version, watch
 from tests.support.live_records import CHAMPION, DAYS
@@ -11,8 +13,8 @@ from tests.support.live_records import CHAMPION, DAYS
 MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
 
 
-def report(rows: pd.DataFrame) -> str:
-    """The page on a ledger of versions 1, the champion, and 2, another recipe."""
+def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Content of monitoring.json and the plots of a ledger: version 1, the champion, and 2."""
     versions = {"1": CHAMPION, "2": Version("2", "b", "2014-12-31", None)}
     found = watch(rows, versions, CHAMPION, DAYS, 1)
     alerts = loss_alerts(found.content)
@@ -48,4 +50,9 @@ def report(rows: pd.DataFrame) -> str:
         },
     }
     known = {"champion": found.record, "version 2": rows[rows["model_version"] == "2"]}
-    return monitoring_report(content, draw(content, found.alarm, known))
+    return content, draw_monitoring_plots(content, found.alarm, known)
+
+
+def monitoring_page(rows: pd.DataFrame) -> str:
+    """The page of a ledger."""
+    return render_monitoring_page(*monitoring_inputs(rows))

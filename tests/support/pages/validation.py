@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reports.plots.missing_sessions import missing_sessions
+from reports.plots.missing_sessions import draw_missing_sessions
 from stockpred.bars.checks.validate import Validated, validate
 from tests.support.bars import make_bars
 
@@ -22,4 +22,4 @@ def judged(symbols: int, evil: str = "") -> dict[str, Validated]:
 
 
 def picture_of(found: dict[str, Validated]) -> bytes | None:
-    return missing_sessions({symbol: each.gaps for symbol, each in found.items()})
+    return draw_missing_sessions({symbol: each.gaps for symbol, each in found.items()})

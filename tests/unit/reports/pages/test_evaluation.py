@@ -13,12 +13,12 @@ from reports.text.verdict import biases, trading, verdict
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
 from tests.support.generated_tables import market
-from tests.support.pages.evaluation import LOGISTIC, report, walked
+from tests.support.pages.evaluation import LOGISTIC, evaluation_page, walked
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return report(walked(0.5))[0]
+    return evaluation_page(walked(0.5))[0]
 
 
 def test_the_page_stands_alone_and_begins_with_the_verdict(page: str) -> None:
@@ -36,7 +36,7 @@ def test_the_page_stands_alone_and_begins_with_the_verdict(page: str) -> None:
 
 def test_a_correlation_that_is_nowhere_defined_has_no_mean(page: str) -> None:
     assert re.search(r"date by date, then the mean of [1-9][0-9]*\.", page)
-    told, evaluation = report(walked(0.5).assign(probability_up=0.5))
+    told, evaluation = evaluation_page(walked(0.5).assign(probability_up=0.5))
     assert evaluation["ic"]["groups"] == 0
     assert "date by date, of which none is defined here." in told
 
@@ -44,7 +44,7 @@ def test_a_correlation_that_is_nowhere_defined_has_no_mean(page: str) -> None:
 def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> None:
     table = market(120, 60, 0.3)
     predictions = walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
-    text, evaluation = report(predictions, importances=None)
+    text, evaluation = evaluation_page(predictions, importances=None)
     assert text.count("<img") == 7 and len(evaluation["by_symbol"]) == 60
     assert len(text) < 3 << 20
 
@@ -59,7 +59,7 @@ def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> No
     ids=["ups only", "one row", "constant"],
 )
 def test_a_poor_holdout_has_a_page_without_nan(poor) -> None:
-    text, _ = report(poor(walked(0.0)))
+    text, _ = evaluation_page(poor(walked(0.0)))
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", re.sub(r'src="[^"]*"', "", text))
 
 
@@ -103,7 +103,7 @@ def test_evidence_needs_a_lead_and_its_p_and_names_a_moved_base_rate() -> None:
 
 
 def test_skill_never_reads_as_profit() -> None:
-    _, evaluation = report(walked(0.5))
+    _, evaluation = evaluation_page(walked(0.5))
     assert verdict(evaluation).startswith("Evidence of skill")
     assert "profit" not in verdict(evaluation)
     dear = {**evaluation["backtest"], "net": {**evaluation["backtest"]["net"], "total_return": -1}}

@@ -11,13 +11,13 @@ import pytest
 
 from reports.pages.html import POLICY
 from tests.support.live_records import DAYS, dying, forecasts, scored
-from tests.support.pages.monitoring import report
+from tests.support.pages.monitoring import monitoring_page
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
     rows = dying(1, 100)
-    return report(pd.concat([scored(rows), scored(rows, "2")]))
+    return monitoring_page(pd.concat([scored(rows), scored(rows, "2")]))
 
 
 def test_the_page_stands_alone_and_begins_with_what_is_wrong(page: str) -> None:
@@ -36,7 +36,7 @@ def test_the_first_days_have_a_page_without_nan(outcomes: int) -> None:
     rows = scored(forecasts(0, 15))
     is_open = rows["date"] >= np.append(np.unique(rows["date"]), DAYS[-1])[outcomes]
     rows.loc[is_open, ["label", "forward_return"]] = np.nan
-    text = re.sub(r'src="[^"]*"', "", report(rows))
+    text = re.sub(r'src="[^"]*"', "", monitoring_page(rows))
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text)
     assert ("No forecast has an outcome yet." in text) == (outcomes == 0)
     assert text.count("<img") == (5 if outcomes else 0)

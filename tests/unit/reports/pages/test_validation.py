@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reports.pages.validation import validation_report, verdict
+from reports.pages.validation import render_validation_page, verdict
 from reports.plots.missing_sessions import _edges, _share
 from stockpred.bars.checks.sessions import Gaps
 from stockpred.bars.checks.summary import summarise
@@ -26,7 +26,7 @@ def test_a_verdict_says_how_much_may_reach_a_model() -> None:
 
 def test_every_value_is_escaped_and_nothing_is_fetched() -> None:
     found = judged(3, "<script>$x")
-    text = validation_report(summarise(found), picture_of(found))
+    text = render_validation_page(summarise(found), picture_of(found))
     assert "<script" not in text and "S1&lt;script&gt;$x" in text
     assert (
         "http://" not in text and "https://" not in text and 'src="data:image/png;base64,' in text
@@ -36,11 +36,11 @@ def test_every_value_is_escaped_and_nothing_is_fetched() -> None:
 def test_without_a_gap_there_is_no_picture_and_the_page_says_so() -> None:
     found = {"A": validate(make_bars(500), calendar="XNYS", sessions=SESSIONS)}
     assert picture_of(found) is None
-    assert "Every session of the known calendars has its bar" in validation_report(
+    assert "Every session of the known calendars has its bar" in render_validation_page(
         summarise(found), None
     )
     unknown = {"A": validate(make_bars(500), calendar="XBEL")}
-    text = validation_report(summarise(unknown), None)
+    text = render_validation_page(summarise(unknown), None)
     assert "No symbol has a calendar to compare with." in text
     assert "Not checked, since unknown: XBEL." in text
 
@@ -48,7 +48,7 @@ def test_without_a_gap_there_is_no_picture_and_the_page_says_so() -> None:
 @pytest.mark.long
 def test_the_page_of_two_thousand_symbols_stays_small() -> None:
     found = judged(2000)
-    text = validation_report(summarise(found), picture_of(found))
+    text = render_validation_page(summarise(found), picture_of(found))
     assert len(text) < 1 << 20
     assert "1,950 more stand in validation.json" in text
 
