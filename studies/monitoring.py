@@ -26,7 +26,7 @@ from stockpred.columns import (
     SYMBOL,
     VOLUME,
 )
-from stockpred.gate.promise import promise
+from stockpred.gate.expected_lead import expected_lead
 from stockpred.monitoring.change_detector import BACKED, alarm, backed_share
 from stockpred.training.fit import fit, probability_up
 from studies.many import run_cases
@@ -57,7 +57,7 @@ def case(seed: int) -> dict[str, Any]:
     known = table[(table[LABEL_END] <= last).to_numpy() & table[LABEL].notna().to_numpy()]
     recipe = recipe_of("logistic", settings)
     verdict = judged(known.reset_index(drop=True), recipe, settings)
-    backed = backed_share(promise(verdict.predictions, settings.horizon))
+    backed = backed_share(expected_lead(verdict.predictions, settings.horizon))
     estimator = fit(known, recipe.candidate, recipe.hyperparameters, 0, recipe.training)
     prior = (known[LABEL].sum() + 1) / (len(known) + 2)
     found: dict[str, Any] = {"passed": verdict.passed}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockpred.gate.sequential_looks import weight
+from stockpred.gate.sequential_looks import alpha_share
 from studies import cases
 from studies.many import Runner
 from studies.verdict import LEVEL
@@ -157,7 +157,7 @@ def tries(runner: Runner) -> Section:
     out, by_cell = Section(), _planted(runner, [(5, auc) for auc in AUCS[-2:]])
 
     def share(found: list[cases.Case], k: int) -> float:
-        level = LEVEL * weight(k)
+        level = LEVEL * alpha_share(k)
         return float(np.mean([each["passed"] and each["anytime_p"] < level for each in found]))
 
     out.table(

@@ -14,9 +14,9 @@ from stockpred.evaluation.bootstrap_metrics import metric_statistics
 from stockpred.evaluation.metrics import evaluate
 from stockpred.evaluation.paired_test import Lead, lead_over_column
 from stockpred.features.table import feature_rows
-from stockpred.gate.metrics import baseline_values, references
+from stockpred.gate.metrics import baseline_metrics, references
 from stockpred.gate.rules import Decision, decide
-from stockpred.gate.sequential_looks import Look, look, question
+from stockpred.gate.sequential_looks import Look, add_look, hypothesis_of
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe, Training
 from stockpred.training.fit import fit
@@ -123,16 +123,16 @@ def judged(
     metrics = evaluate(predictions)
     lead = lead_over_column(predictions, PRIOR, recipe.horizon)
     data = str(predictions[DATE].max())
-    taken = look(
+    taken = add_look(
         record,
-        question(recipe.id, predictions),
+        hypothesis_of(recipe.id, predictions),
         predictions,
         references(predictions),
         data,
         recipe.horizon,
     )
     # Generated bars are sound.
-    values = baseline_values(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
+    values = baseline_metrics(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
     return Verdict(recipe, predictions, metrics, lead, decide(values), taken)
 
 

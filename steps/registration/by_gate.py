@@ -104,7 +104,7 @@ def register(
         moves,
         champion=age,
         phase=phase,
-        rules=[verdict.to_dict() for verdict in decision.verdicts],
+        rules=[result.to_dict() for result in decision.results],
         looks=[each.to_dict() for each in looks],
         tried=deflated_over_experiment(run, judged.get("backtest", {})),
     )

@@ -12,16 +12,16 @@ from steps.registration.look_store import take_look
 from steps.registration.version_tags import PREDICTIONS_TAG, RECIPE_TAG, promise_of
 from stockpred.columns import CHAMPION as CHAMPION_COLUMN
 from stockpred.errors import DataError
+from stockpred.gate.expected_lead import refresh_metrics
 from stockpred.gate.metrics import (
-    Values,
-    baseline_values,
-    beside_champion,
-    champion_values,
+    GateMetrics,
+    baseline_metrics,
+    champion_metrics,
+    join_champion,
     references,
     shared_symbols,
 )
-from stockpred.gate.promise import refresh_values
-from stockpred.gate.sequential_looks import Look, question
+from stockpred.gate.sequential_looks import Look, hypothesis_of
 
 
 def read_json(run: StepRun, uri: str) -> Any:
@@ -71,7 +71,7 @@ def values_of(
     version: Any,
     champion: Any | None,
     is_refresh: bool,
-) -> tuple[Values, list[Look]]:
+) -> tuple[GateMetrics, list[Look]]:
     """What the rules look at, and the looks that it took."""
     recipe, data = judged["recipe"], judged["table_sha256"]
     horizon = recipe["horizon"]
@@ -79,25 +79,25 @@ def values_of(
         take_look(
             run.client,
             version,
-            question(recipe["id"], forecasts),
+            hypothesis_of(recipe["id"], forecasts),
             forecasts,
             references(forecasts),
             data,
             horizon,
         )
     ]
-    values = baseline_values(forecasts, looks[0], horizon)
+    values = baseline_metrics(forecasts, looks[0], horizon)
     theirs = _evidence_of(run, champion)
     if champion is None or theirs is None:
         return values, looks  # its evidence is gone: nothing to compare with, and the gate says so
     values["shared_symbols"] = shared_symbols(forecasts, theirs)
     if is_refresh:
         promised = promise_of(champion)
-        return values | (refresh_values(forecasts, promised, horizon) if promised else {}), looks
-    common = beside_champion(forecasts, theirs)
-    asked = question(recipe["id"], forecasts, champion.tags.get(RECIPE_TAG, "unknown"))
+        return values | (refresh_metrics(forecasts, promised, horizon) if promised else {}), looks
+    common = join_champion(forecasts, theirs)
+    asked = hypothesis_of(recipe["id"], forecasts, champion.tags.get(RECIPE_TAG, "unknown"))
     looks.append(take_look(run.client, version, asked, common, (CHAMPION_COLUMN,), data, horizon))
-    return values | champion_values(common, looks[1], horizon), looks
+    return values | champion_metrics(common, looks[1], horizon), looks
 
 
 def _evidence_of(run: StepRun, champion: Any | None) -> pd.DataFrame | None:

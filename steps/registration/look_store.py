@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.registry.models import notes, write_note
-from stockpred.gate.sequential_looks import Look, Question, claim, look, look_from
+from stockpred.gate.sequential_looks import Hypothesis, Look, add_look, look_from, reserve_look
 
 PREFIX = "look."
 
@@ -14,7 +14,7 @@ PREFIX = "look."
 def take_look(
     client: Any,
     version: Any,
-    asked: Question,
+    asked: Hypothesis,
     predictions: pd.DataFrame,
     references: Sequence[str],
     data: str,
@@ -30,11 +30,13 @@ def take_look(
     name = version.name
     key = f"{PREFIX}{asked.id}.{version.version}"
     if key not in notes(client, name, PREFIX):
-        write_note(client, name, key, claim(asked).to_text())
+        write_note(client, name, key, reserve_look(asked).to_text())
     record = {each: look_from(text) for each, text in notes(client, name, PREFIX).items()}
-    taken = look(record.values(), asked, predictions, references, data, horizon)
+    taken = add_look(record.values(), asked, predictions, references, data, horizon)
     replaced = [
-        each for each, old in record.items() if old.question == asked and old.looks and each != key
+        each
+        for each, old in record.items()
+        if old.hypothesis == asked and old.looks and each != key
     ]
     write_note(client, name, key, taken.to_text(), instead_of=replaced)
     return taken

@@ -10,8 +10,8 @@ from pipeline.registry.download import fetch_files
 from pipeline.registry.models import CHAMPION, holder, versions
 from pipeline.run.step_run import StepRun
 from serving.model.example_check import why_not
+from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.gate.metrics import sessions_after, trained_to
-from stockpred.gate.promise import Promise, promise
 
 RECIPE_TAG, PREDICTIONS_TAG, TRAINED_TAG, AGE_TAG = "recipe_id", "predictions", "trained_to", "age"
 # Why a person made it champion, and why a person took it out of the running.
@@ -25,12 +25,12 @@ def version_tags(
 ) -> dict[str, str]:
     """Tags of a new version: what it is, and what later ones are held against."""
     metrics = {name: f"{value:.6g}" for name, value in judged["model"].items() if value is not None}
-    promised = promise(forecasts, judged["recipe"]["horizon"])
+    promised = expected_lead(forecasts, judged["recipe"]["horizon"])
     numbers = (
         f"{promised.lead:.9g}",
         f"{promised.standard_error:.9g}",
-        promised.to,
-        f"{promised.claimed:.9g}",
+        promised.last_date,
+        f"{promised.implied_lead:.9g}",
     )
     return {
         RECIPE_TAG: judged["recipe"]["id"],
@@ -73,12 +73,12 @@ def rejection(client: Any, version: Any, is_refresh: bool) -> str | None:
     return None
 
 
-def promise_of(version: Any) -> Promise | None:
+def promise_of(version: Any) -> ExpectedLead | None:
     """What a version's recipe promised, where its tags tell."""
     if not all(tag in version.tags for tag in PROMISE_TAGS):
         return None
     lead, error, to, claimed = (version.tags[tag] for tag in PROMISE_TAGS)
-    return Promise(float(lead), float(error), to, float(claimed))
+    return ExpectedLead(float(lead), float(error), to, float(claimed))
 
 
 def champion_age(

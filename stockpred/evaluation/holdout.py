@@ -135,7 +135,7 @@ def _shown(lead: Lead) -> dict[str, float]:
         "mean": lead.mean,
         "standard_error": lead.standard_error,
         "p_value": lead.p_value,
-        "worse_p_value": lead.worse_p,
+        "worse_p_value": lead.worse_p_value,
         "dates": lead.dates,
     }
 

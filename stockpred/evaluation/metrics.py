@@ -20,7 +20,7 @@ def row_log_loss(label: Array, probability: Array) -> Array:
     return -np.where(label == 1, np.log(p), np.log1p(-p))
 
 
-def claimed_lead(probability: Array, reference: Array) -> Array:
+def implied_lead(probability: Array, reference: Array) -> Array:
     """Lead over a reference that each forecast expects were it true, shape (rows,), in nats."""
     p, q = (np.clip(each, CLIP, 1 - CLIP) for each in (probability, reference))
     return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))

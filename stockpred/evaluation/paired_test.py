@@ -15,14 +15,14 @@ from stockpred.evaluation.metrics import row_log_loss
 class Lead:
     """Mean lead in log loss (nats; above 0: the first is better) and how sure it is.
 
-    `p_value` is one-sided: how often a lead as large comes up where there is none; `worse_p` is
-    the same for the other side. Both are 1 where there is nothing to tell them from.
+    `p_value` is one-sided: how often a lead as large comes up where there is none;
+    `worse_p_value` is the same for the other side. Both are 1 where the lead has no spread.
     """
 
     mean: float
     standard_error: float
     p_value: float
-    worse_p: float
+    worse_p_value: float
     dates: int
 
 

@@ -18,7 +18,7 @@ MOST_BETTORS = 6
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EProcess:
     """A test martingale: what bets of a model against a reference have come to, date after date.
 
     Under the null, that the reference gives the true probability of each outcome given what was
@@ -59,7 +59,7 @@ class Evidence:
         """1 over the wealth, at most 1: valid at any number of looks."""
         return float(np.exp(-max(0.0, self.log_e_value)))
 
-    def bet(self, gain: Array, risk: Array) -> "Evidence":
+    def bet(self, gain: Array, risk: Array) -> "EProcess":
         """Bet on further dates, in time order (see `date_gains`)."""
         if not len(gain):
             return self
@@ -93,12 +93,12 @@ class Evidence:
         return max(1, -(-(self.horizon - 1) // max(1, len(self.log_wealth) - 1)))
 
 
-def no_evidence(horizon: int) -> Evidence:
+def start_e_process(horizon: int) -> EProcess:
     """The state before the first bet."""
     # Few bettors on long blocks lose little to overlap, but may stake little on each date.
     bettors = min(MOST_BETTORS, 1 + -(-(horizon - 1) // LONGEST_BLOCK))
     nothing = (0.0,) * len(STAKES)
-    return Evidence(horizon, 0, (nothing,) * bettors, nothing)
+    return EProcess(horizon, 0, (nothing,) * bettors, nothing)
 
 
 def date_gains(predictions: pd.DataFrame, reference: str) -> tuple[Array, Array]:

@@ -8,10 +8,10 @@ import pandas as pd
 from stockpred.columns import CHAMPION, DATE, LABEL, PRIOR, PRIOR_SYMBOL, PROBABILITY_UP, SYMBOL
 from stockpred.evaluation.calibration import BINS
 from stockpred.evaluation.paired_test import lead_over_column
-from stockpred.gate.e_process import date_gains, no_evidence
+from stockpred.gate.e_process import date_gains, start_e_process
 from stockpred.gate.sequential_looks import Look
 
-Values = dict[str, float | None]
+GateMetrics = dict[str, float | None]
 
 
 def references(predictions: pd.DataFrame) -> tuple[str, ...]:
@@ -19,7 +19,7 @@ def references(predictions: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name for name in (PRIOR, PRIOR_SYMBOL) if name in predictions)
 
 
-def baseline_values(predictions: pd.DataFrame, look: Look, horizon: int) -> Values:
+def baseline_metrics(predictions: pd.DataFrame, look: Look, horizon: int) -> GateMetrics:
     """A recipe against the base rates; of two, the one that is harder to beat counts.
 
     Parameters
@@ -37,7 +37,7 @@ def baseline_values(predictions: pd.DataFrame, look: Look, horizon: int) -> Valu
         "anytime_p_value": look.adjusted_p_value,
         "excess_calibration_error": excess_calibration_error(rows),
         "dates": lead.dates,
-        "worse_than_prior_p_value": leads[0].worse_p,
+        "worse_than_prior_p_value": leads[0].worse_p_value,
     }
 
 
@@ -66,7 +66,7 @@ def excess_calibration_error(rows: pd.DataFrame) -> float:
     return float(max(0.0, excess / len(rows)))
 
 
-def beside_champion(predictions: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+def join_champion(predictions: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     """Predictions on the symbols and dates that the champion forecast too, its own as a column.
 
     Rows on whose outcome the two disagree (the bars were revised) are left out.
@@ -79,13 +79,13 @@ def beside_champion(predictions: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataF
     return both[same].drop(columns=f"{LABEL}_other").reset_index(drop=True)
 
 
-def champion_values(common: pd.DataFrame, look: Look, horizon: int) -> Values:
+def champion_metrics(common: pd.DataFrame, look: Look, horizon: int) -> GateMetrics:
     """A new recipe against the champion's, and each against the base rates, on common dates.
 
     Parameters
     ----------
     common : DataFrame
-        As `beside_champion` gives it.
+        As `join_champion` gives it.
     look : Look
         The latest look at the recipe's skill beyond the champion's.
     """
@@ -105,7 +105,7 @@ def champion_values(common: pd.DataFrame, look: Look, horizon: int) -> Values:
 def _p_value(rows: pd.DataFrame, horizon: int) -> float:
     """Of one look at the skill beyond the base rates on these rows."""
     return max(
-        no_evidence(horizon).bet(*date_gains(rows, name)).p_value for name in references(rows)
+        start_e_process(horizon).bet(*date_gains(rows, name)).p_value for name in references(rows)
     )
 
 

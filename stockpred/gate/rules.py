@@ -69,7 +69,7 @@ REFRESH_RULES = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuleResult:
     """A rule with the value it met."""
 
     rule: Rule
@@ -87,19 +87,21 @@ class Decision:
 
     stage: str
     aliases: tuple[str, ...]
-    verdicts: tuple[Verdict, ...]
+    results: tuple[RuleResult, ...]
     sentence: str
 
 
-def judge(values: Mapping[str, float | None], rules: Sequence[Rule]) -> tuple[Verdict, ...]:
+def check_rules(
+    values: Mapping[str, float | None], rules: Sequence[Rule]
+) -> tuple[RuleResult, ...]:
     """Hold values against rules; a value that is missing, None or NaN never passes."""
-    verdicts = []
+    results = []
     for rule in rules:
         value = values.get(rule.metric)
         known = value is not None and math.isfinite(value)
         passed = known and _DIRECTIONS[rule.direction](float(value or 0.0), rule.limit)
-        verdicts.append(Verdict(rule, value if known else None, passed))
-    return tuple(verdicts)
+        results.append(RuleResult(rule, value if known else None, passed))
+    return tuple(results)
 
 
 def decide(
@@ -121,34 +123,37 @@ def decide(
         False holds it at Staging (`phase=pilot`).
     """
     refresh = has_champion and is_refresh
-    verdicts = judge(values, REFRESH_RULES if refresh else BASELINE_RULES)
-    if not _all_passed(verdicts):
-        return Decision("Development", (), verdicts, _refusal(verdicts))
+    results = check_rules(values, REFRESH_RULES if refresh else BASELINE_RULES)
+    if not _all_passed(results):
+        return Decision("Development", (), results, _refusal(results))
     if refresh:
         why = "the champion's recipe on newer data, not worse than promised"
     elif not has_champion:
         why = "the first to pass the checks against the baselines"
     else:
-        beaten, succeeded = judge(values, CHAMPION_RULES), judge(values, SUCCESSION_RULES)
-        verdicts += tuple(dict.fromkeys(beaten + succeeded))
+        beaten, succeeded = (
+            check_rules(values, CHAMPION_RULES),
+            check_rules(values, SUCCESSION_RULES),
+        )
+        results += tuple(dict.fromkeys(beaten + succeeded))
         if _all_passed(beaten):
             why = "it beat the champion's recipe on the same dates"
         elif _all_passed(succeeded):
             why = "it shows skill on the dates on which the champion's recipe shows none"
         else:
             sentence = f"passed against the baselines, stays challenger: {_refusal(beaten)}"
-            return Decision("Staging", ("challenger",), verdicts, sentence)
+            return Decision("Staging", ("challenger",), results, sentence)
     if not may_promote:
-        return Decision("Staging", ("challenger",), verdicts, f"{why}; held at Staging by phase")
-    return Decision("Production", ("champion",), verdicts, why)
+        return Decision("Staging", ("challenger",), results, f"{why}; held at Staging by phase")
+    return Decision("Production", ("champion",), results, why)
 
 
-def _all_passed(verdicts: Sequence[Verdict]) -> bool:
-    return all(verdict.passed for verdict in verdicts)
+def _all_passed(results: Sequence[RuleResult]) -> bool:
+    return all(result.passed for result in results)
 
 
-def _refusal(verdicts: Sequence[Verdict]) -> str:
-    broken = next(verdict for verdict in verdicts if not verdict.passed)
+def _refusal(results: Sequence[RuleResult]) -> str:
+    broken = next(result for result in results if not result.passed)
     shown = "undefined" if broken.value is None else f"{broken.value:.4g}"
     direction = broken.rule.direction.replace("_", " ")
     return (

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from stockpred.columns import DATE, FORWARD_RETURN, LABEL, PRIOR, SYMBOL
-from stockpred.gate.e_process import Evidence, date_gains, no_evidence
+from stockpred.gate.e_process import EProcess, date_gains, start_e_process
 
 SHORT = 16  # hex digits of an id: 64 bits
 
 
 @dataclass(frozen=True)
-class Question:
+class Hypothesis:
     """Has a recipe skill on some symbols beyond a reference?
 
     Attributes
@@ -51,44 +51,53 @@ class Look:
         Digest of the data last looked at: the same again is no new look.
     first, last : str
         ISO dates of the first and the last bet; empty before the first.
-    evidence : mapping of str to Evidence
+    e_processes : mapping of str to Evidence
         By the column of the reference.
     """
 
-    question: Question
+    hypothesis: Hypothesis
     index: int
     looks: int
     data: str
     first: str
     last: str
-    evidence: Mapping[str, Evidence]
+    e_processes: Mapping[str, EProcess]
 
     @property
     def log_e_value(self) -> float:
         """Of the reference that is hardest to beat."""
-        return min((each.log_e_value for each in self.evidence.values()), default=0.0)
+        return min((each.log_e_value for each in self.e_processes.values()), default=0.0)
 
     @property
     def p_value(self) -> float:
         """Valid at any number of looks at this question."""
-        return max((each.p_value for each in self.evidence.values()), default=1.0)
+        return max((each.p_value for each in self.e_processes.values()), default=1.0)
 
     @property
     def adjusted_p_value(self) -> float:
         """Valid also over all questions asked against the reference, at most 1."""
-        return min(1.0, self.p_value / weight(self.index))
+        return min(1.0, self.p_value / alpha_share(self.index))
 
     def to_text(self) -> str:
         """As compact JSON, well below the 5,000 characters that a registry's tag may have."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        content = {
+            "question": asdict(self.hypothesis),
+            "index": self.index,
+            "looks": self.looks,
+            "data": self.data,
+            "first": self.first,
+            "last": self.last,
+            "evidence": {name: asdict(process) for name, process in self.e_processes.items()},
+        }
+        return json.dumps(content, separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
         """For people, JSON-ready."""
         return {
-            **asdict(self.question),
+            **asdict(self.hypothesis),
             "index": self.index,
             "looks": self.looks,
-            "dates": max((each.dates for each in self.evidence.values()), default=0),
+            "dates": max((each.dates for each in self.e_processes.values()), default=0),
             "first": self.first,
             "last": self.last,
             "log_e_value": self.log_e_value,
@@ -97,7 +106,7 @@ class Look:
         }
 
 
-def weight(index: int) -> float:
+def alpha_share(index: int) -> float:
     """Share of the level that the `index`-th question gets; all shares together are 1."""
     return 1 / (index * (index + 1))
 
@@ -106,7 +115,7 @@ def look_from(text: str) -> Look:
     """The reverse of `Look.to_text`."""
     content = json.loads(text)
     evidence = {
-        name: Evidence(
+        name: EProcess(
             each["horizon"],
             each["dates"],
             tuple(tuple(row) for row in each["log_wealth"]),
@@ -114,23 +123,31 @@ def look_from(text: str) -> Look:
         )
         for name, each in content["evidence"].items()
     }
-    return Look(**{**content, "question": Question(**content["question"]), "evidence": evidence})
+    return Look(
+        Hypothesis(**content["question"]),
+        content["index"],
+        content["looks"],
+        content["data"],
+        content["first"],
+        content["last"],
+        evidence,
+    )
 
 
-def question(recipe_id: str, predictions: pd.DataFrame, against: str = PRIOR) -> Question:
+def hypothesis_of(recipe_id: str, predictions: pd.DataFrame, against: str = PRIOR) -> Hypothesis:
     """The question that predictions of a recipe can answer."""
     symbols = sorted(map(str, predictions[SYMBOL].unique()))
-    return Question(recipe_id[:SHORT], _digest(symbols), against[:SHORT])
+    return Hypothesis(recipe_id[:SHORT], _digest(symbols), against[:SHORT])
 
 
-def claim(asked: Question) -> Look:
+def reserve_look(asked: Hypothesis) -> Look:
     """A question's place in the record before it is looked at."""
     return Look(asked, 0, 0, "", "", "", {})
 
 
-def look(
+def add_look(
     record: Iterable[Look],
-    asked: Question,
+    asked: Hypothesis,
     predictions: pd.DataFrame,
     references: Sequence[str],
     data: str,
@@ -150,8 +167,8 @@ def look(
         Digest of the data behind the predictions.
     """
     others = list(record)
-    mine = [each for each in others if each.question == asked and each.looks]
-    asked_before = {each.question for each in others if each.question.against == asked.against}
+    mine = [each for each in others if each.hypothesis == asked and each.looks]
+    asked_before = {each.hypothesis for each in others if each.hypothesis.against == asked.against}
     base = max(
         mine,
         key=lambda each: (each.last, each.looks),
@@ -160,13 +177,15 @@ def look(
     data = data[:SHORT]
     if data == base.data:
         return base
-    rows = ripe(predictions, horizon)
+    rows = complete_dates(predictions, horizon)
     if base.last:
         rows = rows[rows[DATE] > np.datetime64(base.last, "s")]
     evidence = {}
     for name in references:
         known = rows[rows[name].notna()]
-        evidence[name] = base.evidence.get(name, no_evidence(horizon)).bet(*date_gains(known, name))
+        evidence[name] = base.e_processes.get(name, start_e_process(horizon)).bet(
+            *date_gains(known, name)
+        )
     first, last = (f"{rows[DATE].agg(end):%Y-%m-%d}" if len(rows) else "" for end in ("min", "max"))
     # Two at once start from the same look: each of them was one.
     top = max((each.looks for each in mine), default=0)
@@ -174,7 +193,7 @@ def look(
     return Look(asked, base.index, looks, data, base.first or first, last or base.last, evidence)
 
 
-def ripe(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:
+def complete_dates(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:
     """Labelled rows of the dates on which no outcome is still to come.
 
     A date is bet on once: where symbols trade on different days, it waits for the last of them;
@@ -183,10 +202,10 @@ def ripe(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:
     coming = predictions.loc[predictions[FORWARD_RETURN].isna(), DATE]
     patience = pd.Timedelta(days=7 + 2 * horizon)
     waiting = coming[coming > predictions[DATE].max() - patience]
-    ripe = predictions[LABEL].notna()
+    is_complete = predictions[LABEL].notna()
     if len(waiting):
-        ripe &= predictions[DATE] < waiting.min()
-    return predictions[ripe]
+        is_complete &= predictions[DATE] < waiting.min()
+    return predictions[is_complete]
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
 from stockpred.evaluation.calibration import CLIP
 from stockpred.evaluation.metrics import defined
 from stockpred.gate.e_process import AT_RISK
-from stockpred.gate.promise import Promise
+from stockpred.gate.expected_lead import ExpectedLead
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -25,7 +25,7 @@ POWER = 0.80
 _SURE = 1.28  # standard errors: what a promise holds nine times in ten
 
 
-def backed_share(promised: Promise) -> float:
+def backed_share(promised: ExpectedLead) -> float:
     """How far from the prior a promise surely lets forecasts be true; from 0 to 1.
 
     Where the truth is the forecast's logit drawn towards the prior's until only a share s of the
@@ -33,10 +33,10 @@ def backed_share(promised: Promise) -> float:
     and lead by what they claim, at 0 the prior is true and they lose as much. The share is that of
     the lower end of the lead's one-sided 90 % interval.
     """
-    if promised.claimed <= 0:
+    if promised.implied_lead <= 0:
         return 0.0
     lead = promised.lead - _SURE * promised.standard_error
-    return float(np.clip((lead / promised.claimed + 1) / 2, 0.0, 1.0))
+    return float(np.clip((lead / promised.implied_lead + 1) / 2, 0.0, 1.0))
 
 
 def drawn_to_prior(probability: Array, prior: Array, share: Array | float) -> Array:

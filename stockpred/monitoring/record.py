@@ -9,8 +9,8 @@ import pandas as pd
 
 from stockpred.arrays import Dates
 from stockpred.columns import DATE, IN_RANGE, KEY, LABEL, MODEL_VERSION
-from stockpred.gate.promise import Promise
-from stockpred.gate.sequential_looks import ripe
+from stockpred.gate.expected_lead import ExpectedLead
+from stockpred.gate.sequential_looks import complete_dates
 from stockpred.monitoring.change_detector import (
     BACKED,
     THRESHOLD,
@@ -31,7 +31,7 @@ class Version:
     version: str
     recipe: str | None
     trained_to: str | None
-    promise: Promise | None
+    promise: ExpectedLead | None
 
 
 class Watched(NamedTuple):
@@ -112,7 +112,7 @@ def watch(
         (`performance.beside`), ``promise``, ``alarm``, ``visible``.
     """
     record = record_of(forecasts, versions, champion, sessions, horizon)
-    known = ripe(record, horizon) if len(record) else record
+    known = complete_dates(record, horizon) if len(record) else record
     found = alarm(known, horizon)
     parts = [
         unseen(rows, versions[str(name)], sessions, horizon)
@@ -132,7 +132,7 @@ def watch(
         "in_range": float(newest[IN_RANGE].mean()) if len(newest) else None,
         "promise": None
         if promised is None
-        else {**asdict(promised), "backed": backed_share(promised)},
+        else {**promised.to_dict(), "backed": backed_share(promised)},
         "alarm": {
             "raised": found.since is not None,
             "since": None if found.since is None else str(found.since)[:10],

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from stockpred.gate.e_process import Evidence, date_gains, no_evidence
+from stockpred.gate.e_process import EProcess, date_gains, start_e_process
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
@@ -51,8 +51,8 @@ def forecasts(
     )
 
 
-def evidence(predictions: pd.DataFrame, horizon: int = 1) -> Evidence:
-    return no_evidence(horizon).bet(*date_gains(predictions, "prior"))
+def evidence(predictions: pd.DataFrame, horizon: int = 1) -> EProcess:
+    return start_e_process(horizon).bet(*date_gains(predictions, "prior"))
 
 
 def fitted(strength: float, seed: int, symbols: int = 5, dates: int = 2500) -> pd.DataFrame:

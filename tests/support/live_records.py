@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
-from stockpred.gate.promise import Promise, promise
+from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.monitoring.change_detector import (
     backed_share,
 )
@@ -55,7 +55,7 @@ def forecasts(
 def held(seed: int, record: pd.DataFrame, horizon: int = 1, **given: float) -> pd.DataFrame:
     """A record, held to what a holdout of the same kind promised."""
     before = forecasts(seed + 10_000, HOLDOUT, horizon=horizon, **given)  # type: ignore[arg-type]
-    return record.assign(backed=backed_share(promise(before, horizon)))
+    return record.assign(backed=backed_share(expected_lead(before, horizon)))
 
 
 def dying(seed: int, before: int, **given: float) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def dying(seed: int, before: int, **given: float) -> pd.DataFrame:
     return held(seed, forecasts(seed, before + 120, truth, **given), **given)  # type: ignore[arg-type]
 
 
-SURE = Promise(0.0078, 0.001, "2014-12-31", 0.0078)
+SURE = ExpectedLead(0.0078, 0.001, "2014-12-31", 0.0078)
 
 
 CHAMPION = Version("1", "a", "2014-12-31", SURE)

@@ -13,7 +13,7 @@ from pipeline.run.step_run import StepRun
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
 from steps.registration.version_tags import why_unfit
-from stockpred.gate.sequential_looks import look_from, question
+from stockpred.gate.sequential_looks import hypothesis_of, look_from
 from tests.support.gate_nights import Nights, until
 from tests.support.paths import ROOT
 
@@ -101,15 +101,15 @@ def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd
     ]
 
     def ask(version: Any) -> int:
-        asked = question(str(int(version.version) % 4) * 64, rows)
+        asked = hypothesis_of(str(int(version.version) % 4) * 64, rows)
         taken = take_look(nights.client, version, asked, rows, ("prior",), str(version.version), 1)
         return taken.index
 
     with ThreadPoolExecutor(4) as pool:
         indices = sorted(pool.map(ask, versions))
     record = [look_from(text) for text in notes(nights.client, "five", PREFIX).values()]
-    assert len({each.question for each in record}) == 4 and all(each.looks for each in record)
-    by_question = sorted({each.question: each.index for each in record}.values())
+    assert len({each.hypothesis for each in record}) == 4 and all(each.looks for each in record)
+    by_hypothesis = sorted({each.hypothesis: each.index for each in record}.values())
     # No two questions share more of the level than there is.
-    assert all(index >= place for place, index in enumerate(by_question, start=1))
+    assert all(index >= place for place, index in enumerate(by_hypothesis, start=1))
     assert len(indices) == 8

@@ -96,7 +96,7 @@ def test_lead_against_a_loop() -> None:
     small = (40 + 1 - 6 + 6 / 40) / 40
     assert found.mean == pytest.approx(by_date.mean())
     assert found.standard_error == pytest.approx(np.sqrt(variance / 40 / small))
-    assert found.p_value + found.worse_p == pytest.approx(1)
+    assert found.p_value + found.worse_p_value == pytest.approx(1)
 
 
 def test_p_is_uniform_where_there_is_no_lead() -> None:
@@ -128,7 +128,7 @@ def test_p_is_not_too_small_where_outcomes_overlap() -> None:
 @pytest.mark.parametrize("losses", [(1.0, 1.0), (0.5, 0.7)])
 def test_a_lead_without_spread_proves_nothing(losses: tuple[float, float]) -> None:
     found = paired_lead(np.arange(50), np.full(50, losses[0]), np.full(50, losses[1]))
-    assert found.p_value == 1.0 and found.worse_p == 1.0
+    assert found.p_value == 1.0 and found.worse_p_value == 1.0
     assert paired_lead(np.zeros(5), np.zeros(5), np.ones(5)).p_value == 1.0
     assert paired_lead(np.empty(0), np.empty(0), np.empty(0)).p_value == 1.0
 

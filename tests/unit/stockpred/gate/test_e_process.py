@@ -12,13 +12,13 @@ from scipy.stats import ttest_1samp
 
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.evaluation.paired_test import lead_over_column
-from stockpred.gate.e_process import AT_RISK, STAKES, date_gains, no_evidence
+from stockpred.gate.e_process import AT_RISK, STAKES, date_gains, start_e_process
 from tests.support.forecasts import evidence, fitted, forecasts
 
 
 def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
     """The e-value as the docstrings tell it, one bet after another."""
-    bettors = len(no_evidence(horizon).log_wealth)
+    bettors = len(start_e_process(horizon).log_wealth)
     length = 1
     while length * (bettors - 1) < horizon - 1:
         length += 1
@@ -64,11 +64,11 @@ def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -
 @settings(max_examples=40, deadline=None)
 def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[int]) -> None:
     gain, risk = date_gains(forecasts(dates, dates, 3, 1.0, horizon), "prior")
-    pieces = no_evidence(horizon)
+    pieces = start_e_process(horizon)
     edges = sorted({0, dates, *(min(cut, dates) for cut in cuts)})
     for first, last in pairwise(edges):
         pieces = pieces.bet(gain[first:last], risk[first:last])
-    whole = no_evidence(horizon).bet(gain, risk)
+    whole = start_e_process(horizon).bet(gain, risk)
     assert pieces.dates == whole.dates
     assert np.allclose(pieces.log_wealth, whole.log_wealth)
     assert np.allclose(pieces.block, whole.block)
@@ -76,8 +76,8 @@ def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[in
 
 @given(horizon=st.integers(1, 252))
 def test_a_bettor_knows_all_its_outcomes_before_it_bets_again(horizon: int) -> None:
-    bettors = len(no_evidence(horizon).log_wealth)
-    state, blocks = no_evidence(horizon), []
+    bettors = len(start_e_process(horizon).log_wealth)
+    state, blocks = start_e_process(horizon), []
     for _ in range(3 * bettors * max(1, horizon // 2)):
         before, state = state, state.bet(np.array([0.1]), np.array([0.1]))
         if before.log_wealth != state.log_wealth:
@@ -95,7 +95,7 @@ def test_wealth_never_ends_and_is_never_nan() -> None:
         assert np.isfinite(found.log_wealth).all() and 0 <= found.p_value <= 1
     assert evidence(rows.assign(probability_up=1 - rows["label"])).p_value == 1.0
     assert evidence(rows.assign(probability_up=rows["prior"])).log_e_value == 0.0
-    assert no_evidence(5).p_value == 1.0
+    assert start_e_process(5).p_value == 1.0
 
 
 @pytest.mark.parametrize("horizon", [1, 5])
@@ -107,7 +107,7 @@ def test_expected_wealth_is_one_where_the_reference_is_right(horizon: int) -> No
         gain, risk = date_gains(predictions, "prior")
         for first in range(0, len(gain), 20):
             days = slice(first, first + 12)
-            found.append(no_evidence(horizon).bet(gain[days], risk[days]).log_e_value)
+            found.append(start_e_process(horizon).bet(gain[days], risk[days]).log_e_value)
     wealth = np.exp(found)
     error = wealth.std() / np.sqrt(len(wealth))
     assert error < 0.04 and abs(wealth.mean() - 1) < 3.3 * error
@@ -119,7 +119,7 @@ def passes_ever(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
     for predictions in markets:
         gain, risk = date_gains(predictions, "prior")
         assert len(gain) == 760
-        state, looks = no_evidence(horizon), []
+        state, looks = start_e_process(horizon), []
         for days in (slice(0, 500), *(slice(n, n + 5) for n in range(500, 760, 5))):
             state = state.bet(gain[days], risk[days])
             looks.append(state.p_value)
@@ -164,7 +164,7 @@ def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
         # With one symbol and horizon 1 the plain test by date is Student's.
         by_test += any(ttest_1samp(lead[:n], 0, alternative="greater").pvalue < 0.05 for n in looks)
         gain, risk = date_gains(rows, "prior")
-        by_looks += any(no_evidence(1).bet(gain[:n], risk[:n]).p_value < 0.05 for n in looks)
+        by_looks += any(start_e_process(1).bet(gain[:n], risk[:n]).p_value < 0.05 for n in looks)
     plain = lead_over_column(rows, "prior", 1).p_value
     assert plain == pytest.approx(ttest_1samp(lead, 0, alternative="greater").pvalue, abs=1e-3)
     assert by_test / 100 > 0.1 and by_looks / 100 <= 0.05

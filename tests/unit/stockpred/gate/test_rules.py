@@ -7,20 +7,20 @@ from scipy.special import expit
 
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.evaluation.paired_test import paired_lead
+from stockpred.gate.expected_lead import ExpectedLead, expected_lead, refresh_metrics
 from stockpred.gate.metrics import (
-    baseline_values,
-    beside_champion,
-    champion_values,
+    baseline_metrics,
+    champion_metrics,
     excess_calibration_error,
+    join_champion,
     references,
     sessions_after,
     shared_symbols,
     trained_to,
     unsound_share,
 )
-from stockpred.gate.promise import Promise, promise, refresh_values
-from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, decide, judge
-from stockpred.gate.sequential_looks import look, question
+from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, check_rules, decide
+from stockpred.gate.sequential_looks import add_look, hypothesis_of
 from tests.support.forecasts import evidence, fitted, forecasts
 
 GOOD = {
@@ -49,9 +49,9 @@ def decided(values: dict[str, float | None], **given: bool) -> Decision:
 @pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
 @pytest.mark.parametrize("direction", ["below", "above", "at_least"])
 def test_what_is_unknown_never_passes(missing: float | None, direction: str) -> None:
-    [verdict] = judge({"x": missing}, [Rule("x", direction, 0.0, "")])
-    assert not verdict.passed and verdict.value is None
-    assert not judge({}, [Rule("x", direction, 0.0, "")])[0].passed
+    [result] = check_rules({"x": missing}, [Rule("x", direction, 0.0, "")])
+    assert not result.passed and result.value is None
+    assert not check_rules({}, [Rule("x", direction, 0.0, "")])[0].passed
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_each_baseline_rule_can_refuse(name: str, value: float | None) -> None:
     decision = decided({name: value})
     assert (decision.stage, decision.aliases) == ("Development", ())
     assert name in decision.sentence
-    assert [v.passed for v in decision.verdicts].count(False) == 1
+    assert [v.passed for v in decision.results].count(False) == 1
 
 
 def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
     assert decided({}).aliases == ("champion",)
-    assert len(decided({}).verdicts) == len(BASELINE_RULES)
+    assert len(decided({}).results) == len(BASELINE_RULES)
     held = decided({}, may_promote=False)
     assert (held.stage, held.aliases) == ("Staging", ("challenger",))
 
@@ -110,7 +110,7 @@ def test_a_new_recipe_follows_a_champion_that_shows_no_skill_any_more() -> None:
     decision = decided(fallen, has_champion=True)
     assert decision.aliases == ("champion",) and "shows none" in decision.sentence
     # Each rule is listed once, also those that both ways share.
-    rules = [verdict.rule for verdict in decision.verdicts]
+    rules = [result.rule for result in decision.results]
     assert len(rules) == len(set(rules)) == len(BASELINE_RULES) + len(CHAMPION_RULES) + 2
     for name, value in (
         ("champion_baseline_p_value", 0.01),
@@ -144,8 +144,8 @@ def test_a_refresh_replaces_the_champion_unless_it_has_become_worse(
 
 
 def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str, float | None]:
-    asked = look(record, question(recipe, rows), rows, references(rows), "data", 1)
-    return baseline_values(rows, asked, 1)
+    asked = add_look(record, hypothesis_of(recipe, rows), rows, references(rows), "data", 1)
+    return baseline_metrics(rows, asked, 1)
 
 
 def test_signal_passes_the_whole_gate_and_noise_does_not() -> None:
@@ -199,7 +199,7 @@ def test_common_rows_are_those_of_both_with_one_outcome() -> None:
     ours = forecasts(0, 50, 3)
     theirs = ours[(ours["symbol"] != "S2") & (ours["date"] > ours["date"].min())]
     theirs = theirs.assign(probability_up=0.4, label=theirs["label"].where(theirs.index > 3, 0.5))
-    common = beside_champion(ours, theirs)
+    common = join_champion(ours, theirs)
     assert len(common) == 2 * 49 - 1 and set(common["champion"]) == {0.4}
     assert set(ours.columns) < set(common.columns)
     assert shared_symbols(ours, theirs) == pytest.approx(2 / 3)
@@ -207,21 +207,21 @@ def test_common_rows_are_those_of_both_with_one_outcome() -> None:
 
 def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     ours = fitted(0.5, 1)
-    common = beside_champion(ours, ours.assign(probability_up=ours["prior"]))
-    asked = look([], question("new", common, "old"), common, ("champion",), "data", 1)
-    values = champion_values(common, asked, 1)
+    common = join_champion(ours, ours.assign(probability_up=ours["prior"]))
+    asked = add_look([], hypothesis_of("new", common, "old"), common, ("champion",), "data", 1)
+    values = champion_metrics(common, asked, 1)
     label = common["label"].to_numpy()
     loss, other = (row_log_loss(label, common[c].to_numpy()) for c in ("probability_up", "prior"))
     assert values["champion_lead"] == paired_lead(common["date"], loss, other).mean
     assert values["champion_anytime_p_value"] == 2 * evidence(common).p_value < 0.01
     assert values["champion_baseline_p_value"] == 1.0
     assert values["common_p_value"] == evidence(common).p_value
-    same = beside_champion(ours, ours)
-    asked = look([], question("new", same, "old"), same, ("champion",), "data", 1)
-    values = {**whole(ours), **champion_values(same, asked, 1), "shared_symbols": 1.0}
+    same = join_champion(ours, ours)
+    asked = add_look([], hypothesis_of("new", same, "old"), same, ("champion",), "data", 1)
+    values = {**whole(ours), **champion_metrics(same, asked, 1), "shared_symbols": 1.0}
     assert decide({**values, "unsound_share": 0.0}, has_champion=True).stage == "Staging"
-    nothing = champion_values(
-        same.iloc[:0], look([], asked.question, same.iloc[:0], ("champion",), "data", 1), 1
+    nothing = champion_metrics(
+        same.iloc[:0], add_look([], asked.hypothesis, same.iloc[:0], ("champion",), "data", 1), 1
     )
     assert nothing["common_dates"] == 0 and nothing["champion_lead"] is None
 
@@ -233,9 +233,9 @@ def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, 
     signal = 0.3 * rng.standard_normal(len(rows))
     label = (rng.random(len(rows)) < expit(signal)).astype(float)
     rows = rows.assign(label=label, probability_up=expit(bold * signal))
-    common = beside_champion(rows, rows.assign(probability_up=expit(champion_bold * signal)))
-    asked = look([], question("new", common, "old"), common, ("champion",), "data", 1)
-    return {**GOOD, **champion_values(common, asked, 1), "champion_baseline_p_value": 0.0}
+    common = join_champion(rows, rows.assign(probability_up=expit(champion_bold * signal)))
+    asked = add_look([], hypothesis_of("new", common, "old"), common, ("champion",), "data", 1)
+    return {**GOOD, **champion_metrics(common, asked, 1), "champion_baseline_p_value": 0.0}
 
 
 def test_a_bolder_recipe_that_is_worse_than_a_timid_champion_is_not_promoted() -> None:
@@ -252,17 +252,22 @@ def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
     rows = fitted(0.5, 2, dates=4000)  # 800 dates in the holdout
     dates = np.unique(rows["date"])
     early = rows[rows["date"] < dates[400]]
-    promised = promise(early, 1)
-    assert promised.to == trained_to(early) == f"{dates[399].astype('datetime64[D]')}"
-    assert refresh_values(rows, promised, 1)["shortfall_p_value"] > 0.05
+    promised = expected_lead(early, 1)
+    assert promised.last_date == trained_to(early) == f"{dates[399].astype('datetime64[D]')}"
+    assert refresh_metrics(rows, promised, 1)["shortfall_p_value"] > 0.05
     fallen = rows.copy()
     fallen.loc[rows["date"] >= dates[400], "probability_up"] = 0.5
-    assert refresh_values(fallen, promised, 1)["shortfall_p_value"] < 0.05
+    assert refresh_metrics(fallen, promised, 1)["shortfall_p_value"] < 0.05
     # Only the last 250 dates after the promise count, and none before it.
     late = fallen[fallen["date"] >= dates[550]]
-    assert refresh_values(late, promised, 1) == refresh_values(fallen, promised, 1)
-    assert refresh_values(early, promised, 1)["shortfall_p_value"] == 1.0
-    assert refresh_values(rows, Promise(0.1, 0.0, promised.to, 0.1), 1)["shortfall_p_value"] < 1e-6
+    assert refresh_metrics(late, promised, 1) == refresh_metrics(fallen, promised, 1)
+    assert refresh_metrics(early, promised, 1)["shortfall_p_value"] == 1.0
+    assert (
+        refresh_metrics(rows, ExpectedLead(0.1, 0.0, promised.last_date, 0.1), 1)[
+            "shortfall_p_value"
+        ]
+        < 1e-6
+    )
 
 
 def test_age_is_counted_in_sessions_of_the_data() -> None:

@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from stockpred.gate.e_process import STAKES
-from stockpred.gate.sequential_looks import Look, Question, claim, look, look_from, question, weight
+from stockpred.gate.sequential_looks import (
+    Hypothesis,
+    Look,
+    add_look,
+    alpha_share,
+    hypothesis_of,
+    look_from,
+    reserve_look,
+)
 from tests.support.forecasts import forecasts
 
 BOTH = ("prior", "prior_symbol")
@@ -20,7 +28,7 @@ def until(rows: pd.DataFrame, dates: int) -> pd.DataFrame:
 
 
 def looked(rows: pd.DataFrame, record: list[Look], data: str, recipe: str = "r" * 64) -> Look:
-    return look(record, question(recipe, rows), rows, BOTH, data, 1)
+    return add_look(record, hypothesis_of(recipe, rows), rows, BOTH, data, 1)
 
 
 def test_looks_one_after_another_come_to_the_same_as_one() -> None:
@@ -33,8 +41,10 @@ def test_looks_one_after_another_come_to_the_same_as_one() -> None:
     last, once = record[-1], looked(until(rows, 119), [], "all")
     assert (last.first, last.last, last.index) == (once.first, once.last, 1)
     for name in BOTH:
-        assert last.evidence[name].dates == 119
-        assert last.evidence[name].log_e_value == pytest.approx(once.evidence[name].log_e_value)
+        assert last.e_processes[name].dates == 119
+        assert last.e_processes[name].log_e_value == pytest.approx(
+            once.e_processes[name].log_e_value
+        )
 
 
 def test_the_same_data_is_no_new_look_and_old_data_adds_nothing() -> None:
@@ -45,7 +55,7 @@ def test_the_same_data_is_no_new_look_and_old_data_adds_nothing() -> None:
     changed = rows.assign(probability_up=rows["label"].clip(0.1, 0.9))
     for again in (changed, until(changed, 50)):
         second = looked(again, [first], "other")
-        assert second.evidence == first.evidence
+        assert second.e_processes == first.e_processes
         assert (second.looks, second.first, second.last) == (2, first.first, first.last)
 
 
@@ -54,7 +64,7 @@ def test_dates_between_two_looks_count_once_the_recipe_is_back() -> None:
     first = looked(until(rows, 40), [], "a")
     later = rows[rows["date"] >= np.unique(rows["date"])[30]]
     second = looked(later, [first], "b")
-    assert second.evidence["prior"].dates == 120
+    assert second.e_processes["prior"].dates == 120
 
 
 def test_each_question_has_its_own_share_of_the_level() -> None:
@@ -62,21 +72,24 @@ def test_each_question_has_its_own_share_of_the_level() -> None:
     record = [looked(rows, [], "data", recipe="a" * 64)]
     record.append(looked(rows, record, "data", recipe="b" * 64))
     record.append(looked(rows[rows["symbol"] != "S0"], record, "data", recipe="a" * 64))
-    beaten = question("c" * 64, rows, against="a" * 64)
-    record.append(look(record, beaten, rows, ("prior",), "data", 1))
+    beaten = hypothesis_of("c" * 64, rows, against="a" * 64)
+    record.append(add_look(record, beaten, rows, ("prior",), "data", 1))
     assert [each.index for each in record] == [1, 2, 3, 1]
     assert record[0].adjusted_p_value == min(1, 2 * record[0].p_value)
     assert looked(rows, record, "more", recipe="a" * 64).index == 1
-    shares = [weight(k) for k in range(1, 10_000)]
+    shares = [alpha_share(k) for k in range(1, 10_000)]
     assert shares[0] == 0.5 and sum(shares) < 1 and shares == sorted(shares, reverse=True)
 
 
 def test_a_claim_takes_a_place_until_it_is_looked_at() -> None:
     rows = predictions()
-    mine, other = question("a" * 64, rows), question("b" * 64, rows)
-    taken = look([claim(other), claim(mine)], mine, rows, BOTH, "data", 1)
+    mine, other = hypothesis_of("a" * 64, rows), hypothesis_of("b" * 64, rows)
+    taken = add_look([reserve_look(other), reserve_look(mine)], mine, rows, BOTH, "data", 1)
     assert (taken.index, taken.looks) == (2, 1)
-    assert look([claim(other), claim(mine), taken], mine, rows, BOTH, "data", 1) == taken
+    assert (
+        add_look([reserve_look(other), reserve_look(mine), taken], mine, rows, BOTH, "data", 1)
+        == taken
+    )
 
 
 def test_two_looks_at_once_are_both_counted() -> None:
@@ -85,7 +98,7 @@ def test_two_looks_at_once_are_both_counted() -> None:
     one, other = looked(until(rows, 70), [first], "1"), looked(until(rows, 71), [first], "2")
     third = looked(until(rows, 72), [one, other], "3")
     assert (one.looks, other.looks, third.looks) == (2, 2, 4)
-    assert third.evidence["prior"].dates == 72
+    assert third.e_processes["prior"].dates == 72
 
 
 def test_the_reference_that_is_harder_to_beat_counts() -> None:
@@ -93,7 +106,7 @@ def test_the_reference_that_is_harder_to_beat_counts() -> None:
     rows["probability_up"] = 0.3 + 0.4 * rows["label"]
     rows["prior_symbol"] = rows["probability_up"]  # the symbol's base rate knows as much
     found = looked(rows, [], "data")
-    assert found.evidence["prior"].p_value < 0.001
+    assert found.e_processes["prior"].p_value < 0.001
     assert found.p_value == 1.0 and found.log_e_value == 0.0
 
 
@@ -103,7 +116,7 @@ def test_a_date_waits_for_the_last_of_its_symbols() -> None:
     late = (rows["symbol"] == "S0") & (rows["date"] >= before)
     rows.loc[(rows["date"] == last) | late, ["label", "forward_return"]] = np.nan
     found = looked(rows, [], "data")
-    assert found.evidence["prior"].dates == 58
+    assert found.e_processes["prior"].dates == 58
     assert found.last < f"{before}"
     # One that ended long ago holds nobody up; a tie has an outcome, and no label.
     ended = predictions(dates=60)
@@ -111,16 +124,16 @@ def test_a_date_waits_for_the_last_of_its_symbols() -> None:
     ended = ended[~gone | (ended["date"] == np.unique(ended["date"])[30])]
     ended.loc[gone, ["label", "forward_return"]] = np.nan
     ended.loc[ended["date"] == last, "label"] = np.nan
-    assert looked(ended, [], "data").evidence["prior"].dates == 59
+    assert looked(ended, [], "data").e_processes["prior"].dates == 59
 
 
 def test_a_look_fits_in_a_tag_at_any_horizon() -> None:
     rows = predictions(dates=400, symbols=2)
     for horizon in (1, 2, 21, 252):
-        found = look([], question("r" * 64, rows), rows, BOTH, "d" * 64, horizon)
-        assert found.evidence["prior"].dates > 0
+        found = add_look([], hypothesis_of("r" * 64, rows), rows, BOTH, "d" * 64, horizon)
+        assert found.e_processes["prior"].dates > 0
         assert len(found.to_text()) < 2500 and look_from(found.to_text()) == found
-        assert len(found.evidence["prior"].block) == len(STAKES)
+        assert len(found.e_processes["prior"].block) == len(STAKES)
 
 
 def test_nothing_known_is_no_evidence() -> None:
@@ -128,11 +141,11 @@ def test_nothing_known_is_no_evidence() -> None:
     found = looked(rows, [], "data")
     assert (found.p_value, found.adjusted_p_value, found.looks) == (1.0, 1.0, 1)
     assert found.to_dict()["dates"] == 0 and found.last == ""
-    assert looked(predictions(dates=5), [found], "more").evidence["prior"].dates == 5
+    assert looked(predictions(dates=5), [found], "more").e_processes["prior"].dates == 5
 
 
 def test_a_question_does_not_depend_on_the_order_of_rows() -> None:
     rows = predictions()
-    assert question("r", rows) == question("r", rows.iloc[::-1])
-    assert question("r", rows).id != question("r", rows, "champion").id
-    assert Question("a", "b", "c").id != Question("a", "bc", "").id
+    assert hypothesis_of("r", rows) == hypothesis_of("r", rows.iloc[::-1])
+    assert hypothesis_of("r", rows).id != hypothesis_of("r", rows, "champion").id
+    assert Hypothesis("a", "b", "c").id != Hypothesis("a", "bc", "").id

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.gate.e_process import AT_RISK
-from stockpred.gate.promise import Promise, promise
+from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.monitoring.change_detector import (
     MONTH,
     STAKES,
@@ -88,16 +88,16 @@ def test_the_expected_level_is_the_number_of_dates_where_the_promise_is_kept() -
 
 
 def test_a_promise_backs_what_its_lead_surely_leaves() -> None:
-    assert backed_share(Promise(0.01, 0.0, "2020-01-01", 0.01)) == 1.0
-    assert backed_share(Promise(0.02, 0.0, "2020-01-01", 0.01)) == 1.0
-    assert backed_share(Promise(0.0, 0.0, "2020-01-01", 0.01)) == 0.5
-    assert backed_share(Promise(-0.02, 0.0, "2020-01-01", 0.01)) == 0.0
-    assert backed_share(Promise(0.01, 0.0, "2020-01-01", 0.0)) == 0.0
-    unsure = backed_share(Promise(0.01, 0.004, "2020-01-01", 0.01))
+    assert backed_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.01)) == 1.0
+    assert backed_share(ExpectedLead(0.02, 0.0, "2020-01-01", 0.01)) == 1.0
+    assert backed_share(ExpectedLead(0.0, 0.0, "2020-01-01", 0.01)) == 0.5
+    assert backed_share(ExpectedLead(-0.02, 0.0, "2020-01-01", 0.01)) == 0.0
+    assert backed_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.0)) == 0.0
+    unsure = backed_share(ExpectedLead(0.01, 0.004, "2020-01-01", 0.01))
     assert unsure == pytest.approx((0.01 - 1.28 * 0.004) / 0.02 + 0.5)
     for truth in (0.4, 0.7, 1.0):
-        found = promise(forecasts(1, 8000, truth, symbols=4), 1)
-        assert (found.lead / found.claimed + 1) / 2 == pytest.approx(truth, abs=0.08)
+        found = expected_lead(forecasts(1, 8000, truth, symbols=4), 1)
+        assert (found.lead / found.implied_lead + 1) / 2 == pytest.approx(truth, abs=0.08)
 
 
 def test_shares_of_a_forecast() -> None:

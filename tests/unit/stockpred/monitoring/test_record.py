@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockpred.gate.promise import Promise
+from stockpred.gate.expected_lead import ExpectedLead
 from stockpred.monitoring.alerts import (
     data_alerts,
     loss_alerts,
@@ -83,7 +83,7 @@ def test_training_labels_and_forecasts_do_not_overlap() -> None:
 def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> None:
     rows = forecasts(0, 40, symbols=6)
     dates = np.unique(rows["date"])
-    refresh = Version("10", "a", str(dates[19])[:10], Promise(0.0, 0.01, "2014-12-31", 0.01))
+    refresh = Version("10", "a", str(dates[19])[:10], ExpectedLead(0.0, 0.01, "2014-12-31", 0.01))
     other = Version("3", "b", "2014-12-31", None)
     ledger = pd.concat([scored(rows), scored(rows, "10"), scored(rows, "3"), scored(rows, "99")])
     versions = {each.version: each for each in (CHAMPION, refresh, other)}
