@@ -17,7 +17,7 @@ CONF = {
 def write(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
     """A model's folder as MLflow lays it out."""
     for name, text in {
-        "model.py": "x = 1",
+        "pyfunc.py": "x = 1",
         "code/stockpred/a.py": "a = 1",
         "artifacts/recipe.json": "{}",
     }.items():

@@ -61,7 +61,7 @@ def changed_code(folder: Path, planted: bytes) -> None:
     """Code that unpickles, put where the run recorded other code."""
     write(folder, CONF)
     (folder / "model.pkl").write_bytes(planted)
-    (folder / "model.py").write_text(
+    (folder / "pyfunc.py").write_text(
         f"import pickle; pickle.load(open({str(folder / 'model.pkl')!r}, 'rb'))"
     )
 

@@ -32,8 +32,8 @@ def test_a_model_of_a_server_is_taken_as_recorded_and_refused_when_changed(tmp_p
             into.mkdir()
             copy = fetch_files(client, "models:/m/1", place, run.info.run_id, into)
             assert copy.is_relative_to(into) and model_digest(copy) == model_digest(folder)
-            (folder / "model.py").write_text("x = 2")
-            client.log_artifact(run.info.run_id, str(folder / "model.py"), "model")
+            (folder / "pyfunc.py").write_text("x = 2")
+            client.log_artifact(run.info.run_id, str(folder / "pyfunc.py"), "model")
             again = tmp_path / "again"
             again.mkdir()
             with pytest.raises(InputError, match="not those that its run recorded"):

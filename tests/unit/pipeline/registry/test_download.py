@@ -68,7 +68,7 @@ def test_yaml_of_an_mlmodel_makes_no_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "model.py",
+        "pyfunc.py",
         "code/stockpred/a.py",
         "artifacts/recipe.json",
         "code/stockpred/b.so",
