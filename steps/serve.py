@@ -11,7 +11,7 @@ from pipeline.registry.download import fetch_model
 from pipeline.registry.models import resolve
 from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
-from serving.server.process import listen, start
+from serving.server.process import listen, start_server
 from steps.cli.command import main_function
 from steps.cli.types import ROOT
 
@@ -24,7 +24,7 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
     above, handed_over = processes_above(), "MLFLOW_RUN_ID" in os.environ
     with (
         listen(host, port) as listener,
-        start(listener) as server,
+        start_server(listener) as server,
         step_run(ROOT, "serve", texts) as run,
     ):
         found = resolve(run.client, model_uri, registered_model)

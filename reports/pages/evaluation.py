@@ -1,10 +1,17 @@
-"""The evaluation's page: the verdict first, then figures, pictures, biases, how to repeat it."""
+"""Page of the evaluation: verdict, figures, plots, known biases, how to repeat it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, code, heading, page, paragraph, pictures, table
-from reports.text.verdict import biases, percent, sharpe_words, span, trading, verdict
+from reports.text.verdict import (
+    describe_sharpe,
+    format_interval,
+    format_percent,
+    known_biases,
+    trading_summary,
+    verdict_sentence,
+)
 
 _BASELINES = ("prior", "prior_symbol", "majority", "last_direction", "always_up")
 _PICTURES = {
@@ -37,8 +44,8 @@ def render_evaluation_page(
     return page(
         f"Holdout of {recipe['candidate']}, {holdout['first']} to {holdout['last']}",
         [
-            paragraph(verdict(evaluation), lead=True),
-            paragraph(trading(evaluation), lead=True),
+            paragraph(verdict_sentence(evaluation), lead=True),
+            paragraph(trading_summary(evaluation), lead=True),
             paragraph(
                 f"{holdout['rows']:,} forecasts on {holdout['dates']:,} dates, each by a fit that "
                 f"had not seen its date; {holdout['up_share']:.1%} of the outcomes were up. The "
@@ -66,7 +73,7 @@ def render_evaluation_page(
             ),
             _shown(images, "importances.png"),
             heading("Known biases"),
-            bullets(biases(source)),
+            bullets(known_biases(source)),
             heading("To repeat it"),
             paragraph(
                 f"Recipe {recipe['id']}, sha256 of the table {evaluation['table_sha256']}. "
@@ -90,7 +97,7 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
             (
                 name,
                 value,
-                span(intervals["model"].get(name)),
+                format_interval(intervals["model"].get(name)),
                 *(each.get(name) for each in baselines),
             )
             for name, value in model.items()
@@ -139,7 +146,10 @@ def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:
     }
     yield table(
         ("part", "value", "95 % interval", "meaning"),
-        ((name, found[name], span(intervals.get(name)), text) for name, text in meaning.items()),
+        (
+            (name, found[name], format_interval(intervals.get(name)), text)
+            for name, text in meaning.items()
+        ),
         words=("meaning",),
     )
 
@@ -167,7 +177,7 @@ def _parts(evaluation: Mapping[str, Any]) -> Iterable[str]:
 
 def _spread(values: Sequence[float | None], intervals: Mapping[str, Any]) -> tuple[object, ...]:
     loss, brier, area, accuracy = values
-    auc_span, accuracy_span = (span(intervals[name]) for name in ("roc_auc", "accuracy"))
+    auc_span, accuracy_span = (format_interval(intervals[name]) for name in ("roc_auc", "accuracy"))
     return loss, brier, area, auc_span, accuracy, accuracy_span
 
 
@@ -192,13 +202,13 @@ def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
         (
             (
                 name,
-                percent(each["gross"]["annual_return"]),
-                percent(each["net"]["annual_return"]),
-                percent(each["net"]["volatility"]),
+                format_percent(each["gross"]["annual_return"]),
+                format_percent(each["net"]["annual_return"]),
+                format_percent(each["net"]["volatility"]),
                 each["net"]["sharpe"],
-                percent(each["net"]["max_drawdown"]),
+                format_percent(each["net"]["max_drawdown"]),
                 each["turnover"],
-                percent(each["exposure"]),
+                format_percent(each["exposure"]),
                 each["break_even_bps"],
             )
             for name, each in rows
@@ -208,6 +218,6 @@ def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
         f"Threshold {traded['threshold']:.4g}, chosen before the holdout; {traded['cost_bps']:g} "
         f"bps a side; {traded['sessions']:,} sessions. Model and always long enter at the open and "
         "leave at the close as the label says, each position opened and closed; buy and hold buys "
-        f"once. All but the first figure are net of costs. Of the model: {sharpe_words(traded)}, "
+        f"once. All but the first figure are net of costs. Of the model: {describe_sharpe(traded)}, "
         "the probability that it is above what the best of so many has by luck."
     )

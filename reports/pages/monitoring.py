@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
-from reports.text.verdict import percent, span
+from reports.text.verdict import format_interval, format_percent
 
 SHOWN = 200  # symbols; monitoring.json has them all
 DRIFTED = 15
@@ -82,8 +82,8 @@ def _today(content: Mapping[str, Any]) -> Iterable[str]:
                 each["probability_up"],
                 "up" if each["direction"] else "down",
                 each["outcomes"],
-                percent(each["hit_rate"]),
-                span(each["interval"]),
+                format_percent(each["hit_rate"]),
+                format_interval(each["interval"]),
             )
             for each in shown[:SHOWN]
         ),
@@ -115,9 +115,9 @@ def _record(content: Mapping[str, Any]) -> Iterable[str]:
             (
                 words,
                 whole[name]["mean"],
-                span(whole[name]["interval"]),
+                format_interval(whole[name]["interval"]),
                 recent[name]["mean"],
-                span(recent[name]["interval"]),
+                format_interval(recent[name]["interval"]),
                 promised["lead"] if promised and name == "lead" else None,
             )
             for name, words in _FIGURES.items()
@@ -150,7 +150,7 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
                     each["dates"],
                     each["rows"],
                     each["lead"],
-                    span(each["interval"]),
+                    format_interval(each["interval"]),
                     each["p_value"],
                 )
                 for each in content["versions"]

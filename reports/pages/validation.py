@@ -20,7 +20,7 @@ WORDS = (
 )
 
 
-def verdict(content: Mapping[str, Any]) -> str:
+def validation_summary(content: Mapping[str, Any]) -> str:
     """One plain sentence on how much may reach a model, and one on the rest."""
     kept, listed, symbols = content["bars"], content["listed"], content["symbols"]
     dropped, stretches = len(content["dropped"]), len(content["quarantined"])
@@ -52,7 +52,7 @@ def render_validation_page(content: Mapping[str, Any], picture: bytes | None) ->
         key=lambda item: -item[1]["missing"] - item[1]["extra"],
     )
     body = [
-        paragraph(verdict(content), lead=True),
+        paragraph(validation_summary(content), lead=True),
         heading("Checks"),
         paragraph(
             "What fails is quarantined, from date to date: no look-back and no label bridges it. "

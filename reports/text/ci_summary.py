@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from reports.text.verdict import verdict
+from reports.text.verdict import verdict_sentence
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def render_ci_summary(run: FinishedRun) -> str:
             f"**{_text(told['stage'])}**, {_text(told['sentence'])}"
         ]
     if run.evaluation:
-        lines += [f"- evidence: {_text(verdict(run.evaluation))}"]
+        lines += [f"- evidence: {_text(verdict_sentence(run.evaluation))}"]
     lines += ["", *_steps(run), *_rules(run.decision)]
     seen = f"[run {run.run_id}]({run.link.format(run_id=run.run_id)})" if run.link else run.run_id
     lines += ["", f"{seen}, {_text(run.source)} at `{_text(run.commit)}`", ""]

@@ -1,4 +1,4 @@
-"""An evaluation in plain sentences: skill, whether it could be traded, what biases the data has."""
+"""Sentences on an evaluation: skill, trading, known biases of the data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ SKILL_P = 0.05
 HOPELESS_AUC = 0.60
 
 
-def verdict(evaluation: Mapping[str, Any]) -> str:
+def verdict_sentence(evaluation: Mapping[str, Any]) -> str:
     """One plain sentence on whether the forecasts are better than the prior's.
 
     "No evidence" and "no chance to see it" are two answers: the second is given where even the
@@ -34,7 +34,7 @@ def _own_prior(evaluation: Mapping[str, Any]) -> str:
     return f", but not over each symbol's own prior ({_p(own['p_value'])}): a base rate is no skill"
 
 
-def trading(evaluation: Mapping[str, Any]) -> str:
+def trading_summary(evaluation: Mapping[str, Any]) -> str:
     """One or two sentences on what trading would have left: skill is not profit."""
     traded = evaluation["backtest"]
     rule = f"a probability above {traded['threshold']:.3f}"
@@ -52,11 +52,11 @@ def trading(evaluation: Mapping[str, Any]) -> str:
         return f"{earned} At this cost it could not have been traded, whatever its skill."
     interval = traded["sharpe_interval"]
     if interval is None or interval[0] <= 0:
-        return f"{earned} The profit is not told from luck: {sharpe_words(traded)}."
-    return f"{earned} The profit is unlike plain luck: {sharpe_words(traded)}; it need not last."
+        return f"{earned} The profit is not told from luck: {describe_sharpe(traded)}."
+    return f"{earned} The profit is unlike plain luck: {describe_sharpe(traded)}; it need not last."
 
 
-def sharpe_words(traded: Mapping[str, Any]) -> str:
+def describe_sharpe(traded: Mapping[str, Any]) -> str:
     """The model's Sharpe ratio net of costs, its interval, and what it is after deflation."""
     ratio, interval = traded["net"]["sharpe"], traded["sharpe_interval"]
     deflated, count = traded["deflated_sharpe"], traded["trials"]["count"]
@@ -70,12 +70,12 @@ def sharpe_words(traded: Mapping[str, Any]) -> str:
     return f"Sharpe ratio {ratio:.2f} ({spread}), deflated for {recipes} tried: {luck}"
 
 
-def span(interval: tuple[float, float] | None) -> str | None:
+def format_interval(interval: tuple[float, float] | None) -> str | None:
     """An interval in words; None stays."""
     return None if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
 
 
-def percent(value: float | None) -> str:
+def format_percent(value: float | None) -> str:
     """A share as a percentage."""
     return "-" if value is None else f"{value:.1%}"
 
@@ -84,7 +84,7 @@ def _p(value: float) -> str:
     return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
-def biases(source: str) -> list[str]:
+def known_biases(source: str) -> list[str]:
     """What is known to be wrong with data of a source, and with any backtest on daily bars."""
     survivors = {
         "snapshot": "Survivorship: the embedded bars are five companies that later did well. A "

@@ -15,7 +15,7 @@ TOLERANCE = 1e-6  # of a probability: another processor may round its last bits 
 Answer = Mapping[str, Sequence[Any]]  # column -> values
 
 
-def why_not(folder: Path) -> str | None:
+def check_example(folder: Path) -> str | None:
     """Put a model's stored input example to it, and compare what it says with the stored answer.
 
     It answers in a process of its own, with its own code.
@@ -44,16 +44,16 @@ def why_not(folder: Path) -> str | None:
         [given] = predict_isolated(folder, [pa.Table.from_pandas(bars, preserve_index=False)])
     except (OSError, ValueError, KeyError, MlflowException, StockpredError) as error:
         return f"it does not answer its input example: {' '.join(str(error).split())}"
-    return difference(stored, as_answer(given.to_pandas()))
+    return find_difference(stored, predictions_to_lists(given.to_pandas()))
 
 
-def as_answer(rows: Any) -> dict[str, list[Any]]:
+def predictions_to_lists(rows: Any) -> dict[str, list[Any]]:
     """A frame of predictions as it is stored: dates as text."""
     texts = rows.assign(**{DATE: rows[DATE].dt.strftime("%Y-%m-%d")})
     return dict(texts.to_dict("list"))
 
 
-def difference(stored: Answer, given: Answer) -> str | None:
+def find_difference(stored: Answer, given: Answer) -> str | None:
     """The first difference between two answers; NaN equals only NaN.
 
     What `given` has beyond the stored columns does not count.

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from serving.model.estimator_files import to_files
-from serving.model.example_check import EXAMPLE_ANSWER, as_answer
+from serving.model.example_check import EXAMPLE_ANSWER, predictions_to_lists
 from stockpred.bars.schema import NUMBERS
 from stockpred.columns import (
     ADJ_CLOSE,
@@ -129,9 +129,9 @@ def _is_of_more_than_pip(record: logging.LogRecord) -> bool:
 
 
 def _stored(answer: pd.DataFrame, folder: Path) -> Path:
-    """The answer to the input example as a file (see `example_check.why_not`)."""
+    """The answer to the input example as a file (see `example_check.check_example`)."""
     path = folder / f"{EXAMPLE_ANSWER}.json"
-    path.write_text(json.dumps(as_answer(answer), indent=2) + "\n")
+    path.write_text(json.dumps(predictions_to_lists(answer), indent=2) + "\n")
     return path
 
 

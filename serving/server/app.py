@@ -17,7 +17,7 @@ from typing import Any
 
 from serving.model.predict_worker import load
 from serving.project import ROOT
-from serving.server.middleware import Front
+from serving.server.middleware import RequestCheckMiddleware
 
 # What serving and the models use; imported while the order is still on its way.
 PRELOAD = (
@@ -33,14 +33,14 @@ GRACE = 3  # seconds for requests under way when told to end
 EXAMPLE = "serving_input_example.json"
 
 
-def forget_checkout() -> None:
+def unload_checkout() -> None:
     """Leave the project's modules and folder, so that a model finds its own code alone."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "serving"]:
         del sys.modules[name]
     sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != ROOT]
 
 
-def app_of(folder: Path, about: Mapping[str, Any], max_rows: int) -> Front:
+def build_app(folder: Path, about: Mapping[str, Any], max_rows: int) -> RequestCheckMiddleware:
     """Load a model and put the front before MLflow's app; the model has answered its example.
 
     Raises
@@ -68,7 +68,7 @@ def app_of(folder: Path, about: Mapping[str, Any], max_rows: int) -> Front:
         "max_rows": max_rows,
     }
     pages = {"/model": json.dumps(told).encode(), "/example": example}
-    return Front(scoring_server.init(model), meta, pages, max_rows)
+    return RequestCheckMiddleware(scoring_server.init(model), meta, pages, max_rows)
 
 
 def serve(order: Mapping[str, Any], tell: Any) -> None:
@@ -76,7 +76,7 @@ def serve(order: Mapping[str, Any], tell: Any) -> None:
     import uvicorn
 
     os.chdir(order["folder"])
-    app = app_of(Path(order["folder"]), order["about"], order["max_rows"])
+    app = build_app(Path(order["folder"]), order["about"], order["max_rows"])
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -106,7 +106,7 @@ def main() -> None:
         out.write(json.dumps(words) + "\n")
         out.flush()
 
-    forget_checkout()
+    unload_checkout()
     for name in PRELOAD:
         import_module(name)
     line = sys.stdin.readline()

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from serving.server.request_check import Refused, check
+from serving.server.request_check import InvalidRequest, check_request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -25,7 +25,7 @@ UNREADABLE = "the model cannot read the request; give rows as its input example 
 FAILED = "the server failed on this request; its log tells why"
 
 
-class Front:
+class RequestCheckMiddleware:
     """An ASGI app before the one that scores.
 
     Parameters
@@ -64,10 +64,10 @@ class Front:
         try:
             body = await self._body(receive)
             await asyncio.to_thread(
-                check, body, media_type, self._inputs, self._params, self._max_rows
+                check_request, body, media_type, self._inputs, self._params, self._max_rows
             )
             status, content = await self._ask(scope, receive, body)
-        except Refused as refusal:
+        except InvalidRequest as refusal:
             await _send(send, refusal.status, json.dumps({"error": str(refusal)}).encode())
         else:
             await _send(send, status, content)
@@ -85,11 +85,11 @@ class Front:
                 parts.append(part)
         if size > self._max_bytes:
             rule = f"give at most {self._max_rows} rows a request, in {self._max_bytes} bytes"
-            raise Refused(f"the body is too large; {rule}", 413)
+            raise InvalidRequest(f"the body is too large; {rule}", 413)
         return b"".join(parts)
 
     async def _ask(self, scope: Message, receive: Receive, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the scoring app's good answer, or `Refused`."""
+        """Status and body of the scoring app's good answer, or `InvalidRequest`."""
         handed: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         answer: list[Message] = []
 
@@ -103,30 +103,30 @@ class Front:
             await self._app(scope, hand_over, take)
         except Exception:
             _log(traceback.format_exc())
-            raise Refused(FAILED, 500) from None
+            raise InvalidRequest(FAILED, 500) from None
         status = int(answer[0]["status"])
         content = b"".join(message.get("body", b"") for message in answer[1:])
         if status == 504:
-            raise Refused("the request took too long; give fewer rows", status)
+            raise InvalidRequest("the request took too long; give fewer rows", status)
         if status >= 400:
             raise _refusal(content)
         return status, content
 
 
-def _refusal(content: bytes) -> Refused:
+def _refusal(content: bytes) -> InvalidRequest:
     """The model's own sentence out of MLflow's message about the data."""
     try:
         told = json.loads(content)
         message, trace = str(told["message"]), told.get("stack_trace")
     except (ValueError, KeyError, TypeError):
-        return Refused(UNREADABLE)
+        return InvalidRequest(UNREADABLE)
     if trace:
         _log(trace)
-        return Refused(FAILED, 500)
+        return InvalidRequest(FAILED, 500)
     _, found, sentence = message.rpartition("\nError: ")
     if not found or "\n" in sentence or len(sentence) > SENTENCE:
-        return Refused(UNREADABLE)
-    return Refused(sentence)
+        return InvalidRequest(UNREADABLE)
+    return InvalidRequest(sentence)
 
 
 def _log(text: str) -> None:

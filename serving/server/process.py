@@ -45,7 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class ModelServer:
-    """A server's process; `start` makes it."""
+    """A server's process; `start_server` makes it."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -100,7 +100,7 @@ class ModelServer:
 
 
 @contextmanager
-def start(listener: socket.socket) -> Iterator[ModelServer]:
+def start_server(listener: socket.socket) -> Iterator[ModelServer]:
     """Start a server on a socket; it imports what it needs meanwhile, and ends with the block.
 
     It ends, too, when this process does, however it dies: its input ends then.

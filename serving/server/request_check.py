@@ -33,7 +33,7 @@ _TAKEN: Mapping[str, tuple[set[type], str]] = {
 }
 
 
-class Refused(ValueError):
+class InvalidRequest(ValueError):
     """What is wrong with a request, as one sentence without its data."""
 
     def __init__(self, sentence: str, status: int = 400) -> None:
@@ -41,8 +41,8 @@ class Refused(ValueError):
         self.status = status
 
 
-def check(body: bytes, media_type: str, inputs: Any, params: Any, max_rows: int) -> None:
-    """Raise `Refused` where MLflow would not read a body, or read something else into it.
+def check_request(body: bytes, media_type: str, inputs: Any, params: Any, max_rows: int) -> None:
+    """Raise `InvalidRequest` where MLflow would not read a body, or read something else into it.
 
     Parameters
     ----------
@@ -50,23 +50,29 @@ def check(body: bytes, media_type: str, inputs: Any, params: Any, max_rows: int)
         The model's `mlflow.types.Schema` and `mlflow.types.ParamSchema` or None.
     """
     if media_type.partition(";")[0].strip().lower() != "application/json":
-        raise Refused("the body must be JSON; send it with the content type application/json")
+        raise InvalidRequest(
+            "the body must be JSON; send it with the content type application/json"
+        )
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused("the body is not JSON; give an object with dataframe_records") from None
+        raise InvalidRequest(
+            "the body is not JSON; give an object with dataframe_records"
+        ) from None
     given = [name for name in FORMATS if isinstance(content, dict) and name in content]
     if len(given) != 1 or set(content) - {*given, "params"}:
-        raise Refused(f"the body must hold one of {' or '.join(FORMATS)}, and may hold params")
+        raise InvalidRequest(
+            f"the body must hold one of {' or '.join(FORMATS)}, and may hold params"
+        )
     read = _records if given[0] == "dataframe_records" else _split
     columns = read(content[given[0]], max_rows)
     wanted = {spec.name: spec for spec in inputs.inputs}
     for name in wanted:
         if name not in columns and wanted[name].required:
-            raise Refused(f"column {name!r} is missing; give {', '.join(wanted)}")
+            raise InvalidRequest(f"column {name!r} is missing; give {', '.join(wanted)}")
     for name in columns:
         if name not in wanted:
-            raise Refused(f"column {_short(name)} is one too many; give {', '.join(wanted)}")
+            raise InvalidRequest(f"column {_short(name)} is one too many; give {', '.join(wanted)}")
     for name, values in columns.items():
         _check_values(f"column {name!r}", wanted[name].type.name, values)
     _check_params(content.get("params"), params)
@@ -79,40 +85,44 @@ def _records(rows: Any, max_rows: int) -> Mapping[str, Sequence[Any]]:
         if row.keys() != names:
             odd = sorted(row.keys() ^ names)[0]
             what = "not in row 1" if odd in row else "missing"
-            raise Refused(f"row {number}: column {_short(odd)} is {what}; give all rows the same")
+            raise InvalidRequest(
+                f"row {number}: column {_short(odd)} is {what}; give all rows the same"
+            )
     return {name: [row[name] for row in rows] for name in names}
 
 
 def _split(table: Any, max_rows: int) -> Mapping[str, Sequence[Any]]:
     parts = table if isinstance(table, dict) else {}
     if not {"columns", "data"} <= set(parts) <= {"columns", "data", "index"}:
-        raise Refused("dataframe_split must be an object of columns and data")
+        raise InvalidRequest("dataframe_split must be an object of columns and data")
     names, rows = parts["columns"], parts["data"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Refused("columns must be a list of names")
+        raise InvalidRequest("columns must be a list of names")
     for name in names:
         if names.count(name) > 1:
-            raise Refused(f"column {_short(name)} stands twice; give it once")
+            raise InvalidRequest(f"column {_short(name)} stands twice; give it once")
     _check_rows(rows, list, "a list", max_rows)
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
-            raise Refused(f"row {number}: {len(row)} values for {len(names)} columns; give as many")
+            raise InvalidRequest(
+                f"row {number}: {len(row)} values for {len(names)} columns; give as many"
+            )
     index = parts.get("index", list(range(len(rows))))
     if not isinstance(index, list) or len(index) != len(rows) or {*map(type, index)} - {int, str}:
-        raise Refused("index must be a list with a number or a name a row; or leave it out")
+        raise InvalidRequest("index must be a list with a number or a name a row; or leave it out")
     return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def _check_rows(rows: Any, kind: type, word: str, max_rows: int) -> None:
     if not isinstance(rows, list):
-        raise Refused("the rows must be a list")
+        raise InvalidRequest("the rows must be a list")
     if not rows:
-        raise Refused("there are no rows; give the bars of at least one symbol")
+        raise InvalidRequest("there are no rows; give the bars of at least one symbol")
     if len(rows) > max_rows:
-        raise Refused(f"{len(rows)} rows are too many; give at most {max_rows} a request")
+        raise InvalidRequest(f"{len(rows)} rows are too many; give at most {max_rows} a request")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, kind):
-            raise Refused(f"row {number} is not {word}")
+            raise InvalidRequest(f"row {number} is not {word}")
 
 
 def _check_values(where: str, kind: str, values: Sequence[Any]) -> None:
@@ -120,7 +130,7 @@ def _check_values(where: str, kind: str, values: Sequence[Any]) -> None:
     taken, word = _TAKEN[kind]
     if odd := {*map(type, values)} - taken - {type(None)}:
         row, value = next((r, v) for r, v in enumerate(values, 1) if type(v) in odd)
-        raise Refused(f"row {row}: {where} is {_SEEN_AS[type(value)]}; give {word}")
+        raise InvalidRequest(f"row {row}: {where} is {_SEEN_AS[type(value)]}; give {word}")
     bad: set[Any]
     if kind in ("float", "double", "integer", "long"):
         bits = 1023 if kind in ("float", "double") else 63
@@ -129,12 +139,12 @@ def _check_values(where: str, kind: str, values: Sequence[Any]) -> None:
         days = {*values} - {None}
         bad = {v for v in days if not _is_day(v)}
         if not bad and len({*map(len, days)}) > 1:
-            raise Refused(f"{where} is written in two ways; give dates such as 2012-12-31")
+            raise InvalidRequest(f"{where} is written in two ways; give dates such as 2012-12-31")
     else:
         bad = {v for v in {*values} - {None} if isinstance(v, str) and not _is_text(v)}
     if bad:
         row = next(row for row, value in enumerate(values, 1) if value in bad)
-        raise Refused(f"row {row}: {where} is not {word}; give one")
+        raise InvalidRequest(f"row {row}: {where} is not {word}; give one")
 
 
 def _is_day(text: str) -> bool:
@@ -158,14 +168,14 @@ def _check_params(given: Any, params: Any) -> None:
     if given is None:
         return
     if not isinstance(given, dict):
-        raise Refused("params must be an object")
+        raise InvalidRequest("params must be an object")
     for name, value in given.items():
         if name not in known:
             there = ", ".join(known) or "nothing"
-            raise Refused(f"params: {_short(name)} is not known; give {there}")
+            raise InvalidRequest(f"params: {_short(name)} is not known; give {there}")
         taken, word = _TAKEN[known[name].dtype.name]
         if type(value) not in taken:
-            raise Refused(f"params: {name!r} is {_SEEN_AS[type(value)]}; give {word}")
+            raise InvalidRequest(f"params: {name!r} is {_SEEN_AS[type(value)]}; give {word}")
 
 
 def _short(name: str) -> str:

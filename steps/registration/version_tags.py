@@ -9,7 +9,7 @@ from pipeline.errors import InputError
 from pipeline.registry.download import fetch_files
 from pipeline.registry.models import CHAMPION, holder, versions
 from pipeline.run.step_run import StepRun
-from serving.model.example_check import why_not
+from serving.model.example_check import check_example
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.gate.metrics import sessions_after, trained_to
 
@@ -50,13 +50,13 @@ def number_of(version: Any) -> str:
 
 
 def why_unfit(run: StepRun, version: Any) -> str | None:
-    """Why a version's model may not be promoted (see `example_check.why_not`), or None."""
+    """Why a version's model may not be promoted (see `example_check.check_example`), or None."""
     uri = f"models:/{version.name}/{version.version}"
     try:
         folder = fetch_files(run.client, uri, version.source, version.run_id, run.scratch("model"))
     except InputError as error:
         return str(error)
-    return why_not(folder)
+    return check_example(folder)
 
 
 def rejection(client: Any, version: Any, is_refresh: bool) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reports.pages.html import POLICY
-from reports.text.verdict import biases, trading, verdict
+from reports.text.verdict import known_biases, trading_summary, verdict_sentence
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
 from tests.support.generated_tables import market
@@ -71,7 +71,7 @@ def sentence(**given: object) -> str:
         "model": {"log_loss": 0.6931},
         "baselines": {"prior": {"log_loss": 0.6929}},
     }
-    return verdict({**evaluation, **given})
+    return verdict_sentence({**evaluation, **given})
 
 
 def test_no_evidence_and_no_chance_to_see_it_are_two_answers() -> None:
@@ -104,23 +104,23 @@ def test_evidence_needs_a_lead_and_its_p_and_names_a_moved_base_rate() -> None:
 
 def test_skill_never_reads_as_profit() -> None:
     _, evaluation = evaluation_page(walked(0.5))
-    assert verdict(evaluation).startswith("Evidence of skill")
-    assert "profit" not in verdict(evaluation)
+    assert verdict_sentence(evaluation).startswith("Evidence of skill")
+    assert "profit" not in verdict_sentence(evaluation)
     dear = {**evaluation["backtest"], "net": {**evaluation["backtest"]["net"], "total_return": -1}}
-    words = trading({"backtest": dear})
+    words = trading_summary({"backtest": dear})
     assert words.endswith("At this cost it could not have been traded, whatever its skill.")
     lucky = {**evaluation["backtest"], "sharpe_interval": [-0.1, 3.0]}
-    assert "The profit is not told from luck: Sharpe ratio" in trading({"backtest": lucky})
+    assert "The profit is not told from luck: Sharpe ratio" in trading_summary({"backtest": lucky})
     sure = {**evaluation["backtest"], "sharpe_interval": [0.1, 3.0]}
-    assert "it need not last" in trading({"backtest": sure})
+    assert "it need not last" in trading_summary({"backtest": sure})
     idle = {**evaluation["backtest"], "turnover": 0.0}
-    assert trading({"backtest": idle}).startswith("Nothing was traded: no forecast reached")
+    assert trading_summary({"backtest": idle}).startswith("Nothing was traded: no forecast reached")
 
 
 def test_each_source_has_its_bias() -> None:
-    assert "five companies" in biases("snapshot")[0]
-    assert "delisted" in biases("yahoo")[0]
-    assert "'mine.csv'" in biases("mine.csv")[0]
+    assert "five companies" in known_biases("snapshot")[0]
+    assert "delisted" in known_biases("yahoo")[0]
+    assert "'mine.csv'" in known_biases("mine.csv")[0]
 
 
 PROBE = """

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reports.pages.validation import render_validation_page, verdict
+from reports.pages.validation import render_validation_page, validation_summary
 from reports.plots.missing_sessions import _edges, _share
 from stockpred.bars.checks.sessions import Gaps
 from stockpred.bars.checks.summary import summarise
@@ -14,11 +14,11 @@ from tests.support.pages.validation import SESSIONS, judged, picture_of
 
 def test_a_verdict_says_how_much_may_reach_a_model() -> None:
     clean = summarise({"A": validate(make_bars(120, "A"))})
-    assert verdict(clean) == (
+    assert validation_summary(clean) == (
         "120 of 120 bars of 1 symbols may reach a model; no stretches and no whole symbols were "
         "taken out. There is no warning."
     )
-    assert verdict(summarise(judged(1))) == (
+    assert validation_summary(summarise(judged(1))) == (
         "498 of 499 bars of 1 symbols may reach a model; 1 stretch and no whole symbols were "
         "taken out. Look at the warnings of missing."
     )

@@ -8,7 +8,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from serving.model.example_check import difference, why_not
+from serving.model.example_check import check_example, find_difference
 from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
@@ -31,7 +31,7 @@ from tests.support.paths import ROOT
     ],
 )
 def test_answers_are_compared_column_by_column(given: dict[str, Any], words: str | None) -> None:
-    found = difference({"p": [0.5, 0.25], "d": ["a", "b"]}, given)
+    found = find_difference({"p": [0.5, 0.25], "d": ["a", "b"]}, given)
     assert found is None if words is None else found is not None and words in found
 
 
@@ -71,16 +71,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_is_held_to_the_answer_stored_with_it(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert why_not(model) is None
+    assert check_example(model) is None
     broken = tmp_path / "broken"
     shutil.copytree(model, broken)
     # Its own code counts, not the checkout's.
     code = broken / "code" / "stockpred" / "predict.py"
     code.write_text(code.read_text().replace("probability > 0.5", "probability <= 0.5"))
-    found = why_not(broken)
+    found = check_example(broken)
     assert found is not None and "it answers direction" in found
     code.write_text("raise RuntimeError('torn')\n")
-    found = why_not(broken)
+    found = check_example(broken)
     assert found is not None and found.startswith("it does not answer") and "\n" not in found
     assert "torn" in capfd.readouterr().err
 
@@ -94,6 +94,6 @@ def test_a_model_without_its_files_does_not_pass(model: Path, tmp_path: Path) ->
         partial = tmp_path / lost.replace("/", "-")
         shutil.copytree(model, partial)
         (partial / lost).unlink()
-        assert str(why_not(partial)).startswith("it does not answer its input example: ")
+        assert str(check_example(partial)).startswith("it does not answer its input example: ")
     (partial := tmp_path / "torn").mkdir()
-    assert why_not(partial) is not None
+    assert check_example(partial) is not None

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from serving.server.middleware import FAILED, ROW_BYTES, SPARE_BYTES, UNREADABLE, Front
+from serving.server.middleware import (
+    FAILED,
+    ROW_BYTES,
+    SPARE_BYTES,
+    UNREADABLE,
+    RequestCheckMiddleware,
+)
 
 # MLflow's own, when it is imported and when it saves a model.
 pytestmark = [
@@ -57,7 +63,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return mlflow.pyfunc.load_model(str(folder / "saved"))
 
 
-def front_of(model: Any, seconds: int) -> Front:
+def front_of(model: Any, seconds: int) -> RequestCheckMiddleware:
     """A front whose requests may take so long."""
     from mlflow.pyfunc import scoring_server
 
@@ -67,15 +73,17 @@ def front_of(model: Any, seconds: int) -> Front:
             "_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false"
         )  # the app sets it; then as before
         app = scoring_server.init(model)
-    return Front(app, model.metadata, {"/model": b"{}"}, max_rows=10)
+    return RequestCheckMiddleware(app, model.metadata, {"/model": b"{}"}, max_rows=10)
 
 
 @pytest.fixture(scope="module")
-def front(model: Any) -> Front:
+def front(model: Any) -> RequestCheckMiddleware:
     return front_of(model, 600)
 
 
-def call(front: Front, parts: list[bytes], path: str = "/invocations") -> tuple[int, str]:
+def call(
+    front: RequestCheckMiddleware, parts: list[bytes], path: str = "/invocations"
+) -> tuple[int, str]:
     """Send a body in parts; return status and body of the answer."""
     left, sent = list(parts), []
 
@@ -101,11 +109,11 @@ def call(front: Front, parts: list[bytes], path: str = "/invocations") -> tuple[
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode()
 
 
-def ask(front: Front, word: str) -> tuple[int, str]:
+def ask(front: RequestCheckMiddleware, word: str) -> tuple[int, str]:
     return call(front, [json.dumps({"dataframe_records": [{"word": word}]}).encode()])
 
 
-def test_what_passes_is_answered_as_mlflow_answers(front: Front) -> None:
+def test_what_passes_is_answered_as_mlflow_answers(front: RequestCheckMiddleware) -> None:
     assert ask(front, "fine") == (200, '{"predictions": [{"word": "fine"}]}')
     whole = json.dumps({"dataframe_records": [{"word": "fine"}]}).encode()
     assert call(front, [whole[:9], b"", whole[9:]])[0] == 200
@@ -121,7 +129,11 @@ def test_what_passes_is_answered_as_mlflow_answers(front: Front) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_sentence(
-    front: Front, capsys: pytest.CaptureFixture[str], word: str, status: int, sentence: str
+    front: RequestCheckMiddleware,
+    capsys: pytest.CaptureFixture[str],
+    word: str,
+    status: int,
+    sentence: str,
 ) -> None:
     assert ask(front, word) == (status, json.dumps({"error": sentence}))
     said = capsys.readouterr().err
@@ -134,7 +146,7 @@ def test_a_request_that_takes_too_long_is_told_so(model: Any) -> None:
     assert ask(front_of(model, 1), "sleep") == (504, told)
 
 
-def test_no_more_of_a_body_is_kept_than_may_be(front: Front) -> None:
+def test_no_more_of_a_body_is_kept_than_may_be(front: RequestCheckMiddleware) -> None:
     most = SPARE_BYTES + 10 * ROW_BYTES
     status, answer = call(front, [b" " * most, b" "])
     assert status == 413 and f"in {most} bytes" in answer

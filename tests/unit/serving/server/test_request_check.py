@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from serving.server.request_check import Refused, check
+from serving.server.request_check import InvalidRequest, check_request
 
 # MLflow's own, when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
@@ -29,7 +29,7 @@ SPLIT = {"columns": ["symbol", "date", "close"], "data": [list(row.values()) for
 
 def ask(content: Any, media_type: str = "application/json", max_rows: int = 5) -> None:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    check(body, media_type, INPUTS, PARAMS, max_rows)
+    check_request(body, media_type, INPUTS, PARAMS, max_rows)
 
 
 def rows(**changes: Any) -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ BAD: dict[str, Any] = {
 
 @pytest.mark.parametrize("words", BAD)
 def test_what_is_wrong_is_one_sentence(words: str) -> None:
-    with pytest.raises(Refused, match=f"^{words}") as refusal:
+    with pytest.raises(InvalidRequest, match=f"^{words}") as refusal:
         ask(BAD[words])
     text = str(refusal.value)
     assert "\n" not in text and len(text) < 200 and refusal.value.status == 400
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_one_sentence(words: str) -> None:
 
 @pytest.mark.parametrize("media_type", ["", "text/csv", "text/plain", "application/jsonx"])
 def test_another_content_type_is_refused(media_type: str) -> None:
-    with pytest.raises(Refused, match="the body must be JSON"):
+    with pytest.raises(InvalidRequest, match="the body must be JSON"):
         ask({"dataframe_records": ROWS}, media_type)
 
 
@@ -155,7 +155,7 @@ def test_whatever_comes_is_read_or_refused(change: Any, place: str) -> None:
     }[place]
     try:
         ask(content)
-    except Refused as refusal:
+    except InvalidRequest as refusal:
         assert "\n" not in str(refusal) and len(str(refusal)) < 300
     else:
         # What passes, MLflow reads.
@@ -166,5 +166,5 @@ def test_whatever_comes_is_read_or_refused(change: Any, place: str) -> None:
 
 @given(body=st.binary(max_size=30))
 def test_bytes_are_never_more_than_refused(body: bytes) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(InvalidRequest):
         ask(body)
