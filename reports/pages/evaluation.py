@@ -218,6 +218,7 @@ def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
         f"Threshold {traded['threshold']:.4g}, chosen before the holdout; {traded['cost_bps']:g} "
         f"bps a side; {traded['sessions']:,} sessions. Model and always long enter at the open and "
         "leave at the close as the label says, each position opened and closed; buy and hold buys "
-        f"once. All but the first figure are net of costs. Of the model: {describe_sharpe(traded)}, "
-        "the probability that it is above what the best of so many has by luck."
+        "once. All but the first figure are net of costs. Of the model: "
+        f"{describe_sharpe(traded)}, the probability that it is above what the best of so many has "
+        "by luck."
     )
