@@ -6,7 +6,7 @@ import numpy as np
 
 from reports.plots.figure import BASELINE, new_figure, to_png
 from stockpred.arrays import Array, Dates
-from stockpred.bars.checks.sessions import Gaps
+from stockpred.bars.checks.sessions import SessionGaps
 
 WORST = 40  # symbols with a strip of their own; more cannot be read
 BINS = 120
@@ -20,7 +20,7 @@ SHARES = (
 )
 
 
-def draw_missing_sessions(gaps: Mapping[str, Gaps]) -> bytes | None:
+def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> bytes | None:
     """Share of sessions missing, over time, as PNG: all symbols together, then the worst.
 
     Returns
@@ -41,7 +41,7 @@ def draw_missing_sessions(gaps: Mapping[str, Gaps]) -> bytes | None:
     return _draw(np.array(strips), ["all symbols", *worst], edges, title)
 
 
-def _edges(gaps: Sequence[Gaps]) -> Dates:
+def _edges(gaps: Sequence[SessionGaps]) -> Dates:
     """Edges of equal bins over all expected sessions, shape (bins + 1,); the last is exclusive."""
     first = min(found.expected[0] for found in gaps).astype("datetime64[D]").astype(int)
     last = max(found.expected[-1] for found in gaps).astype("datetime64[D]").astype(int) + 1
@@ -49,7 +49,7 @@ def _edges(gaps: Sequence[Gaps]) -> Dates:
     return days.astype("datetime64[D]").astype("datetime64[s]")
 
 
-def _share(gaps: Sequence[Gaps], edges: Dates) -> Array:
+def _share(gaps: Sequence[SessionGaps], edges: Dates) -> Array:
     """Share of the sessions in each bin that are missing; NaN where none is expected."""
     missing = sum(np.diff(np.searchsorted(found.missing, edges)) for found in gaps)
     expected = sum(np.diff(np.searchsorted(found.expected, edges)) for found in gaps)

@@ -18,7 +18,7 @@ from sources.calendars import expected_sessions
 from steps.data.source import judge_acquired, open_asked
 from stockpred.arrays import Dates
 from stockpred.bars.checks.summary import summarise
-from stockpred.bars.checks.validate import NO_SESSIONS, Validated, validate
+from stockpred.bars.checks.validate import NO_SESSIONS, SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, to_arrow
 from stockpred.columns import DATE, KEY, SYMBOL
@@ -47,7 +47,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     latest = np.datetime64(run.started.date() + dt.timedelta(days=1), "s")
     judge = partial(validate, latest=latest, lookback=lookback)
     sessions = expected_sessions(info.calendars, _dates(source), latest)
-    judged: dict[str, Validated] = {}
+    judged: dict[str, SymbolValidation] = {}
 
     def tables() -> Iterator[pa.Table]:
         yield from _sound(source, info, sessions, judge, judged)
@@ -92,8 +92,8 @@ def _sound(
     source: Path,
     info: BarsInfo,
     sessions: Mapping[str, Dates],
-    judge: Callable[..., Validated],
-    judged: dict[str, Validated],
+    judge: Callable[..., SymbolValidation],
+    judged: dict[str, SymbolValidation],
 ) -> Iterator[pa.Table]:
     """Yield each symbol's sound bars, one in memory, noting in `judged` what was found."""
     nothing = from_arrow(SCHEMA.empty_table())
@@ -113,7 +113,7 @@ def _sound(
         raise DataError(f"bars: {lost[0]} has a calendar but not a row; make the file with acquire")
 
 
-def _report(run: StepRun, judged: Mapping[str, Validated]) -> None:
+def _report(run: StepRun, judged: Mapping[str, SymbolValidation]) -> None:
     content = summarise(judged)
     run.output_json("validation.json", content)
     picture = draw_missing_sessions({symbol: found.gaps for symbol, found in judged.items()})
@@ -127,11 +127,11 @@ def _report(run: StepRun, judged: Mapping[str, Validated]) -> None:
     )
 
 
-def _dropped(judged: Mapping[str, Validated]) -> dict[str, str]:
+def _dropped(judged: Mapping[str, SymbolValidation]) -> dict[str, str]:
     return {symbol: found.reason for symbol, found in judged.items() if found.reason}
 
 
-def _with_quarantines(info: BarsInfo, judged: Mapping[str, Validated]) -> BarsInfo:
+def _with_quarantines(info: BarsInfo, judged: Mapping[str, SymbolValidation]) -> BarsInfo:
     kept = [found for found in judged.values() if not found.reason]
     added = (period for found in kept for period in found.quarantines)
     return dataclasses.replace(info, quarantines=(*info.quarantines, *added))

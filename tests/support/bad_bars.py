@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from stockpred.bars.checks.validate import Validated
+from stockpred.bars.checks.validate import SymbolValidation
 
 
 def soil(bars: pd.DataFrame, dirt: str, row: int) -> pd.DataFrame:
@@ -32,5 +32,5 @@ def soil(bars: pd.DataFrame, dirt: str, row: int) -> pd.DataFrame:
     return bars
 
 
-def said(found: Validated) -> list[tuple[str, str, int]]:
+def said(found: SymbolValidation) -> list[tuple[str, str, int]]:
     return [(p.check, p.level, p.count) for p in found.problems]

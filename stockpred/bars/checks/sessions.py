@@ -11,7 +11,7 @@ from stockpred.bars.checks.limits import MISFIT, SPARE_BARS
 
 
 @dataclass(frozen=True)
-class Gaps:
+class SessionGaps:
     """One symbol's dates beside those that its calendar expects; arrays of datetime64[s].
 
     Attributes
@@ -30,7 +30,7 @@ class Gaps:
     extra: Dates
 
 
-def compare(dates: Dates, calendar: str, sessions: Dates) -> Gaps:
+def find_gaps(dates: Dates, calendar: str, sessions: Dates) -> SessionGaps:
     """Hold a symbol's dates against the sessions of a calendar.
 
     Parameters
@@ -41,10 +41,10 @@ def compare(dates: Dates, calendar: str, sessions: Dates) -> Gaps:
         In order. Dates before the first or after the last of them are not judged.
     """
     if not len(dates) or not len(sessions):
-        return Gaps(calendar, sessions[:0], sessions[:0], sessions[:0])
+        return SessionGaps(calendar, sessions[:0], sessions[:0], sessions[:0])
     judged = _between(dates, sessions[0], sessions[-1])
     expected = _between(sessions, dates[0], dates[-1])
-    return Gaps(
+    return SessionGaps(
         calendar,
         expected,
         missing=np.setdiff1d(expected, judged, assume_unique=True),
@@ -57,11 +57,11 @@ def _between(dates: Dates, first: np.datetime64, last: np.datetime64) -> Dates:
 
 
 @dataclass(frozen=True)
-class Outline:
+class Coverage:
     """A symbol as a whole: the dates of its sound bars, its gaps, and the longest look-back."""
 
     dates: Dates
-    gaps: Gaps
+    gaps: SessionGaps
     lookback: int
 
 
@@ -72,31 +72,31 @@ class SymbolCheck:
     Attributes
     ----------
     find : callable
-        `Outline` -> the dates that break the rule, and what stands at the first of them.
+        `Coverage` -> the dates that break the rule, and what stands at the first of them.
     """
 
     name: str
     rule: str
-    find: Callable[[Outline], tuple[Dates, str]]
+    find: Callable[[Coverage], tuple[Dates, str]]
     level: str = WARN
 
 
-def _missing(o: Outline) -> tuple[Dates, str]:
+def _missing(o: Coverage) -> tuple[Dates, str]:
     return o.gaps.missing, f"no bar, but a session of {o.gaps.calendar}"
 
 
-def _extra(o: Outline) -> tuple[Dates, str]:
+def _extra(o: Coverage) -> tuple[Dates, str]:
     return o.gaps.extra, f"a bar, but no session of {o.gaps.calendar}"
 
 
-def _misfit(o: Outline) -> tuple[Dates, str]:
+def _misfit(o: Coverage) -> tuple[Dates, str]:
     wrong = np.union1d(o.gaps.missing, o.gaps.extra)
     if len(wrong) <= MISFIT * len(o.gaps.expected):
         wrong = wrong[:0]
     return wrong, f"{len(wrong):,} dates differ from the {len(o.gaps.expected):,} expected"
 
 
-def _short(o: Outline) -> tuple[Dates, str]:
+def _short(o: Coverage) -> tuple[Dates, str]:
     enough = len(o.dates) >= o.lookback + SPARE_BARS
     return o.dates[:0] if enough else o.dates, f"{len(o.dates)} bars, look-back {o.lookback}"
 

@@ -5,17 +5,17 @@ from dataclasses import asdict
 from typing import Any
 
 from stockpred.arrays import Dates
-from stockpred.bars.checks.validate import CHECKS, Validated
+from stockpred.bars.checks.validate import CHECKS, SymbolValidation
 
 EXAMPLES = 5  # dates shown of each symbol's missing and extra sessions
 
 
-def summarise(judged: Mapping[str, Validated]) -> dict[str, Any]:
+def summarise(judged: Mapping[str, SymbolValidation]) -> dict[str, Any]:
     """Everything found, as plain values.
 
     Parameters
     ----------
-    judged : mapping of str to Validated
+    judged : mapping of str to SymbolValidation
         Symbol -> what was found in it; the bars themselves are not looked at.
 
     Returns

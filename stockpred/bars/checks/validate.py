@@ -11,7 +11,13 @@ from stockpred.bars.checks.bars import BAR_CHECKS
 from stockpred.bars.checks.base import FAIL, Check, History, history_of
 from stockpred.bars.checks.limits import MINIMUM_BARS
 from stockpred.bars.checks.series import SERIES_CHECKS
-from stockpred.bars.checks.sessions import SYMBOL_CHECKS, Gaps, Outline, SymbolCheck, compare
+from stockpred.bars.checks.sessions import (
+    SYMBOL_CHECKS,
+    Coverage,
+    SessionGaps,
+    SymbolCheck,
+    find_gaps,
+)
 from stockpred.bars.schema import NUMBERS, Quarantine
 from stockpred.columns import CLOSE, DATE, SYMBOL
 from stockpred.errors import DataError
@@ -35,7 +41,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Validated:
+class SymbolValidation:
     """One symbol after validation.
 
     Attributes
@@ -47,7 +53,7 @@ class Validated:
     failed_checks : mapping of Quarantine to sequence of str
         The stretches taken out, and the checks that failed in each.
     problems : sequence of Problem
-    gaps : Gaps
+    gaps : SessionGaps
         Its dates beside its calendar's sessions; empty where it has no calendar.
     reason : str or None
         Why it was dropped whole.
@@ -58,7 +64,7 @@ class Validated:
     kept: int
     failed_checks: Mapping[Quarantine, Sequence[str]]
     problems: Sequence[Problem]
-    gaps: Gaps
+    gaps: SessionGaps
     reason: str | None
 
     @property
@@ -87,7 +93,7 @@ def validate(
     lookback: int = 0,
     calendar: str = "",
     sessions: Dates = NO_SESSIONS,
-) -> Validated:
+) -> SymbolValidation:
     """Judge one symbol's bars.
 
     Parameters
@@ -122,7 +128,7 @@ def validate(
         if len(rows):
             problems.append(_problem(check, symbol, history.date[rows], _seen(bars, rows[0])))
     listed = np.unique(history.date if latest is None else history.date[history.date <= latest])
-    outline = Outline(history.date[~bad], compare(listed, calendar, sessions), lookback)
+    outline = Coverage(history.date[~bad], find_gaps(listed, calendar, sessions), lookback)
     for whole in SYMBOL_CHECKS:
         dates, seen = whole.find(outline)
         if len(dates):
@@ -135,7 +141,7 @@ def validate(
         reason = f"{len(kept)} of {len(bars)} bars are sound, at least {minimum} are needed{why}"
         kept = kept.iloc[:0]
     stretches = _quarantined(symbol, history.date, bad, failed)
-    return Validated(kept, len(bars), len(kept), stretches, problems, outline.gaps, reason)
+    return SymbolValidation(kept, len(bars), len(kept), stretches, problems, outline.gaps, reason)
 
 
 def _broken(history: History) -> dict[Check, Mask]:

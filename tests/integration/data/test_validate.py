@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.storage.parquet import metadata, write_groups
 from steps.data.validation import _sound
-from stockpred.bars.checks.validate import Validated, validate
+from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
@@ -130,7 +130,7 @@ def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> 
     ]
     write(path, frames, **{f"S{number:02d}": "union" for number in range(20)})
     del frames
-    judged: dict[str, Validated] = {}
+    judged: dict[str, SymbolValidation] = {}
     before = pa.total_allocated_bytes()
     rows = sum(
         table.num_rows

@@ -3,13 +3,13 @@
 import numpy as np
 
 from reports.plots.missing_sessions import draw_missing_sessions
-from stockpred.bars.checks.validate import Validated, validate
+from stockpred.bars.checks.validate import SymbolValidation, validate
 from tests.support.bars import make_bars
 
 SESSIONS = make_bars(500)["date"].to_numpy()
 
 
-def judged(symbols: int, evil: str = "") -> dict[str, Validated]:
+def judged(symbols: int, evil: str = "") -> dict[str, SymbolValidation]:
     """Symbols that each lack some sessions and hold one broken bar."""
     found = {}
     for number in range(symbols):
@@ -21,5 +21,5 @@ def judged(symbols: int, evil: str = "") -> dict[str, Validated]:
     return found
 
 
-def picture_of(found: dict[str, Validated]) -> bytes | None:
+def picture_of(found: dict[str, SymbolValidation]) -> bytes | None:
     return draw_missing_sessions({symbol: each.gaps for symbol, each in found.items()})

@@ -5,7 +5,7 @@ import pytest
 
 from reports.pages.validation import render_validation_page, validation_summary
 from reports.plots.missing_sessions import _edges, _share
-from stockpred.bars.checks.sessions import Gaps
+from stockpred.bars.checks.sessions import SessionGaps
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from tests.support.bars import make_bars
@@ -59,7 +59,7 @@ def test_shares_by_bin_against_a_loop() -> None:
     for _ in range(3):
         expected = SESSIONS[rng.integers(0, 200) : rng.integers(300, 500)]
         missing = expected[rng.random(len(expected)) < 0.1]
-        gaps.append(Gaps("X", expected, missing, missing[:0]))
+        gaps.append(SessionGaps("X", expected, missing, missing[:0]))
     edges = _edges(gaps)
     assert edges[0] == min(g.expected[0] for g in gaps) and len(edges) == 121
     for some in ([gaps[0]], gaps):

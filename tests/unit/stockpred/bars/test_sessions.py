@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars.checks import limits
-from stockpred.bars.checks.sessions import compare
+from stockpred.bars.checks.sessions import find_gaps
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from tests.support.bars import make_bars
@@ -18,7 +18,7 @@ subsets = st.sets(st.integers(0, 59), max_size=60)
 @given(dates=subsets, sessions=subsets)
 @settings(max_examples=200, deadline=None)
 def test_gaps_against_sets(dates: set[int], sessions: set[int]) -> None:
-    found = compare(DAYS[sorted(dates)], "X", DAYS[sorted(sessions)])
+    found = find_gaps(DAYS[sorted(dates)], "X", DAYS[sorted(sessions)])
     expected, missing, extra = [], [], []
     if dates and sessions:
         expected = [d for d in sorted(sessions) if min(dates) <= d <= max(dates)]
