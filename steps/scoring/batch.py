@@ -22,7 +22,14 @@ from sources.calendars import NO_SESSIONS, UNION, calendar_sessions
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, NotEnoughData, ParameterError
-from stockpred.prediction.batch import Asked, Maker, asked_of, batches, request, rows
+from stockpred.prediction.batch import (
+    Provenance,
+    SymbolForecasts,
+    batch_forecasts,
+    prediction_rows,
+    request_table,
+    symbol_forecasts,
+)
 
 Between = tuple[dt.date, dt.date] | None
 
@@ -109,7 +116,7 @@ def predictions(
     symbols : sequence of str, optional
         None: all.
     between : (date, date), optional
-        See `stockpred.prediction.batch.asked_of`.
+        See `stockpred.prediction.batch.symbol_forecasts`.
     scored : Scored
         Noted in it is what was found.
     """
@@ -119,18 +126,22 @@ def predictions(
             there = ", ".join(sorted(info.calendars)[:20])
             raise ParameterError("symbols", symbol, f"these bars are of {there}")
     oldest, newest = _extent(path)
-    maker = Maker(model.name, model.version, model.run_id, _end_of_day(newest), file_sha256(path))
+    provenance = Provenance(
+        model.name, model.version, model.run_id, _end_of_day(newest), file_sha256(path)
+    )
     wanted = set(info.calendars if symbols is None else symbols)
-    pending: deque[list[Asked]] = deque()
+    pending: deque[list[SymbolForecasts]] = deque()
 
     def requests() -> Iterator[pa.Table]:
-        for batch in batches(_asked(path, info, model, wanted, between, oldest, newest, scored)):
+        for batch in batch_forecasts(
+            _asked(path, info, model, wanted, between, oldest, newest, scored)
+        ):
             pending.append(batch)
-            yield request(batch)
+            yield request_table(batch)
 
     try:
         for answer in predict_isolated(model.folder, requests(), between is not None):
-            table = rows(pending.popleft(), answer, maker)
+            table = prediction_rows(pending.popleft(), answer, provenance)
             scored.rows += table.num_rows
             scored.out_of_range += pc.sum(pc.invert(table[IN_RANGE])).as_py() or 0
             yield table
@@ -150,7 +161,7 @@ def _asked(
     oldest: np.datetime64,
     newest: np.datetime64,
     scored: Scored,
-) -> Iterator[Asked]:
+) -> Iterator[SymbolForecasts]:
     # An exit lies at most so many days ahead: half of all days are sessions, holidays apart.
     last = newest + np.timedelta64(2 * model.horizon + 30, "D")
     seen: set[str] = set()
@@ -165,7 +176,9 @@ def _asked(
             known = NO_SESSIONS if calendar == UNION else calendar_sessions(calendar, oldest, last)
             quarantines = info.quarantines_of(symbol)
             asked = list(
-                asked_of(symbol, bars, quarantines, between, model.lookback, model.horizon, known)
+                symbol_forecasts(
+                    symbol, bars, quarantines, between, model.lookback, model.horizon, known
+                )
             )
             scored.symbols += bool(asked)
             if not asked:

@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Asked:
+class SymbolForecasts:
     """Forecasts asked for, all of one unbroken stretch of one symbol's bars.
 
     Attributes
@@ -66,7 +66,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Maker:
+class Provenance:
     """What made the forecasts; stands in each row.
 
     Attributes
@@ -88,14 +88,14 @@ class Maker:
     bars_sha256: str
 
 
-def ahead(dates: Dates, sessions: Dates, steps: int) -> Dates:
+def session_after(dates: Dates, sessions: Dates, steps: int) -> Dates:
     """The session that many steps after each date, NaT where `sessions` do not reach as far."""
     places = np.searchsorted(sessions, dates, side="right") + steps - 1
     known = np.append(sessions.astype("datetime64[s]"), np.datetime64("NaT", "s"))
     return known[np.minimum(places, len(sessions))]
 
 
-def asked_of(
+def symbol_forecasts(
     symbol: str,
     bars: pa.Table,
     quarantines: Sequence[Quarantine],
@@ -103,7 +103,7 @@ def asked_of(
     lookback: int,
     horizon: int,
     sessions: Dates,
-) -> Iterator[Asked]:
+) -> Iterator[SymbolForecasts]:
     """The forecasts of one symbol that can be made.
 
     Parameters
@@ -136,12 +136,18 @@ def asked_of(
             known = sessions if len(sessions) else dates
             asked = dates[begin:end]
             needed = bars.slice(first + begin - lookback + 1, end - begin + lookback - 1)
-            yield Asked(symbol, needed, asked, ahead(asked, known, 1), ahead(asked, known, horizon))
+            yield SymbolForecasts(
+                symbol,
+                needed,
+                asked,
+                session_after(asked, known, 1),
+                session_after(asked, known, horizon),
+            )
 
 
-def batches(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
+def batch_forecasts(asked: Iterable[SymbolForecasts]) -> Iterator[list[SymbolForecasts]]:
     """Put short stretches together into one request; two of one symbol never are."""
-    batch: list[Asked] = []
+    batch: list[SymbolForecasts] = []
     rows = 0
     for each in asked:
         if batch and (batch[-1].symbol == each.symbol or rows >= REQUEST_ROWS):
@@ -153,14 +159,16 @@ def batches(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
         yield batch
 
 
-def request(batch: Sequence[Asked]) -> pa.Table:
+def request_table(batch: Sequence[SymbolForecasts]) -> pa.Table:
     """The bars of a batch as a model takes them."""
     bars = pa.concat_tables([each.bars for each in batch], promote_options="none")
     symbols, dates = bars[SYMBOL].cast(pa.string()), bars[DATE].cast(pa.timestamp("s"))
     return bars.set_column(0, SYMBOL, symbols).set_column(1, DATE, dates)
 
 
-def rows(batch: Sequence[Asked], answer: pa.Table, maker: Maker) -> pa.Table:
+def prediction_rows(
+    batch: Sequence[SymbolForecasts], answer: pa.Table, provenance: Provenance
+) -> pa.Table:
     """A model's answer to a batch as rows of predictions (`SCHEMA`).
 
     Raises
@@ -187,11 +195,11 @@ def rows(batch: Sequence[Asked], answer: pa.Table, maker: Maker) -> pa.Table:
         DIRECTION: answer[DIRECTION],
         # Models logged before there was such a column do not tell.
         IN_RANGE: answer[IN_RANGE] if IN_RANGE in answer.column_names else None,
-        MODEL: maker.model,
-        MODEL_VERSION: maker.version,
-        RUN_ID: maker.run_id,
-        AS_OF: maker.as_of,
-        BARS_SHA256: maker.bars_sha256,
+        MODEL: provenance.model,
+        MODEL_VERSION: provenance.version,
+        RUN_ID: provenance.run_id,
+        AS_OF: provenance.as_of,
+        BARS_SHA256: provenance.bars_sha256,
     }
     return pa.table([_column(columns[f.name], f.type, len(dates)) for f in SCHEMA], schema=SCHEMA)
 

@@ -18,7 +18,7 @@ from pipeline.storage.parquet import write_groups
 from serving.model.subprocess_predict import predict_isolated
 from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import DataError
-from stockpred.prediction.batch import Asked, request
+from stockpred.prediction.batch import SymbolForecasts, request_table
 from tests.support.bars import make_bars
 from tests.support.logged_models import log_models
 from tests.support.paths import ROOT
@@ -54,7 +54,7 @@ def model(folder: Path) -> Path:
 def bars(symbol: str, sessions: int = 50, seed: int = 1) -> pa.Table:
     nothing = np.array([], dtype="datetime64[s]")
     made = to_arrow(make_bars(sessions, symbol, seed))
-    return request([Asked(symbol, made, nothing, nothing, nothing)])
+    return request_table([SymbolForecasts(symbol, made, nothing, nothing, nothing)])
 
 
 def test_answers_come_in_order_and_as_they_are_asked_for(model: Path, folder: Path) -> None:

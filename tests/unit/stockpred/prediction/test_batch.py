@@ -15,19 +15,19 @@ from stockpred.features.table import feature_rows
 from stockpred.prediction.batch import (
     REQUEST_ROWS,
     SCHEMA,
-    Asked,
-    Maker,
-    ahead,
-    asked_of,
-    batches,
-    rows,
+    Provenance,
+    SymbolForecasts,
+    batch_forecasts,
+    prediction_rows,
+    session_after,
+    symbol_forecasts,
 )
 from tests.support.bars import make_bars
 
 FIRST = np.datetime64("2024-01-01", "s")
 NO_SESSIONS = np.array([], dtype="datetime64[s]")
 EVER = (dt.date.min, dt.date.max)
-MAKER = Maker("stockpred", "3", "abc", dt.datetime(2024, 1, 2, tzinfo=dt.UTC), "f" * 64)
+PROVENANCE = Provenance("stockpred", "3", "abc", dt.datetime(2024, 1, 2, tzinfo=dt.UTC), "f" * 64)
 
 
 def days(offsets: list[int]) -> np.ndarray:
@@ -41,7 +41,7 @@ offsets = st.lists(st.integers(0, 40), unique=True)
 def test_sessions_ahead_are_counted_from_the_next_one(
     dates: list[int], sessions: list[int], steps: int
 ) -> None:
-    found = ahead(days(dates), days(sessions), steps)
+    found = session_after(days(dates), days(sessions), steps)
     expected = []
     for date in days(dates):
         later = [each for each in days(sessions) if each > date]
@@ -93,7 +93,7 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
                 entry = later[0] if later else nothing
                 leave = later[horizon - 1] if len(later) >= horizon else nothing
                 expected.append((every[row], entry, leave, row))
-    found = list(asked_of("AAA", bars, quarantines, between, lookback, horizon, calendar))
+    found = list(symbol_forecasts("AAA", bars, quarantines, between, lookback, horizon, calendar))
     flat = []
     for each in found:
         assert each.bars.num_rows == len(each.dates) + lookback - 1
@@ -115,7 +115,7 @@ def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
     quarantines = [Quarantine("AAA", day, day)]
     kept = frame.drop(index=70).reset_index(drop=True)
     table = feature_rows(kept, ("direction",), 14, 3, quarantines)
-    asked = list(asked_of("AAA", to_arrow(kept), quarantines, EVER, 14, 3, NO_SESSIONS))
+    asked = list(symbol_forecasts("AAA", to_arrow(kept), quarantines, EVER, 14, 3, NO_SESSIONS))
     np.testing.assert_array_equal(
         np.concatenate([each.dates for each in asked]), table["date"].to_numpy()
     )
@@ -124,17 +124,17 @@ def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
     )
 
 
-def one(symbol: str, length: int) -> Asked:
+def one(symbol: str, length: int) -> SymbolForecasts:
     frame = make_bars(length, symbol)
     last = frame["date"].to_numpy()[-1:]
-    return Asked(symbol, to_arrow(frame), last, last, last)
+    return SymbolForecasts(symbol, to_arrow(frame), last, last, last)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([60, 3000, 5000])), max_size=6))
 def test_a_request_never_holds_two_stretches_of_a_symbol(listed: list[tuple[str, int]]) -> None:
     given_ = [one(symbol, length) for symbol, length in sorted(listed)]
-    found = list(batches(given_))
+    found = list(batch_forecasts(given_))
     assert [each for batch in found for each in batch] == given_
     for batch in found:
         symbols = [each.symbol for each in batch]
@@ -156,11 +156,11 @@ def answer(symbol: str, date: str) -> pa.Table:
 def test_rows_hold_the_answer_and_what_made_it() -> None:
     asked = one("AAA", 60)
     date = str(asked.dates[0])[:10]
-    [row] = rows([asked], answer("AAA", date), MAKER).to_pylist()
+    [row] = prediction_rows([asked], answer("AAA", date), PROVENANCE).to_pylist()
     assert list(row) == SCHEMA.names
     assert row["in_range"] is None, "an older model does not tell"
     assert (str(row["date"]), row["probability_up"]) == (date, 0.5)
     assert (row["model"], row["model_version"], row["run_id"]) == ("stockpred", "3", "abc")
     for wrong in (answer("BBB", date), answer("AAA", "2001-01-01")):
         with pytest.raises(DataError, match="asked for 1 forecasts from AAA"):
-            rows([asked], wrong, MAKER)
+            prediction_rows([asked], wrong, PROVENANCE)
