@@ -14,8 +14,8 @@ from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import (
     TableInfo,
-    describe,
     feature_rows,
+    list_features,
     longest_lookback,
     rows_from_arrow,
     rows_to_arrow,
@@ -40,7 +40,7 @@ def main(
         table_info = TableInfo(feature_sets, window, horizon, info.source)
         rows = write_groups(path, _tables(source, info, table_info), table_info.to_metadata)
         table = rows_from_arrow(read(path))
-    features = describe(feature_sets, window)
+    features = list_features(feature_sets, window)
     run.output_json(
         "features.json",
         {

@@ -64,7 +64,7 @@ class TableInfo:
         return cls(**{**content, "feature_sets": tuple(content["feature_sets"])})
 
 
-def describe(feature_sets: Sequence[str], window: int) -> list[Feature]:
+def list_features(feature_sets: Sequence[str], window: int) -> list[Feature]:
     """The features of some sets, in the order of their columns.
 
     Raises
@@ -80,7 +80,7 @@ def describe(feature_sets: Sequence[str], window: int) -> list[Feature]:
 
 def longest_lookback(feature_sets: Sequence[str], window: int) -> int:
     """Sessions, the current one included, that a row of these sets needs."""
-    return max(feature.lookback for feature in describe(feature_sets, window))
+    return max(feature.lookback for feature in list_features(feature_sets, window))
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:
@@ -129,7 +129,7 @@ def feature_arrays(
     computed: dict[str, np.ndarray[Any, Any]] = {}
     for name in feature_sets:
         computed.update(FEATURE_SETS[name].compute(segment, window))
-    names = [feature.name for feature in describe(feature_sets, window)]
+    names = [feature.name for feature in list_features(feature_sets, window)]
     return {name: computed[name].astype(np.float32) for name in names}
 
 

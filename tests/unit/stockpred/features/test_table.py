@@ -12,9 +12,9 @@ from stockpred.bars.schema import Quarantine
 from stockpred.errors import ParameterError
 from stockpred.features.table import (
     TableInfo,
-    describe,
     feature_columns,
     feature_rows,
+    list_features,
     longest_lookback,
     rows_from_arrow,
     rows_to_arrow,
@@ -80,7 +80,7 @@ def test_rows_before_the_lookback_are_left_out_and_unlabelled_ones_stay() -> Non
     assert table["date"].tolist() == bars["date"].iloc[needed - 1 :].tolist()
     assert table["label"].isna().to_numpy()[-3:].all()
     assert table["label_end"].isna().tolist() == [False] * (len(table) - 3) + [True] * 3
-    assert feature_columns(table) == [feature.name for feature in describe(SETS, 14)]
+    assert feature_columns(table) == [feature.name for feature in list_features(SETS, 14)]
     assert (table[feature_columns(table)].dtypes == np.float32).all()
 
 
@@ -122,4 +122,4 @@ def test_round_trip_through_arrow() -> None:
 
 def test_an_unknown_set_is_named() -> None:
     with pytest.raises(ParameterError, match="feature_sets='astrology': choose from direction"):
-        describe(["astrology"], 14)
+        list_features(["astrology"], 14)
