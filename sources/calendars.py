@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from stockpred.arrays import Dates
+from stockpred.arrays import NO_SESSIONS, Dates
 
 EVERY_DAY = "24/7"
 UNION = "union"
 SETTLED = dt.timedelta(minutes=30)  # after the close, for the closing auction's prints
 MARGIN = np.timedelta64(30, "D")  # beyond the bars, so that the first and the last are judged too
 SEVEN_DAYS = 0.1  # share of Saturdays, and of Sundays, from which on a symbol never closes
-NO_SESSIONS: Dates = np.array([], dtype="datetime64[s]")
 
 
 @lru_cache(maxsize=32)

@@ -16,9 +16,9 @@ from reports.pages.validation import render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
 from steps.data.source import judge_acquired, open_asked
-from stockpred.arrays import Dates
+from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.summary import summarise
-from stockpred.bars.checks.validate import NO_SESSIONS, SymbolValidation, validate
+from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, to_arrow
 from stockpred.columns import DATE, KEY, SYMBOL

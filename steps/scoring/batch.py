@@ -18,11 +18,13 @@ from pipeline.registry.models import Resolved
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import groups, metadata
 from serving.model.subprocess_predict import predict_isolated
-from sources.calendars import NO_SESSIONS, UNION, calendar_sessions
+from sources.calendars import UNION, calendar_sessions
+from stockpred.arrays import NO_SESSIONS
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.prediction.batch import (
+    ForecastPlan,
     Provenance,
     SymbolForecasts,
     batch_forecasts,
@@ -116,7 +118,7 @@ def predictions(
     symbols : sequence of str, optional
         None: all.
     between : (date, date), optional
-        See `stockpred.prediction.batch.symbol_forecasts`.
+        See `stockpred.prediction.batch.ForecastPlan`.
     scored : Scored
         Noted in it is what was found.
     """
@@ -164,6 +166,7 @@ def _asked(
 ) -> Iterator[SymbolForecasts]:
     # An exit lies at most so many days ahead: half of all days are sessions, holidays apart.
     last = newest + np.timedelta64(2 * model.horizon + 30, "D")
+    plan = ForecastPlan(between, model.lookback, model.horizon)
     seen: set[str] = set()
     for group in groups(path, SCHEMA.names):
         for symbol, bars in by_symbol(group):
@@ -176,9 +179,7 @@ def _asked(
             known = NO_SESSIONS if calendar == UNION else calendar_sessions(calendar, oldest, last)
             quarantines = info.quarantines_of(symbol)
             asked = list(
-                symbol_forecasts(
-                    symbol, bars, quarantines, between, model.lookback, model.horizon, known
-                )
+                symbol_forecasts(symbol, bars, plan, quarantines=quarantines, sessions=known)
             )
             scored.symbols += bool(asked)
             if not asked:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stockpred.arrays import Dates
+from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.columns import (
     AS_OF,
@@ -95,53 +95,72 @@ def session_after(dates: Dates, sessions: Dates, steps: int) -> Dates:
     return known[np.minimum(places, len(sessions))]
 
 
-def symbol_forecasts(
-    symbol: str,
-    bars: pa.Table,
-    quarantines: Sequence[Quarantine],
-    between: tuple[dt.date, dt.date] | None,
-    lookback: int,
-    horizon: int,
-    sessions: Dates,
-) -> Iterator[SymbolForecasts]:
-    """The forecasts of one symbol that can be made.
+@dataclass(frozen=True)
+class ForecastPlan:
+    """Which forecasts to make, and what each needs.
 
-    Parameters
+    Attributes
     ----------
-    bars : Table
-        Its sound bars, in the order of dates.
-    quarantines : sequence of Quarantine
-        Its quarantined stretches, over which no look-back reaches.
     between : (date, date), optional
-        First and last date, both included; None: only the last session of the symbol.
+        First and last date of forecasts, both included; None: each symbol's last session only.
     lookback : int
         Sessions that a forecast needs, its own included.
     horizon : int
         Sessions from entry to exit.
-    sessions : array of datetime64[s]
-        Of the symbol's calendar; empty where nobody knows it: then the symbol's own later bars are
-        what is known.
     """
-    every = bars[DATE].cast(pa.timestamp("s")).to_numpy()
-    for first, last in unbroken_ranges(every, quarantines):
-        dates = every[first:last]
-        if between is None:
-            begin, end = len(dates) - 1 if last == len(every) else len(dates), len(dates)
+
+    between: tuple[dt.date, dt.date] | None
+    lookback: int
+    horizon: int
+
+
+def symbol_forecasts(
+    symbol: str,
+    bars: pa.Table,
+    plan: ForecastPlan,
+    *,
+    quarantines: Sequence[Quarantine] = (),
+    sessions: Dates = NO_SESSIONS,
+) -> Iterator[SymbolForecasts]:
+    """Yield the forecasts of one symbol that can be made, one item an unbroken range of bars.
+
+    Parameters
+    ----------
+    symbol : str
+        Name of the symbol.
+    bars : Table
+        Its sound bars in the form of `schema.SCHEMA`, in the order of dates, at least one.
+    plan : ForecastPlan
+        Which dates to forecast.
+    quarantines : sequence of Quarantine
+        The symbol's quarantined periods: no look-back reaches across one.
+    sessions : array of datetime64[s], shape (sessions,)
+        Sessions of the symbol's calendar. Empty where it is unknown: then entry and exit come from
+        the bars of the same range.
+
+    Yields
+    ------
+    SymbolForecasts
+    """
+    all_dates = bars[DATE].cast(pa.timestamp("s")).to_numpy()
+    for first, last in unbroken_ranges(all_dates, quarantines):
+        dates = all_dates[first:last]
+        if plan.between is None:
+            begin, end = len(dates) - 1 if last == len(all_dates) else len(dates), len(dates)
         else:
-            low, high = (np.datetime64(each, "s") for each in between)
+            low, high = (np.datetime64(date, "s") for date in plan.between)
             begin = int(np.searchsorted(dates, low))
             end = int(np.searchsorted(dates, high, side="right"))
-        begin = max(begin, lookback - 1)
+        begin = max(begin, plan.lookback - 1)
         if begin < end:
-            known = sessions if len(sessions) else dates
-            asked = dates[begin:end]
-            needed = bars.slice(first + begin - lookback + 1, end - begin + lookback - 1)
+            calendar = sessions if len(sessions) else dates
+            wanted = dates[begin:end]
             yield SymbolForecasts(
                 symbol,
-                needed,
-                asked,
-                session_after(asked, known, 1),
-                session_after(asked, known, horizon),
+                bars.slice(first + begin - plan.lookback + 1, end - begin + plan.lookback - 1),
+                wanted,
+                session_after(wanted, calendar, 1),
+                session_after(wanted, calendar, plan.horizon),
             )
 
 

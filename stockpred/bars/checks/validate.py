@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stockpred.arrays import Dates, Mask
+from stockpred.arrays import NO_SESSIONS, Dates, Mask
 from stockpred.bars.checks.bars import BAR_CHECKS
 from stockpred.bars.checks.base import FAIL, Check, History, history_of
 from stockpred.bars.checks.limits import MINIMUM_BARS
@@ -24,7 +24,6 @@ from stockpred.errors import DataError
 
 CHECKS: tuple[Check | SymbolCheck, ...] = (*BAR_CHECKS, *SERIES_CHECKS, *SYMBOL_CHECKS)
 RULES = {check.name: check.rule for check in CHECKS}
-NO_SESSIONS = np.array([], dtype="datetime64[s]")
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stockpred.arrays import NO_SESSIONS
 from stockpred.bars.schema import Quarantine, to_arrow
 from stockpred.errors import DataError
 from stockpred.features.table import feature_rows
 from stockpred.prediction.batch import (
     REQUEST_ROWS,
     SCHEMA,
+    ForecastPlan,
     Provenance,
     SymbolForecasts,
     batch_forecasts,
@@ -25,7 +27,6 @@ from stockpred.prediction.batch import (
 from tests.support.bars import make_bars
 
 FIRST = np.datetime64("2024-01-01", "s")
-NO_SESSIONS = np.array([], dtype="datetime64[s]")
 EVER = (dt.date.min, dt.date.max)
 PROVENANCE = Provenance("stockpred", "3", "abc", dt.datetime(2024, 1, 2, tzinfo=dt.UTC), "f" * 64)
 
@@ -93,7 +94,8 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
                 entry = later[0] if later else nothing
                 leave = later[horizon - 1] if len(later) >= horizon else nothing
                 expected.append((every[row], entry, leave, row))
-    found = list(symbol_forecasts("AAA", bars, quarantines, between, lookback, horizon, calendar))
+    plan = ForecastPlan(between, lookback, horizon)
+    found = list(symbol_forecasts("AAA", bars, plan, quarantines=quarantines, sessions=calendar))
     flat = []
     for each in found:
         assert each.bars.num_rows == len(each.dates) + lookback - 1
@@ -115,7 +117,9 @@ def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
     quarantines = [Quarantine("AAA", day, day)]
     kept = frame.drop(index=70).reset_index(drop=True)
     table = feature_rows(kept, ("direction",), 14, 3, quarantines)
-    asked = list(symbol_forecasts("AAA", to_arrow(kept), quarantines, EVER, 14, 3, NO_SESSIONS))
+    asked = list(
+        symbol_forecasts("AAA", to_arrow(kept), ForecastPlan(EVER, 14, 3), quarantines=quarantines)
+    )
     np.testing.assert_array_equal(
         np.concatenate([each.dates for each in asked]), table["date"].to_numpy()
     )
