@@ -32,13 +32,34 @@ class StockpredError(ValueError):
 
 
 class ParameterError(StockpredError):
-    """A parameter's value breaks its rule."""
+    """A parameter's value breaks its rule.
 
-    def __init__(self, parameter: str, value: object, rule: str) -> None:
-        super().__init__(f"{parameter}={value!r}: {rule}")
+    Parameters
+    ----------
+    parameter : str
+        Name, as given on the command line.
+    value : object
+        Value that was refused.
+    rule : str, optional
+        The whole sentence after ``name='value'``, in place of the keywords.
+    expected, got, fix : str, optional
+        See `StockpredError`.
+    """
+
+    def __init__(
+        self,
+        parameter: str,
+        value: object,
+        rule: str = "",
+        *,
+        expected: str = "",
+        got: str = "",
+        fix: str = "",
+    ) -> None:
+        subject = f"{parameter}={value!r}" + (f": {rule}" if rule else "")
+        super().__init__(subject, expected=expected, got=got, fix=fix)
         self.parameter = parameter
         self.value = value
-        self.rule = rule
 
 
 class DataError(StockpredError):
