@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.processes import cost
 from benchmarks.validation import CALENDAR, LAST, ROOT, tables
-from pipeline.storage.parquet import groups, metadata, write_groups
+from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from serving.model.estimator_files import from_files
 from sources.calendars import calendar_sessions
 from stockpred.bars.schema import BarsInfo, from_arrow, unbroken_ranges
@@ -42,8 +42,8 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
 
     from serving.model.log_model import log_model
 
-    info = BarsInfo.from_metadata(metadata(bars))
-    frames = [from_arrow(group) for _, group in zip(range(LEARNT), groups(bars), strict=False)]
+    info = BarsInfo.from_metadata(read_metadata(bars))
+    frames = [from_arrow(group) for _, group in zip(range(LEARNT), read_groups(bars), strict=False)]
     table = pd.concat(
         [feature_rows(f, SETS, WINDOW, 1, info.quarantines_of(f[SYMBOL].iloc[0])) for f in frames]
     )
@@ -65,7 +65,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
 
 def bare(bars: Path, name: str, files: Path) -> None:
     """Write to bare.json beside the estimator's files: seconds, and the number of forecasts."""
-    info, needed = BarsInfo.from_metadata(metadata(bars)), longest_lookback(SETS, WINDOW)
+    info, needed = BarsInfo.from_metadata(read_metadata(bars)), longest_lookback(SETS, WINDOW)
     estimator = from_files({"estimator": next(files.glob("estimator.*"))}, name)
     seconds, rows = 0.0, 0
     waiting: list[np.ndarray] = []
@@ -75,7 +75,7 @@ def bare(bars: Path, name: str, files: Path) -> None:
             estimator.predict_proba(np.concatenate(waiting))
             waiting.clear()
 
-    for group in groups(bars):
+    for group in read_groups(bars):
         frame = from_arrow(group)
         quarantines = info.quarantines_of(frame[SYMBOL].iloc[0])
         for first, last in unbroken_ranges(frame[DATE].to_numpy(), quarantines):

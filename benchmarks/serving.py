@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.registry.models import register_once
+from pipeline.registry.models import register_version
 from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.candidates import get_candidate
@@ -92,7 +92,7 @@ def make_models(folder: Path, name: str) -> None:
         )
     for registered, model in (("bench", info), ("empty", empty)):
         uri = f"models:/{model.model_id}"
-        register_once(client, registered, uri, run.info.run_id, {})
+        register_version(client, registered, uri, run.info.run_id, {})
         client.set_registered_model_alias(registered, "champion", "1")
 
 

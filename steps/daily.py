@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pipeline.errors import Alerted, InputError
-from pipeline.git.clone import require_lasting
+from pipeline.git.clone import require_outside_clone
 from pipeline.process.scratch import scratch_folder
 from pipeline.step import Done, Output, Step
 from pipeline.tags import TAG_STAGE
@@ -116,7 +116,7 @@ def night(**params: Any) -> None:
         if LAST_STEP[params["phase"]] != "register":
             rule = "it registers no model, so that nothing can be scored; give pilot or production"
             raise click.UsageError(f"phase={params['phase']!r}: {rule}")
-        require_lasting(params["ledger"], ROOT)
+        require_outside_clone(params["ledger"], ROOT)
         settled = settle(params)
 
         from pipeline.chain.run_project import run_project

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.hashing import file_sha256
 from pipeline.log.console import say
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import metadata, read, write_groups
+from pipeline.storage.parquet import read_metadata, read_table, write_groups
 from reports.pages.evaluation import render_evaluation_page
 from reports.plots.evaluation import draw_evaluation_plots
 from steps.cli.command import shell
@@ -39,7 +39,7 @@ def main(
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
     path = run.input(table)
-    source = TableInfo.from_metadata(metadata(path)).source
+    source = TableInfo.from_metadata(read_metadata(path)).source
     try:
         content = json.loads(run.input(recipe).read_text())
         start = np.datetime64(content["selection"]["holdout_start"], "s")
@@ -47,7 +47,7 @@ def main(
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
     chosen, fixed = Recipe.from_dict(content), selected(content["selection"])
     predictions = walk_forward(
-        rows_from_arrow(read(path)),
+        rows_from_arrow(read_table(path)),
         chosen,
         start,
         refit_every,

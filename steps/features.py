@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import groups, metadata, read, write_groups
+from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from reports.pages.features import render_features_page
 from steps.cli.command import shell
 from stockpred.bars.schema import BarsInfo, from_arrow
@@ -35,11 +35,11 @@ def main(
 ) -> None:
     """Compute features and labels, symbol by symbol."""
     source = run.input(bars)
-    info = BarsInfo.from_metadata(metadata(source))
+    info = BarsInfo.from_metadata(read_metadata(source))
     with run.output("features.parquet") as path:
         table_info = TableInfo(feature_sets, window, horizon, info.source)
         rows = write_groups(path, _tables(source, info, table_info), table_info.to_metadata)
-        table = rows_from_arrow(read(path))
+        table = rows_from_arrow(read_table(path))
     features = list_features(feature_sets, window)
     run.output_json(
         "features.json",
@@ -59,7 +59,7 @@ def main(
 
 
 def _tables(source: Path, info: BarsInfo, table_info: TableInfo) -> Iterator[pa.Table]:
-    for group in groups(source):
+    for group in read_groups(source):
         for symbol, rows in from_arrow(group).groupby(SYMBOL, sort=False, observed=True):
             quarantines = info.quarantines_of(str(symbol))
             bars = rows.reset_index(drop=True)

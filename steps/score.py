@@ -11,7 +11,7 @@ from pipeline.log.console import say
 from pipeline.registry.models import resolve
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.parquet import read, write_groups
+from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
 from steps.cli.command import shell
 from steps.cli.types import ROOT
@@ -93,7 +93,7 @@ def main(
 
 def _enter(ledger: Ledger, model: Scorer, run: StepRun) -> dict[str, int]:
     """Add the predictions to the ledger, with when and by which run they were made."""
-    rows = read(run.written("predictions.parquet"))
+    rows = read_table(run.written("predictions.parquet"))
     when = pa.scalar(run.started, pa.timestamp("ms", "UTC"))
     rows = rows.append_column(SCORED_AT, pa.repeat(when, len(rows)))
     rows = rows.append_column(SCORED_BY, pa.repeat(run.run_id, len(rows)).dictionary_encode())

@@ -14,7 +14,7 @@ from pipeline.log.console import say
 from pipeline.run.nested import dataset
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
-from pipeline.storage.parquet import groups, metadata, read, write_groups
+from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
 from reports.plots.training import draw_fold_losses
@@ -71,8 +71,8 @@ def main(
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
     path = run.input(table)
-    info = TableInfo.from_metadata(metadata(path))
-    arrow = read(path)
+    info = TableInfo.from_metadata(read_metadata(path))
+    arrow = read_table(path)
     rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
     training = Training(calibration, train_window, half_life)
@@ -143,7 +143,7 @@ def _log_model(
     bars: Path,
     facts: dict[str, Any],
 ) -> None:
-    example = from_arrow(next(groups(bars)))
+    example = from_arrow(next(read_groups(bars)))
     info = log_model(
         recipe, estimator, example, trained, root=ROOT, scratch=run.scratch("model"), metadata=facts
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.chain.summary import note
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.log.console import say, speak_for
-from pipeline.log.redact import scrub
+from pipeline.log.console import say, set_log_context
+from pipeline.log.redact import redact
 from pipeline.process.fork_server import WarmServer
 from pipeline.process.scratch import remove_left, scratch_folder
 from pipeline.process.signals import processes_above
@@ -86,7 +86,7 @@ def run_project(
         ):
             client = MlflowClient()
             about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
-            speak_for(step=entry_point, **about)
+            set_log_context(step=entry_point, **about)
             if dead := end_the_dead(client, run):
                 say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
@@ -111,7 +111,7 @@ def run_project(
                 # Ends the run as KILLED on the way out.
                 raise Terminated(error.signum) from error
             except PipelineError as error:
-                client.set_tag(run.info.run_id, TAG_ERROR, scrub(str(error))[:4000])
+                client.set_tag(run.info.run_id, TAG_ERROR, redact(str(error))[:4000])
                 raise
             text = note(finished, run.info.experiment_id)
             client.set_tag(run.info.run_id, TAG_NOTE, text)

@@ -75,7 +75,7 @@ def clone_of(root: Path) -> Clone | None:
     return Clone(folder, url, root.relative_to(folder).as_posix().strip(".")) if url else None
 
 
-def settle(client: Any, run: Any, root: Path) -> None:
+def claim_clone(client: Any, run: Any, root: Path) -> None:
     """At a run's start: give its source a name without a password, and hold the clone.
 
     MLflow writes the URL as it was given into the run of `mlflow run`, and the folder of the clone
@@ -93,11 +93,11 @@ def settle(client: Any, run: Any, root: Path) -> None:
             _rename_others(client, run.info.experiment_id, named, clone.source)
 
 
-def leave(root: Path) -> None:
+def remove_clone(root: Path) -> None:
     """At a process's very end: remove its clone, and those that killed runs have left.
 
-    Only what a run has marked is removed (`settle`), and only where nobody holds it. From here on
-    the project's modules can no longer be imported.
+    Only what a run has marked is removed (`claim_clone`), and only where nobody holds it. From here
+    on the project's modules can no longer be imported.
     """
     clone = None if ENV_IN_CHAIN in os.environ else clone_of(root)
     if clone is None:
@@ -110,7 +110,7 @@ def leave(root: Path) -> None:
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # the process ends here
         with contextlib.suppress(MlflowException, OSError):
             client = MlflowClient()
-            settle(client, client.get_run(os.environ["MLFLOW_RUN_ID"]), root)
+            claim_clone(client, client.get_run(os.environ["MLFLOW_RUN_ID"]), root)
     if not clone.is_marked or (clone.folder / MARK).read_text() != str(os.getpid()):
         return  # started by hand in a clone of the user's own, or of another run
     temporary = clone.folder.parent
@@ -121,7 +121,7 @@ def leave(root: Path) -> None:
             _remove_unless_held(folder)
 
 
-def require_lasting(uri: str, root: Path) -> None:
+def require_outside_clone(uri: str, root: Path) -> None:
     """Refuse a place that would go with the clone.
 
     Raises

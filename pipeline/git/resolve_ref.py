@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.log.redact import public_url, scrub, without_misread
+from pipeline.log.redact import drop_misread_passwords, public_url, redact
 from pipeline.process.scratch import scratch_folder
 
 SILENCE = 30  # seconds that an http(s) server may send nothing
@@ -43,30 +43,30 @@ MEANINGS = {
 }
 
 
-class NoCommit(PipelineError):
+class UnresolvedRef(PipelineError):
     """A git server has no such repository or commit for us, or there is no git."""
 
 
-def commit_of(url: str, ref: str) -> str:
+def resolve_commit(url: str, ref: str) -> str:
     """Full hash of the commit that `mlflow run URL -v REF` would run.
 
     Fetched as MLflow does, so that what this finds MLflow finds.
 
     Raises
     ------
-    NoCommit
+    UnresolvedRef
         One line without the password that the URL may hold.
     """
-    if without_misread(url) != url:
-        raise NoCommit(
+    if drop_misread_passwords(url) != url:
+        raise UnresolvedRef(
             f"{public_url(url)}: git takes a password for a port and a path where it holds one of "
             "/ ? #; give these as %2F %3F %23, or better none in the URL (docs/operations.md)"
         )
     url, _, _ = url.partition("#")
     if not url.isprintable():
-        raise NoCommit(f"{public_url(url)!r}: a URL is one line of plain text")
+        raise UnresolvedRef(f"{public_url(url)!r}: a URL is one line of plain text")
     if ":" in ref or ref.startswith(("+", "^")):  # git would take it for more than a name
-        raise NoCommit(NO_REF.format(url=public_url(url), ref=ref))
+        raise UnresolvedRef(NO_REF.format(url=public_url(url), ref=ref))
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     patience = ("-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={SILENCE}")
     with scratch_folder("gitref") as folder:
@@ -74,7 +74,7 @@ def commit_of(url: str, ref: str) -> str:
         def git(*words: str) -> str:
             code, told, complaint = _ended(["git", *patience, *words], folder, env)
             if code != 0:
-                raise NoCommit(_meaning(complaint, url, ref))
+                raise UnresolvedRef(_meaning(complaint, url, ref))
             return told.strip()
 
         try:
@@ -82,9 +82,9 @@ def commit_of(url: str, ref: str) -> str:
             git("fetch", "--quiet", "--depth=1", "--", url, ref)
             return git("rev-parse", "FETCH_HEAD^{commit}")
         except OSError as error:
-            raise NoCommit("git: cannot be started; install git and put it on PATH") from error
+            raise UnresolvedRef("git: cannot be started; install git and put it on PATH") from error
         except subprocess.TimeoutExpired as error:
-            raise NoCommit(f"{public_url(url)}: no answer in {LONGEST} s") from error
+            raise UnresolvedRef(f"{public_url(url)}: no answer in {LONGEST} s") from error
 
 
 def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
@@ -117,7 +117,7 @@ def _meaning(said: str, url: str, ref: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()] or ["git said nothing"]
     # Advice comes after what went wrong.
     told = next((line for line in lines if line.startswith("fatal: ")), lines[-1])
-    return f"{clean}: {scrub(told.replace(url, clean))}"
+    return f"{clean}: {redact(told.replace(url, clean))}"
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -134,8 +134,8 @@ def main() -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, _stop)
     try:
-        sys.stdout.write(commit_of(*sys.argv[1:]) + "\n")
-    except NoCommit as error:
+        sys.stdout.write(resolve_commit(*sys.argv[1:]) + "\n")
+    except UnresolvedRef as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from pipeline.log.redact import scrub
+from pipeline.log.redact import redact
 from pipeline.tags import ENV_LOG_FORMAT
 
 JSON = "json"
@@ -17,7 +17,7 @@ FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message
 _about: dict[str, str] = {}  # of the process, whichever thread speaks
 
 
-def use(form: str) -> None:
+def set_log_format(form: str) -> None:
     """Say everything from here on in this form, ``text`` or ``json``, here and in children.
 
     Where the environment asks for JSON already, it stays so.
@@ -26,18 +26,18 @@ def use(form: str) -> None:
         os.environ[ENV_LOG_FORMAT] = JSON
 
 
-def as_json() -> bool:
+def is_json() -> bool:
     """Whether JSON is asked for."""
     return os.environ.get(ENV_LOG_FORMAT) == JSON
 
 
-def speak_for(**about: str) -> None:
+def set_log_context(**about: str) -> None:
     """Name the run and the step that this process works for, and what else is known of them."""
     _about.update(about)
 
 
-def spoken_for() -> Mapping[str, str]:
-    """What `speak_for` was told; it stays known when the run has ended."""
+def log_context() -> Mapping[str, str]:
+    """What `set_log_context` was told; it stays known when the run has ended."""
     return _about
 
 
@@ -52,8 +52,8 @@ def say(text: str, **fields: object) -> None:
         Of `FIELDS`, for JSON: `event` (by default ``message``), `level` (by default ``info``, or
         ``warning`` where the text begins with that word), `run`, `step`, `seconds`, `status`.
     """
-    stream = plain("stderr")
-    stream.write((_record(text, fields) if as_json() else scrub(text)) + "\n")
+    stream = unguarded_stream("stderr")
+    stream.write((_record(text, fields) if is_json() else redact(text)) + "\n")
     stream.flush()
 
 
@@ -65,7 +65,7 @@ def _record(text: str, fields: Mapping[str, object]) -> str:
         "level": found[1] if found else "info",
         "event": "message",
         **_about,
-        "message": scrub(text[found.end() :] if found else text),
+        "message": redact(text[found.end() :] if found else text),
         **fields,
     }
     # Escaped as ASCII: one line, whatever the text holds and whatever the terminal's encoding.
@@ -84,7 +84,7 @@ class Guarded:
 
     def write(self, text: str) -> int:
         """Write text without its secrets."""
-        self.plain.write(scrub(text))
+        self.plain.write(redact(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -109,7 +109,7 @@ class Stderr(Guarded):
 
     def write(self, text: str) -> int:
         """Write text; as JSON, what has no end yet waits for it."""
-        if not as_json():
+        if not is_json():
             return super().write(text)
         *lines, self._begun = re.split(r"[\r\n]", self._begun + text)
         for line in lines:
@@ -118,20 +118,20 @@ class Stderr(Guarded):
         return len(text)
 
 
-def guard_output() -> None:
+def redact_output() -> None:
     """Let all of this process write to its standard streams through `Guarded`."""
     # A forked step has its parent's, made by code that it has not imported.
-    sys.stdout = Guarded(plain("stdout"))
-    sys.stderr = Stderr(plain("stderr"))
+    sys.stdout = Guarded(unguarded_stream("stdout"))
+    sys.stderr = Stderr(unguarded_stream("stderr"))
 
 
-def plain(name: str) -> Any:
+def unguarded_stream(name: str) -> Any:
     """The stream ``stdout`` or ``stderr`` behind its guard."""
     stream = getattr(sys, name)
     return getattr(stream, "plain", stream)
 
 
-def set_plain(name: str, stream: Any) -> None:
+def set_unguarded_stream(name: str, stream: Any) -> None:
     """Put another stream behind the guard, or in the place of the stream where it has none."""
     guard = getattr(sys, name)
     if hasattr(guard, "plain"):

@@ -36,7 +36,7 @@ _QUERY = re.compile(
 _HEADER = re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\",]+", re.IGNORECASE)
 
 
-def scrub(text: str) -> str:
+def redact(text: str) -> str:
     """The text with ``***`` in place of every secret that can be known.
 
     These are what a URL holds as user, password, token or signature, and the values of the
@@ -45,16 +45,16 @@ def scrub(text: str) -> str:
     """
     for secret in _secrets(tuple(sorted(os.environ.items()))):
         text = text.replace(secret, HIDDEN)
-    return without_credentials(text)
+    return redact_urls(text)
 
 
-def without_credentials(text: str) -> str:
+def redact_urls(text: str) -> str:
     """The text with ``***`` in place of what its URLs hold as user, password, token, signature."""
-    text = _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(f"{HIDDEN}@", without_misread(text)))
+    text = _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(f"{HIDDEN}@", drop_misread_passwords(text)))
     return _HEADER.sub(rf"\1{HIDDEN}", text)
 
 
-def without_misread(text: str) -> str:
+def drop_misread_passwords(text: str) -> str:
     """The text without the passwords of its URLs that are taken for a port and a path."""
     return _MISREAD.sub(r"\g<database>\g<user>@", text)
 
@@ -63,7 +63,7 @@ def public_url(url: str) -> str:
     """A URL without the secrets that it may hold: over http(s) user and password, which a token
     may stand for, and the query; elsewhere the password alone.
     """
-    url = without_misread(url)
+    url = drop_misread_passwords(url)
     try:
         parts = urlsplit(url)
     except ValueError:  # git takes a bracket in a password, which Python takes for an address

@@ -26,7 +26,7 @@ def host_of(url: str) -> str:
         return NO_HOST
 
 
-def call(url: str, content: Mapping[str, Any], patience: float) -> str | None:
+def post_json(url: str, content: Mapping[str, Any], patience: float) -> str | None:
     """POST a document.
 
     Parameters

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.registry.models import Resolved, or_none
+from pipeline.registry.models import ResolvedModel, none_if_missing
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
 from pipeline.tracking.artifacts import limit_file_size, local_folder, model_digest
@@ -22,7 +22,7 @@ FLAVOR = "python_function"
 CODE, ARTIFACTS = "code", "artifacts"
 
 
-def fetch_model(client: Any, found: Resolved, into: Path) -> Path:
+def fetch_model(client: Any, found: ResolvedModel, into: Path) -> Path:
     """Copy a model's files to a folder, and check them.
 
     Parameters
@@ -71,7 +71,7 @@ def fetch_files(client: Any, uri: str, location: str, run_id: str | None, into: 
 
 def recorded_digest(client: Any, run_id: str | None) -> str | None:
     """The digest of its model that a run recorded, or None where there is none on record."""
-    run = or_none(lambda: client.get_run(run_id)) if run_id else None
+    run = none_if_missing(lambda: client.get_run(run_id)) if run_id else None
     return run.data.tags.get(TAG_OUTPUT + MODEL) if run is not None else None
 
 

@@ -17,16 +17,16 @@ from pipeline.process.identity import MARK, is_of_the_dead, process_of
 
 PREFIX = "turn."
 CHOOSING = "choosing"
-TICK = 0.05  # seconds between two looks at the queue
-PATIENCE = 60.0  # seconds that one may hold up the others before it counts as dead
-LINGER = 2.0  # seconds in which the last request of a process that is gone reaches the server
+POLL_INTERVAL = 0.05  # seconds between two looks at the queue
+HOLD_TIMEOUT = 60.0  # seconds that one may hold up the others before it counts as dead
+GRACE = 2.0  # seconds in which the last request of a process that is gone reaches the server
 OWNER = re.compile(rf"{re.escape(PREFIX)}({MARK})\.")
 
 Queue = dict[str, str]  # key -> its number, or CHOOSING
 
 
 @contextmanager
-def turn(client: Any, name: str, patience: float = PATIENCE) -> Iterator[None]:
+def model_lock(client: Any, name: str, patience: float = HOLD_TIMEOUT) -> Iterator[None]:
     """Within the block no one else has a turn at this registered model.
 
     It is for a few requests, not for work: whoever takes longer than `patience` seconds, on the
@@ -58,14 +58,14 @@ def _queue(client: Any, name: str) -> Queue:
 
 def _wait(client: Any, name: str, mine: str, number: int, patience: float) -> None:
     since: dict[tuple[str, str, bool], float] = {}
-    while ahead := in_front(_queue(client, name), mine, number):
+    while ahead := blocking_entries(_queue(client, name), mine, number):
         now = time.monotonic()
         found = ((key, text, _is_left(key)) for key, text in ahead.items())
         since = {entry: since.get(entry, now) for entry in found}
         for (key, _, left), began in since.items():
-            if now - began > (min(LINGER, patience) if left else patience):
+            if now - began > (min(GRACE, patience) if left else patience):
                 client.delete_registered_model_tag(name, key)
-        time.sleep(TICK)
+        time.sleep(POLL_INTERVAL)
 
 
 def _is_left(key: str) -> bool:
@@ -74,7 +74,7 @@ def _is_left(key: str) -> bool:
     return owner is not None and is_of_the_dead(owner[1])
 
 
-def in_front(queue: Mapping[str, str], mine: str, number: int) -> Queue:
+def blocking_entries(queue: Mapping[str, str], mine: str, number: int) -> Queue:
     """Those that hold up one with a number: who still chooses, and the very first in the queue.
 
     Only these can be blamed for a standstill; who waits behind them may be alive and well.

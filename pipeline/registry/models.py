@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.registry.lock import turn
+from pipeline.registry.lock import model_lock
 from pipeline.tags import TAG_MODEL_SHA256, TAG_STAGE
 from pipeline.tracking.artifacts import local_folder
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
 AUTO = "auto"
 DEVELOPMENT, STAGING, PRODUCTION, ARCHIVED = "Development", "Staging", "Production", "Archived"
-NOTE_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
+TAG_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedModel:
     """The model that a `model_uri` means.
 
     Attributes
@@ -39,7 +39,7 @@ class Resolved:
     warning: str | None
 
 
-def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
+def resolve(client: Any, model_uri: str, registered_model: str) -> ResolvedModel:
     """Find the model that a `model_uri` means.
 
     Parameters
@@ -55,7 +55,7 @@ def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
     """
     if model_uri == AUTO:
         for alias in (CHAMPION, CANDIDATE):
-            if (version := holder(client, registered_model, alias)) is not None:
+            if (version := version_by_alias(client, registered_model, alias)) is not None:
                 warning = (
                     f"{registered_model} has no champion: its candidate, version "
                     f"{version.version} (stage {version.tags.get(TAG_STAGE, 'none')}), stands in"
@@ -71,31 +71,31 @@ def resolve(client: Any, model_uri: str, registered_model: str) -> Resolved:
         return _logged(client, model_uri, registered_model)
     name, _, alias = place.rpartition("@")
     if name and "/" not in alias:
-        if (version := holder(client, name, alias)) is None:
+        if (version := version_by_alias(client, name, alias)) is None:
             raise _unresolved(model_uri, f"no version of {name!r} is {alias!r}")
         return _resolved(version, alias, None)
     name, _, number = place.rpartition("/")
     if not (name and number.isascii() and number.isdigit()):
         raise _unresolved(model_uri, "neither a version's number nor an alias")
-    if (version := or_none(lambda: client.get_model_version(name, number))) is None:
+    if (version := none_if_missing(lambda: client.get_model_version(name, number))) is None:
         raise _unresolved(model_uri, f"{name!r} has no version {number}")
     return _resolved(version, None, None)
 
 
-def _logged(client: Any, model_uri: str, registered_model: str) -> Resolved:
+def _logged(client: Any, model_uri: str, registered_model: str) -> ResolvedModel:
     """A model by its own id, with the version that holds it where there is one."""
-    model = or_none(lambda: client.get_logged_model(model_uri.removeprefix("models:/")))
+    model = none_if_missing(lambda: client.get_logged_model(model_uri.removeprefix("models:/")))
     if model is None:
         raise _unresolved(model_uri, "no such model")
     version = _version_at(client, registered_model, model.artifact_location)
     if version is None:
-        return Resolved(model_uri, None, None, None, None)
+        return ResolvedModel(model_uri, None, None, None, None)
     return _resolved(version, None, None)
 
 
-def _resolved(version: Any, alias: str | None, warning: str | None) -> Resolved:
+def _resolved(version: Any, alias: str | None, warning: str | None) -> ResolvedModel:
     number = str(version.version)
-    return Resolved(f"models:/{version.name}/{number}", version.name, number, alias, warning)
+    return ResolvedModel(f"models:/{version.name}/{number}", version.name, number, alias, warning)
 
 
 def _unresolved(model_uri: str, reason: str) -> InputError:
@@ -103,7 +103,7 @@ def _unresolved(model_uri: str, reason: str) -> InputError:
     return InputError(f"model_uri={model_uri!r}: {reason}; give {ways}")
 
 
-def or_none(call: Callable[[], Any]) -> Any | None:
+def none_if_missing(call: Callable[[], Any]) -> Any | None:
     """What a call finds, or None; a registry that does not answer is an error, not a None."""
     from mlflow.exceptions import MlflowException
 
@@ -116,18 +116,20 @@ def or_none(call: Callable[[], Any]) -> Any | None:
         raise
 
 
-def registered(client: Any, name: str) -> bool:
+def is_registered(client: Any, name: str) -> bool:
     """Whether the registry has a model of this name."""
-    return or_none(lambda: client.get_registered_model(name)) is not None
+    return none_if_missing(lambda: client.get_registered_model(name)) is not None
 
 
 def version_exists(client: Any, reference: str) -> bool:
     """Whether `name/version` stands in the registry."""
     name, _, version = reference.rpartition("/")
-    return bool(name) and or_none(lambda: client.get_model_version(name, version)) is not None
+    return (
+        bool(name) and none_if_missing(lambda: client.get_model_version(name, version)) is not None
+    )
 
 
-def register_once(
+def register_version(
     client: Any, name: str, model_uri: str, run_id: str, tags: Mapping[str, str]
 ) -> Any:
     """The version of `name` that holds this model: the one that exists, or a new one.
@@ -145,7 +147,7 @@ def register_once(
             raise
     model_id = model_uri.removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
-    with turn(client, name):
+    with model_lock(client, name):
         known = _version_at(client, name, location) or _version_of(client, name, tags)
         return known or client.create_model_version(
             name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
@@ -176,9 +178,9 @@ def _is_there(location: str) -> bool:
     return folder is None or (folder / "MLmodel").is_file()
 
 
-def holder(client: Any, name: str, alias: str) -> Any | None:
+def version_by_alias(client: Any, name: str, alias: str) -> Any | None:
     """The version that has an alias, or None."""
-    return or_none(lambda: client.get_model_version_by_alias(name, alias))
+    return none_if_missing(lambda: client.get_model_version_by_alias(name, alias))
 
 
 def aliases_of(client: Any, name: str, version: str) -> list[str]:
@@ -186,13 +188,15 @@ def aliases_of(client: Any, name: str, version: str) -> list[str]:
     return sorted(client.get_model_version(name, version).aliases)
 
 
-def notes(client: Any, name: str, prefix: str) -> dict[str, str]:
+def model_tags(client: Any, name: str, prefix: str) -> dict[str, str]:
     """Tags of a registered model whose key starts with a prefix."""
     tags = client.get_registered_model(name).tags
     return {key: text for key, text in tags.items() if key.startswith(prefix)}
 
 
-def write_note(client: Any, name: str, key: str, text: str, instead_of: Iterable[str] = ()) -> None:
+def write_model_tag(
+    client: Any, name: str, key: str, text: str, instead_of: Iterable[str] = ()
+) -> None:
     """Set a tag of a registered model, then remove those that it replaces.
 
     It outlives versions and runs. Give each writer a key of its own, such as one with a version's
@@ -203,8 +207,8 @@ def write_note(client: Any, name: str, key: str, text: str, instead_of: Iterable
     ValueError
         Longer than the registry's database takes.
     """
-    if len(text) > NOTE_LIMIT:
-        raise ValueError(f"{key}: {len(text)} characters, at most {NOTE_LIMIT} fit in a tag")
+    if len(text) > TAG_LIMIT:
+        raise ValueError(f"{key}: {len(text)} characters, at most {TAG_LIMIT} fit in a tag")
     client.set_registered_model_tag(name, key, text)
     for old in instead_of:
         client.delete_registered_model_tag(name, old)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.git.clone import settle
+from pipeline.git.clone import claim_clone
 from pipeline.log.console import say
 from pipeline.run.heartbeat import Heart, signs
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
@@ -59,7 +59,7 @@ def open_run(
         try:
             run = mlflow.start_run(run_id=run_id, tags=first)
             heart.start()
-            settle(client, run, root)
+            claim_clone(client, run, root)
             if TAG_ERROR in run.data.tags:  # it was taken for dead while its environment was made
                 client.delete_tag(run_id, TAG_ERROR)
             yield run, heart

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.log.console import plain, set_plain
-from pipeline.log.redact import scrub
+from pipeline.log.console import set_unguarded_stream, unguarded_stream
+from pipeline.log.redact import redact
 from pipeline.tags import ENV_LOG_FILE
 
 ARTIFACT = "log_tail.txt"
@@ -52,14 +52,14 @@ def kept(path: Path) -> Iterator[Callable[[str], bool]]:
         return False
 
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    before = {name: plain(name) for name in ("stdout", "stderr")}
+    before = {name: unguarded_stream(name) for name in ("stdout", "stderr")}
     for name, stream in before.items():
-        set_plain(name, _Tee(stream, note))
+        set_unguarded_stream(name, _Tee(stream, note))
     try:
         yield note
     finally:
         for name, stream in before.items():
-            set_plain(name, stream)
+            set_unguarded_stream(name, stream)
         os.close(handle)
 
 
@@ -70,7 +70,7 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
     """
     with contextlib.suppress(Exception):
         if text := last_lines(path):
-            client.log_text(run_id, scrub(text), ARTIFACT)
+            client.log_text(run_id, redact(text), ARTIFACT)
 
 
 def leave_error(line: str) -> bool:
@@ -86,7 +86,7 @@ def error_in(path: Path) -> str | None:
     with contextlib.suppress(OSError):
         last = last_lines(path).rstrip("\n").rpartition("\n")[2]
         if last.startswith(ERROR):
-            return scrub(last.removeprefix(ERROR))
+            return redact(last.removeprefix(ERROR))
     return None
 
 

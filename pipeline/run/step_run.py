@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline.errors import in_one_line
 from pipeline.hashing import file_sha256
-from pipeline.log.console import say, speak_for
-from pipeline.log.redact import scrub
+from pipeline.log.console import say, set_log_context
+from pipeline.log.redact import redact
 from pipeline.process.scratch import scratch_folder
 from pipeline.run.active_run import open_run
 from pipeline.run.heartbeat import Heart
@@ -163,7 +163,7 @@ class StepRun:
         """Log in one line what went wrong, and what the step took; nothing else of it counts."""
         self._tags.clear()
         self._metrics.clear()
-        self.set_tags({TAG_ERROR: scrub(in_one_line(error))[:4000]})
+        self.set_tags({TAG_ERROR: redact(in_one_line(error))[:4000]})
         self.end()
 
     def flush(self) -> None:
@@ -191,7 +191,7 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
         with open_run(root, entry_point, params) as (active, heart), kept(log) as note:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
             try:
-                speak_for(run=step.run_id, step=entry_point)
+                set_log_context(run=step.run_id, step=entry_point)
                 yield step
                 step.end()
             except Exception as error:

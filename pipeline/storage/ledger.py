@@ -20,7 +20,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
-from pipeline.git.clone import require_lasting
+from pipeline.git.clone import require_outside_clone
 from pipeline.tracking.artifacts import atomic_write
 
 LOCK = ".lock"  # readers of datasets pass over names that begin with a dot
@@ -182,7 +182,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _open(uri: str, root: Path) -> tuple[Any, str]:
     scheme = urlsplit(uri).scheme
     if not scheme:
-        require_lasting(uri, root)
+        require_outside_clone(uri, root)
         return pafs.LocalFileSystem(), str((root / uri).absolute())
     with contextlib.suppress(pa.ArrowInvalid):  # a scheme that is not its own
         return pafs.FileSystem.from_uri(uri)

@@ -23,20 +23,20 @@ def open_table(path: Path) -> pq.ParquetFile:
         raise InputError(f"{path}: not a Parquet file; give one that a step wrote") from error
 
 
-def groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+def read_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield a file's row groups, or some columns of them; memory holds one at a time."""
     with open_table(path) as file:
         for number in range(file.num_row_groups):
             yield file.read_row_group(number, columns)
 
 
-def metadata(path: Path) -> dict[bytes, bytes]:
+def read_metadata(path: Path) -> dict[bytes, bytes]:
     """Key-value metadata of a file."""
     with open_table(path) as file:
         return dict(file.metadata.metadata or {})
 
 
-def read(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
     """Read a file whole."""
     with open_table(path) as file:
         return file.read()

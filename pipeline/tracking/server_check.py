@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ANOTHER, StoreError
-from pipeline.log.redact import public_url, without_misread
+from pipeline.log.redact import drop_misread_passwords, public_url
 from pipeline.tracking.database_check import check_database
 
 STARTUP_TIMEOUT = 30.0  # seconds that a server may take to come up, before any step has begun
@@ -48,7 +48,7 @@ def prepare_store(uri: str, *, checked: bool = False) -> str | None:
             return None
     except ValueError as error:
         raise StoreError(f"{public_url(uri)}: no URL ({error}); give the server's") from error
-    if urlsplit(uri).password is not None or without_misread(uri) != uri:
+    if urlsplit(uri).password is not None or drop_misread_passwords(uri) != uri:
         raise StoreError(
             f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"
         )

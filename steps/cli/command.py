@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.errors import Interrupted, PipelineError, in_one_line
-from pipeline.git.clone import leave
-from pipeline.log.console import guard_output, say
+from pipeline.git.clone import remove_clone
+from pipeline.log.console import redact_output, say
 from pipeline.run.active_run import Terminated
 from pipeline.run.log_tail import leave_error
 from pipeline.run.step_run import step_run
@@ -68,7 +68,7 @@ def program(command: click.Command) -> Callable[[], NoReturn]:
     """A function that runs a command and ends the process, as `main_function` says."""
 
     def main() -> NoReturn:
-        guard_output()
+        redact_output()
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         # What ails a database is raised, too, and told in one line.
@@ -111,5 +111,5 @@ def _is_outside(error: Exception) -> bool:
 def _end(message: str, code: int) -> NoReturn:
     if message:
         say("error: " + " ".join(message.split()), event="error")
-    leave(ROOT)
+    remove_clone(ROOT)
     sys.exit(code)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from pipeline.log.console import JSON, use
+from pipeline.log.console import JSON, set_log_format
 from steps.cli.types import (
     Checked,
     date_or,
@@ -272,5 +272,5 @@ def option(spec: str) -> click.Option:
 
 
 def _use(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    use(value)
+    set_log_format(value)
     return value

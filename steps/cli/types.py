@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pipeline.log.redact import without_credentials
+from pipeline.log.redact import redact_urls
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SYMBOLS_FILE = 1 << 20  # bytes
@@ -212,7 +212,7 @@ def path_or_uri(text: str) -> str:
     except ValueError as error:  # a bracket where the address stands
         raise Detail(f"no URI: {error}") from error
     plain = _NAMED.sub(r"\1", text)
-    if without_credentials(plain) != plain:
+    if redact_urls(plain) != plain:
         raise Detail(
             "it holds a password or a token, which every run would store and show; give these in "
             "the environment, or fetch the file first and give its path"

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.log.console import say
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import groups
+from pipeline.storage.parquet import read_groups
 from pipeline.tags import TAG_OUTPUT
 from sources import StoredBars
 from stockpred.bars.schema import from_arrow
@@ -49,7 +49,7 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
 
 def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, StoredBars]:
     found = {}
-    for group in groups(path):
+    for group in read_groups(path):
         bars = from_arrow(group)
         symbol = str(bars[SYMBOL].iloc[0])
         if symbol in wanted:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import groups, metadata, write_groups
+from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
@@ -42,7 +42,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     Path
         The sound bars.
     """
-    info = BarsInfo.from_metadata(metadata(source))
+    info = BarsInfo.from_metadata(read_metadata(source))
     # Exchanges ahead of UTC are a day further on.
     latest = np.datetime64(run.started.date() + dt.timedelta(days=1), "s")
     judge = partial(validate, latest=latest, lookback=lookback)
@@ -83,7 +83,7 @@ def sound_bars(
 
 
 def _dates(source: Path) -> Iterator[tuple[str, Dates]]:
-    for group in groups(source, list(KEY)):
+    for group in read_groups(source, list(KEY)):
         for symbol, rows in by_symbol(group):
             yield symbol, rows[DATE].cast(pa.timestamp("s")).to_numpy()
 
@@ -97,7 +97,7 @@ def _sound(
 ) -> Iterator[pa.Table]:
     """Yield each symbol's sound bars, one in memory, noting in `judged` what was found."""
     nothing = from_arrow(SCHEMA.empty_table())
-    for group in groups(source):
+    for group in read_groups(source):
         for symbol, rows in by_symbol(group):
             if symbol in judged:
                 raise DataError(f"bars: {symbol} stands in two places; sort by symbol and date")

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.registry.models import Resolved, versions
+from pipeline.registry.models import ResolvedModel, versions
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.parquet import groups, metadata, read
+from pipeline.storage.parquet import read_groups, read_metadata, read_table
 from sources import YAHOO
 from steps.cli.types import ROOT
 from steps.registration.version_tags import PREDICTIONS_TAG, RECIPE_TAG, TRAINED_TAG, promise_of
@@ -57,7 +57,7 @@ def versions_of(client: Any, name: str) -> dict[str, Version]:
     }
 
 
-def settings_of(run: StepRun, found: Resolved) -> Settings:
+def settings_of(run: StepRun, found: ResolvedModel) -> Settings:
     """Read the recipe that is stored with a model.
 
     Raises
@@ -93,24 +93,28 @@ def read_bars(
     path: Path, made: Settings, trained_to: str | None, dates: Dates
 ) -> tuple[Outcomes, Seen]:
     """Read clean bars, one symbol in memory at a time: outcomes of some dates, and what else."""
-    found = Seen(BarsInfo.from_metadata(metadata(path)), _sessions(path))
+    found = Seen(BarsInfo.from_metadata(read_metadata(path)), _sessions(path))
     bars = (
-        (symbol, from_arrow(part)) for group in groups(path) for symbol, part in by_symbol(group)
+        (symbol, from_arrow(part))
+        for group in read_groups(path)
+        for symbol, part in by_symbol(group)
     )
     tables = found.feature_tables(bars, made.feature_sets, made.window, made.horizon, trained_to)
     return outcomes(tables, dates), found
 
 
 def _sessions(path: Path) -> Dates:
-    days = [each[DATE].unique().cast(pa.timestamp("s")).to_numpy() for each in groups(path, [DATE])]
+    days = [
+        each[DATE].unique().cast(pa.timestamp("s")).to_numpy() for each in read_groups(path, [DATE])
+    ]
     return np.unique(np.concatenate(days))
 
 
-def _promised_probabilities(run: StepRun, found: Resolved) -> np.ndarray[Any, Any]:
+def _promised_probabilities(run: StepRun, found: ResolvedModel) -> np.ndarray[Any, Any]:
     """The forecasts of a version's own evaluation; none where they are gone."""
     tags = run.client.get_model_version(found.name, found.version).tags
     try:
-        return read(run.input(tags[PREDICTIONS_TAG]))[PROBABILITY_UP].to_numpy()
+        return read_table(run.input(tags[PREDICTIONS_TAG]))[PROBABILITY_UP].to_numpy()
     except (InputError, KeyError):
         return np.empty(0)
 
@@ -151,7 +155,7 @@ def data_of(
 
 
 def drift_of(
-    run: StepRun, found: Resolved, seen: Seen, record: pd.DataFrame
+    run: StepRun, found: ResolvedModel, seen: Seen, record: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
     """Drift of the recent forecasts from the promised ones, and of the features since training."""
     recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]

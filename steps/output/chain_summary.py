@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from pipeline.chain.summary import table
 from pipeline.git.clone import clone_of
-from pipeline.log.redact import public_url, without_credentials
-from pipeline.registry.models import CHAMPION, aliases_of, holder
+from pipeline.log.redact import public_url, redact_urls
+from pipeline.registry.models import CHAMPION, aliases_of, version_by_alias
 from pipeline.step import Done
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from steps.cli.types import ROOT
@@ -105,7 +105,10 @@ def standing(registered: Done) -> Standing:
 
     name, _, number = registered.tags[TAG_MODEL_VERSION].rpartition("/")
     client = MlflowClient()
-    version, champion = client.get_model_version(name, number), holder(client, name, CHAMPION)
+    version, champion = (
+        client.get_model_version(name, number),
+        version_by_alias(client, name, CHAMPION),
+    )
     aliases = ", ".join(aliases_of(client, name, number)) or "none"
     age = champion.tags.get(AGE_TAG, f"version {champion.version}") if champion else "none"
     stage, gate = version.tags.get(TAG_STAGE), version.tags.get(GATE_TAG, "")
@@ -114,7 +117,7 @@ def standing(registered: Done) -> Standing:
 
 def _quoted(tracking_uri: str) -> str:
     """As a command takes it; one with a password only by the variable that holds it."""
-    if without_credentials(tracking_uri) != tracking_uri:
+    if redact_urls(tracking_uri) != tracking_uri:
         return '"$MLFLOW_TRACKING_URI"'
     return shlex.quote(tracking_uri)
 

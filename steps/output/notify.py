@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from pipeline.errors import Alerted, Interrupted
-from pipeline.log.console import as_json, say, spoken_for
-from pipeline.log.redact import public_url, scrub
-from pipeline.log.webhook import call, host_of
+from pipeline.log.console import is_json, log_context, say
+from pipeline.log.redact import public_url, redact
+from pipeline.log.webhook import host_of, post_json
 from pipeline.step import Done
 from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
 from steps.output.chain_summary import Standing
@@ -53,17 +53,17 @@ def noticed(entry_point: str) -> Iterator[Ended]:
 
 def _tell(entry_point: str, status: str, ended: Ended, began: float, error: str | None) -> None:
     seconds = round(time.monotonic() - began, 3)
-    run = spoken_for().get("run") or os.environ.get("MLFLOW_RUN_ID")
+    run = log_context().get("run") or os.environ.get("MLFLOW_RUN_ID")
     about = {"event": "run_ended", "run": run, "step": entry_point}
     level = "info" if status == "FINISHED" else "error"
     words = f"{entry_point}: {status}" + (f", {error}" if error else f" in {seconds:.1f} s")
-    if as_json():  # people have the table, or the error
+    if is_json():  # people have the table, or the error
         say(words, level=level, status=status, seconds=seconds, **about)
     url = os.environ.get(WEBHOOK, "").strip()
     if not url:
         return
     content = document(entry_point, status, ended, run, seconds, error)
-    why = call(url, content, PATIENCE_KILLED if status == "KILLED" else PATIENCE)
+    why = post_json(url, content, PATIENCE_KILLED if status == "KILLED" else PATIENCE)
     if why is not None:
         end = "the run stands as it is"
         say(f"warning: {WEBHOOK} on {host_of(url)}: {why}; {end}", **{**about, "event": "webhook"})
@@ -89,14 +89,14 @@ def document(
         "run_id": run,
         "status": status,
         "seconds": seconds,
-        "error": scrub(error) if error else None,
+        "error": redact(error) if error else None,
         "model_version": named[0].tags.get(TAG_MODEL_VERSION) if named else None,
         "stage": now.stage if now else None,
         "verdict": now.gate if now else None,
         "champion": now.champion if now else None,
-        "alerts": [scrub(each) for each in ended.alerts[:MOST]],
+        "alerts": [redact(each) for each in ended.alerts[:MOST]],
         "figures": {
-            name: scrub(done.tags.get(TAG_KEY_FIGURE, "")) for name, done in by_name.items()
+            name: redact(done.tags.get(TAG_KEY_FIGURE, "")) for name, done in by_name.items()
         },
         "link": _link(run),
     }
@@ -106,7 +106,7 @@ def _link(run: str | None) -> str | None:
     """The run's page, where a server shows it; its address without user and password."""
     import mlflow
 
-    uri, experiment = mlflow.get_tracking_uri(), spoken_for().get("experiment")
+    uri, experiment = mlflow.get_tracking_uri(), log_context().get("experiment")
     if not uri.startswith("http") or run is None or experiment is None:
         return None
     address = public_url(uri).rstrip("/")

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.log.console import say
-from pipeline.registry.history import Move
+from pipeline.registry.history import Transition
 from pipeline.registry.models import (
     ARCHIVED,
     CANDIDATE,
@@ -14,10 +14,10 @@ from pipeline.registry.models import (
     CHAMPION,
     DEVELOPMENT,
     PRODUCTION,
-    holder,
-    register_once,
+    register_version,
+    version_by_alias,
 )
-from pipeline.registry.transitions import Overtaken, move
+from pipeline.registry.transitions import ChampionChanged, move_version
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
 from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
@@ -71,10 +71,10 @@ def register(
         trained = run.client.get_run(model.source_run_id).data.tags
         if (digest := trained.get(TAG_OUTPUT + MODEL)) is not None:
             tags[TAG_MODEL_SHA256] = digest
-    version = register_once(run.client, registered_model, model_uri, model.source_run_id, tags)
+    version = register_version(run.client, registered_model, model_uri, model.source_run_id, tags)
     unfit = cache(lambda: why_unfit(run, version))
     while True:
-        champion = holder(run.client, registered_model, CHAMPION)
+        champion = version_by_alias(run.client, registered_model, CHAMPION)
         version = run.client.get_model_version(registered_model, version.version)
         is_refresh = (
             champion is not None and champion.tags.get(RECIPE_TAG) == judged["recipe"]["id"]
@@ -91,7 +91,7 @@ def register(
         try:
             moves = _carry_out(run, version, champion, decision, is_refresh)
             break
-        except Overtaken:
+        except ChampionChanged:
             say("register: the champion changed meanwhile; deciding again")
     age = champion_age(run.client, registered_model, forecasts, max_age)
     decided(
@@ -151,7 +151,7 @@ def _is_same(champion: Any | None, version: Any) -> bool:
 
 def _carry_out(
     run: StepRun, version: Any, champion: Any | None, decision: Decision, is_refresh: bool
-) -> list[Move]:
+) -> list[Transition]:
     # A champion keeps the sentence by which it became one.
     told = {} if _is_same(champion, version) else {GATE_TAG: decision.sentence}
     if champion is not None and is_refresh and CHAMPION in decision.aliases:
@@ -159,7 +159,7 @@ def _carry_out(
         kept = (*PROMISE_TAGS, BY_HAND_TAG)
         told |= {tag: champion.tags[tag] for tag in kept if tag in champion.tags}
     candidate = () if REJECTED_TAG in version.tags else (CANDIDATE,)
-    return move(
+    return move_version(
         run.client,
         version.name,
         number_of(version),

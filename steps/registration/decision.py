@@ -7,9 +7,16 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.log.console import say
-from pipeline.registry.history import Move, Reign, history, instant_after, reigns, reigns_on
-from pipeline.registry.models import aliases_of, registered
-from pipeline.registry.transitions import places, unrecorded
+from pipeline.registry.history import (
+    ChampionPeriod,
+    Transition,
+    champion_periods,
+    champion_periods_on,
+    history,
+    next_instant,
+)
+from pipeline.registry.models import aliases_of, is_registered
+from pipeline.registry.transitions import find_unrecorded, registry_state
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
 
@@ -21,7 +28,7 @@ def decided(
     stage: str,
     sentence: str,
     before: Any | None,
-    moves: Sequence[Move],
+    moves: Sequence[Transition],
     **more: Any,
 ) -> None:
     """Write decision.json and the run's tags.
@@ -63,11 +70,17 @@ def tell_history(run: StepRun, registered_model: str, date: dt.date | None) -> N
     InputError
         No such registered model.
     """
-    if not registered(run.client, registered_model):
+    if not is_registered(run.client, registered_model):
         raise InputError(f"registered_model={registered_model!r}: no such name; run main first")
     moves = history(run.client, registered_model)
-    moves += unrecorded(moves, places(run.client, registered_model), instant_after(moves))
-    shown = reigns_on(moves, date) if date else [r for r in reigns(moves) if r.ended is None]
+    moves += find_unrecorded(
+        moves, registry_state(run.client, registered_model), next_instant(moves)
+    )
+    shown = (
+        champion_periods_on(moves, date)
+        if date
+        else [r for r in champion_periods(moves) if r.ended is None]
+    )
     run.output_json(
         "history.json",
         {
@@ -85,7 +98,7 @@ def tell_history(run: StepRun, registered_model: str, date: dt.date | None) -> N
     run.key_figure(f"{len(moves)} moves; {lines[-1]}")
 
 
-def table(moves: Sequence[Move]) -> list[str]:
+def table(moves: Sequence[Transition]) -> list[str]:
     """Moves as an aligned text table, a line each."""
     rows = [("when (UTC)", "version", "from", "to", "aliases", "by run", "why")]
     for each in moves:
@@ -109,14 +122,14 @@ def table(moves: Sequence[Move]) -> list[str]:
     ]
 
 
-def _reign(each: Reign) -> dict[str, Any]:
+def _reign(each: ChampionPeriod) -> dict[str, Any]:
     told = each.began.to_dict()
     until = each.ended.isoformat(timespec="milliseconds") if each.ended else None
     kept = {name: told[name] for name in ("version", "run_id", "why", "by_hand")}
     return {**kept, "since": told["when"], "until": until}
 
 
-def _sentence(each: Reign) -> str:
+def _sentence(each: ChampionPeriod) -> str:
     until = f" until {each.ended:%Y-%m-%d %H:%M}" if each.ended else ""
     by = f" by run {each.began.run_id}" if each.began.run_id else ""
     since = f"since {each.began.when:%Y-%m-%d %H:%M}"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read
+from pipeline.storage.parquet import read_table
 from steps.registration.look_store import take_look
 from steps.registration.version_tags import PREDICTIONS_TAG, RECIPE_TAG, promise_of
 from stockpred.columns import CHAMPION as CHAMPION_COLUMN
@@ -61,7 +61,7 @@ def read_model(run: StepRun, model_uri: str) -> Any:
 
 def read_frame(run: StepRun, uri: str) -> pd.DataFrame:
     """A table that a step wrote."""
-    return read(run.input(uri)).to_pandas()
+    return read_table(run.input(uri)).to_pandas()
 
 
 def values_of(

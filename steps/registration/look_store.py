@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.registry.models import notes, write_note
+from pipeline.registry.models import model_tags, write_model_tag
 from stockpred.gate.sequential_looks import Hypothesis, Look, add_look, look_from, reserve_look
 
 PREFIX = "look."
@@ -29,14 +29,14 @@ def take_look(
     """
     name = version.name
     key = f"{PREFIX}{asked.id}.{version.version}"
-    if key not in notes(client, name, PREFIX):
-        write_note(client, name, key, reserve_look(asked).to_text())
-    record = {each: look_from(text) for each, text in notes(client, name, PREFIX).items()}
+    if key not in model_tags(client, name, PREFIX):
+        write_model_tag(client, name, key, reserve_look(asked).to_text())
+    record = {each: look_from(text) for each, text in model_tags(client, name, PREFIX).items()}
     taken = add_look(record.values(), asked, predictions, references, data, horizon)
     replaced = [
         each
         for each, old in record.items()
         if old.hypothesis == asked and old.looks and each != key
     ]
-    write_note(client, name, key, taken.to_text(), instead_of=replaced)
+    write_model_tag(client, name, key, taken.to_text(), instead_of=replaced)
     return taken

@@ -5,18 +5,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.registry.history import history, reigns
+from pipeline.registry.history import champion_periods, history
 from pipeline.registry.models import (
     ARCHIVED,
     CANDIDATE,
     CHALLENGER,
     CHAMPION,
     PRODUCTION,
-    holder,
     resolve,
+    version_by_alias,
     version_exists,
 )
-from pipeline.registry.transitions import move
+from pipeline.registry.transitions import move_version
 from pipeline.run.step_run import StepRun
 from steps.registration.decision import decided
 from steps.registration.version_tags import (
@@ -37,7 +37,7 @@ def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) ->
         It is not registered, is champion already, or its model does not answer.
     """
     version = _version(run, model_uri, registered_model)
-    champion = holder(run.client, version.name, CHAMPION)
+    champion = version_by_alias(run.client, version.name, CHAMPION)
     if champion is not None and number_of(champion) == number_of(version):
         raise InputError(
             f"model_uri={model_uri!r}: version {version.version} is the champion already; "
@@ -55,7 +55,7 @@ def rollback(run: StepRun, registered_model: str, reason: str) -> None:
     InputError
         There is no champion, none before it, or the model of that one does not answer.
     """
-    champion = holder(run.client, registered_model, CHAMPION)
+    champion = version_by_alias(run.client, registered_model, CHAMPION)
     if champion is None:
         raise InputError(f"registered_model={registered_model!r}: no champion to roll back from")
     before = _champion_before(run, champion)
@@ -78,7 +78,7 @@ def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> 
         It is not registered, or is champion after another one.
     """
     version = _version(run, model_uri, registered_model)
-    champion = holder(run.client, version.name, CHAMPION)
+    champion = version_by_alias(run.client, version.name, CHAMPION)
     is_champion = champion is not None and number_of(champion) == number_of(version)
     if is_champion and (before := _champion_before(run, version)) is not None:
         raise InputError(
@@ -87,7 +87,7 @@ def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> 
         )
     sentence = f"rejected by hand: {reason}"
     with _rejecting(run, version, reason):
-        moves = move(
+        moves = move_version(
             run.client,
             version.name,
             number_of(version),
@@ -116,7 +116,7 @@ def _crown(run: StepRun, action: str, version: Any, champion: Any | None, senten
     """Make a version champion where its model answers as it should."""
     if (why := why_unfit(run, version)) is not None:
         raise InputError(f"version {version.version} does not become champion: {why}")
-    moves = move(
+    moves = move_version(
         run.client,
         version.name,
         number_of(version),
@@ -145,7 +145,7 @@ def _version(run: StepRun, model_uri: str, registered_model: str) -> Any:
 
 def _champion_before(run: StepRun, champion: Any) -> Any | None:
     """The last champion before this one that still exists and was not rejected."""
-    for reign in reversed(reigns(history(run.client, champion.name))):
+    for reign in reversed(champion_periods(history(run.client, champion.name))):
         number = reign.began.version
         if number == number_of(champion) or not version_exists(
             run.client, f"{champion.name}/{number}"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.registry.download import fetch_files
-from pipeline.registry.models import CHAMPION, holder, versions
+from pipeline.registry.models import CHAMPION, version_by_alias, versions
 from pipeline.run.step_run import StepRun
 from serving.model.example_check import check_example
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
@@ -85,7 +85,7 @@ def champion_age(
     client: Any, name: str, forecasts: pd.DataFrame, max_age: int
 ) -> dict[str, Any] | None:
     """How old the champion is by the data of these forecasts, also as a tag of its version."""
-    champion = holder(client, name, CHAMPION)
+    champion = version_by_alias(client, name, CHAMPION)
     if champion is None:
         return None
     trained = champion.tags.get(TRAINED_TAG)

@@ -14,9 +14,9 @@ import yaml
 from pipeline.errors import InputError
 from pipeline.hashing import file_sha256
 from pipeline.registry.download import fetch_model
-from pipeline.registry.models import Resolved
+from pipeline.registry.models import ResolvedModel
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import groups, metadata
+from pipeline.storage.parquet import read_groups, read_metadata
 from serving.model.subprocess_predict import predict_isolated
 from sources.calendars import UNION, calendar_sessions
 from stockpred.arrays import NO_SESSIONS
@@ -77,7 +77,7 @@ class Scored:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def scorer(run: StepRun, found: Resolved) -> Scorer:
+def scorer(run: StepRun, found: ResolvedModel) -> Scorer:
     """Bring a model to this machine and read what it tells of itself.
 
     Raises
@@ -122,7 +122,7 @@ def predictions(
     scored : Scored
         Noted in it is what was found.
     """
-    info = BarsInfo.from_metadata(metadata(path))
+    info = BarsInfo.from_metadata(read_metadata(path))
     for symbol in symbols or ():
         if symbol not in info.calendars:
             there = ", ".join(sorted(info.calendars)[:20])
@@ -168,7 +168,7 @@ def _asked(
     last = newest + np.timedelta64(2 * model.horizon + 30, "D")
     plan = ForecastPlan(between, model.lookback, model.horizon)
     seen: set[str] = set()
-    for group in groups(path, SCHEMA.names):
+    for group in read_groups(path, SCHEMA.names):
         for symbol, bars in by_symbol(group):
             if symbol in seen:
                 raise DataError(f"{symbol} stands in two places; sort by symbol and date")
@@ -193,7 +193,7 @@ def _asked(
 
 def _extent(path: Path) -> tuple[np.datetime64, np.datetime64]:
     """First and last date of a file of bars."""
-    days = [group[DATE].cast(pa.timestamp("s")).to_numpy() for group in groups(path, [DATE])]
+    days = [group[DATE].cast(pa.timestamp("s")).to_numpy() for group in read_groups(path, [DATE])]
     return min(each.min() for each in days), max(each.max() for each in days)
 
 

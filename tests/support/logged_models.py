@@ -66,7 +66,7 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
 
 
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    from pipeline.storage.parquet import groups, metadata
+    from pipeline.storage.parquet import read_groups, read_metadata
     from serving.model.log_model import log_model
     from stockpred.bars.schema import BarsInfo, from_arrow
     from stockpred.features.table import feature_rows
@@ -75,8 +75,8 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
     from stockpred.prediction.training_range import training_range
     from stockpred.training.fit import fit, probability_up
 
-    info = BarsInfo.from_metadata(metadata(bars))
-    frames = [from_arrow(group) for group in groups(bars)]
+    info = BarsInfo.from_metadata(read_metadata(bars))
+    frames = [from_arrow(group) for group in read_groups(bars)]
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("x", artifact_location=(folder / "a").as_uri())
     client.create_registered_model(NAME)

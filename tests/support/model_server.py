@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 
-from pipeline.registry.models import register_once
+from pipeline.registry.models import register_version
 from serving.model.log_model import log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
@@ -61,7 +61,7 @@ class Registry:
             )
         mlflow.set_tracking_uri(before)
         uri = f"models:/{info.model_id}"
-        register_once(self.client, "stockpred", uri, run.info.run_id, {})
+        register_version(self.client, "stockpred", uri, run.info.run_id, {})
         for alias in ("candidate", "champion"):
             self.client.set_registered_model_alias("stockpred", alias, "1")
 

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from pipeline.errors import Alerted, Interrupted, StepFailed
-from pipeline.log.console import speak_for
+from pipeline.log.console import set_log_context
 from pipeline.step import Done
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
 from steps.output.chain_summary import Standing
@@ -57,7 +57,7 @@ def told(server: Server) -> dict[str, Any]:
 
 
 def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
-    speak_for(run="r1", experiment="1")
+    set_log_context(run="r1", experiment="1")
     with noticed("main") as ended:
         ended.finished = [Done("acquire", "r2", "executed", 1.0, {}, {TAG_KEY_FIGURE: "9 bars"})]
         ended.alerts = ["the record is worse than promised"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.storage.parquet import metadata, write_groups
+from pipeline.storage.parquet import read_metadata, write_groups
 from steps.data.validation import _sound
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
@@ -77,7 +77,7 @@ def test_dirty_bars_are_cleaned_reported_and_counted(
 
     clean = pq.ParquetFile(folder / "bars.parquet")
     assert clean.num_row_groups == 2 and clean.metadata.num_rows == 595
-    quarantines = BarsInfo.from_metadata(metadata(folder / "bars.parquet")).quarantines
+    quarantines = BarsInfo.from_metadata(read_metadata(folder / "bars.parquet")).quarantines
     assert [period.first for period in quarantines] == [
         "2009-01-02",
         day[40],
@@ -120,7 +120,7 @@ def test_a_file_that_is_not_whole_is_refused(
     path = tmp_path / "bars.parquet"
     write(path, frames, AAA="union", BBB="union")
     with pytest.raises(DataError, match=words):
-        list(_sound(path, BarsInfo.from_metadata(metadata(path)), {}, validate, {}))
+        list(_sound(path, BarsInfo.from_metadata(read_metadata(path)), {}, validate, {}))
 
 
 def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> 
     before = pa.total_allocated_bytes()
     rows = sum(
         table.num_rows
-        for table in _sound(path, BarsInfo.from_metadata(metadata(path)), {}, validate, judged)
+        for table in _sound(path, BarsInfo.from_metadata(read_metadata(path)), {}, validate, judged)
     )
     assert rows == sum(found.kept for found in judged.values()) > 399_000
     assert pa.total_allocated_bytes() - before < 1 << 20  # a symbol's names alone are 0.1 MiB

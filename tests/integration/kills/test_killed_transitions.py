@@ -25,7 +25,7 @@ from stockpred.gate.sequential_looks import question
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 client, count = MlflowClient(), 0
 experiment = client.create_experiment("e", artifact_location=FOLDER.as_uri())
-lock.LINGER = 0.1  # a server of this machine takes up no request of a dead process
+lock.GRACE = 0.1  # a server of this machine takes up no request of a dead process
 days = pd.date_range("2024-01-01", periods=40).as_unit("s")
 rng = np.random.default_rng(0)
 rows = pd.DataFrame({
@@ -36,13 +36,14 @@ rows = pd.DataFrame({
 
 def one(model, known):
     '''What `register` does with a model; `known`: how many of the days have passed.'''
-    version = registry.register_once(client, name, f"models:/{model}", "", {"model_sha256": model})
+    tags = {"model_sha256": model}
+    version = registry.register_version(client, name, f"models:/{model}", "", tags)
     number = str(version.version)
     look_store.take_look(
         client, version, question("a" * 64, rows), rows[:known], ("prior",), f"{known:016}", 1
     )
-    champion = registry.holder(client, name, "champion")
-    transitions.move(
+    champion = registry.version_by_alias(client, name, "champion")
+    transitions.move_version(
         client, name, number, stage="Production", aliases=["champion", "candidate"],
         champion=str(champion.version) if champion else None, run_id=number, why="better",
         tags={"promise": f"of {number}"},
@@ -70,13 +71,13 @@ def state():
     known, told = registry.versions(client, name), history.history(client, name)
     return {
         "stages": {str(v.version): v.tags.get("stage", "") for v in known},
-        "aliases": transitions.places(client, name).aliases,
+        "aliases": transitions.registry_state(client, name).aliases,
         "promises": {str(v.version): v.tags.get("promise") for v in known},
         "lost": [v.version for v in known if not registry._is_there(v.source)],
-        "looks": registry.notes(client, name, look_store.PREFIX),
+        "looks": registry.model_tags(client, name, look_store.PREFIX),
         "moves": [each.to_dict() for each in told],
         "champion": history.champion_of(told),
-        "queue": len(registry.notes(client, name, lock.PREFIX)),
+        "queue": len(registry.model_tags(client, name, lock.PREFIX)),
     }
 
 

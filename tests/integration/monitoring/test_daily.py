@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.registry.transitions import move, places
+from pipeline.registry.transitions import move_version, registry_state
 from pipeline.storage.ledger import Ledger
 from steps.daily import watching
 from tests.support.live_records import dying
@@ -110,8 +110,8 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
         code, steps, said = nights.night(end, window=window)
         assert code == 0 and set(TRAINING) <= set(steps), said
     for version, stage, alias in (("1", "Production", "champion"), ("2", "Staging", "challenger")):
-        champion = places(nights.client, "stockpred").aliases.get("champion")
-        move(
+        champion = registry_state(nights.client, "stockpred").aliases.get("champion")
+        move_version(
             nights.client,
             "stockpred",
             version,

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from pipeline.errors import InputError
 from pipeline.registry.history import history
-from pipeline.registry.transitions import move, places
+from pipeline.registry.transitions import move_version, registry_state
 from pipeline.run.step_run import StepRun
 from serving.model.log_model import log_model
 from steps.register import main
@@ -53,7 +53,7 @@ class Registry:
         finally:
             mlflow.set_tracking_uri(before)
         (folder / "model3" / "artifacts" / "example_answer.json").unlink()
-        move(
+        move_version(
             self.client,
             NAME,
             "1",
@@ -118,15 +118,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 @pytest.mark.run
 @pytest.mark.filterwarnings("ignore")
 def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
-    client, began = registry.client, places(registry.client, NAME)
+    client, began = registry.client, registry_state(registry.client, NAME)
     with pytest.raises(InputError, match="version 3 does not become champion: it does not answer"):
         promote(registry.step(), f"models:/{NAME}/3", NAME, "trust me")
     with pytest.raises(InputError, match="version 1 is the champion already"):
         promote(registry.step(), "auto", NAME, "trust me")
-    assert places(client, NAME) == began and "promoted_by_hand" not in registry.tags("3")
+    assert registry_state(client, NAME) == began and "promoted_by_hand" not in registry.tags("3")
 
     promote(by := registry.step(), f"models:/{NAME}/2", NAME, "it trades less")
-    assert places(client, NAME).aliases == {"champion": "2"}
+    assert registry_state(client, NAME).aliases == {"champion": "2"}
     told = registry.json(by, "decision.json")
     assert (told["version"], told["champion_before"], told["by_hand"]) == ("2", "1", True)
     assert [each["version"] for each in told["moves"]] == ["2", "1"]
@@ -135,7 +135,7 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
         reject(registry.step(), f"models:/{NAME}@champion", NAME, "losses")
     assert "rejected" not in registry.tags("2")
     rollback(registry.step(), NAME, "losses")
-    assert places(client, NAME).aliases == {"champion": "1"}
+    assert registry_state(client, NAME).aliases == {"champion": "1"}
     assert registry.tags("2")["rejected"] == "losses" and registry.tags("2")["stage"] == "Archived"
     assert registry.tags("1")["gate"] == "brought back by hand from version 2: losses"
     with pytest.raises(InputError, match="no other champion before version 1"):
@@ -157,7 +157,7 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
 
     # With none before it, the champion may be rejected; then there is none.
     reject(registry.step(), "auto", NAME, "nothing works")
-    assert places(client, NAME).aliases == {}
+    assert registry_state(client, NAME).aliases == {}
     with pytest.raises(InputError, match="no champion to roll back from"):
         rollback(registry.step(), NAME, "losses")
     assert [each.why for each in history(client, NAME)][-1] == "rejected by hand: nothing works"
@@ -200,7 +200,7 @@ def test_the_command_line_moves_and_tells(tmp_path: Path) -> None:
     done = [registry.command(*each) for each in commands]
     assert [each.returncode for each in done] == [0, 0, 0], done
     assert "promoted by hand, past the gate: a b; $(c)" in done[-1].stdout
-    assert places(registry.client, NAME).aliases == {"champion": "1"}
+    assert registry_state(registry.client, NAME).aliases == {"champion": "1"}
     refused = registry.command("--action", "promote", "--model_uri", "auto", "--reason", "x")
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: model_uri='auto': version 1 is the champion already")

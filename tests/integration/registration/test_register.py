@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.registry.models import holder, notes
+from pipeline.registry.models import model_tags, version_by_alias
 from steps.registration.look_store import PREFIX
 from tests.support.gate_nights import Nights, until
 
@@ -36,7 +36,7 @@ def test_nights_of_one_recipe(nights: Nights, skilled: pd.DataFrame) -> None:
     assert [nights.tags("one", v)["stage"] for v in "123"] == ["Archived", "Archived", "Production"]
     # One tag a question, whatever becomes of the versions that asked it.
     nights.client.delete_model_version("one", "1")
-    assert [key.split(".")[-1] for key in notes(nights.client, "one", PREFIX)] == ["3"]
+    assert [key.split(".")[-1] for key in model_tags(nights.client, "one", PREFIX)] == ["3"]
     # From then on it knows no more than the prior: the champion stays what it was.
     fallen = until(skilled, 699)
     late = fallen["date"] > np.datetime64(week["champion"]["trained_to"])
@@ -44,7 +44,7 @@ def test_nights_of_one_recipe(nights: Nights, skilled: pd.DataFrame) -> None:
     worse = nights.night("one", fallen, "a", "3")
     assert (worse["stage"], worse["aliases"]) == ("Development", ["candidate"])
     assert "shortfall_p_value" in worse["sentence"]
-    assert str(holder(nights.client, "one", "champion").version) == "3"
+    assert str(version_by_alias(nights.client, "one", "champion").version) == "3"
 
 
 def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
@@ -71,7 +71,7 @@ def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
     other = until(skilled, 500).assign(symbol=lambda rows: "X" + rows["symbol"])
     elsewhere = nights.night("two", other, "c", "4")
     assert elsewhere["stage"] == "Development" and "shared_symbols" in elsewhere["sentence"]
-    assert len(notes(nights.client, "two", PREFIX)) == 3 + 2 + 1
+    assert len(model_tags(nights.client, "two", PREFIX)) == 3 + 2 + 1
 
 
 def test_pilot_holds_back_what_production_then_moves(nights: Nights, skilled: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.registry.history import history
-from pipeline.registry.models import holder, notes
+from pipeline.registry.models import model_tags, version_by_alias
 from pipeline.run.step_run import StepRun
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
@@ -88,7 +88,7 @@ def test_two_first_models_at_once_are_not_both_the_first(
     assert sum("the first to pass" in sentence for sentence in sentences) == 1, sentences
     moves = history(nights.client, "eleven")
     [first] = [each for each in moves if "champion" in each.aliases]
-    assert str(holder(nights.client, "eleven", "champion").version) == first.version
+    assert str(version_by_alias(nights.client, "eleven", "champion").version) == first.version
     assert {each.version for each in moves} == {"1", "2"}
 
 
@@ -107,7 +107,7 @@ def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd
 
     with ThreadPoolExecutor(4) as pool:
         indices = sorted(pool.map(ask, versions))
-    record = [look_from(text) for text in notes(nights.client, "five", PREFIX).values()]
+    record = [look_from(text) for text in model_tags(nights.client, "five", PREFIX).values()]
     assert len({each.hypothesis for each in record}) == 4 and all(each.looks for each in record)
     by_hypothesis = sorted({each.hypothesis: each.index for each in record}.values())
     # No two questions share more of the level than there is.

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.errors import InputError
-from pipeline.git.clone import MARK, clone_of, leave, require_lasting, settle
+from pipeline.git.clone import MARK, claim_clone, clone_of, remove_clone, require_outside_clone
 from pipeline.log.redact import public_url as clean
 from pipeline.tags import TAG_SOURCE
 from tests.support.git_server import GitServer, small_projects
@@ -22,7 +22,7 @@ SECRET = f"{GitServer.USER}:{GitServer.PASSWORD}"
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`leave` takes it from a process that is about to end; this one goes on."""
+    """`remove_clone` takes it from a process that is about to end; this one goes on."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
 
 
@@ -66,8 +66,8 @@ class Runs:
         run = self.client.create_run("0", tags={TAG_SOURCE: source})
         return str(run.info.run_id)
 
-    def settle(self, run_id: str, root: Path) -> str:
-        settle(self.client, self.client.get_run(run_id), root)
+    def claim_clone(self, run_id: str, root: Path) -> str:
+        claim_clone(self.client, self.client.get_run(run_id), root)
         return str(self.client.get_run(run_id).data.tags[TAG_SOURCE])
 
 
@@ -106,10 +106,10 @@ def test_a_clone_is_marked_named_and_removed(server: GitServer, temporary: Path)
     found = clone_of(root)
     assert found is not None and found.commit == server.commits[-1] and found.source == name
     with pytest.raises(InputError, match=f"lies in the clone of http.*{root}/book"):
-        require_lasting("book", root)
-    require_lasting("/book", root)
-    require_lasting("s3://bucket/book", root)
-    leave(root)
+        require_outside_clone("book", root)
+    require_outside_clone("/book", root)
+    require_outside_clone("s3://bucket/book", root)
+    remove_clone(root)
     assert list(temporary.iterdir()) == []
 
 
@@ -122,7 +122,7 @@ def test_what_is_not_surely_mlflows_stays(
     source = f"file://{own}"
     assert runs.settle(runs.handed(source), own) == source
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-    leave(own)
+    remove_clone(own)
     # One that anyone can read, one of another name, one elsewhere.
     open_to_all = fetched(url)
     open_to_all.chmod(0o755)
@@ -131,12 +131,12 @@ def test_what_is_not_surely_mlflows_stays(
     for each in (open_to_all, named, elsewhere):
         assert clone_of(each) is None
         assert runs.settle(runs.handed(url), each) == url
-        leave(each)
+        remove_clone(each)
         assert (each / "MLproject").exists() and not (each / MARK).exists()
     # Started by hand in a clone that another process has marked.
     others = fetched(url)
     (others / MARK).write_text("1")
-    leave(others)
+    remove_clone(others)
     assert (others / "MLproject").exists() and (own / "MLproject").exists()
 
 
@@ -148,7 +148,7 @@ def test_clones_of_killed_runs_go_with_the_next(server: GitServer, temporary: Pa
     with (alive / MARK).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         runs.settle(runs.handed(url), mine)
-        leave(mine)
+        remove_clone(mine)
     assert {each.name for each in temporary.iterdir()} == {alive.name, unmarked.name}
 
 
@@ -162,6 +162,6 @@ def test_a_wrong_option_removes_the_clone_and_the_password(
     run_id = runs.handed(f"{url}#deep/er")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{temporary.parent}/store.db")
-    leave(root)
+    remove_clone(root)
     assert not folder.exists()
     assert runs.client.get_run(run_id).data.tags[TAG_SOURCE].startswith("http://127")

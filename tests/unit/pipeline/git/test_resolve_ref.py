@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.git import resolve_ref
-from pipeline.git.resolve_ref import NoCommit, commit_of
+from pipeline.git.resolve_ref import UnresolvedRef, resolve_commit
 from tests.support.git_server import GitServer, small_projects
 from tests.support.paths import ROOT
 from tests.support.toy_project import HANGS, gone
@@ -34,7 +34,7 @@ def test_a_reference_is_a_commit(server: GitServer, kind: str) -> None:
         "commit": (url, commit),
         "subfolder": (f"{url}#deep", "main"),
     }[kind]
-    assert commit_of(*given) == commit
+    assert resolve_commit(*given) == commit
 
 
 REFUSED = [
@@ -96,12 +96,14 @@ def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said:
 def test_no_server_and_no_git_are_told(
     server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(NoCommit, match=r"^http://127.0.0.1:1/a.git: no answer$"):
-        commit_of("http://127.0.0.1:1/a.git", "main")
+    with pytest.raises(UnresolvedRef, match=r"^http://127.0.0.1:1/a.git: no answer$"):
+        resolve_commit("http://127.0.0.1:1/a.git", "main")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("git") is None
-    with pytest.raises(NoCommit, match=r"^git: cannot be started; install git and put it on PATH$"):
-        commit_of(server.url("small"), "main")
+    with pytest.raises(
+        UnresolvedRef, match=r"^git: cannot be started; install git and put it on PATH$"
+    ):
+        resolve_commit(server.url("small"), "main")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +118,8 @@ def test_a_server_that_says_nothing_is_told(
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a.git"
-        with pytest.raises(NoCommit, match=f"^{url}: {said}"):
-            commit_of(url, "main")
+        with pytest.raises(UnresolvedRef, match=f"^{url}: {said}"):
+            resolve_commit(url, "main")
     assert time.monotonic() - began < 60
 
 
@@ -125,8 +127,8 @@ def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_
     pid = tmp_path / "pid"
     monkeypatch.setattr(resolve_ref, "LONGEST", 5)
     monkeypatch.setenv("GIT_SSH_COMMAND", f"echo $$ > '{pid}'; exec sleep 600; :")
-    with pytest.raises(NoCommit, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
-        commit_of("ssh://git@host/a.git", "main")
+    with pytest.raises(UnresolvedRef, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
+        resolve_commit("ssh://git@host/a.git", "main")
     assert gone([int(pid.read_text())])
 
 
@@ -160,5 +162,5 @@ def test_a_helper_in_the_environment_gives_the_password(
     for name, value in {"COUNT": "1", "KEY_0": "credential.helper", "VALUE_0": helper}.items():
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
     monkeypatch.setenv("GIT_TOKEN", GitServer.PASSWORD)
-    assert commit_of(server.url("private/small"), "main") == server.commits[1]
+    assert resolve_commit(server.url("private/small"), "main") == server.commits[1]
     assert os.environ["GIT_TOKEN"] == GitServer.PASSWORD

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from pipeline.log.redact import SHORTEST, public_url, scrub, without_credentials
+from pipeline.log.redact import SHORTEST, public_url, redact, redact_urls
 from tests.support.paths import ROOT
 
 SHOWN = [
@@ -50,12 +50,12 @@ KEPT = [
 
 @pytest.mark.parametrize(("text", "shown"), SHOWN)
 def test_credentials_of_a_url_are_hidden(text: str, shown: str) -> None:
-    assert without_credentials(text) == shown == scrub(text)
+    assert redact_urls(text) == shown == redact(text)
 
 
 @pytest.mark.parametrize("text", KEPT)
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert without_credentials(text) == text
+    assert redact_urls(text) == text
 
 
 PASSWORD = st.text("0123456789ab/?#:%.~!", min_size=1, max_size=20)
@@ -66,19 +66,19 @@ def test_what_sqlalchemy_takes_for_a_password_is_hidden(kind: str, password: str
     url = f"{kind}://me:{password}@host/db"
     taken = make_url(url)
     assert (taken.password, taken.host) == (unquote(password), "host")
-    assert without_credentials(f"at {url}, no") == f"at {kind}://***@host/db, no"
+    assert redact_urls(f"at {url}, no") == f"at {kind}://***@host/db, no"
     assert public_url(url) == f"{kind}://me@host/db"
 
 
 @given(st.integers(1, 65535), st.sampled_from("/?#"), st.text("01ab/?#:@.=", max_size=20))
 def test_a_port_and_what_follows_are_shown(port: int, mark: str, rest: str) -> None:
     url = f"http://host:{port}{mark}{rest}"
-    assert without_credentials(url) == url
+    assert redact_urls(url) == url
 
 
 @given(st.from_regex(r"0\d{0,4}|6[6-9]\d{3}|[789]\d{4}|\d{6,9}", fullmatch=True), PASSWORD)
 def test_what_can_be_no_port_is_a_password(begin: str, rest: str) -> None:
-    assert without_credentials(f"http://me:{begin}/{rest}@host/x") == "http://***@host/x"
+    assert redact_urls(f"http://me:{begin}/{rest}@host/x") == "http://***@host/x"
 
 
 NAMES = [
@@ -105,34 +105,34 @@ def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(name, secret)
         if len(secret.strip()) >= SHORTEST:
-            assert secret.strip() not in scrub(f"{around}{secret}{around}")
+            assert secret.strip() not in redact(f"{around}{secret}{around}")
 
 
 def test_parts_of_a_url_that_is_a_secret_are_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKPRED_WEBHOOK", "https://hooks.host/services/T0/B0/abcdef?v=1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p%40ssw0rd1@h/db")
-    said = scrub("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
+    said = redact("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
     assert said == "POST *** to hooks.host; *** or ***; h/db"
 
 
 def test_a_password_that_a_url_may_not_hold_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQLAlchemy takes it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p4ss/w?rd@h/db")
-    assert scrub("no access with p4ss/w?rd") == "no access with ***"
+    assert redact("no access with p4ss/w?rd") == "no access with ***"
 
 
 def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
     monkeypatch.setenv("DB_PASSWORD", "mlflow")
-    assert scrub("mlflow reads /var/run/token") == "mlflow reads /var/run/token"
+    assert redact("mlflow reads /var/run/token") == "mlflow reads /var/run/token"
 
 
 BUG = """
 import logging, sys, warnings
-from pipeline.log.console import guard_output, say, speak_for
-guard_output()
+from pipeline.log.console import redact_output, say, set_log_context
+redact_output()
 print("at http://u:pl4nted-s3cret@h")
-speak_for(run="r1", step="train")
+set_log_context(run="r1", step="train")
 say("one: http://u:pl4nted-s3cret@h", seconds=1.5, event="step_ended", status="cached")
 say("warning: two\\nlines")
 logging.getLogger("x").warning("three pl4nted-s3cret")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.log.webhook import call, host_of
+from pipeline.log.webhook import host_of, post_json
 from tests.support.webhook_server import Server
 
 
@@ -23,7 +23,7 @@ def server() -> Iterator[Server]:
 
 def test_a_document_arrives_as_json(server: Server) -> None:
     content = {"status": "FINISHED", "verdict": "Größe\n'\"", "seconds": 1.5, "link": None}
-    assert call(server.url("ok"), content, 20) is None
+    assert post_json(server.url("ok"), content, 20) is None
     [(path, kind, body)] = server.got
     assert (path, kind, json.loads(body)) == ("/ok", "application/json", content)
 
@@ -40,21 +40,21 @@ def test_a_document_arrives_as_json(server: Server) -> None:
 def test_another_answer_is_told_and_nobody_is_followed(
     path: str, words: str, server: Server
 ) -> None:
-    assert call(server.url(path), {}, 20) == words
+    assert post_json(server.url(path), {}, 20) == words
     assert len(server.got) == 1
 
 
 @pytest.mark.parametrize("path", ["hang", "drip"])
 def test_whoever_does_not_answer_is_left(path: str, server: Server) -> None:
     began = time.monotonic()
-    assert "no answer" in str(call(server.url(path), {}, 0.5))
+    assert "no answer" in str(post_json(server.url(path), {}, 0.5))
     assert time.monotonic() - began < 60  # of two minutes
 
 
 def test_nobody_there_is_told() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        why = call(f"http://127.0.0.1:{unused.getsockname()[1]}/x", {}, 20)
+        why = post_json(f"http://127.0.0.1:{unused.getsockname()[1]}/x", {}, 20)
     assert why == "Connection refused"
 
 
@@ -73,12 +73,18 @@ def test_nobody_there_is_told() -> None:
     ],
 )
 def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
-    why = call(url, {}, 20)
+    why = post_json(url, {}, 20)
     assert why and "s3" not in why and "passwd" not in why and "\n" not in why
     assert "s3cret" not in host_of(url)
 
 
 def test_what_is_missing_or_too_much_in_it_is_told() -> None:
-    assert call("http:///x", {}, 20) == call("https://[x/y", {}, 20) == "no host stands in it"
-    assert "a user or password before h is not supp" in str(call("https://u:s3cret@h/x", {}, 20))
-    assert call("http://127.0.0.1:1?from=a@b", {}, 20) == "Connection refused"
+    assert (
+        post_json("http:///x", {}, 20)
+        == post_json("https://[x/y", {}, 20)
+        == "no host stands in it"
+    )
+    assert "a user or password before h is not supp" in str(
+        post_json("https://u:s3cret@h/x", {}, 20)
+    )
+    assert post_json("http://127.0.0.1:1?from=a@b", {}, 20) == "Connection refused"

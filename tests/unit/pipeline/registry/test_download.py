@@ -123,7 +123,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     import skops.io
     from sklearn.linear_model import LogisticRegression
 
-    from pipeline.storage.parquet import read
+    from pipeline.storage.parquet import read_table
     from serving.model.estimator_files import ESTIMATOR, from_files, to_files
     from sources.files import FileSource
     from stockpred.errors import StockpredError
@@ -137,7 +137,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     }
     field = pa.field("x", pa.binary(), metadata=meta)
     pq.write_table(pa.table([[planted]], schema=pa.schema([field])), tmp_path / "t.parquet")
-    read(tmp_path / "t.parquet").to_pandas()
+    read_table(tmp_path / "t.parquet").to_pandas()
     with pytest.raises(StockpredError):
         FileSource("t.parquet", tmp_path).read(None, None, None)
     # skops: an array of objects in place of one of numbers, and a type that nobody trusts.
@@ -160,7 +160,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     for name in ("t.parquet", "estimator.skops", "estimator.json"):
         (tmp_path / name).write_bytes(planted)
     for call in (
-        lambda: read(tmp_path / "t.parquet"),
+        lambda: read_table(tmp_path / "t.parquet"),
         lambda: FileSource("t.parquet", tmp_path).read(None, None, None),
         lambda: from_files({ESTIMATOR: tmp_path / "estimator.skops"}, "logistic"),
     ):

@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 
 from pipeline.process.identity import process_of
 from pipeline.registry.history import champion_of, history
-from pipeline.registry.lock import CHOOSING, LINGER, PATIENCE, in_front, turn
+from pipeline.registry.lock import CHOOSING, GRACE, HOLD_TIMEOUT, blocking_entries, model_lock
 from pipeline.registry.lock import PREFIX as QUEUE
-from pipeline.registry.models import notes
-from pipeline.registry.transitions import places
+from pipeline.registry.models import model_tags
+from pipeline.registry.transitions import registry_state
 from tests.support.paths import ROOT
 from tests.support.registered_models import new
 
@@ -32,7 +32,9 @@ pytestmark = [
 @given(st.dictionaries(st.text("abc", min_size=1), st.sampled_from([CHOOSING, "1", "2", "3"])))
 def test_of_those_with_a_number_one_at_most_has_the_turn(queue: dict[str, str]) -> None:
     free = [
-        k for k, text in queue.items() if text != CHOOSING and not in_front(queue, k, int(text))
+        k
+        for k, text in queue.items()
+        if text != CHOOSING and not blocking_entries(queue, k, int(text))
     ]
     numbered = [(int(text), key) for key, text in queue.items() if text != CHOOSING]
     if CHOOSING in queue.values():
@@ -48,17 +50,17 @@ def test_who_was_killed_in_its_turn_is_passed_over(client: MlflowClient, left: s
     new(client, name, 1)
     client.set_registered_model_tag(name, f"{QUEUE}dead", left)
     began = time.monotonic()
-    with turn(client, name, patience=0.5):
+    with model_lock(client, name, patience=0.5):
         assert time.monotonic() - began > 0.5
-        assert len(notes(client, name, QUEUE)) == 1
-    assert notes(client, name, QUEUE) == {}
+        assert len(model_tags(client, name, QUEUE)) == 1
+    assert model_tags(client, name, QUEUE) == {}
 
 
 HOLDS = """
 import sys, time
 from mlflow import MlflowClient
-from pipeline.registry.lock import turn
-with turn(MlflowClient(sys.argv[1]), sys.argv[2]):
+from pipeline.registry.lock import model_lock
+with model_lock(MlflowClient(sys.argv[1]), sys.argv[2]):
     print("mine", flush=True)
     time.sleep(600)
 """
@@ -69,29 +71,29 @@ def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not
     client: MlflowClient,
 ) -> None:
     new(client, "held", 1)
-    holder = subprocess.Popen(
+    owner = subprocess.Popen(
         [sys.executable, "-c", HOLDS, client.tracking_uri, "held"],
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
     )
     try:
-        assert holder.stdout and holder.stdout.readline() == "mine\n"
-        [key] = notes(client, "held", QUEUE)
+        assert owner.stdout and owner.stdout.readline() == "mine\n"
+        [key] = model_tags(client, "held", QUEUE)
         before = time.monotonic()
-        with turn(client, "held", patience=LINGER + 1):
-            assert time.monotonic() - before > LINGER + 1, "it lives"
+        with model_lock(client, "held", patience=GRACE + 1):
+            assert time.monotonic() - before > GRACE + 1, "it lives"
         client.set_registered_model_tag("held", key, "1")
         # Not from when it was first seen: what it asked for last may still be on its way.
         before = time.monotonic()
-        threading.Timer(LINGER + 1, holder.kill).start()
-        with turn(client, "held", patience=10 * PATIENCE):
-            assert 2 * LINGER + 1 < time.monotonic() - before < 5 * PATIENCE
-            assert list(notes(client, "held", QUEUE)) != [key]
+        threading.Timer(GRACE + 1, owner.kill).start()
+        with model_lock(client, "held", patience=10 * HOLD_TIMEOUT):
+            assert 2 * GRACE + 1 < time.monotonic() - before < 5 * HOLD_TIMEOUT
+            assert list(model_tags(client, "held", QUEUE)) != [key]
     finally:
-        holder.kill()
-        holder.communicate()
-    assert notes(client, "held", QUEUE) == {}
+        owner.kill()
+        owner.communicate()
+    assert model_tags(client, "held", QUEUE) == {}
 
 
 @pytest.mark.run
@@ -100,25 +102,25 @@ def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowCli
     mark = process_of(os.getpid())._replace(host="elsewhere", start="1").mark()
     client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
     before = time.monotonic()
-    with turn(client, "elsewhere", patience=LINGER + 1):
-        assert time.monotonic() - before > LINGER + 1
+    with model_lock(client, "elsewhere", patience=GRACE + 1):
+        assert time.monotonic() - before > GRACE + 1
 
 
 AT_ONCE = """
 import os, sys, time
 from mlflow import MlflowClient
-from pipeline.registry.transitions import Overtaken, move
-from pipeline.registry.models import holder
+from pipeline.registry.transitions import ChampionChanged, move_version
+from pipeline.registry.models import version_by_alias
 
 def promote(client, name, version):
     while True:
-        champion = holder(client, name, "champion")
+        champion = version_by_alias(client, name, "champion")
         before = str(champion.version) if champion else None
         try:
-            move(client, name, version, stage="Production", aliases=["champion"], champion=before,
-                 run_id=f"run-{version}", why="the best")
+            move_version(client, name, version, stage="Production", aliases=["champion"],
+                 champion=before, run_id=f"run-{version}", why="the best")
             return
-        except Overtaken:
+        except ChampionChanged:
             continue
 
 uri, name, versions, times = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -156,7 +158,7 @@ def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    now, moves = places(client, "race"), history(client, "race")
+    now, moves = registry_state(client, "race"), history(client, "race")
     [champion] = [v for v, stage in now.stages.items() if stage == "Production"]
     assert now.aliases == {"champion": champion}
     assert set(now.stages.values()) == {"Production", "Archived"}
@@ -171,5 +173,5 @@ def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
     won = [each.version for each in moves if "champion" in each.aliases]
     lost = [each.version for each in moves if "champion" in each.without]
     assert won[:-1] == lost and all(one != other for one, other in pairwise(won))
-    assert set(won) == set(now.stages) and not notes(client, "race", QUEUE)
+    assert set(won) == set(now.stages) and not model_tags(client, "race", QUEUE)
     assert json.dumps([each.to_dict() for each in moves])

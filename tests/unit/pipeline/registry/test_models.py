@@ -10,13 +10,13 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.errors import InputError
 from pipeline.registry.models import (
-    NOTE_LIMIT,
-    Resolved,
-    holder,
-    notes,
-    register_once,
+    TAG_LIMIT,
+    ResolvedModel,
+    model_tags,
+    register_version,
     resolve,
-    write_note,
+    version_by_alias,
+    write_model_tag,
 )
 
 pytestmark = [
@@ -53,9 +53,9 @@ def test_auto_is_the_champion_else_the_candidate_with_a_warning(client: MlflowCl
     client.set_registered_model_alias("a b", "candidate", "2")
     found = resolve(client, "auto", "a b")
     assert found.warning and "no champion" in found.warning and "version 2" in found.warning
-    assert found == Resolved("models:/a b/2", "a b", "2", "candidate", found.warning)
+    assert found == ResolvedModel("models:/a b/2", "a b", "2", "candidate", found.warning)
     client.set_registered_model_alias("a b", "champion", "1")
-    champion = Resolved("models:/a b/1", "a b", "1", "champion", None)
+    champion = ResolvedModel("models:/a b/1", "a b", "1", "champion", None)
     assert resolve(client, "auto", "a b") == champion
     # Whatever `registered_model` says, a URI names its own; and it stays fixed: no alias in it.
     assert resolve(client, "models:/a b@champion", "stockpred") == champion
@@ -63,13 +63,13 @@ def test_auto_is_the_champion_else_the_candidate_with_a_warning(client: MlflowCl
 
 
 def test_a_version_and_a_model_by_its_id(client: MlflowClient) -> None:
-    second = Resolved("models:/a b/2", "a b", "2", None, None)
+    second = ResolvedModel("models:/a b/2", "a b", "2", None, None)
     assert resolve(client, "models:/a b/2", "other") == second
     ids = model_ids(client)
     assert resolve(client, f"models:/{ids[1]}", "a b") == second
     for model, name in ((ids[2], "a b"), (ids[1], "empty"), (ids[1], "none")):
         uri = f"models:/{model}"
-        assert resolve(client, uri, name) == Resolved(uri, None, None, None, None)
+        assert resolve(client, uri, name) == ResolvedModel(uri, None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_registry_that_does_not_answer_has_not_lost_its_champion(tmp_path: Pat
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         away: Any = MlflowClient("http://127.0.0.1:9", "http://127.0.0.1:9")
         with pytest.raises(MlflowException):
-            holder(away, "a b", "champion")
+            version_by_alias(away, "a b", "champion")
 
 
 def test_a_model_is_registered_once(client: MlflowClient) -> None:
@@ -116,17 +116,17 @@ def test_a_model_is_registered_once(client: MlflowClient) -> None:
     mlflow.set_tracking_uri(client.tracking_uri)
     try:
         uri = f"models:/{model_ids(client)[2]}"
-        first = register_once(client, "once", uri, "", {"a": "1"})
-        again = register_once(client, "once", uri, "", {"a": "2"})
+        first = register_version(client, "once", uri, "", {"a": "1"})
+        again = register_version(client, "once", uri, "", {"a": "2"})
         # Another model by id, of the same bytes or not.
         made = {"model_sha256": "0"}
         ids = model_ids(client)
-        made_twice = [register_once(client, "twice", f"models:/{i}", "", made) for i in ids[:2]]
+        made_twice = [register_version(client, "twice", f"models:/{i}", "", made) for i in ids[:2]]
         location = Path(client.get_logged_model(ids[0]).artifact_location.removeprefix("file://"))
         location.mkdir(parents=True, exist_ok=True)
         (location / "MLmodel").touch()
-        same = register_once(client, "twice", f"models:/{ids[2]}", "", made)
-        other = register_once(client, "twice", f"models:/{ids[2]}", "", {"model_sha256": "1"})
+        same = register_version(client, "twice", f"models:/{ids[2]}", "", made)
+        other = register_version(client, "twice", f"models:/{ids[2]}", "", {"model_sha256": "1"})
     finally:
         mlflow.set_tracking_uri(before)
     assert str(first.version) == str(again.version) == "1"
@@ -137,8 +137,8 @@ def test_a_model_is_registered_once(client: MlflowClient) -> None:
 
 def test_what_does_not_fit_in_a_tag_is_refused(client: MlflowClient) -> None:
     client.create_registered_model("six")
-    write_note(client, "six", "look.1", "x" * NOTE_LIMIT)
+    write_model_tag(client, "six", "look.1", "x" * TAG_LIMIT)
     with pytest.raises(ValueError, match="at most 5000"):
-        write_note(client, "six", "look.2", "x" * (NOTE_LIMIT + 1))
-    write_note(client, "six", "look.3", "y", instead_of=["look.1", "look.none"])
-    assert notes(client, "six", "look.") == {"look.3": "y"}
+        write_model_tag(client, "six", "look.2", "x" * (TAG_LIMIT + 1))
+    write_model_tag(client, "six", "look.3", "y", instead_of=["look.1", "look.none"])
+    assert model_tags(client, "six", "look.") == {"look.3": "y"}

@@ -10,19 +10,25 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from pipeline.registry.history import (
-    LONGEST,
     PREFIX,
-    Move,
+    REASON_LIMIT,
+    Transition,
+    append_transitions,
     champion_of,
+    champion_periods_on,
     history,
-    instant_after,
-    record,
-    reigns_on,
+    next_instant,
 )
 from pipeline.registry.lock import PREFIX as QUEUE
-from pipeline.registry.models import NOTE_LIMIT, notes
+from pipeline.registry.models import TAG_LIMIT, model_tags
 from pipeline.registry.prune import prune
-from pipeline.registry.transitions import UNRECORDED, Overtaken, move, places, unrecorded
+from pipeline.registry.transitions import (
+    UNRECORDED_REASON,
+    ChampionChanged,
+    find_unrecorded,
+    move_version,
+    registry_state,
+)
 from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
 from tests.support.registered_models import new
 
@@ -36,11 +42,15 @@ DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 def put(
     client: MlflowClient, name: str, version: str, stage: str, *aliases: str, **how: Any
 ) -> Any:
-    given = {"champion": places(client, name).aliases.get("champion"), "run_id": "r", "why": "w"}
-    return move(client, name, version, stage=stage, aliases=aliases, **{**given, **how})
+    given = {
+        "champion": registry_state(client, name).aliases.get("champion"),
+        "run_id": "r",
+        "why": "w",
+    }
+    return move_version(client, name, version, stage=stage, aliases=aliases, **{**given, **how})
 
 
-def brief(moves: list[Move]) -> list[tuple[str, ...]]:
+def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
     return [
         (m.version, m.stage_before, m.stage, "+".join(m.aliases), "+".join(m.without), m.why)
         for m in moves
@@ -67,7 +77,7 @@ def test_every_move_is_made_and_told(client: MlflowClient) -> None:
         ("2", "Staging", "Archived", "", "challenger", "e"),
     ]
     assert [m.by_hand for m in history(client, "one")] == [False, False, False, True, True, False]
-    assert places(client, "one").aliases == {"champion": "3", "candidate": "3"}
+    assert registry_state(client, "one").aliases == {"champion": "3", "candidate": "3"}
     assert client.get_model_version("one", "1").tags["stage"] == "Archived"
     # The record outlives the versions.
     client.delete_model_version("one", "1")
@@ -85,7 +95,7 @@ def test_the_record_outlives_what_prune_removes(client: MlflowClient, tmp_path: 
         tags = {TAG_OUTPUT + "decision.json": "0", TAG_MODEL_VERSION: f"pruned/{version}"}
         client.create_run(experiment, tags=tags)
     assert prune(client, experiment, keep=1).versions == 1
-    assert list(places(client, "pruned").stages) == ["2"]
+    assert list(registry_state(client, "pruned").stages) == ["2"]
     assert history(client, "pruned") == known and len(known) == 2
 
 
@@ -93,11 +103,13 @@ def test_the_record_outlives_what_prune_removes(client: MlflowClient, tmp_path: 
 def test_a_decision_on_another_champion_changes_nothing(client: MlflowClient) -> None:
     new(client, "two", 2)
     put(client, "two", "1", "Production", "champion")
-    before = places(client, "two")
-    with pytest.raises(Overtaken, match="two: the champion changed meanwhile, nothing was moved"):
+    before = registry_state(client, "two")
+    with pytest.raises(
+        ChampionChanged, match="two: the champion changed meanwhile, nothing was moved"
+    ):
         put(client, "two", "2", "Production", "champion", champion=None)
-    assert places(client, "two") == before and len(history(client, "two")) == 1
-    assert not notes(client, "two", QUEUE)
+    assert registry_state(client, "two") == before and len(history(client, "two")) == 1
+    assert not model_tags(client, "two", QUEUE)
 
 
 @pytest.mark.run
@@ -105,40 +117,42 @@ def test_what_moved_without_a_record_is_found_and_told(client: MlflowClient) -> 
     new(client, "three", 3)
     put(client, "three", "1", "Production", "champion")
     client.set_registered_model_alias("three", "champion", "2")  # in the UI, or killed half way
-    [seen] = unrecorded(history(client, "three"), places(client, "three"), DAY)
-    assert (seen.version, seen.aliases, seen.why) == ("2", ("champion",), UNRECORDED)
+    [seen] = find_unrecorded(history(client, "three"), registry_state(client, "three"), DAY)
+    assert (seen.version, seen.aliases, seen.why) == ("2", ("champion",), UNRECORDED_REASON)
     put(client, "three", "3", "Development", "candidate")
     assert champion_of(history(client, "three")) == "2"
-    stages = places(client, "three").stages
+    stages = registry_state(client, "three").stages
     assert stages == {"1": "Archived", "2": "Production", "3": "Development"}
     client.delete_registered_model_alias("three", "champion")
     put(client, "three", "3", "Staging", "challenger")
     assert champion_of(history(client, "three")) is None
-    assert [m.why for m in history(client, "three")].count(UNRECORDED) == 2
+    assert [m.why for m in history(client, "three")].count(UNRECORDED_REASON) == 2
 
 
 @pytest.mark.run
 def test_the_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
     new(client, "four", 1)
     moves = [
-        Move(DAY + dt.timedelta(days=i), str(i), "", "Staging", (), (), "f" * 32, "ö" * i, i > 30)
+        Transition(
+            DAY + dt.timedelta(days=i), str(i), "", "Staging", (), (), "f" * 32, "ö" * i, i > 30
+        )
         for i in range(60)
     ]
     for each in (moves[:1], moves[1:40], [], moves[40:]):
-        record(client, "four", each)
+        append_transitions(client, "four", each)
     assert history(client, "four") == moves
-    pages = notes(client, "four", PREFIX)
-    assert 2 <= len(pages) <= 4 and all(len(text) <= NOTE_LIMIT for text in pages.values())
-    wordy = Move(DAY, "1", "", "Staging", (), (), "r", "x" * 9999, False)
-    record(client, "four", [wordy])
-    assert history(client, "four")[-1].why == "x" * LONGEST
+    pages = model_tags(client, "four", PREFIX)
+    assert 2 <= len(pages) <= 4 and all(len(text) <= TAG_LIMIT for text in pages.values())
+    wordy = Transition(DAY, "1", "", "Staging", (), (), "r", "x" * 9999, False)
+    append_transitions(client, "four", [wordy])
+    assert history(client, "four")[-1].why == "x" * REASON_LIMIT
 
 
 def test_a_move_is_later_than_the_last_also_where_the_clock_lags() -> None:
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
-    last = Move(ahead, "1", "", "", (), (), "", "", False)
-    assert instant_after([last]) == ahead + dt.timedelta(milliseconds=1)
-    assert abs(instant_after([]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
+    last = Transition(ahead, "1", "", "", (), (), "", "", False)
+    assert next_instant([last]) == ahead + dt.timedelta(milliseconds=1)
+    assert abs(next_instant([]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
 
 
 HAPPENED = st.sampled_from(["won", "lost", "other"])
@@ -158,7 +172,7 @@ def test_who_was_champion_on_a_day_is_what_replaying_tells(
         hours += gap
         gains, loses = (("champion",) if what == word else () for word in ("won", "lost"))
         when = DAY + dt.timedelta(hours=hours)
-        moves.append(Move(when, version, "", "", gains, loses, "", "", False))
+        moves.append(Transition(when, version, "", "", gains, loses, "", "", False))
         if what == "won":
             champion = version
         elif what == "lost" and champion == version:
@@ -167,5 +181,8 @@ def test_who_was_champion_on_a_day_is_what_replaying_tells(
         on.setdefault(hour // 24, set()).add(champion)
     assert champion_of(moves) == champion
     for day, expected in on.items():
-        found = {r.began.version for r in reigns_on(moves, (DAY + dt.timedelta(days=day)).date())}
+        found = {
+            r.began.version
+            for r in champion_periods_on(moves, (DAY + dt.timedelta(days=day)).date())
+        }
         assert found == expected - {None}

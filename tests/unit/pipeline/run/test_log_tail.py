@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import in_one_line
-from pipeline.log.redact import scrub
+from pipeline.log.redact import redact
 from pipeline.run.log_tail import LINES, error_in, kept, last_lines
 from pipeline.run.resources import Usage
 from tests.support.paths import ROOT
@@ -96,7 +96,7 @@ def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         "at https://me:p@ss@example.org/a?b=1 and postgresql://u:w@h:1/d, not user@example.org: "
         "'open sesame' 'ghs_0123' yes True"
     )
-    assert scrub(text) == (
+    assert redact(text) == (
         "at https://***@example.org/a?b=1 and postgresql://***@h:1/d, not user@example.org: "
         "'***' '***' yes True"
     )

@@ -21,7 +21,7 @@ from pipeline.chain.cache import Key, step_key
 from pipeline.chain.code_digest import Code
 from pipeline.errors import InputError
 from pipeline.step import Output, Step, check_table
-from pipeline.storage.parquet import groups, metadata, read, write_groups
+from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from pipeline.tracking.artifacts import atomic_write, fetch, local_folder, model_digest
 
 
@@ -48,9 +48,9 @@ def test_a_table_is_one_group_a_part_and_knows_what_was_found_on_the_way(tmp_pat
 
     path = tmp_path / "t.parquet"
     assert write_groups(path, parts(), lambda: found) == 6
-    assert [group.num_rows for group in groups(path)] == [1, 2, 3]
-    assert metadata(path)[b"last"] == b"2"
-    assert read(path)["x"].to_pylist() == [0, 0, 1, 0, 1, 2]
+    assert [group.num_rows for group in read_groups(path)] == [1, 2, 3]
+    assert read_metadata(path)[b"last"] == b"2"
+    assert read_table(path)["x"].to_pylist() == [0, 0, 1, 0, 1, 2]
 
 
 def test_an_empty_table_is_refused(tmp_path: Path) -> None:
