@@ -1,42 +1,25 @@
-"""The candidates, by name. To add one: a function that builds it, a row here.
+"""Candidates, the kinds of model that compete in training, by name.
 
-Their libraries are imported by the function that needs them: they cost seconds, and whoever only
-wants the names should not pay.
+To add one: a function that builds it, one that returns its search space, and a row in `CANDIDATES`.
+
+Libraries of models and Optuna are imported by the functions that use them: they cost seconds, which
+a command that lists only names should not pay, and a served model comes without Optuna. "Candidate"
+means a kind of model in all code; the registry's alias is always called "the alias `candidate`".
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stockpred.errors import ParameterError
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from sklearn.base import ClassifierMixin
+
 Hyperparameters = Mapping[str, int | float | str | None]
-
-
-@dataclass(frozen=True)
-class Float:
-    """A real number to search for, from `low` to `high`; `log`: evenly over its logarithm."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Int:
-    """A whole number to search for, from `low` to `high`; `log`: evenly over its logarithm."""
-
-    low: int
-    high: int
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values to search for."""
-
-    options: tuple[int | float | str | None, ...]
+Space = Mapping[str, "BaseDistribution"]
 
 
 @dataclass(frozen=True)
@@ -47,78 +30,118 @@ class Candidate:
     ----------
     build : callable
         (hyperparameters, seed) -> an unfitted scikit-learn classifier that runs in one thread.
-    defaults : mapping
-        Hyperparameters where no search was asked for; a search begins with them.
-    space : mapping
-        What a search may change, and where to; the defaults lie within. Empty: nothing to search.
+    defaults : mapping of str to value
+        Hyperparameters of the first trial, and of a run without a search.
+    space : callable, optional
+        () -> name -> Optuna's distribution of each hyperparameter that a search may change; the
+        defaults lie within. None: there is nothing to search.
     trusted : tuple of str
-        Types, beyond skops' own list, that its stored form holds.
+        Types in its stored form beyond those that skops trusts by itself.
     extra : str
-        The optional extra that brings its library, named as the module; empty: always there.
+        The optional extra that installs its library, named as the module; empty: none needed.
     calibrate : bool
-        Whether the option `calibration` applies: a base rate has nothing to map.
+        Whether the option `calibration` applies: a base rate has nothing to calibrate.
     """
 
-    build: Callable[[Hyperparameters, int], Any]
+    build: Callable[[Hyperparameters, int], "ClassifierMixin"]
     defaults: Hyperparameters
-    space: Mapping[str, Float | Int | Choice] = field(default_factory=dict)
-    trusted: tuple[str, ...] = field(default=())
+    space: Callable[[], Space] | None = None
+    trusted: tuple[str, ...] = ()
     extra: str = ""
     calibrate: bool = True
 
 
-def _prior(given: Hyperparameters, seed: int) -> Any:
+def _prior(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
     from sklearn.dummy import DummyClassifier
 
-    return DummyClassifier(strategy="prior", **given)
+    return DummyClassifier(strategy="prior", **hyperparameters)
 
 
-def _logistic(given: Hyperparameters, seed: int) -> Any:
+def _logistic(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     from stockpred.models.rowwise_logistic import RowwiseLogistic
 
-    return make_pipeline(StandardScaler(), RowwiseLogistic(random_state=seed, **given))
+    return make_pipeline(StandardScaler(), RowwiseLogistic(random_state=seed, **hyperparameters))
 
 
-def _random_forest(given: Hyperparameters, seed: int) -> Any:
+def _logistic_space() -> Space:
+    from optuna.distributions import FloatDistribution
+
+    return {"C": FloatDistribution(1e-4, 10, log=True)}
+
+
+def _random_forest(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(random_state=seed, n_jobs=1, **given)
+    return RandomForestClassifier(random_state=seed, n_jobs=1, **hyperparameters)
 
 
-def _hist_gradient_boosting(given: Hyperparameters, seed: int) -> Any:
+def _random_forest_space() -> Space:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    return {
+        "max_depth": IntDistribution(2, 12),
+        "min_samples_leaf": IntDistribution(10, 500, log=True),
+        "max_features": CategoricalDistribution(("sqrt", "log2")),
+    }
+
+
+def _hist_gradient_boosting(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    # Early stopping would hold out random rows: neighbours in time of those it learns from.
-    return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **given)
+    # Early stopping would hold out random rows, whose neighbours in time it learns from.
+    return HistGradientBoostingClassifier(
+        random_state=seed, early_stopping=False, **hyperparameters
+    )
 
 
-def _xgboost(given: Hyperparameters, seed: int) -> Any:
+def _hist_gradient_boosting_space() -> Space:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return {
+        "learning_rate": FloatDistribution(0.005, 0.2, log=True),
+        "max_iter": IntDistribution(30, 300, log=True),
+        "max_leaf_nodes": IntDistribution(3, 31, log=True),
+        "min_samples_leaf": IntDistribution(20, 500, log=True),
+        "l2_regularization": FloatDistribution(0.01, 100, log=True),
+    }
+
+
+def _xgboost(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
     from xgboost import XGBClassifier
 
-    return XGBClassifier(tree_method="hist", random_state=seed, n_jobs=1, **given)
+    return XGBClassifier(tree_method="hist", random_state=seed, n_jobs=1, **hyperparameters)
+
+
+def _xgboost_space() -> Space:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return {
+        "learning_rate": FloatDistribution(0.005, 0.2, log=True),
+        "n_estimators": IntDistribution(30, 300, log=True),
+        "max_depth": IntDistribution(1, 6),
+        "min_child_weight": FloatDistribution(1, 250, log=True),
+        "subsample": FloatDistribution(0.5, 1),
+        "reg_lambda": FloatDistribution(0.01, 100, log=True),
+    }
 
 
 CANDIDATES: Mapping[str, Candidate] = {
     "prior": Candidate(_prior, {}, calibrate=False),
     "logistic": Candidate(
         _logistic,
-        # Strong: of some forty features on noisy labels hardly any tells much; ten times weaker,
-        # the noise of the others drowns a planted signal that this still finds.
+        # Strong: of some forty features on noisy labels few hold any signal; with a penalty ten
+        # times weaker, noise of the others drowns a planted signal that this one still finds.
         {"C": 0.001, "max_iter": 500},
-        {"C": Float(1e-4, 10, log=True)},
+        _logistic_space,
         trusted=("stockpred.models.rowwise_logistic.RowwiseLogistic",),
     ),
     "random_forest": Candidate(
         _random_forest,
         {"n_estimators": 200, "max_depth": 6, "min_samples_leaf": 50, "max_features": "sqrt"},
-        {
-            "max_depth": Int(2, 12),
-            "min_samples_leaf": Int(10, 500, log=True),
-            "max_features": Choice(("sqrt", "log2")),
-        },
+        _random_forest_space,
         trusted=("sklearn.tree._tree.Tree",),
     ),
     "hist_gradient_boosting": Candidate(
@@ -130,13 +153,7 @@ CANDIDATES: Mapping[str, Candidate] = {
             "min_samples_leaf": 100,
             "l2_regularization": 1.0,
         },
-        {
-            "learning_rate": Float(0.005, 0.2, log=True),
-            "max_iter": Int(30, 300, log=True),
-            "max_leaf_nodes": Int(3, 31, log=True),
-            "min_samples_leaf": Int(20, 500, log=True),
-            "l2_regularization": Float(0.01, 100, log=True),
-        },
+        _hist_gradient_boosting_space,
         trusted=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     ),
     "xgboost": Candidate(
@@ -149,21 +166,30 @@ CANDIDATES: Mapping[str, Candidate] = {
             "subsample": 0.8,
             "reg_lambda": 1.0,
         },
-        {
-            "learning_rate": Float(0.005, 0.2, log=True),
-            "n_estimators": Int(30, 300, log=True),
-            "max_depth": Int(1, 6),
-            "min_child_weight": Float(1, 250, log=True),
-            "subsample": Float(0.5, 1),
-            "reg_lambda": Float(0.01, 100, log=True),
-        },
+        _xgboost_space,
         extra="xgboost",
     ),
 }
 
 
 def missing_extra(name: str) -> str | None:
-    """What a candidate needs and this installation has not, in a few words; None: nothing."""
+    """Return what a candidate needs and this installation lacks, in a few words.
+
+    Parameters
+    ----------
+    name : str
+        A key of `CANDIDATES`.
+
+    Returns
+    -------
+    str or None
+        None where nothing is missing.
+
+    Examples
+    --------
+    >>> missing_extra("logistic") is None
+    True
+    """
     extra = CANDIDATES[name].extra
     if not extra or find_spec(extra) is not None:
         return None
@@ -171,15 +197,20 @@ def missing_extra(name: str) -> str | None:
 
 
 def get_candidate(name: str) -> Candidate:
-    """A candidate by its name.
+    """Return a candidate whose library is installed.
 
     Raises
     ------
     ParameterError
-        No such candidate, or its library is not installed.
+        There is no such candidate, or its library is not installed.
+
+    Examples
+    --------
+    >>> get_candidate("logistic").defaults["C"]
+    0.001
     """
     if name not in CANDIDATES:
         raise ParameterError("models", name, f"choose from {', '.join(CANDIDATES)}")
-    if lack := missing_extra(name):
-        raise ParameterError("models", name, lack)
+    if missing := missing_extra(name):
+        raise ParameterError("models", name, missing)
     return CANDIDATES[name]

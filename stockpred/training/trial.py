@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stockpred.models.candidates import CANDIDATES, Choice, Float, Hyperparameters, Int
+from stockpred.models.candidates import CANDIDATES, Hyperparameters
 from stockpred.training.folds import FoldResult
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
@@ -72,7 +72,8 @@ def propose(history: Sequence[Trial], seed: int) -> Hyperparameters:
     from optuna.trial import TrialState, create_trial
 
     name = history[0].candidate
-    distributions = _distributions(CANDIDATES[name].space)
+    space = CANDIDATES[name].space
+    distributions = dict(space()) if space else {}
     digest = hashlib.sha256(f"{seed}/{name}/{len(history)}".encode()).digest()
     sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -89,23 +90,6 @@ def propose(history: Sequence[Trial], seed: int) -> Hyperparameters:
             )
         )
     return {**CANDIDATES[name].defaults, **study.ask(distributions).params}
-
-
-def _distributions(space: Mapping[str, Float | Int | Choice]) -> dict[str, Any]:
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    found: dict[str, Any] = {}
-    for name, dimension in space.items():
-        if isinstance(dimension, Choice):
-            found[name] = CategoricalDistribution(dimension.options)
-        else:
-            kind: Any = IntDistribution if isinstance(dimension, Int) else FloatDistribution
-            found[name] = kind(dimension.low, dimension.high, log=dimension.log)
-    return found
 
 
 def _running_means(losses: Sequence[float]) -> list[float]:

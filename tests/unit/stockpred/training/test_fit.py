@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from serving.model.estimator_files import from_files, to_files
 from serving.model.log_model import REQUIREMENTS, requirements
@@ -16,7 +17,6 @@ from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.models.calibrators import METHODS
 from stockpred.models.candidates import (
     CANDIDATES,
-    Choice,
     Hyperparameters,
     get_candidate,
     missing_extra,
@@ -89,12 +89,13 @@ def test_a_candidate_without_its_library_says_how_to_get_it(
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_the_defaults_lie_within_the_space(name: str) -> None:
-    for key, dimension in CANDIDATES[name].space.items():
+    space = CANDIDATES[name].space
+    for key, distribution in space().items() if space else ():
         default = CANDIDATES[name].defaults[key]
-        if isinstance(dimension, Choice):
-            assert default in dimension.options
+        if isinstance(distribution, CategoricalDistribution):
+            assert default in distribution.choices
         else:
-            assert dimension.low <= default <= dimension.high
+            assert distribution.low <= default <= distribution.high
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from optuna.distributions import CategoricalDistribution
 from sklearn.inspection import permutation_importance
 
 from stockpred.errors import NotEnoughData, ParameterError
 from stockpred.evaluation.backtest import Terms, choose_threshold, sharpe_on_folds
-from stockpred.models.candidates import CANDIDATES, Choice, Hyperparameters
+from stockpred.models.candidates import CANDIDATES, Hyperparameters
 from stockpred.models.recipe import Training
 from stockpred.training.folds import Folds
 from stockpred.training.importance import permutation_importances
@@ -43,18 +44,18 @@ def test_the_defaults_are_the_first_trial_and_the_count_is_kept() -> None:
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> None:
-    defaults, space = CANDIDATES[name].defaults, CANDIDATES[name].space
+    defaults, space = CANDIDATES[name].defaults, CANDIDATES[name].space()
     history = [Trial(name, 0, defaults, COMPLETE, (0.7, 0.7))]
     seen: list[Hyperparameters] = []
     for number in range(1, 14):
         given = propose(history, seed=0)
         assert propose(history, seed=0) == given != propose(history, seed=1)
         assert list(given) == list(defaults)
-        for key, dimension in space.items():
-            if isinstance(dimension, Choice):
-                assert given[key] in dimension.options
+        for key, distribution in space.items():
+            if isinstance(distribution, CategoricalDistribution):
+                assert given[key] in distribution.choices
             else:
-                assert dimension.low <= given[key] <= dimension.high
+                assert distribution.low <= given[key] <= distribution.high
         seen.append(given)
         history.append(Trial(name, number, given, COMPLETE, (0.7 + 0.01 * number, 0.7)))
     # The tenth and later are made from losses: other losses lead elsewhere.

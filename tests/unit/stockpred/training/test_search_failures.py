@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from optuna.distributions import CategoricalDistribution
 
-from stockpred.models.candidates import CANDIDATES, Choice
+from stockpred.models.candidates import CANDIDATES
 from stockpred.training.search import Search
 from stockpred.training.selection import predictions
 from stockpred.training.trial import COMPLETE, FAILED, best_of, trial_from
@@ -21,7 +22,9 @@ LOGISTIC = ("prior", "logistic")
 
 def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # A space that reaches beyond what scikit-learn takes.
-    bad = replace(CANDIDATES["logistic"], space={"C": Choice((0.001, -1.0))})
+    bad = replace(
+        CANDIDATES["logistic"], space=lambda: {"C": CategoricalDistribution((0.001, -1.0))}
+    )
     monkeypatch.setitem(CANDIDATES, "logistic", bad)
     search = Search(folds(), ["logistic"], 8)
     found = run(search)
