@@ -1,34 +1,43 @@
-"""What can go wrong on the user's side, as one tree.
+"""Errors that a user can fix, as one tree.
 
 StockpredError
-├── ParameterError    a parameter's value breaks its rule
-└── DataError         what the data holds breaks a rule
-    └── NotEnoughData the data is sound, but there is not enough of it
+├── ParameterError     a parameter's value breaks a rule
+└── DataError          the data breaks a rule
+    └── NotEnoughData  the data is sound, but there are too few rows, sessions or symbols
 
-A message is one line and names the value, the rule and the way out. Shells print it and exit
-non-zero; anything else that is raised is a bug of ours.
+A message is one line: ``name=value: expected X, got Y. Fix: Z.`` Commands print it and exit
+non-zero; any other exception is a bug of the project.
 """
 
 
 class StockpredError(ValueError):
     """Root of the errors that a user can fix.
 
+    The message is ``subject: expected X, got Y. Fix: Z.``, without the parts not given.
+
     Parameters
     ----------
     subject : str
-        What is wrong: ``name='value'``, or a file with row and column. Without `expected`, the
-        whole message.
+        The value at fault, ``name='value'``, or a file with row and column. Without `expected`:
+        what is wrong with it.
     expected : str, optional
         What would be right, such as ``a whole number from 2 to 50``.
     got : str, optional
-        What was found instead.
+        What was found instead; empty where the subject already shows it.
     fix : str, optional
-        What the user can do, as an imperative.
+        What the user can do, as an imperative without a full stop.
+
+    Examples
+    --------
+    >>> print(StockpredError("folds=1", expected="a whole number from 2 to 50", fix="give 5"))
+    folds=1: expected a whole number from 2 to 50. Fix: give 5.
     """
 
     def __init__(self, subject: str, *, expected: str = "", got: str = "", fix: str = "") -> None:
-        message = f"{subject}: expected {expected}, got {got}." if expected else subject
-        super().__init__(f"{message} Fix: {fix}." if fix else message)
+        message = subject
+        if expected:
+            message += f": expected {expected}" + (f", got {got}" if got else "")
+        super().__init__(f"{message}. Fix: {fix}." if fix else message)
 
 
 class ParameterError(StockpredError):
@@ -63,8 +72,8 @@ class ParameterError(StockpredError):
 
 
 class DataError(StockpredError):
-    """What the data holds breaks a rule."""
+    """The data breaks a rule."""
 
 
 class NotEnoughData(DataError):
-    """The data is sound, but there is not enough of it."""
+    """The data is sound, but there are too few rows, sessions or symbols."""
