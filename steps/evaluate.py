@@ -19,8 +19,8 @@ from reports.pages.evaluation import render_evaluation_page
 from reports.plots.evaluation import draw_evaluation_plots
 from steps.cli.command import shell
 from stockpred.errors import DataError
-from stockpred.evaluation.backtest import Terms
-from stockpred.evaluation.holdout import findings, selected
+from stockpred.evaluation.backtest import TradingCosts
+from stockpred.evaluation.holdout import evaluate_holdout, read_selection
 from stockpred.features.table import TableInfo, rows_from_arrow
 from stockpred.models.recipe import Recipe
 from stockpred.training.walk_forward import walk_forward
@@ -45,7 +45,7 @@ def main(
         start = np.datetime64(content["selection"]["holdout_start"], "s")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
-    chosen, fixed = Recipe.from_dict(content), selected(content["selection"])
+    chosen, fixed = Recipe.from_dict(content), read_selection(content["selection"])
     predictions = walk_forward(
         rows_from_arrow(read_table(path)),
         chosen,
@@ -55,8 +55,8 @@ def main(
         jobs=os.cpu_count() or 1,
         progress=say,
     )
-    terms = Terms(cost_bps, short == "on", borrow_bps)
-    found = findings(predictions, chosen.horizon, fixed, terms, seed)
+    costs = TradingCosts(cost_bps, short == "on", borrow_bps)
+    found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, seed)
     evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])

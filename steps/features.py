@@ -20,7 +20,7 @@ from stockpred.features.table import (
     rows_from_arrow,
     rows_to_arrow,
 )
-from stockpred.training.selection import before
+from stockpred.training.selection import rows_before
 from stockpred.training.split import holdout_start
 
 
@@ -52,7 +52,7 @@ def main(
         },
     )
     # Nobody looks at the holdout before it is used, not even in a report.
-    seen = before(table, holdout_start(table[DATE], holdout))
+    seen = rows_before(table, holdout_start(table[DATE], holdout))
     run.figure("data_report.html", render_features_page(seen, features, info.source).encode())
     run.metrics({"rows": rows, "features": len(features)})
     run.key_figure(f"{rows:,} rows x {len(features)} features")

@@ -25,11 +25,11 @@ from steps.monitoring.inputs import (
 )
 from stockpred.columns import DATE, LATE
 from stockpred.features.table import longest_lookback
-from stockpred.monitoring.age import figures, newest_training, standing
-from stockpred.monitoring.alerts import data_alerts, loss_alerts, needs_training, verdict
-from stockpred.monitoring.forecasts import by_version
-from stockpred.monitoring.outcomes import joined
-from stockpred.monitoring.record import watch
+from stockpred.monitoring.age import describe_champion, newest_training, nightly_metrics
+from stockpred.monitoring.alerts import alert_sentence, data_alerts, loss_alerts, needs_training
+from stockpred.monitoring.forecasts import rows_by_version
+from stockpred.monitoring.outcomes import join_outcomes
+from stockpred.monitoring.record import monitor_champion
 
 WEEKS = 104  # of which the MLflow UI draws the trend
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
@@ -72,17 +72,17 @@ def main(
     versions = versions_of(run.client, registered_model)
     champion = versions[str(found.version)]
     outcomes, seen = read_bars(path, made, champion.trained_to, forecasts[DATE].unique())
-    rows = joined(forecasts, outcomes)
-    watched = watch(rows, versions, champion, seen.sessions, made.horizon)
+    rows = join_outcomes(forecasts, outcomes)
+    watched = monitor_champion(rows, versions, champion, seen.sessions, made.horizon)
     data = data_of(run, seen, bars, as_of)
     alerts = loss_alerts(watched.content)
     alerts += data_alerts(data["stopped"], data["symbols"], data["unsound"], data["late"])
     content = {
         "registered_model": registered_model,
-        "sentence": verdict(watched.content, alerts),
+        "sentence": alert_sentence(watched.content, alerts),
         "alerts": alerts,
         "retrain": on_alert == "retrain" and needs_training(alerts, list(versions.values())),
-        "champion": standing(champion, found.alias, seen.sessions),
+        "champion": describe_champion(champion, found.alias, seen.sessions),
         "training": newest_training(versions.values(), seen.sessions),
         "horizon": made.horizon,
         "moves": [each.to_dict() for each in history(run.client, registered_model)],
@@ -92,10 +92,10 @@ def main(
         "drift": drift_of(run, found, seen, watched.record),
     }
     run.output_json("monitoring.json", content)
-    others = by_version(rows, versions, champion, seen.sessions, made.horizon)
+    others = rows_by_version(rows, versions, champion, seen.sessions, made.horizon)
     records = {f"champion's recipe, now version {champion.version}": watched.record}
     records |= {f"version {name}": part for name, part in others.items()}
-    images = draw_monitoring_plots(content, watched.alarm, records)
+    images = draw_monitoring_plots(content, watched.detection, records)
     run.figure("monitoring.html", render_monitoring_page(content, images).encode())
     _log(run, content)
     if alerts and on_alert == "fail":
@@ -107,7 +107,7 @@ def _log(run: StepRun, content: Mapping[str, Any]) -> None:
     for name in TREND:
         weeks = content["weeks"][-WEEKS:]
         run.series(f"week_{name}", ((n, week[name]["mean"]) for n, week in enumerate(weeks)))
-    run.metrics(figures(content))
+    run.metrics(nightly_metrics(content))
     version = content["champion"]["version"]
     run.set_tags({"model_version": f"{content['registered_model']}/{version}"})
     run.key_figure(content["sentence"])

@@ -24,15 +24,21 @@ from steps.cli.types import ROOT
 from steps.training.nested_runs import search_shown
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
-from stockpred.evaluation.backtest import Terms, sharpe_on_folds
+from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
 from stockpred.features.table import TableInfo, rows_from_arrow
 from stockpred.models.recipe import Recipe, Training
 from stockpred.prediction.training_range import TrainingRange, training_range
 from stockpred.training.fit import fit, labelled
 from stockpred.training.folds import Folds
-from stockpred.training.selection import before, choose, fold_losses, predictions, summary
+from stockpred.training.selection import (
+    choose_candidate,
+    fold_losses,
+    predictions,
+    rows_before,
+    threshold_and_trials,
+)
 from stockpred.training.split import holdout_start, training_rows
-from stockpred.training.trial import Trial, best_of
+from stockpred.training.trial import Trial, best_trial
 
 
 @shell(
@@ -76,17 +82,17 @@ def main(
     rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
     training = Training(calibration, train_window, half_life)
-    tried = Folds(before(rows, start), folds, gap, seed, training)
+    cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training)
     sha256 = file_sha256(path)
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
-    terms = Terms(cost_bps, short == "on", borrow_bps)
-    sharpe = partial(sharpe_on_folds, horizon=info.horizon, terms=terms)
+    costs = TradingCosts(cost_bps, short == "on", borrow_bps)
+    sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
     recipe_of = partial(_recipe, training=training, info=info, code=Code(ROOT).of_room("stockpred"))
-    search, importances = search_shown(run, tried, models, trials, source, sharpe, recipe_of)
+    search, importances = search_shown(run, cv_folds, models, trials, source, sharpe, recipe_of)
     forecasts = predictions(search)
     losses = fold_losses(forecasts)
-    name = choose(losses)
-    recipe = recipe_of(best_of(search.trials[name]))
+    name = choose_candidate(losses)
+    recipe = recipe_of(best_trial(search.trials[name]))
     with run.output("cv_predictions.parquet") as out:
         frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
         write_groups(out, (pa.Table.from_pandas(f, preserve_index=False) for f in frames))
@@ -101,7 +107,9 @@ def main(
                 "gap": gap,
                 "seed": seed,
                 "log_loss_by_fold": losses,
-                **summary(forecasts[forecasts[CANDIDATE] == name], everything, info.horizon, terms),
+                **threshold_and_trials(
+                    forecasts[forecasts[CANDIDATE] == name], everything, info.horizon, costs
+                ),
                 "importances": importances[name],
             },
         },

@@ -23,11 +23,12 @@ from stockpred.columns import (
     PRICES,
     PRIOR,
     PROBABILITY_UP,
+    SUPPORTED_SHARE,
     SYMBOL,
     VOLUME,
 )
 from stockpred.gate.expected_lead import expected_lead
-from stockpred.monitoring.change_detector import BACKED, alarm, backed_share
+from stockpred.monitoring.change_detector import detect_change, supported_share
 from stockpred.training.fit import fit, probability_up
 from studies.many import run_cases
 from studies.markets import market, strength_for
@@ -57,7 +58,7 @@ def case(seed: int) -> dict[str, Any]:
     known = table[(table[LABEL_END] <= last).to_numpy() & table[LABEL].notna().to_numpy()]
     recipe = recipe_of("logistic", settings)
     verdict = judged(known.reset_index(drop=True), recipe, settings)
-    backed = backed_share(expected_lead(verdict.predictions, settings.horizon))
+    backed = supported_share(expected_lead(verdict.predictions, settings.horizon))
     estimator = fit(known, recipe.candidate, recipe.hyperparameters, 0, recipe.training)
     prior = (known[LABEL].sum() + 1) / (len(known) + 2)
     found: dict[str, Any] = {"passed": verdict.passed}
@@ -65,7 +66,9 @@ def case(seed: int) -> dict[str, Any]:
         rows = table_of(bars, settings)
         rows = rows[(rows[DATE] >= last).to_numpy() & rows[LABEL].notna().to_numpy()]
         chance = probability_up(estimator, rows)
-        raised = alarm(rows.assign(**{PROBABILITY_UP: chance, PRIOR: prior, BACKED: backed}), 1)
+        raised = detect_change(
+            rows.assign(**{PROBABILITY_UP: chance, PRIOR: prior, SUPPORTED_SHARE: backed}), 1
+        )
         since = np.flatnonzero(raised.dates == raised.since)
         found[name] = int(since[0]) if len(since) else None
     return found

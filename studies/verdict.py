@@ -20,7 +20,7 @@ from stockpred.gate.sequential_looks import Look, add_look, hypothesis_of
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe, Training
 from stockpred.training.fit import fit
-from stockpred.training.selection import before, choose, cross_validate, fold_losses
+from stockpred.training.selection import choose_candidate, cross_validate, fold_losses, rows_before
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
 
@@ -101,14 +101,14 @@ def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
     """The recipe that the folds before the holdout choose, as `train` does."""
     start = holdout_start(table[DATE], settings.holdout)
     predictions = cross_validate(
-        before(table, start),
+        rows_before(table, start),
         settings.models,
         settings.folds,
         settings.gap,
         settings.seed,
         training=TRAINING,
     )
-    return recipe_of(choose(fold_losses(predictions)), settings)
+    return recipe_of(choose_candidate(fold_losses(predictions)), settings)
 
 
 def judged(
@@ -139,7 +139,7 @@ def judged(
 def fitted(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:
     """The model that the walk's first block is predicted by."""
     start = holdout_start(table[DATE], settings.holdout)
-    known = before(table, start)
+    known = rows_before(table, start)
     return fit(known, recipe.candidate, recipe.hyperparameters, settings.seed, recipe.training)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from reports.plots.figure import BASELINE, DOWN, MODEL, UP, new_figure, to_png
-from stockpred.monitoring.change_detector import THRESHOLD, Alarm
-from stockpred.monitoring.performance import by_date
+from stockpred.monitoring.change_detector import THRESHOLD, ChangeDetection
+from stockpred.monitoring.performance import metrics_by_date
 
 MOST = 6  # versions in one picture
 _OTHERS = (UP, DOWN, "#8a6bb1", "#c99a2e", "#4f9aa8")
@@ -20,14 +20,14 @@ _WEEKLY = {
 
 
 def draw_monitoring_plots(
-    content: Mapping[str, Any], found: Alarm, versions: Mapping[str, pd.DataFrame]
+    content: Mapping[str, Any], found: ChangeDetection, versions: Mapping[str, pd.DataFrame]
 ) -> dict[str, bytes]:
     """All pictures of a record, file name -> PNG; none before there is an outcome.
 
     Parameters
     ----------
     content : mapping
-        As `monitoring.watch` gives it.
+        As `record.monitor_champion` gives it.
     versions : mapping of str to DataFrame
         Label of a version -> its labelled rows; the champion's first.
     """
@@ -65,7 +65,7 @@ def weeks(content: Mapping[str, Any], name: str) -> bytes:
     return to_png(figure)
 
 
-def level(found: Alarm) -> bytes:
+def level(found: ChangeDetection) -> bytes:
     """The detector after each date, and its threshold."""
     figure, axes = new_figure("Bets against the promise")
     axes.plot(found.dates, np.maximum(found.level, 1e-3), color=MODEL)
@@ -83,7 +83,7 @@ def over_time(versions: Mapping[str, pd.DataFrame]) -> bytes:
     axes.axhline(0, color=BASELINE, linestyle="--")
     first, *others = _longest(versions)
     for name, color in zip((first, *others), (MODEL, *_OTHERS), strict=False):
-        lead = by_date(versions[name])["lead"].cumsum()
+        lead = metrics_by_date(versions[name])["lead"].cumsum()
         width, order = (2.2, 3) if name == first else (1.2, 2)
         axes.plot(
             lead.index.to_numpy(),

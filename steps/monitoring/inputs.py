@@ -27,9 +27,9 @@ from stockpred.gate.metrics import unsound_share
 from stockpred.monitoring.age import weekdays_late
 from stockpred.monitoring.alerts import stopped_symbols
 from stockpred.monitoring.drift import drift
-from stockpred.monitoring.feature_sample import Seen
-from stockpred.monitoring.forecasts import forecasts_from
-from stockpred.monitoring.outcomes import Outcomes, outcomes
+from stockpred.monitoring.feature_sample import FeatureSampler
+from stockpred.monitoring.forecasts import forecasts_from_ledger
+from stockpred.monitoring.outcomes import Outcomes, gather_outcomes
 from stockpred.monitoring.record import RECENT, Version
 
 VALIDATIONS = 30  # earlier runs of validate that are shown
@@ -76,7 +76,7 @@ def settings_of(run: StepRun, found: ResolvedModel) -> Settings:
 
 
 def forecasts_of(uri: str, name: str) -> pd.DataFrame:
-    """The rows of a ledger that versions of one registered model made (`forecasts_from`).
+    """The rows of a ledger that versions of one registered model made (`forecasts_from_ledger`).
 
     Raises
     ------
@@ -84,23 +84,23 @@ def forecasts_of(uri: str, name: str) -> pd.DataFrame:
         A column is missing, or no row is of this model.
     """
     try:
-        return forecasts_from(Ledger(uri, ROOT, DATE).read(), name)
+        return forecasts_from_ledger(Ledger(uri, ROOT, DATE).read(), name)
     except DataError as error:
         raise DataError(f"ledger={uri!r}: {error}") from error
 
 
 def read_bars(
     path: Path, made: Settings, trained_to: str | None, dates: Dates
-) -> tuple[Outcomes, Seen]:
+) -> tuple[Outcomes, FeatureSampler]:
     """Read clean bars, one symbol in memory at a time: outcomes of some dates, and what else."""
-    found = Seen(BarsInfo.from_metadata(read_metadata(path)), _sessions(path))
+    found = FeatureSampler(BarsInfo.from_metadata(read_metadata(path)), _sessions(path))
     bars = (
         (symbol, from_arrow(part))
         for group in read_groups(path)
         for symbol, part in by_symbol(group)
     )
     tables = found.feature_tables(bars, made.feature_sets, made.window, made.horizon, trained_to)
-    return outcomes(tables, dates), found
+    return gather_outcomes(tables, dates), found
 
 
 def _sessions(path: Path) -> Dates:
@@ -137,7 +137,7 @@ def _validations(run: StepRun) -> list[dict[str, Any]]:
 
 
 def data_of(
-    run: StepRun, seen: Seen, bars: str | None, as_of: dt.datetime | None
+    run: StepRun, seen: FeatureSampler, bars: str | None, as_of: dt.datetime | None
 ) -> dict[str, Any]:
     """What there is to say of the data itself; `bars` as `_unsound_of` takes them."""
     late = None
@@ -155,7 +155,7 @@ def data_of(
 
 
 def drift_of(
-    run: StepRun, found: ResolvedModel, seen: Seen, record: pd.DataFrame
+    run: StepRun, found: ResolvedModel, seen: FeatureSampler, record: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
     """Drift of the recent forecasts from the promised ones, and of the features since training."""
     recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]

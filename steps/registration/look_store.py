@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.registry.models import model_tags, write_model_tag
-from stockpred.gate.sequential_looks import Hypothesis, Look, add_look, look_from, reserve_look
+from stockpred.gate.sequential_looks import Hypothesis, Look, add_look, reserve_look
 
 PREFIX = "look."
 
@@ -31,7 +31,7 @@ def take_look(
     key = f"{PREFIX}{asked.id}.{version.version}"
     if key not in model_tags(client, name, PREFIX):
         write_model_tag(client, name, key, reserve_look(asked).to_text())
-    record = {each: look_from(text) for each, text in model_tags(client, name, PREFIX).items()}
+    record = {each: Look.from_text(text) for each, text in model_tags(client, name, PREFIX).items()}
     taken = add_look(record.values(), asked, predictions, references, data, horizon)
     replaced = [
         each

@@ -18,7 +18,7 @@ from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds
 from stockpred.training.importance import permutation_importances
 from stockpred.training.search import Search
-from stockpred.training.trial import FAILED, Trial, best_of, trial_from
+from stockpred.training.trial import FAILED, Trial, best_trial
 
 TAG_TRIAL = "trial.record"
 TAG_STATE = "trial.state"
@@ -63,7 +63,7 @@ def search_shown(
                 if trials:
                     _log_trial(nested, run_ids[trial.candidate], trial, recipe_of(trial))
         for name, known in search.trials.items():
-            best = best_of(known)
+            best = best_trial(known)
             importances[name] = permutation_importances(folds, best)
             folder = run.scratch(f"importances-{name}")
             told = {TAG_NUMBER: str(best.number), TAG_RECIPE: recipe_of(best).id}
@@ -85,7 +85,7 @@ def _left_behind(nested: NestedRuns) -> dict[str, list[Trial]]:
             # later chain has ended it, with an error.
             ended = run.info.status in ("FINISHED", "FAILED") and TAG_ERROR not in run.data.tags
             if TAG_TRIAL in run.data.tags and ended:
-                trial = trial_from(json.loads(run.data.tags[TAG_TRIAL]))
+                trial = Trial.from_dict(json.loads(run.data.tags[TAG_TRIAL]))
                 found.setdefault(trial.candidate, []).append(trial)
     return found
 

@@ -18,7 +18,7 @@ _QUANTILES = np.arange(0.05, 0.96, 0.05)
 
 
 @dataclass(frozen=True)
-class Terms:
+class TradingCosts:
     """What trading costs and allows.
 
     Attributes
@@ -59,7 +59,7 @@ def positions(probability: Array, threshold: float, short: bool = False) -> Arra
 
 
 def strategy_returns(
-    predictions: pd.DataFrame, threshold: float, horizon: int, terms: Terms
+    predictions: pd.DataFrame, threshold: float, horizon: int, costs: TradingCosts
 ) -> pd.DataFrame:
     """Returns by session of trading on the forecasts.
 
@@ -97,7 +97,7 @@ def strategy_returns(
     rows = predictions.sort_values([SYMBOL, DATE], kind="stable")
     dates, day = np.unique(rows[DATE].to_numpy(), return_inverse=True)
     gain = rows[FORWARD_RETURN].to_numpy(np.float64)
-    side = positions(rows[PROBABILITY_UP].to_numpy(), threshold, terms.short)
+    side = positions(rows[PROBABILITY_UP].to_numpy(), threshold, costs.short)
     entered = np.flatnonzero((side != 0) & np.isfinite(gain) & _has_exit(rows[SYMBOL], horizon))
     share = side[entered] / (np.bincount(day)[day[entered]] * horizon)
     size = np.abs(share)
@@ -118,14 +118,14 @@ def strategy_returns(
         before = worth
         worth = np.exp(gain[entered] - (held[entered + horizon] - held[entered + age]))
         book(GROSS, session, share * (worth - before))
-        book(BORROW, session, np.where(share < 0, size, 0.0) * before * terms.borrow)
+        book(BORROW, session, np.where(share < 0, size, 0.0) * before * costs.borrow)
         book(EXPOSURE, session, size * before)
         if age == 1:
             book(TURNOVER, session, size)
         if age == horizon:
             book(TURNOVER, session, size * worth)
     frame = pd.DataFrame(total, index=pd.Index(dates, name=DATE)).iloc[1:]
-    frame[NET] = frame[GROSS] - frame[BORROW] - terms.side * frame[TURNOVER]
+    frame[NET] = frame[GROSS] - frame[BORROW] - costs.side * frame[TURNOVER]
     return frame
 
 
@@ -145,7 +145,7 @@ def _has_exit(symbols: pd.Series, horizon: int) -> np.ndarray[Any, np.dtype[np.b
     return (place >= horizon).to_numpy()
 
 
-def buy_and_hold(predictions: pd.DataFrame, terms: Terms) -> pd.DataFrame:
+def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame:
     """Returns by session of holding all symbols, in the form of `strategy_returns`.
 
     Bought in equal parts at the close of the first date and sold at that of the last. A symbol's
@@ -164,11 +164,11 @@ def buy_and_hold(predictions: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     bought, sold = np.zeros(len(frame)), np.zeros(len(frame))
     bought[:1], sold[-1:] = 1.0, 1.0
     frame[BORROW], frame[TURNOVER], frame[EXPOSURE] = 0.0, bought + sold, 1.0
-    frame[NET] = frame[GROSS] - terms.side * frame[TURNOVER]
+    frame[NET] = frame[GROSS] - costs.side * frame[TURNOVER]
     return frame
 
 
-def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, terms: Terms) -> float | None:
+def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts) -> float | None:
     """Sharpe ratio by session, net, of predictions made before the holdout, at their own threshold.
 
     Parameters
@@ -176,8 +176,8 @@ def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, terms: Terms) -> fl
     predictions : DataFrame
         As for `choose_threshold`, and daily_return.
     """
-    threshold = choose_threshold(predictions, terms.cost_bps, horizon, short=terms.short)
-    return sharpe(strategy_returns(predictions, threshold, horizon, terms)[NET].to_numpy())
+    threshold = choose_threshold(predictions, costs.cost_bps, horizon, short=costs.short)
+    return sharpe(strategy_returns(predictions, threshold, horizon, costs)[NET].to_numpy())
 
 
 def choose_threshold(
@@ -203,7 +203,7 @@ def choose_threshold(
     rows = predictions[predictions[FORWARD_RETURN].notna()]
     if rows.empty:
         return 0.5
-    terms = Terms(cost_bps, short)
+    costs = TradingCosts(cost_bps, short)
     probability = rows[PROBABILITY_UP].to_numpy()
     worth = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
     share = 1 / rows.groupby(DATE)[SYMBOL].transform("size").to_numpy()
@@ -211,7 +211,7 @@ def choose_threshold(
 
     def earned(threshold: float) -> float:
         side = positions(probability, threshold, short)
-        cost = np.abs(side) * terms.side * (1 + worth) + (side < 0) * terms.borrow * horizon
+        cost = np.abs(side) * costs.side * (1 + worth) + (side < 0) * costs.borrow * horizon
         return float(((side * (worth - 1) - cost) * share).sum())
 
     return float(max(tried, key=earned))

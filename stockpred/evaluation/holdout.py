@@ -16,7 +16,7 @@ from stockpred.evaluation.backtest import (
     GROSS,
     NET,
     TURNOVER,
-    Terms,
+    TradingCosts,
     buy_and_hold,
     strategy_returns,
 )
@@ -31,7 +31,7 @@ BUY_AND_HOLD, ALWAYS = "buy_and_hold", "always_long"
 
 
 @dataclass(frozen=True)
-class Selected:
+class Selection:
     """What the folds fixed before the holdout, beside the recipe.
 
     Attributes
@@ -49,8 +49,8 @@ class Selected:
     sharpe_variance: float = 0.0
 
 
-def selected(selection: Mapping[str, Any]) -> Selected:
-    """From recipe.json's ``selection``; what it lacks has the defaults of `Selected`.
+def read_selection(selection: Mapping[str, Any]) -> Selection:
+    """From recipe.json's ``selection``; what it lacks has the defaults of `Selection`.
 
     Raises
     ------
@@ -59,9 +59,9 @@ def selected(selection: Mapping[str, Any]) -> Selected:
     """
     trials = selection.get("trials", {})
     try:
-        found = Selected(
-            float(selection.get("threshold", Selected.threshold)),
-            int(trials.get("count", Selected.trials)),
+        found = Selection(
+            float(selection.get("threshold", Selection.threshold)),
+            int(trials.get("count", Selection.trials)),
             float(trials.get("sharpe_variance") or 0.0),
         )
     except (TypeError, ValueError, AttributeError) as error:
@@ -71,16 +71,16 @@ def selected(selection: Mapping[str, Any]) -> Selected:
     return found
 
 
-class Findings(NamedTuple):
+class HoldoutEvaluation(NamedTuple):
     """content : evaluation.json without recipe and digest; curves : returns by session."""
 
     content: dict[str, Any]
     curves: pd.DataFrame
 
 
-def findings(
-    predictions: pd.DataFrame, horizon: int, chosen: Selected, terms: Terms, seed: int = 0
-) -> Findings:
+def evaluate_holdout(
+    predictions: pd.DataFrame, horizon: int, chosen: Selection, costs: TradingCosts, seed: int = 0
+) -> HoldoutEvaluation:
     """Judge a recipe by its predictions on the holdout.
 
     Parameters
@@ -111,7 +111,7 @@ def findings(
         found = group_intervals(rows, groups.astype("str"), horizon, seed)
         for name, part in figures[key].items():
             part["intervals"] = found[name]
-    traded, curves = _backtest(predictions, horizon, chosen, terms, seed)
+    traded, curves = _backtest(predictions, horizon, chosen, costs, seed)
     dates = figures["dates"]
     content = {
         "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")},
@@ -127,7 +127,7 @@ def findings(
         "detectable": asdict(detectable(predictions, horizon)),
         "backtest": traded,
     }
-    return Findings(content, curves)
+    return HoldoutEvaluation(content, curves)
 
 
 def _shown(lead: Lead) -> dict[str, float]:
@@ -141,18 +141,18 @@ def _shown(lead: Lead) -> dict[str, float]:
 
 
 def _backtest(
-    predictions: pd.DataFrame, horizon: int, chosen: Selected, terms: Terms, seed: int
+    predictions: pd.DataFrame, horizon: int, chosen: Selection, costs: TradingCosts, seed: int
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The backtest's figures, and its curves."""
-    ours = strategy_returns(predictions, chosen.threshold, horizon, terms)
-    always = strategy_returns(predictions, ALWAYS_LONG, horizon, terms)
-    held = buy_and_hold(predictions, terms)
+    ours = strategy_returns(predictions, chosen.threshold, horizon, costs)
+    always = strategy_returns(predictions, ALWAYS_LONG, horizon, costs)
+    held = buy_and_hold(predictions, costs)
     net = ours[NET].to_numpy()
     shape = moments(net)
     content = {
         "sessions": len(ours),
         "threshold": chosen.threshold,
-        **asdict(terms),
+        **asdict(costs),
         **_traded(ours),
         "sharpe_interval": sharpe_interval(net, horizon, seed),
         "moments": shape._asdict() if shape else None,

@@ -91,6 +91,29 @@ class Look:
         }
         return json.dumps(content, separators=(",", ":"))
 
+    @classmethod
+    def from_text(cls, text: str) -> "Look":
+        """Read what `to_text` wrote."""
+        content = json.loads(text)
+        evidence = {
+            name: EProcess(
+                each["horizon"],
+                each["dates"],
+                tuple(tuple(row) for row in each["log_wealth"]),
+                tuple(each["block"]),
+            )
+            for name, each in content["evidence"].items()
+        }
+        return cls(
+            Hypothesis(**content["question"]),
+            content["index"],
+            content["looks"],
+            content["data"],
+            content["first"],
+            content["last"],
+            evidence,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For people, JSON-ready."""
         return {
@@ -109,29 +132,6 @@ class Look:
 def alpha_share(index: int) -> float:
     """Share of the level that the `index`-th question gets; all shares together are 1."""
     return 1 / (index * (index + 1))
-
-
-def look_from(text: str) -> Look:
-    """The reverse of `Look.to_text`."""
-    content = json.loads(text)
-    evidence = {
-        name: EProcess(
-            each["horizon"],
-            each["dates"],
-            tuple(tuple(row) for row in each["log_wealth"]),
-            tuple(each["block"]),
-        )
-        for name, each in content["evidence"].items()
-    }
-    return Look(
-        Hypothesis(**content["question"]),
-        content["index"],
-        content["looks"],
-        content["data"],
-        content["first"],
-        content["last"],
-        evidence,
-    )
 
 
 def hypothesis_of(recipe_id: str, predictions: pd.DataFrame, against: str = PRIOR) -> Hypothesis:

@@ -12,7 +12,7 @@ from stockpred.gate.metrics import sessions_after
 from stockpred.monitoring.record import Version
 
 
-def standing(champion: Version, alias: str | None, sessions: Dates) -> dict[str, Any]:
+def describe_champion(champion: Version, alias: str | None, sessions: Dates) -> dict[str, Any]:
     """How old a champion is, in figures and in a sentence.
 
     Parameters
@@ -52,7 +52,7 @@ def weekdays_late(sessions: Dates, today: np.datetime64) -> int:
     return int(np.busday_count(sessions[-1].astype("datetime64[D]"), today))
 
 
-def figures(content: Mapping[str, Any]) -> dict[str, float | None]:
+def nightly_metrics(content: Mapping[str, Any]) -> dict[str, float | None]:
     """What of monitoring.json is one number a night; None where there is none."""
     drifted = content["drift"]["features"]
     recent = {n: value["mean"] for n, value in content["recent"].items() if isinstance(value, dict)}

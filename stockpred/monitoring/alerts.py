@@ -83,7 +83,7 @@ def needs_training(alerts: Sequence[Mapping[str, Any]], versions: Sequence[Versi
     return any(each["kind"] == LOSS and newest < each["since"] for each in alerts)
 
 
-def verdict(content: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> str:
+def alert_sentence(content: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> str:
     """One sentence on what is wrong and, where the forecasts are not, one on what was not seen."""
     wrong = "; ".join(each["sentence"] for each in alerts)
     said = f"Alert: {wrong}." if alerts else f"No alert: {_kept(content)}."

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Array
-from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
+from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP, SUPPORTED_SHARE
 from stockpred.evaluation.calibration import CLIP
 from stockpred.evaluation.metrics import defined
 from stockpred.gate.e_process import AT_RISK
@@ -16,7 +16,7 @@ from stockpred.gate.expected_lead import ExpectedLead
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 
-BACKED = "backed"
+
 # At most one false alarm in twenty in the first month, and 420 sessions between two on average.
 MONTH, LEVEL = 21, 0.05
 THRESHOLD = MONTH / LEVEL
@@ -25,7 +25,7 @@ POWER = 0.80
 _SURE = 1.28  # standard errors: what a promise holds nine times in ten
 
 
-def backed_share(promised: ExpectedLead) -> float:
+def supported_share(promised: ExpectedLead) -> float:
     """How far from the prior a promise surely lets forecasts be true; from 0 to 1.
 
     Where the truth is the forecast's logit drawn towards the prior's until only a share s of the
@@ -39,7 +39,7 @@ def backed_share(promised: ExpectedLead) -> float:
     return float(np.clip((lead / promised.implied_lead + 1) / 2, 0.0, 1.0))
 
 
-def drawn_to_prior(probability: Array, prior: Array, share: Array | float) -> Array:
+def shrink_to_prior(probability: Array, prior: Array, share: Array | float) -> Array:
     """Probability whose logit keeps a share of its distance from the prior's, shape (rows,)."""
     p, q = (np.clip(each, CLIP, 1 - CLIP) for each in (probability, prior))
     base = np.log(q / (1 - q))
@@ -47,7 +47,7 @@ def drawn_to_prior(probability: Array, prior: Array, share: Array | float) -> Ar
 
 
 @dataclass(frozen=True)
-class Alarm:
+class ChangeDetection:
     """What the bets against the promise have come to.
 
     Attributes
@@ -67,7 +67,7 @@ class Alarm:
     gain: Array
 
 
-def alarm(rows: pd.DataFrame, horizon: int) -> Alarm:
+def detect_change(rows: pd.DataFrame, horizon: int) -> ChangeDetection:
     """Watch a record for the moment from which the prior is nearer the truth than was promised.
 
     The null: each outcome's probability lies at least as far from the prior as the promise surely
@@ -81,13 +81,15 @@ def alarm(rows: pd.DataFrame, horizon: int) -> Alarm:
     Parameters
     ----------
     rows : DataFrame
-        Labelled rows: date, label, probability_up, prior, and ``backed``, the share of its promise
-        (`backed_share`) that the row's model is held to.
+        Labelled rows: date, label, probability_up, prior, supported_share (`supported_share` of
+        the version that made the row).
     horizon : int
         Sessions from entry to exit; above 1, as many bettors take turns, since outcomes overlap.
     """
-    p, q, backed = (rows[name].to_numpy(np.float64) for name in (PROBABILITY_UP, PRIOR, BACKED))
-    promised = drawn_to_prior(p, q, backed)
+    p, q, backed = (
+        rows[name].to_numpy(np.float64) for name in (PROBABILITY_UP, PRIOR, SUPPORTED_SHARE)
+    )
+    promised = shrink_to_prior(p, q, backed)
     dates, day = np.unique(rows[DATE].to_numpy(), return_inverse=True)
     up, down = q / promised, (1 - q) / (1 - promised)
     gains = np.where(rows[LABEL].to_numpy() == 1, up, down) - 1
@@ -106,7 +108,7 @@ def alarm(rows: pd.DataFrame, horizon: int) -> Alarm:
         wealth[turn] = (wealth[turn] + 1) * grown
         level[number] = wealth.mean()
     raised = np.flatnonzero(level >= THRESHOLD)
-    return Alarm(dates, level, dates[raised[0]] if len(raised) else None, gain)
+    return ChangeDetection(dates, level, dates[raised[0]] if len(raised) else None, gain)
 
 
 def _weights(promised: Array, prior: Array, day: Indices) -> Array:
@@ -132,7 +134,7 @@ def _by_date(values: Array, day: Indices, dates: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Visible:
+class DetectableChange:
     """What a record is long enough to show.
 
     Attributes
@@ -152,7 +154,7 @@ class Visible:
     sessions: int | None
 
 
-def visible(rows: pd.DataFrame, found: Alarm, horizon: int) -> Visible:
+def detectable_change(rows: pd.DataFrame, found: ChangeDetection, horizon: int) -> DetectableChange:
     """The smallest change that the alarm could have shown.
 
     With r the ratio of mean and standard deviation of the gains, a bettor of the best stake grows
@@ -165,16 +167,16 @@ def visible(rows: pd.DataFrame, found: Alarm, horizon: int) -> Visible:
     Parameters
     ----------
     rows : DataFrame
-        As in `alarm`.
+        As in `detect_change`.
     """
     spread = found.gain.std(axis=0, ddof=1) if len(found.gain) > 1 else np.zeros(2)
     if spread.max() <= 1e-12:
-        return Visible(None, None, None)
+        return DetectableChange(None, None, None)
     from scipy.optimize import brentq
     from scipy.stats import norm
 
-    p, q, backed = (rows[n].to_numpy(np.float64) for n in (PROBABILITY_UP, PRIOR, BACKED))
-    promised = drawn_to_prior(p, q, backed)
+    p, q, backed = (rows[n].to_numpy(np.float64) for n in (PROBABILITY_UP, PRIOR, SUPPORTED_SHARE))
+    promised = shrink_to_prior(p, q, backed)
     day = np.unique(rows[DATE].to_numpy(), return_inverse=True)[1]
     weights = _weights(promised, q, day) / len(found.gain)
     weights[:, spread <= 1e-12] = 0.0
@@ -182,7 +184,7 @@ def visible(rows: pd.DataFrame, found: Alarm, horizon: int) -> Visible:
     z = float(norm.ppf(POWER))
 
     def ratio(share: float) -> float:
-        true = drawn_to_prior(p, q, share)
+        true = shrink_to_prior(p, q, share)
         gain = true * q / promised + (1 - true) * (1 - q) / (1 - promised) - 1
         return float((gain @ weights / spread).max())
 
@@ -194,16 +196,16 @@ def visible(rows: pd.DataFrame, found: Alarm, horizon: int) -> Visible:
 
     gone = ratio(0.0)
     if gone <= 1e-6:
-        return Visible(None, None, None)
+        return DetectableChange(None, None, None)
     sessions = math.ceil(horizon * needed(gone))
     if sessions > len(found.gain):
-        return Visible(None, None, sessions)
+        return DetectableChange(None, None, sessions)
     # Where less than `faint` is lost of a ratio the alarm would need longer than the record.
     faint = 1e-3 * gone
     share = float(
         brentq(lambda s: needed(max(ratio(s), faint)) * horizon - len(found.gain), 0.0, 1.0)
     )
-    return Visible(share, _auc(drawn_to_prior(p, q, share), weights[:, 0]), sessions)
+    return DetectableChange(share, _auc(shrink_to_prior(p, q, share), weights[:, 0]), sessions)
 
 
 def _auc(true: Array, weight: Array) -> float | None:

@@ -18,7 +18,7 @@ SAMPLE = 20_000  # rows of the training reference, in all
 
 
 @dataclass
-class Seen:
+class FeatureSampler:
     """What was found in the bars, noted on the way.
 
     Attributes

@@ -21,12 +21,12 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.errors import DataError
-from stockpred.monitoring.record import Version, unseen
+from stockpred.monitoring.record import Version, out_of_sample
 
 _ASKED = (SYMBOL, DATE, EXIT_DATE, PROBABILITY_UP, DIRECTION, IN_RANGE, MODEL_VERSION, SCORED_AT)
 
 
-def forecasts_from(table: pa.Table, name: str) -> pd.DataFrame:
+def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
     """The rows of a ledger that versions of one registered model made.
 
     Returns
@@ -64,7 +64,7 @@ def forecasts_from(table: pa.Table, name: str) -> pd.DataFrame:
     return rows[mine].reset_index(drop=True)
 
 
-def by_version(
+def rows_by_version(
     rows: pd.DataFrame,
     versions: Mapping[str, Version],
     champion: Version,
@@ -76,7 +76,7 @@ def by_version(
     Parameters
     ----------
     rows : DataFrame
-        Forecasts of all versions, with outcomes (`outcomes.joined`).
+        Forecasts of all versions, with outcomes (`outcomes.join_outcomes`).
     versions : mapping of str to Version
         By version; rows of one that is gone are left out.
     sessions : array of datetime64
@@ -86,7 +86,7 @@ def by_version(
     for name, part in rows[rows[LABEL].notna()].groupby(MODEL_VERSION):
         each = versions.get(str(name))
         if each is not None and each.recipe != champion.recipe:
-            known = unseen(part, each, sessions, horizon)
+            known = out_of_sample(part, each, sessions, horizon)
             if len(known):
                 found[str(name)] = known
     return found

@@ -25,7 +25,7 @@ class Outcomes(NamedTuple):
     counts: pd.DataFrame
 
 
-def outcomes(tables: Iterable[pd.DataFrame], dates: Iterable[Any]) -> Outcomes:
+def gather_outcomes(tables: Iterable[pd.DataFrame], dates: Iterable[Any]) -> Outcomes:
     """Gather from feature tables, one symbol at a time, what forecasts of some dates ask about.
 
     Parameters
@@ -45,7 +45,7 @@ def outcomes(tables: Iterable[pd.DataFrame], dates: Iterable[Any]) -> Outcomes:
     return Outcomes(pd.concat(rows, ignore_index=True), counted)
 
 
-def joined(forecasts: pd.DataFrame, found: Outcomes) -> pd.DataFrame:
+def join_outcomes(forecasts: pd.DataFrame, found: Outcomes) -> pd.DataFrame:
     """Forecasts with their outcome and, as ``prior``, the share of ups known on their date.
 
     Each class of the prior is counted once more, as `walk` does.

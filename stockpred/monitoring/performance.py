@@ -27,7 +27,7 @@ LEVEL = 0.95
 MIN_DATES = 3
 
 
-def by_date(rows: pd.DataFrame) -> pd.DataFrame:
+def metrics_by_date(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over the symbols of each date: one line a date, in time order.
 
     Parameters
@@ -78,16 +78,16 @@ def mean_with_interval(dates: Any, values: Array, horizon: int) -> tuple[float |
     return found.mean, (found.mean - wide, found.mean + wide)
 
 
-def weekly(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
+def metrics_by_week(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
     """Each week's figures with intervals, weeks by their Monday.
 
     Returns
     -------
     list of dict
-        ``week`` (ISO date), ``rows``, ``dates``, and of each figure of `by_date` its ``mean`` and
-        ``interval`` (None where it cannot be told).
+        ``week`` (ISO date), ``rows``, ``dates``, and ``mean`` and ``interval`` of each metric of
+        `metrics_by_date` (None where undefined).
     """
-    days = by_date(rows)
+    days = metrics_by_date(rows)
     date = days.index.to_numpy().astype("datetime64[D]")
     mondays = date - (date.astype(np.int64) + 3) % 7  # day 0, in 1970, was a Thursday
     shown = []
@@ -109,7 +109,7 @@ def weekly(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
     return shown
 
 
-def whole(rows: pd.DataFrame, horizon: int, seed: int = 0) -> dict[str, Any]:
+def overall_metrics(rows: pd.DataFrame, horizon: int, seed: int = 0) -> dict[str, Any]:
     """Figures of a stretch as one, each with its 95 % interval by the block bootstrap.
 
     Returns
@@ -139,17 +139,17 @@ def whole(rows: pd.DataFrame, horizon: int, seed: int = 0) -> dict[str, Any]:
 
 
 def _leads(rows: pd.DataFrame) -> tuple[Any, Array]:
-    days = by_date(rows)
+    days = metrics_by_date(rows)
     return days.index.to_numpy(), days["lead"].to_numpy()
 
 
-def symbols(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
+def latest_by_symbol(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
     """The newest forecast of each symbol, and how often those before were right.
 
     Parameters
     ----------
     record : DataFrame
-        As `outcomes.joined` gives it, of one version at a time; also rows without an outcome.
+        As `outcomes.join_outcomes` gives it, a symbol and date once; also rows without outcome.
     """
     shown = []
     for name, rows in record.groupby(SYMBOL, observed=True, sort=True):
@@ -173,13 +173,15 @@ def symbols(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
     return shown
 
 
-def beside(record: pd.DataFrame, others: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
+def compare_versions(
+    record: pd.DataFrame, others: pd.DataFrame, horizon: int
+) -> list[dict[str, Any]]:
     """Each other version against the record, on the symbols and dates that both forecast.
 
     Parameters
     ----------
     record, others : DataFrame
-        Labelled rows as `outcomes.joined` gives them; `others` of any number of versions.
+        Labelled rows as `outcomes.join_outcomes` gives them; `others` of any number of versions.
 
     Returns
     -------

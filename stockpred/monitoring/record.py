@@ -8,18 +8,22 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Dates
-from stockpred.columns import DATE, IN_RANGE, KEY, LABEL, MODEL_VERSION
+from stockpred.columns import DATE, IN_RANGE, KEY, LABEL, MODEL_VERSION, SUPPORTED_SHARE
 from stockpred.gate.expected_lead import ExpectedLead
 from stockpred.gate.sequential_looks import complete_dates
 from stockpred.monitoring.change_detector import (
-    BACKED,
     THRESHOLD,
-    Alarm,
-    alarm,
-    backed_share,
-    visible,
+    ChangeDetection,
+    detect_change,
+    detectable_change,
+    supported_share,
 )
-from stockpred.monitoring.performance import beside, symbols, weekly, whole
+from stockpred.monitoring.performance import (
+    compare_versions,
+    latest_by_symbol,
+    metrics_by_week,
+    overall_metrics,
+)
 
 RECENT = 63  # dates of the recent stretch
 
@@ -34,7 +38,7 @@ class Version:
     promise: ExpectedLead | None
 
 
-class Watched(NamedTuple):
+class MonitoringResult(NamedTuple):
     """What was found: for machines, and for the pictures.
 
     content : JSON-ready, parts of monitoring.json
@@ -44,10 +48,12 @@ class Watched(NamedTuple):
 
     content: dict[str, Any]
     record: pd.DataFrame
-    alarm: Alarm
+    detection: ChangeDetection
 
 
-def unseen(rows: pd.DataFrame, version: Version, sessions: Dates, horizon: int) -> pd.DataFrame:
+def out_of_sample(
+    rows: pd.DataFrame, version: Version, sessions: Dates, horizon: int
+) -> pd.DataFrame:
     """Rows of a version of which no training label knew a part: from `horizon` sessions on.
 
     Parameters
@@ -64,7 +70,7 @@ def unseen(rows: pd.DataFrame, version: Version, sessions: Dates, horizon: int) 
     return rows[rows[DATE] >= first[0]] if len(first) else rows.iloc[:0]
 
 
-def record_of(
+def champion_record(
     forecasts: pd.DataFrame,
     versions: Mapping[str, Version],
     champion: Version,
@@ -74,48 +80,48 @@ def record_of(
     """The record of the champion's recipe: a row a symbol and date, refreshes following on.
 
     Where several versions of the recipe have forecast the same, the newest counts. Each row is
-    held to what its own version promised (``backed``).
+    held to what its own version promised (``supported_share``).
 
     Parameters
     ----------
     forecasts : DataFrame
-        As `outcomes.joined` gives them, of any versions.
+        As `outcomes.join_outcomes` gives them, of any versions.
     """
     parts = []
     for name, rows in forecasts.groupby(MODEL_VERSION, sort=False):
         each = versions.get(str(name))
         if each is None or each.recipe is None or each.recipe != champion.recipe:
             continue
-        backed = backed_share(each.promise) if each.promise else 0.0
-        part = unseen(rows, each, sessions, horizon)
-        parts.append(part.assign(**{BACKED: backed, "order": int(each.version)}))
+        backed = supported_share(each.promise) if each.promise else 0.0
+        part = out_of_sample(rows, each, sessions, horizon)
+        parts.append(part.assign(**{SUPPORTED_SHARE: backed, "order": int(each.version)}))
     if not parts:
-        return forecasts.iloc[:0].assign(**{BACKED: 0.0})
+        return forecasts.iloc[:0].assign(**{SUPPORTED_SHARE: 0.0})
     found = pd.concat(parts).sort_values("order", kind="stable")
     found = found.drop_duplicates(list(KEY), keep="last").drop(columns="order")
     return found.sort_values([DATE, KEY[0]], kind="stable").reset_index(drop=True)
 
 
-def watch(
+def monitor_champion(
     forecasts: pd.DataFrame,
     versions: Mapping[str, Version],
     champion: Version,
     sessions: Dates,
     horizon: int,
-) -> Watched:
+) -> MonitoringResult:
     """Hold the champion's record against its promise, and others against the record.
 
     Returns
     -------
     Watched
-        ``record``, ``recent`` (`performance.whole`), ``weeks``, ``today``, ``versions``
-        (`performance.beside`), ``promise``, ``alarm``, ``visible``.
+        ``record``, ``recent`` (`performance.overall_metrics`), ``weeks``, ``today``, ``versions``
+        (`performance.compare_versions`), ``promise``, ``alarm``, ``visible``.
     """
-    record = record_of(forecasts, versions, champion, sessions, horizon)
+    record = champion_record(forecasts, versions, champion, sessions, horizon)
     known = complete_dates(record, horizon) if len(record) else record
-    found = alarm(known, horizon)
+    found = detect_change(known, horizon)
     parts = [
-        unseen(rows, versions[str(name)], sessions, horizon)
+        out_of_sample(rows, versions[str(name)], sessions, horizon)
         for name, rows in forecasts.groupby(MODEL_VERSION)
         if str(name) in versions and versions[str(name)].recipe != champion.recipe
     ]
@@ -124,21 +130,21 @@ def watch(
     newest = record[record[DATE] == record[DATE].max()]
     promised = champion.promise
     content = {
-        "record": whole(known, horizon),
-        "recent": whole(recent, horizon),
-        "weeks": weekly(known, horizon) if len(known) else [],
-        "today": symbols(record, horizon),
-        "versions": beside(known, others[others[LABEL].notna()], horizon),
+        "record": overall_metrics(known, horizon),
+        "recent": overall_metrics(recent, horizon),
+        "weeks": metrics_by_week(known, horizon) if len(known) else [],
+        "today": latest_by_symbol(record, horizon),
+        "versions": compare_versions(known, others[others[LABEL].notna()], horizon),
         "in_range": float(newest[IN_RANGE].mean()) if len(newest) else None,
         "promise": None
         if promised is None
-        else {**promised.to_dict(), "backed": backed_share(promised)},
+        else {**promised.to_dict(), "backed": supported_share(promised)},
         "alarm": {
             "raised": found.since is not None,
             "since": None if found.since is None else str(found.since)[:10],
             "level": float(found.level[-1]) if len(found.level) else 0.0,
             "threshold": THRESHOLD,
         },
-        "visible": asdict(visible(known, found, horizon)),
+        "visible": asdict(detectable_change(known, found, horizon)),
     }
-    return Watched(content, known, found)
+    return MonitoringResult(content, known, found)

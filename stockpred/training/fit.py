@@ -19,7 +19,7 @@ from stockpred.training.split import PurgedWalkForward
 INNER_FOLDS = 3
 
 
-def prepare(names: Iterable[str], training: Training = Training()) -> None:  # noqa: B008
+def import_libraries(names: Iterable[str], training: Training = Training()) -> None:  # noqa: B008
     """Import what fits of some candidates need, before they run side by side.
 
     Threads that import parts of one package at the same time find each other's half made.

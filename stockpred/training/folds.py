@@ -47,7 +47,7 @@ class Folds:
     Parameters
     ----------
     table : DataFrame
-        Labelled rows before the holdout (`selection.before`).
+        Labelled rows before the holdout (`selection.rows_before`).
     count, gap : int
         See `split.PurgedWalkForward`.
     """

@@ -8,9 +8,17 @@ from dataclasses import replace
 import pandas as pd
 
 from stockpred.models.candidates import Hyperparameters, get_candidate
-from stockpred.training.fit import prepare
+from stockpred.training.fit import import_libraries
 from stockpred.training.folds import FoldResult, Folds
-from stockpred.training.trial import COMPLETE, FAILED, PRUNED, Trial, best_of, is_hopeless, propose
+from stockpred.training.trial import (
+    COMPLETE,
+    FAILED,
+    PRUNED,
+    Trial,
+    best_trial,
+    propose,
+    should_prune,
+)
 
 # What a fit may raise on hyperparameters that do not go with the data.
 FIT_ERRORS = (ValueError, ArithmeticError, MemoryError)
@@ -73,7 +81,7 @@ class Search:
 
         Adopted trials are not repeated. When the iterator is closed early, no further fit begins.
         """
-        prepare(self.trials, self._folds.training)
+        import_libraries(self.trials, self._folds.training)
         executor = ThreadPoolExecutor(self._jobs)
         try:
             for name, results in self._all_folds(
@@ -83,7 +91,7 @@ class Search:
                 yield self._add(self._complete(name, 0, get_candidate(name).defaults, results))
             yield from self._further(executor)
             # An adopted trial comes without results; the best one's are wanted.
-            bare = {name: best_of(known) for name, known in self.trials.items()}
+            bare = {name: best_trial(known) for name, known in self.trials.items()}
             bare = {name: trial for name, trial in bare.items() if not trial.results}
             wanted = {name: trial.hyperparameters for name, trial in bare.items()}
             for name, results in self._all_folds(executor, wanted):
@@ -136,7 +144,7 @@ class Search:
                 line = " ".join(str(error).split()) or type(error).__name__
                 return Trial(name, len(history), given, FAILED, losses, None, line[:400])
             losses = tuple(result.loss for result in results)
-            if number < len(self._folds.numbers) and is_hopeless(losses, history):
+            if number < len(self._folds.numbers) and should_prune(losses, history):
                 return Trial(name, len(history), given, PRUNED, losses, self._sharpe_of(results))
         return self._complete(name, len(history), given, tuple(results))
 
@@ -161,6 +169,6 @@ class Search:
         """Take a trial in; of its candidate's trials only the best one keeps its results."""
         known = self.trials[trial.candidate]
         known.append(trial)
-        best = best_of(known)
+        best = best_trial(known)
         known[:] = [each if each is best else replace(each, results=()) for each in known]
         return trial

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 
 from stockpred.columns import CANDIDATE, FOLD, LABEL, LABEL_END, PROBABILITY_UP
-from stockpred.evaluation.backtest import Terms, choose_threshold
+from stockpred.evaluation.backtest import TradingCosts, choose_threshold
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.models.recipe import Training
 from stockpred.training.fit import labelled
 from stockpred.training.folds import Folds
 from stockpred.training.search import Search
 from stockpred.training.split import known_before
-from stockpred.training.trial import Trial, best_of
+from stockpred.training.trial import Trial, best_trial
 
 
-def before(table: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+def rows_before(table: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
     """Labelled rows of which nothing, not even the label, reaches `date`."""
     rows = labelled(table)
     inside = known_before(rows[LABEL_END].to_numpy(), date)
@@ -41,7 +41,7 @@ def cross_validate(
     Parameters
     ----------
     table : DataFrame
-        Rows before the holdout (`before`).
+        Rows before the holdout (`rows_before`).
 
     Returns
     -------
@@ -62,7 +62,7 @@ def predictions(search: Search) -> pd.DataFrame:
     DataFrame
         symbol, date, candidate, fold (from 1), probability_up, label, forward_return, daily_return.
     """
-    best = [best_of(trials) for trials in search.trials.values()]
+    best = [best_trial(trials) for trials in search.trials.values()]
     parts = [result.predictions for trial in best for result in trial.results]
     return pd.concat(parts, ignore_index=True)
 
@@ -76,13 +76,13 @@ def fold_losses(predictions: pd.DataFrame) -> dict[str, list[float]]:
     return losses
 
 
-def choose(losses: Mapping[str, Sequence[float]]) -> str:
+def choose_candidate(losses: Mapping[str, Sequence[float]]) -> str:
     """The candidate with the lowest mean log loss over the folds; on a tie the first named."""
     return min(losses, key=lambda name: float(np.mean(losses[name])))
 
 
-def summary(
-    chosen: pd.DataFrame, trials: Sequence[Trial], horizon: int, terms: Terms
+def threshold_and_trials(
+    chosen: pd.DataFrame, trials: Sequence[Trial], horizon: int, costs: TradingCosts
 ) -> dict[str, Any]:
     """What the evaluation must know of how the recipe was found.
 
@@ -104,5 +104,5 @@ def summary(
     """
     sharpes = [trial.sharpe for trial in trials if trial.sharpe is not None]
     variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else None
-    threshold = choose_threshold(chosen, terms.cost_bps, horizon, short=terms.short)
+    threshold = choose_threshold(chosen, costs.cost_bps, horizon, short=costs.short)
     return {"threshold": threshold, "trials": {"count": len(trials), "sharpe_variance": variance}}

@@ -51,10 +51,10 @@ class Trial:
         """As JSON-ready data, without results."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
 
-
-def trial_from(content: Mapping[str, Any]) -> Trial:
-    """The reverse of `Trial.to_dict`, bit by bit."""
-    return Trial(**{**content, "losses": tuple(content["losses"])})
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
+        """Read what `to_dict` gave, equal bit by bit."""
+        return cls(**{**content, "losses": tuple(content["losses"])})
 
 
 def propose(history: Sequence[Trial], seed: int) -> Hyperparameters:
@@ -96,7 +96,7 @@ def _running_means(losses: Sequence[float]) -> list[float]:
     return [float(np.mean(losses[:count])) for count in range(1, len(losses) + 1)]
 
 
-def is_hopeless(losses: Sequence[float], history: Sequence[Trial]) -> bool:
+def should_prune(losses: Sequence[float], history: Sequence[Trial]) -> bool:
     """Whether the mean over a trial's first folds is above the median of the complete trials'.
 
     The same folds are compared, since folds differ more than hyperparameters do.
@@ -107,6 +107,6 @@ def is_hopeless(losses: Sequence[float], history: Sequence[Trial]) -> bool:
     return bool(np.mean(losses) > np.median([np.mean(each[: len(losses)]) for each in complete]))
 
 
-def best_of(trials: Sequence[Trial]) -> Trial:
+def best_trial(trials: Sequence[Trial]) -> Trial:
     """The complete trial with the lowest mean log loss; on a tie the first."""
     return min((t for t in trials if t.state == COMPLETE), key=lambda trial: trial.mean)

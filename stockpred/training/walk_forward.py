@@ -20,7 +20,7 @@ from stockpred.columns import (
 )
 from stockpred.errors import NotEnoughData
 from stockpred.models.recipe import Recipe
-from stockpred.training.fit import fit, prepare, probability_up
+from stockpred.training.fit import fit, import_libraries, probability_up
 from stockpred.training.split import training_rows
 
 REFIT = "refit"
@@ -69,7 +69,7 @@ def walk_forward(
     blocks = [dates[i : i + refit_every] for i in range(0, len(dates), refit_every)]
     from joblib import Parallel, delayed
 
-    prepare([recipe.candidate], recipe.training)
+    import_libraries([recipe.candidate], recipe.training)
     results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
         delayed(_block)(table, recipe, block, seed) for block in blocks
     )

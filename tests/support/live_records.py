@@ -6,7 +6,7 @@ from scipy.special import expit, ndtr
 
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.monitoring.change_detector import (
-    backed_share,
+    supported_share,
 )
 from stockpred.monitoring.record import Version
 
@@ -55,7 +55,7 @@ def forecasts(
 def held(seed: int, record: pd.DataFrame, horizon: int = 1, **given: float) -> pd.DataFrame:
     """A record, held to what a holdout of the same kind promised."""
     before = forecasts(seed + 10_000, HOLDOUT, horizon=horizon, **given)  # type: ignore[arg-type]
-    return record.assign(backed=backed_share(expected_lead(before, horizon)))
+    return record.assign(supported_share=supported_share(expected_lead(before, horizon)))
 
 
 def dying(seed: int, before: int, **given: float) -> pd.DataFrame:
@@ -73,7 +73,7 @@ DAYS = pd.bdate_range("2014-01-01", "2017-12-29").to_numpy().astype("datetime64[
 
 
 def scored(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
-    return rows.drop(columns="backed", errors="ignore").assign(
+    return rows.drop(columns="supported_share", errors="ignore").assign(
         model_version=version,
         direction=(rows["probability_up"] > 0.5).astype(int),
         in_range=1.0,

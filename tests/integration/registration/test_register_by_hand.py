@@ -13,7 +13,7 @@ from pipeline.run.step_run import StepRun
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
 from steps.registration.version_tags import why_unfit
-from stockpred.gate.sequential_looks import hypothesis_of, look_from
+from stockpred.gate.sequential_looks import Look, hypothesis_of
 from tests.support.gate_nights import Nights, until
 from tests.support.paths import ROOT
 
@@ -107,7 +107,7 @@ def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd
 
     with ThreadPoolExecutor(4) as pool:
         indices = sorted(pool.map(ask, versions))
-    record = [look_from(text) for text in model_tags(nights.client, "five", PREFIX).values()]
+    record = [Look.from_text(text) for text in model_tags(nights.client, "five", PREFIX).values()]
     assert len({each.hypothesis for each in record}) == 4 and all(each.looks for each in record)
     by_hypothesis = sorted({each.hypothesis: each.index for each in record}.values())
     # No two questions share more of the level than there is.

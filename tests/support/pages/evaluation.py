@@ -6,8 +6,8 @@ import pandas as pd
 
 from reports.pages.evaluation import render_evaluation_page
 from reports.plots.evaluation import draw_evaluation_plots
-from stockpred.evaluation.backtest import Terms
-from stockpred.evaluation.holdout import Selected, findings
+from stockpred.evaluation.backtest import TradingCosts
+from stockpred.evaluation.holdout import Selection, evaluate_holdout
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
@@ -32,7 +32,7 @@ def evaluation_inputs(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Content of evaluation.json and the plots of some predictions."""
     recipe = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
-    found = findings(predictions, 1, Selected(), Terms())
+    found = evaluate_holdout(predictions, 1, Selection(), TradingCosts())
     evaluation = {"recipe": recipe, "table_sha256": "ab" * 32, **found.content}
     return evaluation, draw_evaluation_plots(predictions, evaluation, found.curves)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import (
     ALWAYS_LONG,
-    Terms,
+    TradingCosts,
     buy_and_hold,
     choose_threshold,
     positions,
@@ -20,7 +20,7 @@ from stockpred.features.table import feature_rows
 from tests.support.bars import make_bars
 
 few = settings(max_examples=25, deadline=None)
-FREE = Terms(cost_bps=0)
+FREE = TradingCosts(cost_bps=0)
 
 
 def bars_of(symbols: int, sessions: int, seed: int) -> dict[str, pd.DataFrame]:
@@ -42,7 +42,11 @@ def predictions_of(bars: dict[str, pd.DataFrame], horizon: int, seed: int) -> pd
 
 
 def notebook(
-    bars: dict[str, pd.DataFrame], rows: pd.DataFrame, threshold: float, horizon: int, terms: Terms
+    bars: dict[str, pd.DataFrame],
+    rows: pd.DataFrame,
+    threshold: float,
+    horizon: int,
+    costs: TradingCosts,
 ) -> pd.DataFrame:
     """Each trade by hand, from prices."""
     dates = sorted(rows["date"].unique())
@@ -54,7 +58,7 @@ def notebook(
         if t + horizon >= len(own):
             continue
         side = 1 if row.probability_up > threshold else 0
-        if terms.short and row.probability_up < min(threshold, 1 - threshold):
+        if costs.short and row.probability_up < min(threshold, 1 - threshold):
             side = -1
         if not side:
             continue
@@ -67,11 +71,11 @@ def notebook(
             line["gross"] += side * size * (worth[k] - worth[k - 1]) / paid
             line["exposure"] += size * worth[k - 1] / paid
             if side < 0:
-                line["borrow"] += size * worth[k - 1] / paid * terms.borrow_bps / 1e4 / 252
+                line["borrow"] += size * worth[k - 1] / paid * costs.borrow_bps / 1e4 / 252
         book[own["date"][t + 1]]["turnover"] += size
         book[own["date"][t + horizon]]["turnover"] += size * worth[-1] / paid
     frame = pd.DataFrame.from_dict(book, orient="index").iloc[1:]
-    cost = frame["turnover"] * terms.cost_bps / 1e4
+    cost = frame["turnover"] * costs.cost_bps / 1e4
     return frame.assign(net=frame["gross"] - frame["borrow"] - cost)
 
 
@@ -88,9 +92,9 @@ def test_strategy_against_a_notebook(
 ) -> None:
     bars = bars_of(symbols, 30, seed)
     rows = predictions_of(bars, horizon, seed)
-    terms = Terms(7.0, short, 300.0)
-    found = strategy_returns(rows.sample(frac=1, random_state=seed), threshold, horizon, terms)
-    expected = notebook(bars, rows, threshold, horizon, terms)
+    costs = TradingCosts(7.0, short, 300.0)
+    found = strategy_returns(rows.sample(frac=1, random_state=seed), threshold, horizon, costs)
+    expected = notebook(bars, rows, threshold, horizon, costs)
     assert found.index.tolist() == expected.index.tolist()
     pd.testing.assert_frame_equal(
         found[list(expected)],
@@ -114,20 +118,20 @@ def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> No
 
 
 def test_at_the_break_even_cost_nothing_is_left() -> None:
-    from stockpred.evaluation.holdout import Selected, _backtest
+    from stockpred.evaluation.holdout import Selection, _backtest
 
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
-    content, _ = _backtest(rows, 2, Selected(0.5), FREE, 0)
+    content, _ = _backtest(rows, 2, Selection(0.5), FREE, 0)
     cost = content["break_even_bps"]
-    at_cost = strategy_returns(rows, 0.5, 2, Terms(cost))
+    at_cost = strategy_returns(rows, 0.5, 2, TradingCosts(cost))
     assert at_cost["net"].sum() == pytest.approx(0, abs=1e-12)
-    assert strategy_returns(rows, 0.5, 2, Terms(cost + 1))["net"].sum() < 0
+    assert strategy_returns(rows, 0.5, 2, TradingCosts(cost + 1))["net"].sum() < 0
 
 
 def test_buy_and_hold_is_the_mean_of_the_symbols_worths() -> None:
     bars = bars_of(2, 40, 3)
     rows = predictions_of(bars, 1, 0)
-    found = buy_and_hold(rows, Terms(10.0))
+    found = buy_and_hold(rows, TradingCosts(10.0))
     worths = []
     for own in bars.values():
         closes = own.set_index("date")["adj_close"].reindex(sorted(rows["date"].unique()))

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from stockpred.errors import DataError, NotEnoughData
-from stockpred.evaluation.backtest import Terms
-from stockpred.evaluation.holdout import Selected, findings, selected
+from stockpred.evaluation.backtest import TradingCosts
+from stockpred.evaluation.holdout import Selection, evaluate_holdout, read_selection
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
@@ -24,7 +24,7 @@ def walked(**given: float) -> pd.DataFrame:
 
 
 def judged(predictions: pd.DataFrame, horizon: int = 1) -> dict:
-    content = findings(predictions, horizon, Selected(), Terms()).content
+    content = evaluate_holdout(predictions, horizon, Selection(), TradingCosts()).content
     return json.loads(json.dumps(content, allow_nan=False))
 
 
@@ -108,10 +108,10 @@ def test_without_a_known_label_there_is_no_judgement() -> None:
 
 
 def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
-    assert selected({}) == Selected(0.5, 1, 0.0)
+    assert read_selection({}) == Selection(0.5, 1, 0.0)
     whole = {"threshold": 0.53, "trials": {"count": 4, "sharpe_variance": 0.002}}
-    assert selected(whole) == Selected(0.53, 4, 0.002)
-    assert selected({"trials": {"count": 1, "sharpe_variance": None}}) == Selected()
+    assert read_selection(whole) == Selection(0.53, 4, 0.002)
+    assert read_selection({"trials": {"count": 1, "sharpe_variance": None}}) == Selection()
     for damaged in (
         {"threshold": None},
         {"threshold": float("nan")},
@@ -119,13 +119,15 @@ def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
         {"trials": {"count": 0}},
     ):
         with pytest.raises(DataError, match="recipe: selection"):
-            selected(damaged)
+            read_selection(damaged)
 
 
 def test_more_trials_deflate_the_ratio() -> None:
     predictions = walked(strength=0.3)
     one, many = (
-        findings(predictions, 1, Selected(0.5, count, 0.002), Terms()).content["backtest"]
+        evaluate_holdout(predictions, 1, Selection(0.5, count, 0.002), TradingCosts()).content[
+            "backtest"
+        ]
         for count in (1, 100)
     )
     assert many["deflated_sharpe"] < one["deflated_sharpe"]

@@ -11,7 +11,6 @@ from stockpred.gate.sequential_looks import (
     add_look,
     alpha_share,
     hypothesis_of,
-    look_from,
     reserve_look,
 )
 from tests.support.forecasts import forecasts
@@ -36,7 +35,7 @@ def test_looks_one_after_another_come_to_the_same_as_one() -> None:
     record: list[Look] = []
     for night, dates in enumerate((60, 61, 66, 119)):
         # As in the registry: each look is read back from what was written.
-        record.append(look_from(looked(until(rows, dates), record, f"data {night}").to_text()))
+        record.append(Look.from_text(looked(until(rows, dates), record, f"data {night}").to_text()))
         assert record[-1].looks == night + 1
     last, once = record[-1], looked(until(rows, 119), [], "all")
     assert (last.first, last.last, last.index) == (once.first, once.last, 1)
@@ -132,7 +131,7 @@ def test_a_look_fits_in_a_tag_at_any_horizon() -> None:
     for horizon in (1, 2, 21, 252):
         found = add_look([], hypothesis_of("r" * 64, rows), rows, BOTH, "d" * 64, horizon)
         assert found.e_processes["prior"].dates > 0
-        assert len(found.to_text()) < 2500 and look_from(found.to_text()) == found
+        assert len(found.to_text()) < 2500 and Look.from_text(found.to_text()) == found
         assert len(found.e_processes["prior"].block) == len(STAKES)
 
 

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockpred.monitoring.age import figures, newest_training, standing, weekdays_late
+from stockpred.monitoring.age import (
+    describe_champion,
+    newest_training,
+    nightly_metrics,
+    weekdays_late,
+)
 from stockpred.monitoring.record import Version
 
 SESSIONS = pd.bdate_range("2024-06-03", "2024-06-28").to_numpy().astype("datetime64[s]")  # 20
@@ -23,12 +28,15 @@ def version(name: str, trained_to: str | None) -> Version:
 def test_a_champion_is_as_old_as_the_sessions_after_its_training(
     trained_to: str | None, age: int | None
 ) -> None:
-    found = standing(version("3", trained_to), "champion", SESSIONS)
+    found = describe_champion(version("3", trained_to), "champion", SESSIONS)
     assert (found["trained_to"], found["sessions"]) == (trained_to, age)
     assert (found["version"], found["alias"], found["recipe"]) == ("3", "champion", "a")
     words = f", trained to {trained_to}, {age} sessions behind the data" if trained_to else ""
     assert found["sentence"] == f"Version 3, champion{words}."
-    assert standing(version("3", trained_to), None, SESSIONS)["sentence"] == f"Version 3{words}."
+    assert (
+        describe_champion(version("3", trained_to), None, SESSIONS)["sentence"]
+        == f"Version 3{words}."
+    )
 
 
 def test_the_newest_training_is_that_of_any_version() -> None:
@@ -70,6 +78,6 @@ def test_figures_are_one_number_each() -> None:
         "in_range": None,
         "largest_drift": 0.5,
     }
-    assert figures(content) == expected
+    assert nightly_metrics(content) == expected
     content["drift"] = {"features": []}
-    assert figures(content) == {**expected, "largest_drift": None}
+    assert nightly_metrics(content) == {**expected, "largest_drift": None}

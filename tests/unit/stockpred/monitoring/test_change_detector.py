@@ -14,11 +14,11 @@ from stockpred.monitoring.change_detector import (
     MONTH,
     STAKES,
     THRESHOLD,
-    Alarm,
-    alarm,
-    backed_share,
-    drawn_to_prior,
-    visible,
+    ChangeDetection,
+    detect_change,
+    detectable_change,
+    shrink_to_prior,
+    supported_share,
 )
 from tests.support.live_records import AUC_057, dying, forecasts, held
 
@@ -26,7 +26,7 @@ from tests.support.live_records import AUC_057, dying, forecasts, held
 def bet_by_loops(day: pd.DataFrame, hedged: bool) -> tuple[float, float]:
     """Gain of a bet of stake 1 on a date, and what it could have lost."""
     drawn = [
-        expit(logit(r.prior) + r.backed * (logit(r.probability_up) - logit(r.prior)))
+        expit(logit(r.prior) + r.supported_share * (logit(r.probability_up) - logit(r.prior)))
         for r in day.itertuples()
     ]
     ups = sum(max(p - q, 0.0) for p, q in zip(drawn, day.prior, strict=True))
@@ -63,14 +63,16 @@ def level_by_loops(rows: pd.DataFrame, horizon: int) -> list[float]:
     dates=st.integers(1, 12),
     horizon=st.integers(1, 4),
     prior=st.sampled_from([0.5, 0.6]),
-    backed=st.sampled_from([0.0, 0.7, 1.0]),
+    supported_share=st.sampled_from([0.0, 0.7, 1.0]),
 )
 @settings(max_examples=12, deadline=None)
 def test_the_level_against_loops(
-    seed: int, dates: int, horizon: int, prior: float, backed: float
+    seed: int, dates: int, horizon: int, prior: float, supported_share: float
 ) -> None:
-    rows = forecasts(seed, dates, symbols=3, bold=1.5).assign(prior=prior, backed=backed)
-    found = alarm(rows.sample(frac=1, random_state=seed), horizon)
+    rows = forecasts(seed, dates, symbols=3, bold=1.5).assign(
+        prior=prior, supported_share=supported_share
+    )
+    found = detect_change(rows.sample(frac=1, random_state=seed), horizon)
     assert list(found.level) == pytest.approx(level_by_loops(rows, horizon), rel=1e-6)
     assert len(found.dates) == dates
 
@@ -78,7 +80,9 @@ def test_the_level_against_loops(
 def test_the_expected_level_is_the_number_of_dates_where_the_promise_is_kept() -> None:
     for truth, most in ((0.8, 1.15), (1.0, 1.0)):
         levels = [
-            alarm(forecasts(seed, 10, truth, symbols=5).assign(backed=0.8), 1).level[-1]
+            detect_change(
+                forecasts(seed, 10, truth, symbols=5).assign(supported_share=0.8), 1
+            ).level[-1]
             for seed in range(300)
         ]
         mean, error = np.mean(levels), np.std(levels) / np.sqrt(len(levels))
@@ -88,12 +92,12 @@ def test_the_expected_level_is_the_number_of_dates_where_the_promise_is_kept() -
 
 
 def test_a_promise_backs_what_its_lead_surely_leaves() -> None:
-    assert backed_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.01)) == 1.0
-    assert backed_share(ExpectedLead(0.02, 0.0, "2020-01-01", 0.01)) == 1.0
-    assert backed_share(ExpectedLead(0.0, 0.0, "2020-01-01", 0.01)) == 0.5
-    assert backed_share(ExpectedLead(-0.02, 0.0, "2020-01-01", 0.01)) == 0.0
-    assert backed_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.0)) == 0.0
-    unsure = backed_share(ExpectedLead(0.01, 0.004, "2020-01-01", 0.01))
+    assert supported_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.01)) == 1.0
+    assert supported_share(ExpectedLead(0.02, 0.0, "2020-01-01", 0.01)) == 1.0
+    assert supported_share(ExpectedLead(0.0, 0.0, "2020-01-01", 0.01)) == 0.5
+    assert supported_share(ExpectedLead(-0.02, 0.0, "2020-01-01", 0.01)) == 0.0
+    assert supported_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.0)) == 0.0
+    unsure = supported_share(ExpectedLead(0.01, 0.004, "2020-01-01", 0.01))
     assert unsure == pytest.approx((0.01 - 1.28 * 0.004) / 0.02 + 0.5)
     for truth in (0.4, 0.7, 1.0):
         found = expected_lead(forecasts(1, 8000, truth, symbols=4), 1)
@@ -102,34 +106,36 @@ def test_a_promise_backs_what_its_lead_surely_leaves() -> None:
 
 def test_shares_of_a_forecast() -> None:
     p, q = np.array([0.1, 0.5, 0.9]), np.array([0.5, 0.6, 0.55])
-    assert drawn_to_prior(p, q, 1.0) == pytest.approx(p)
-    assert drawn_to_prior(p, q, 0.0) == pytest.approx(q)
-    half = drawn_to_prior(p, q, 0.5)
+    assert shrink_to_prior(p, q, 1.0) == pytest.approx(p)
+    assert shrink_to_prior(p, q, 0.0) == pytest.approx(q)
+    half = shrink_to_prior(p, q, 0.5)
     assert logit(half) == pytest.approx((logit(p) + logit(q)) / 2)
-    assert np.isfinite(drawn_to_prior(np.array([0.0, 1.0]), q[:2], 0.5)).all()
+    assert np.isfinite(shrink_to_prior(np.array([0.0, 1.0]), q[:2], 0.5)).all()
 
 
 def test_forecasts_that_promise_nothing_or_say_nothing_raise_no_alarm() -> None:
     rows = forecasts(0, 300, 0.0)
-    assert (alarm(rows.assign(backed=0.0), 1).level == np.arange(1, 301)).all()
-    timid = rows.assign(probability_up=0.5, backed=1.0)
-    assert (alarm(timid, 1).level == np.arange(1, 301)).all()
-    empty = alarm(rows.iloc[:0].assign(backed=1.0), 1)
+    assert (detect_change(rows.assign(supported_share=0.0), 1).level == np.arange(1, 301)).all()
+    timid = rows.assign(probability_up=0.5, supported_share=1.0)
+    assert (detect_change(timid, 1).level == np.arange(1, 301)).all()
+    empty = detect_change(rows.iloc[:0].assign(supported_share=1.0), 1)
     assert empty.since is None and not len(empty.level)
     for poor in (rows.iloc[:0], rows.iloc[:20], timid):
-        found = visible(poor.assign(backed=1.0), alarm(poor.assign(backed=1.0), 1), 1)
+        found = detectable_change(
+            poor.assign(supported_share=1.0), detect_change(poor.assign(supported_share=1.0), 1), 1
+        )
         assert (found.share, found.auc, found.sessions) == (None, None, None)
 
 
 def test_the_alarm_stays_raised_and_nothing_later_moves_it() -> None:
     rows = dying(3, 100)
-    found = alarm(rows, 1)
+    found = detect_change(rows, 1)
     assert found.since is not None and found.level[found.dates == found.since][0] >= THRESHOLD
-    longer = pd.concat([rows, forecasts(9, 400, 3.0).assign(backed=1.0)])
+    longer = pd.concat([rows, forecasts(9, 400, 3.0).assign(supported_share=1.0)])
     longer["date"] = np.repeat(
         pd.bdate_range("2015-01-01", periods=620).to_numpy().astype("datetime64[s]"), 20
     )
-    later = alarm(longer, 1)
+    later = detect_change(longer, 1)
     assert later.since == found.since and later.level[-1] < THRESHOLD
     assert list(later.level[:220]) == pytest.approx(list(found.level))
 
@@ -139,7 +145,7 @@ def false_alarms(markets: int, sessions: int, horizon: int = 1, **given: float) 
     raised = 0
     for seed in range(markets):
         rows = forecasts(seed, sessions, horizon=horizon, **given)  # type: ignore[arg-type]
-        raised += alarm(held(seed, rows, horizon, **given), horizon).since is not None
+        raised += detect_change(held(seed, rows, horizon, **given), horizon).since is not None
     return raised / markets
 
 
@@ -149,7 +155,7 @@ def seen(markets: int, before: int, **given: float) -> float:
     for seed in range(markets):
         rows = dying(seed, before, **given)
         dates = np.unique(rows["date"])
-        since = alarm(rows, 1).since
+        since = detect_change(rows, 1).since
         if since is None or since >= dates[before]:
             found.append(since is not None)
     assert len(found) > 0.5 * markets
@@ -188,23 +194,23 @@ def test_a_dead_signal_is_seen_within_120_sessions(before: int, shared: float, b
     assert seen(200, before, shared=shared, bold=bold) >= 0.85
 
 
-def shown(seed: int, sessions: int) -> tuple[pd.DataFrame, Alarm]:
+def shown(seed: int, sessions: int) -> tuple[pd.DataFrame, ChangeDetection]:
     rows = held(seed, forecasts(seed, sessions))
-    return rows, alarm(rows, 1)
+    return rows, detect_change(rows, 1)
 
 
 def test_what_could_not_be_seen_shrinks_with_the_record() -> None:
     rows, _ = shown(2, 500)
     dates = np.unique(rows["date"])
     parts = [rows[rows["date"] < dates[n - 1]] for n in (30, 150, 300, 500)]
-    short, *rest = [visible(part, alarm(part, 1), 1) for part in parts]
+    short, *rest = [detectable_change(part, detect_change(part, 1), 1) for part in parts]
     assert short.share is None and short.sessions is not None and short.sessions > 30
     shares = [each.share for each in rest]
     assert shares == sorted(shares) and shares[0] > 0 and shares[-1] < 1  # type: ignore[type-var]
     for found in rest:
         assert found.share is not None and found.auc is not None
         p = rows["probability_up"].to_numpy()
-        truth = drawn_to_prior(p, np.full(len(p), 0.5), found.share)
+        truth = shrink_to_prior(p, np.full(len(p), 0.5), found.share)
         label = (np.random.default_rng(0).random(len(p)) < truth).astype(float)
         assert found.auc == pytest.approx(roc_auc(label, p), abs=0.02)
 
@@ -215,12 +221,17 @@ def test_what_could_have_been_seen_is_seen_four_times_in_five(sessions: int) -> 
     seen_at_share, seen_when_gone = [], []
     for seed in range(150):
         rows, found = shown(seed, sessions)
-        could = visible(rows, found, 1)
+        could = detectable_change(rows, found, 1)
         assert could.sessions is not None
-        gone = forecasts(seed + 500, could.sessions, 0.0).assign(backed=rows["backed"].iloc[0])
-        seen_when_gone.append(alarm(gone, 1).since is not None)
+        gone = forecasts(seed + 500, could.sessions, 0.0).assign(
+            supported_share=rows["supported_share"].iloc[0]
+        )
+        seen_when_gone.append(detect_change(gone, 1).since is not None)
         if could.share is not None:
             weak = forecasts(seed + 900, sessions, could.share)
-            seen_at_share.append(alarm(weak.assign(backed=rows["backed"]), 1).since is not None)
+            seen_at_share.append(
+                detect_change(weak.assign(supported_share=rows["supported_share"]), 1).since
+                is not None
+            )
     assert len(seen_at_share) > 100
     assert np.mean(seen_at_share) >= 0.7 and 0.65 <= np.mean(seen_when_gone) <= 0.99

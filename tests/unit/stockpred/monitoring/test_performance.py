@@ -10,14 +10,14 @@ from scipy.stats import t as student
 
 from stockpred.features.table import feature_rows
 from stockpred.monitoring.drift import distance, drift
-from stockpred.monitoring.outcomes import joined, outcomes
+from stockpred.monitoring.outcomes import gather_outcomes, join_outcomes
 from stockpred.monitoring.performance import (
-    beside,
-    by_date,
+    compare_versions,
+    latest_by_symbol,
     mean_with_interval,
-    symbols,
-    weekly,
-    whole,
+    metrics_by_date,
+    metrics_by_week,
+    overall_metrics,
 )
 from tests.support.bars import make_bars
 
@@ -46,7 +46,7 @@ def ledger(made: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.D
 def test_outcomes_and_priors_against_a_loop(horizon: int, last: int) -> None:
     made = tables(horizon)
     forecasts = ledger(made, last)
-    found = joined(forecasts, outcomes(iter(made), forecasts["date"].unique()))
+    found = join_outcomes(forecasts, gather_outcomes(iter(made), forecasts["date"].unique()))
     assert len(found) == len(forecasts)
     whole_table = pd.concat(made)
     for row in found.itertuples():
@@ -62,12 +62,14 @@ def test_a_forecast_without_a_bar_has_no_outcome() -> None:
     made = tables()
     forecasts = ledger(made)
     other = forecasts.iloc[:1].assign(symbol="ZZZ")
-    found = joined(pd.concat([forecasts, other]), outcomes(made, forecasts["date"].unique()))
+    found = join_outcomes(
+        pd.concat([forecasts, other]), gather_outcomes(made, forecasts["date"].unique())
+    )
     assert found.loc[found["symbol"] == "ZZZ", "label"].isna().all()
     assert len(found) == len(forecasts) + 1
-    before = joined(
+    before = join_outcomes(
         forecasts.iloc[:1].assign(date=np.datetime64("2000-01-03", "s")),
-        outcomes(made, [np.datetime64("2000-01-03", "s")]),
+        gather_outcomes(made, [np.datetime64("2000-01-03", "s")]),
     )
     assert before["prior"].item() == 0.5
 
@@ -76,11 +78,13 @@ def test_a_forecast_without_a_bar_has_no_outcome() -> None:
 def record() -> pd.DataFrame:
     made = tables(1, 120)
     forecasts = ledger(made, 90)
-    return joined(forecasts, outcomes(made, forecasts["date"].unique())).dropna(subset="label")
+    return join_outcomes(forecasts, gather_outcomes(made, forecasts["date"].unique())).dropna(
+        subset="label"
+    )
 
 
 def test_figures_of_each_date_against_a_loop(record: pd.DataFrame) -> None:
-    days = by_date(record)
+    days = metrics_by_date(record)
     assert list(days.index) == sorted(record["date"].unique())
     for date, part in record.groupby("date"):
         p = np.where(part.label == 1, part.probability_up, 1 - part.probability_up)
@@ -92,17 +96,17 @@ def test_figures_of_each_date_against_a_loop(record: pd.DataFrame) -> None:
         assert day["accuracy"] == pytest.approx((p > 0.5).mean())
         assert day["gap"] == pytest.approx((part.probability_up - part.label).mean())
         assert day["ic"] == pytest.approx(pearsonr(part.probability_up, part.forward_return)[0])
-    few = by_date(record[record["symbol"] < "DDD"])
+    few = metrics_by_date(record[record["symbol"] < "DDD"])
     assert few["ic"].isna().all()
 
 
 def test_weeks_add_up_and_their_intervals_are_students(record: pd.DataFrame) -> None:
-    weeks = weekly(record, 1)
+    weeks = metrics_by_week(record, 1)
     assert sum(week["rows"] for week in weeks) == len(record)
     assert sum(week["dates"] for week in weeks) == record["date"].nunique()
     starts = pd.to_datetime([week["week"] for week in weeks])
     assert (starts.day_of_week == 0).all() and (np.diff(starts) == pd.Timedelta(days=7)).all()
-    days = by_date(record)
+    days = metrics_by_date(record)
     first = days[(days.index >= starts[1]) & (days.index < starts[2])]
     assert len(first) == 5 and len(weeks) > 10
     figure = weeks[1]["accuracy"]
@@ -110,9 +114,9 @@ def test_weeks_add_up_and_their_intervals_are_students(record: pd.DataFrame) -> 
     # Diebold and Mariano's small-sample factor at a horizon of 1 turns n into n - 1.
     wide = student.ppf(0.975, 4) * first["accuracy"].std(ddof=1) / np.sqrt(5)
     assert figure["interval"] == pytest.approx((figure["mean"] - wide, figure["mean"] + wide))
-    [alone] = weekly(record[record["date"].isin(days.index[:2])], 1)
+    [alone] = metrics_by_week(record[record["date"].isin(days.index[:2])], 1)
     assert alone["lead"]["interval"] is None and alone["lead"]["mean"] is not None
-    assert weekly(record.iloc[:0], 1) == []
+    assert metrics_by_week(record.iloc[:0], 1) == []
 
 
 def test_weekly_intervals_hold_the_mean() -> None:
@@ -126,21 +130,21 @@ def test_weekly_intervals_hold_the_mean() -> None:
 
 
 def test_a_stretch_as_one(record: pd.DataFrame) -> None:
-    found = whole(record, 1)
+    found = overall_metrics(record, 1)
     assert found["rows"] == len(record)
     p = np.where(record.label == 1, record.probability_up, 1 - record.probability_up)
     assert found["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
     low, high = found["log_loss"]["interval"]
     assert low < found["log_loss"]["mean"] < high
-    assert found["lead"]["mean"] == pytest.approx(by_date(record)["lead"].mean())
-    assert whole(record.iloc[:0], 1)["rows"] == 0
-    short = whole(record[record["date"] <= record["date"].unique()[2]], 1)
+    assert found["lead"]["mean"] == pytest.approx(metrics_by_date(record)["lead"].mean())
+    assert overall_metrics(record.iloc[:0], 1)["rows"] == 0
+    short = overall_metrics(record[record["date"] <= record["date"].unique()[2]], 1)
     assert short["accuracy"]["interval"] is None and short["accuracy"]["mean"] is not None
 
 
 def test_symbols_show_their_newest_forecast_and_their_hits(record: pd.DataFrame) -> None:
     open_rows = record.assign(label=record["label"].mask(record["date"] == record["date"].max()))
-    shown = symbols(open_rows, 1)
+    shown = latest_by_symbol(open_rows, 1)
     assert [each["symbol"] for each in shown] == list(NAMES)
     for each in shown:
         mine = record[record["symbol"] == each["symbol"]]
@@ -158,7 +162,7 @@ def test_versions_are_compared_on_what_both_forecast(record: pd.DataFrame) -> No
     knows = record.assign(model_version="2", probability_up=0.5 + 0.2 * (label - 0.5))
     same = record.iloc[:60].assign(model_version="3")
     elsewhere = record.assign(model_version="4", symbol="ZZZ")
-    found = beside(record, pd.concat([knows, same, elsewhere]), 1)
+    found = compare_versions(record, pd.concat([knows, same, elsewhere]), 1)
     assert [each["version"] for each in found] == ["2", "3"]
     better, equal = found
     assert better["lead"] > 0 and better["p_value"] < 0.01

@@ -9,19 +9,19 @@ import pytest
 
 from stockpred.gate.expected_lead import ExpectedLead
 from stockpred.monitoring.alerts import (
+    alert_sentence,
     data_alerts,
     loss_alerts,
     needs_training,
     stopped_symbols,
-    verdict,
 )
-from stockpred.monitoring.record import Version, record_of, unseen, watch
+from stockpred.monitoring.record import Version, champion_record, monitor_champion, out_of_sample
 from tests.support.live_records import CHAMPION, DAYS, dying, forecasts, scored
 
 
 def watched(rows: pd.DataFrame, *others: Version) -> dict:
     versions = {each.version: each for each in (CHAMPION, *others)}
-    return watch(rows, versions, CHAMPION, DAYS, 1).content
+    return monitor_champion(rows, versions, CHAMPION, DAYS, 1).content
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_record_that_keeps_its_promise(good: dict) -> None:
     assert good["record"]["dates"] == 130 and good["recent"]["dates"] == 63
     assert not good["alarm"]["raised"] and loss_alerts(good) == []
     assert 0.9 < good["promise"]["backed"] < 1
-    words = verdict(good, [])
+    words = alert_sentence(good, [])
     assert words.startswith("No alert: on 130 dates the log loss was 0.68")
     assert "a loss that leaves an AUC above 0.5" in words
     json.dumps(good, allow_nan=False)
@@ -50,7 +50,7 @@ def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> Non
     assert alert["kind"] == "loss" and alert["since"] == since > "2015-07-01"
     assert f"worse than was promised, as of {since}" in alert["sentence"]
     assert "promised +0.0078" in alert["sentence"]
-    assert verdict(dead, [alert]) == f"Alert: {alert['sentence']}."
+    assert alert_sentence(dead, [alert]) == f"Alert: {alert['sentence']}."
     assert needs_training([alert], [CHAMPION])
     later = Version("2", "b", since, None)
     assert not needs_training([alert], [CHAMPION, later])
@@ -59,13 +59,15 @@ def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> Non
 
 def test_a_short_record_says_what_it_could_not_show() -> None:
     short = watched(scored(forecasts(0, 15)))
-    assert "a signal that is gone takes about" in verdict(short, [])
+    assert "a signal that is gone takes about" in alert_sentence(short, [])
     assert short["record"]["log_loss"]["interval"] is None
     none = watched(scored(forecasts(0, 15)).iloc[:0])
-    assert verdict(none, []).startswith("No alert: no forecast of the champion has an outcome yet.")
+    assert alert_sentence(none, []).startswith(
+        "No alert: no forecast of the champion has an outcome yet."
+    )
     versions = {"1": replace(CHAMPION, promise=None)}
-    blank = watch(scored(forecasts(0, 15)), versions, versions["1"], DAYS, 1).content
-    assert "promised no skill" in verdict(blank, []) and blank["promise"] is None
+    blank = monitor_champion(scored(forecasts(0, 15)), versions, versions["1"], DAYS, 1).content
+    assert "promised no skill" in alert_sentence(blank, []) and blank["promise"] is None
     json.dumps([short, none, blank], allow_nan=False)
 
 
@@ -74,10 +76,10 @@ def test_training_labels_and_forecasts_do_not_overlap() -> None:
     dates = np.unique(rows["date"])
     for horizon in (1, 5):
         trained = replace(CHAMPION, trained_to=str(dates[3])[:10])
-        found = unseen(rows, trained, DAYS, horizon)
+        found = out_of_sample(rows, trained, DAYS, horizon)
         assert found["date"].min() == dates[3 + horizon]
-    assert unseen(rows, replace(CHAMPION, trained_to="2017-12-29"), DAYS, 1).empty
-    assert unseen(rows, replace(CHAMPION, trained_to=None), DAYS, 1).empty
+    assert out_of_sample(rows, replace(CHAMPION, trained_to="2017-12-29"), DAYS, 1).empty
+    assert out_of_sample(rows, replace(CHAMPION, trained_to=None), DAYS, 1).empty
 
 
 def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> None:
@@ -87,13 +89,13 @@ def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> Non
     other = Version("3", "b", "2014-12-31", None)
     ledger = pd.concat([scored(rows), scored(rows, "10"), scored(rows, "3"), scored(rows, "99")])
     versions = {each.version: each for each in (CHAMPION, refresh, other)}
-    record = record_of(ledger, versions, refresh, DAYS, 1)
+    record = champion_record(ledger, versions, refresh, DAYS, 1)
     assert not record.duplicated(["symbol", "date"]).any() and len(record) == len(rows)
     by_version = record.groupby("model_version")["date"].agg(["min", "max"])
     assert by_version.loc["1", "max"] == dates[19] and by_version.loc["10", "min"] == dates[20]
-    assert record.groupby("model_version")["backed"].nunique().eq(1).all()
-    assert record["backed"].nunique() == 2
-    found = watch(ledger, versions, refresh, DAYS, 1).content
+    assert record.groupby("model_version")["supported_share"].nunique().eq(1).all()
+    assert record["supported_share"].nunique() == 2
+    found = monitor_champion(ledger, versions, refresh, DAYS, 1).content
     assert [each["version"] for each in found["versions"]] == ["3"]
     assert found["versions"][0]["lead"] == 0.0 and found["versions"][0]["dates"] == 40
 

@@ -11,14 +11,20 @@ from optuna.distributions import CategoricalDistribution
 from sklearn.inspection import permutation_importance
 
 from stockpred.errors import NotEnoughData, ParameterError
-from stockpred.evaluation.backtest import Terms, choose_threshold, sharpe_on_folds
+from stockpred.evaluation.backtest import TradingCosts, choose_threshold, sharpe_on_folds
 from stockpred.models.candidates import CANDIDATES, Hyperparameters
 from stockpred.models.recipe import Training
 from stockpred.training.folds import Folds
 from stockpred.training.importance import permutation_importances
 from stockpred.training.search import Search
-from stockpred.training.selection import choose, cross_validate, fold_losses, predictions, summary
-from stockpred.training.trial import COMPLETE, PRUNED, Trial, best_of, is_hopeless, propose
+from stockpred.training.selection import (
+    choose_candidate,
+    cross_validate,
+    fold_losses,
+    predictions,
+    threshold_and_trials,
+)
+from stockpred.training.trial import COMPLETE, PRUNED, Trial, best_trial, propose, should_prune
 from tests.support.generated_tables import market
 from tests.support.small_search import folds, run
 
@@ -69,7 +75,7 @@ def test_a_search_finds_what_is_better() -> None:
     table = market(dates=400, strength=2.0)
     search = Search(Folds(table, 3, 2, 0), ["logistic"], 12, jobs=2)
     run(search)
-    best = best_of(search.trials["logistic"])
+    best = best_trial(search.trials["logistic"])
     assert best.number > 0 and best.mean < search.trials["logistic"][0].mean
     assert [len(t.results) for t in search.trials["logistic"]].count(3) == 1
     losses = fold_losses(predictions(search))
@@ -79,12 +85,12 @@ def test_a_search_finds_what_is_better() -> None:
 def test_a_trial_is_hopeless_by_the_same_folds_of_the_others() -> None:
     # Fold 2 is hard for all: a trial that is good there must not seem bad for it.
     history = [trial(n, (0.60, 0.80, 0.70)) for n in range(5)]
-    assert is_hopeless([0.61, 0.80], history)
-    assert not is_hopeless([0.60, 0.79], history)
-    assert not is_hopeless([0.99], history), "one fold alone says little"
-    assert not is_hopeless([0.99, 0.99], history[:4]), "too few to compare with"
+    assert should_prune([0.61, 0.80], history)
+    assert not should_prune([0.60, 0.79], history)
+    assert not should_prune([0.99], history), "one fold alone says little"
+    assert not should_prune([0.99, 0.99], history[:4]), "too few to compare with"
     pruned = [*history[:4], trial(4, (0.9, 0.9), PRUNED)]
-    assert not is_hopeless([0.99, 0.99], pruned), "only complete trials count"
+    assert not should_prune([0.99, 0.99], pruned), "only complete trials count"
 
 
 def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
@@ -93,8 +99,8 @@ def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
     states = {t.state: t for t in search.trials["logistic"]}
     assert set(states) == {COMPLETE, PRUNED}
     assert len(states[PRUNED].losses) == 2 and len(states[COMPLETE].losses) == 3
-    assert best_of([trial(0, (0.7,)), trial(1, (0.1,), PRUNED)]).number == 0
-    assert best_of([trial(0, (0.7,)), trial(1, (0.7,))]).number == 0
+    assert best_trial([trial(0, (0.7,)), trial(1, (0.1,), PRUNED)]).number == 0
+    assert best_trial([trial(0, (0.7,)), trial(1, (0.7,))]).number == 0
 
 
 def test_unknown_candidates_and_too_few_dates_are_said_before_any_fit() -> None:
@@ -113,7 +119,7 @@ def test_one_symbol_and_a_fold_of_one_class() -> None:
     assert found["probability_up"].between(0, 1, inclusive="neither").all()
     losses = fold_losses(found)
     assert all(np.isfinite(each).all() and len(each) == 3 for each in losses.values())
-    assert choose(losses) in CANDIDATES
+    assert choose_candidate(losses) in CANDIDATES
 
 
 def test_window_half_life_and_calibration_reach_the_fits() -> None:
@@ -135,17 +141,22 @@ def test_predictions_carry_what_a_backtest_needs() -> None:
 
 
 def test_the_summary_counts_all_that_was_tried() -> None:
-    sharpe = partial(sharpe_on_folds, horizon=1, terms=Terms())
+    sharpe = partial(sharpe_on_folds, horizon=1, costs=TradingCosts())
     search = Search(folds(), LOGISTIC, 8, sharpe=sharpe)
     run(search)
     tried = [t for known in search.trials.values() for t in known]
-    found = summary(predictions(search), tried, 1, Terms())
+    found = threshold_and_trials(predictions(search), tried, 1, TradingCosts())
     assert found["trials"]["count"] == 9
-    assert found["threshold"] == choose_threshold(predictions(search), Terms().cost_bps, 1)
+    assert found["threshold"] == choose_threshold(predictions(search), TradingCosts().cost_bps, 1)
     assert found["trials"]["sharpe_variance"] == pytest.approx(
         np.var([t.sharpe for t in tried if t.sharpe is not None], ddof=1)
     )
-    assert summary(predictions(search), tried[:1], 1, Terms())["trials"]["sharpe_variance"] is None
+    assert (
+        threshold_and_trials(predictions(search), tried[:1], 1, TradingCosts())["trials"][
+            "sharpe_variance"
+        ]
+        is None
+    )
 
 
 def test_importances_against_scikit_learn() -> None:

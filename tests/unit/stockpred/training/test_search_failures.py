@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution
 from stockpred.models.candidates import CANDIDATES
 from stockpred.training.search import Search
 from stockpred.training.selection import predictions
-from stockpred.training.trial import COMPLETE, FAILED, best_of, trial_from
+from stockpred.training.trial import COMPLETE, FAILED, Trial, best_trial
 from tests.support.small_search import folds, run
 
 LOGISTIC = ("prior", "logistic")
@@ -31,7 +31,7 @@ def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch)
     states = {t.hyperparameters["C"]: t for t in found}
     assert states[-1.0].state == FAILED and "'C' parameter" in states[-1.0].error
     assert states[0.001].state == COMPLETE and len(found) == 8
-    assert best_of(search.trials["logistic"]).hyperparameters["C"] == 0.001
+    assert best_trial(search.trials["logistic"]).hyperparameters["C"] == 0.001
 
 
 def test_the_same_search_twice_and_with_other_workers() -> None:
@@ -53,7 +53,7 @@ def test_a_broken_search_goes_on_to_the_same_end(done: int) -> None:
             next(trials)
     # What is left behind goes through JSON, as it does in MLflow's tags.
     left = {
-        name: [trial_from(json.loads(json.dumps(t.to_dict()))) for t in known]
+        name: [Trial.from_dict(json.loads(json.dumps(t.to_dict()))) for t in known]
         for name, known in broken.trials.items()
     }
     taken = Search(folds(), LOGISTIC, 12, jobs=3, adopted=left)
@@ -89,11 +89,11 @@ sys.path[:0] = {paths!r}
 from tests.support.generated_tables import market
 from stockpred.models.candidates import CANDIDATES
 from stockpred.training.folds import Folds
-from stockpred.training.fit import prepare
+from stockpred.training.fit import import_libraries
 from stockpred.models.recipe import Training
 from stockpred.training.search import Search
 training = Training("isotonic")
-prepare(CANDIDATES, training)
+import_libraries(CANDIDATES, training)
 before = set(sys.modules)
 list(Search(Folds(market(dates=80), 2, 2, 0, training), tuple(CANDIDATES)).run())
 late = {{name for name in set(sys.modules) - before if name.startswith(("sklearn", "xgboost"))}}

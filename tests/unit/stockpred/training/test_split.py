@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from stockpred.errors import NotEnoughData, ParameterError
-from stockpred.training.selection import before
+from stockpred.training.selection import rows_before
 from stockpred.training.split import PurgedWalkForward, holdout_start, training_rows
 
 
@@ -163,5 +163,5 @@ def test_selection_sees_nothing_that_ends_inside_the_holdout() -> None:
     dates, ends = panel(50, 2, 10)
     table = pd.DataFrame({"date": dates, "label_end": ends, "label": 1.0})
     start = holdout_start(dates, 0.2)
-    assert before(table, start)["label_end"].max() < start
-    assert before(table, start)["date"].nunique() == 30
+    assert rows_before(table, start)["label_end"].max() < start
+    assert rows_before(table, start)["date"].nunique() == 30

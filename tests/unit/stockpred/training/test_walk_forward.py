@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockpred.training.selection import before, choose, cross_validate, fold_losses
+from stockpred.training.selection import choose_candidate, cross_validate, fold_losses, rows_before
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
 from tests.support.generated_tables import market
@@ -17,9 +17,9 @@ FAST = ("prior", "logistic")
 
 def test_a_planted_signal_is_chosen_and_noise_is_not() -> None:
     signal = cross_validate(market(strength=0.8), FAST, 4, 5, 0)
-    assert choose(fold_losses(signal)) == "logistic"
+    assert choose_candidate(fold_losses(signal)) == "logistic"
     noise = cross_validate(market(features=40), FAST, 4, 5, 0)
-    assert choose(fold_losses(noise)) == "prior"
+    assert choose_candidate(fold_losses(noise)) == "prior"
 
 
 def test_every_fold_of_every_candidate_is_predicted_once() -> None:
@@ -31,7 +31,7 @@ def test_every_fold_of_every_candidate_is_predicted_once() -> None:
 
 
 def test_a_tie_goes_to_the_first_named() -> None:
-    assert choose({"b": [0.6, 0.7], "a": [0.65, 0.65], "c": [0.7, 0.7]}) == "b"
+    assert choose_candidate({"b": [0.6, 0.7], "a": [0.65, 0.65], "c": [0.7, 0.7]}) == "b"
 
 
 def test_a_walk_predicts_every_date_of_the_holdout_once() -> None:
@@ -104,4 +104,4 @@ def test_priors_are_the_shares_of_ups_of_the_same_training_rows() -> None:
 def test_selection_drops_what_reaches_into_the_holdout() -> None:
     table = market(dates=50)
     start = holdout_start(table["date"], 0.2)
-    assert before(table, start)["label_end"].max() < start
+    assert rows_before(table, start)["label_end"].max() < start
