@@ -13,7 +13,7 @@ import mlflow
 import sklearn.ensemble  # noqa: F401
 
 from pipeline.run.step_run import StepRun
-from pipeline.step import Done
+from pipeline.step import FinishedStep
 from pipeline.tracking.artifacts import output_hashes
 from steps.cli.parameters import PARAMETERS
 from steps.cli.types import ROOT
@@ -26,7 +26,7 @@ def main(*given: str) -> None:
     texts |= dict(each.split("=", 1) for each in given)
     params = {name: PARAMETERS[name].type.convert(text, None, None) for name, text in texts.items()}
     client = mlflow.MlflowClient()
-    done: dict[str, Done] = {}
+    done: dict[str, FinishedStep] = {}
     with mlflow.start_run():
         for step in STEPS:
             shell = importlib.import_module(f"steps.{step.name}").main
@@ -45,7 +45,9 @@ def main(*given: str) -> None:
                 shell.body(run, **inputs, **values)
                 run.flush()
             tags = client.get_run(run.run_id).data.tags
-            done[step.name] = Done(step.name, run.run_id, "", 0.0, output_hashes(tags), tags)
+            done[step.name] = FinishedStep(
+                step.name, run.run_id, "", 0.0, output_hashes(tags), tags
+            )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ PipelineError
 ├── InputError      an input artifact is missing or is not what its producer wrote
 ├── StoreError      the tracking server or database is not there, refuses us or does not fit
 ├── StepFailed      a child run did not finish
-├── Alerted         what a step watches is not as it should be
+├── AlertRaised         what a step watches is not as it should be
 └── Interrupted     the chain was told to stop
 """
 
@@ -50,7 +50,7 @@ class StepFailed(PipelineError):
     """A child run did not finish."""
 
 
-class Alerted(PipelineError):
+class AlertRaised(PipelineError):
     """What a step watches is not as it should be; the step itself did its work."""
 
     exit_code = 3
@@ -64,7 +64,7 @@ class Interrupted(PipelineError):
         self.signum = signum
 
 
-def in_one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What an error says, in one line, without a database's SQL and its advice."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\) ", "", text)

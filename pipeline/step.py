@@ -60,7 +60,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishedStep:
     """A finished step: its run, how it came about, and what it wrote.
 
     Attributes
@@ -83,7 +83,7 @@ class Done:
         return f"runs:/{self.run_id}/{artifact}"
 
 
-def check_table(steps: Sequence[Step]) -> None:
+def check_steps(steps: Sequence[Step]) -> None:
     """Raise ValueError where a table names an unknown or a later step, or a name twice."""
     seen: set[str] = set()
     for step in steps:

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from pipeline.errors import Alerted, InputError
+from pipeline.errors import AlertRaised, InputError
 from pipeline.git.clone import require_outside_clone
 from pipeline.process.scratch import scratch_folder
-from pipeline.step import Done, Output, Step
+from pipeline.step import FinishedStep, Output, Step
 from pipeline.tags import TAG_STAGE
 from steps.cli.command import main_function
 from steps.cli.parameters import PARAMETERS
@@ -62,13 +62,13 @@ def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[St
 
 
 def rows_that_follow(
-    client: Any, done: Sequence[Done], params: Mapping[str, Any]
+    client: Any, done: Sequence[FinishedStep], params: Mapping[str, Any]
 ) -> tuple[Step, ...]:
     """What comes after the steps that are done.
 
     Raises
     ------
-    Alerted
+    AlertRaised
         The monitor alerts, and `on_alert` is ``fail``.
     """
     from pipeline.registry.models import AUTO, resolve
@@ -82,20 +82,20 @@ def rows_that_follow(
         return watching(client, found.uri, params)
     content = _monitoring(client, by_name["monitor"])
     if content["alerts"] and params["on_alert"] == "fail":
-        raise Alerted(content["sentence"])
+        raise AlertRaised(content["sentence"])
     old = content["training"]["sessions"]
     due = content["retrain"] or old is None or old >= params["retrain_every"]
     return TRAINING if due and "train" not in by_name else ()
 
 
-def alerts_of(client: Any, done: Sequence[Done]) -> list[str]:
+def alerts_of(client: Any, done: Sequence[FinishedStep]) -> list[str]:
     """What the monitor alerts of, where it has run."""
     monitors = [each for each in done if each.step == "monitor"]
     found = [each for monitor in monitors for each in _monitoring(client, monitor)["alerts"]]
     return [str(each["sentence"]) for each in found]
 
 
-def _monitoring(client: Any, monitor: Done) -> dict[str, Any]:
+def _monitoring(client: Any, monitor: FinishedStep) -> dict[str, Any]:
     from pipeline.tracking.artifacts import fetch
 
     with scratch_folder("daily") as folder:
@@ -122,7 +122,7 @@ def night(**params: Any) -> None:
         from pipeline.chain.run_project import run_project
         from steps.output.chain_summary import show
 
-        def follow(client: Any, done: Sequence[Done]) -> tuple[Step, ...]:
+        def follow(client: Any, done: Sequence[FinishedStep]) -> tuple[Step, ...]:
             if not ended.alerts:
                 ended.alerts = alerts_of(client, done)
             return rows_that_follow(client, done, params)

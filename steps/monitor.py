@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import Alerted
+from pipeline.errors import AlertRaised
 from pipeline.log.console import say
 from pipeline.registry.history import history
 from pipeline.registry.models import resolve
@@ -100,7 +100,7 @@ def main(
     _log(run, content)
     if alerts and on_alert == "fail":
         run.keep("an alert")
-        raise Alerted(content["sentence"])
+        raise AlertRaised(content["sentence"])
 
 
 def _log(run: StepRun, content: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import sys
 import click
 
 from pipeline.log.console import say
-from pipeline.process.signals import processes_above, stop_orders
+from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.registry.download import fetch_model
 from pipeline.registry.models import resolve
 from pipeline.run.step_run import step_run
@@ -21,7 +21,7 @@ PARAMETERS = ("model_uri=auto", "registered_model", "port", "host", "max_rows")
 def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
     """Serve a model; being told to end is its good end."""
     texts = click.get_current_context().meta["texts"]
-    above, handed_over = processes_above(), "MLFLOW_RUN_ID" in os.environ
+    above, handed_over = parent_pids(), "MLFLOW_RUN_ID" in os.environ
     with (
         listen(host, port) as listener,
         start_server(listener) as server,
@@ -45,7 +45,7 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
             "max_rows": max_rows,
             "socket": listener.fileno(),
         }
-        with stop_orders(handed_over, above) as stopped:
+        with catch_stop_signals(handed_over, above) as stopped:
             if server.load(order, stopped):
                 shown, number = listener.getsockname()[:2]
                 address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"

@@ -13,11 +13,11 @@ from pipeline.chain.child_process import Child, environment, why_failed
 from pipeline.chain.code_digest import Code
 from pipeline.errors import Interrupted, StepFailed
 from pipeline.process.fork_server import TICK
-from pipeline.process.signals import Processes, stop_orders
-from pipeline.run.heartbeat import signs
-from pipeline.run.log_tail import error_in, log_tail
-from pipeline.run.orphans import end_with_nested
-from pipeline.step import CACHED, EXECUTED, Done, Output, Step, check_table
+from pipeline.process.signals import ParentPids, catch_stop_signals
+from pipeline.run.heartbeat import process_tags
+from pipeline.run.log_tail import logged_error, store_log_tail
+from pipeline.run.orphans import close_with_nested
+from pipeline.step import CACHED, EXECUTED, FinishedStep, Output, Step, check_steps
 from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_STEP
 from pipeline.tracking.artifacts import output_hashes
 from pipeline.tracking.server_check import shorten_retries
@@ -53,7 +53,7 @@ class Chain:
         Whether the parent process's end is an order to stop: `mlflow run` that is told to end
         leaves its command running, and nobody would be left to end that.
     above : optional
-        See `signals.stop_orders`.
+        See `signals.catch_stop_signals`.
     """
 
     steps: Sequence[Step]
@@ -67,17 +67,17 @@ class Chain:
     progress: Callable[..., None]
     storage: str
     watch_parent: bool = False
-    above: Processes | None = None
+    above: ParentPids | None = None
     _table: list[Step] = field(default_factory=list)
-    _done: dict[str, Done] = field(default_factory=dict)
+    _done: dict[str, FinishedStep] = field(default_factory=dict)
     _running: dict[str, Child] = field(default_factory=dict)
 
     def run(
         self,
         params: Mapping[str, Any],
         texts: Mapping[str, str],
-        then: Callable[[Sequence[Done]], Sequence[Step]] = lambda done: (),
-    ) -> list[Done]:
+        then: Callable[[Sequence[FinishedStep]], Sequence[Step]] = lambda done: (),
+    ) -> list[FinishedStep]:
         """Run the table and return its finished steps, in the table's order.
 
         Steps whose inputs are ready and that do not need each other run side by side.
@@ -100,9 +100,9 @@ class Chain:
         """
         steps = self._table = list(self.steps)
         waiting = list(steps)
-        check_table(steps)
+        check_steps(steps)
         code = Code(self.root)
-        with stop_orders(self.watch_parent, self.above) as stopped:
+        with catch_stop_signals(self.watch_parent, self.above) as stopped:
             try:
                 while waiting or self._running:
                     if (signum := stopped()) is not None:
@@ -115,7 +115,7 @@ class Chain:
                     if not waiting and not self._running:
                         waiting = list(then([self._done[step.name] for step in steps]))
                         steps += waiting
-                        check_table(steps)
+                        check_steps(steps)
             except BaseException:
                 self._end_all()
                 raise
@@ -185,7 +185,7 @@ class Chain:
         # Before the next call, which may fail: whoever ends the others must know of it.
         self._running[step.name] = Child(submitted, began, log)
         self._log_tags(
-            submitted.run_id, {TAG_CACHE_KEY: key.digest, **signs(backends.pid(submitted))}
+            submitted.run_id, {TAG_CACHE_KEY: key.digest, **process_tags(backends.pid(submitted))}
         )
         return str(submitted.run_id)
 
@@ -201,15 +201,17 @@ class Chain:
             run = self.client.get_run(child.submitted.run_id)
             if code != 0 or run.info.status != "FINISHED":
                 if run.info.status in ("RUNNING", "SCHEDULED"):
-                    log_tail(self.client, run.info.run_id, child.log)
-                    end_with_nested(self.client, run, "FAILED")
+                    store_log_tail(self.client, run.info.run_id, child.log)
+                    close_with_nested(self.client, run, "FAILED")
                 self._tag(name, run.info.run_id, EXECUTED)
-                raise StepFailed(why_failed(name, run, code, error_in(child.log)))
+                raise StepFailed(why_failed(name, run, code, logged_error(child.log)))
             self._finish(name, run, EXECUTED, seconds)
 
     def _finish(self, name: str, run: Any, status: str, seconds: float) -> None:
         tags = dict(run.data.tags)
-        self._done[name] = Done(name, run.info.run_id, status, seconds, output_hashes(tags), tags)
+        self._done[name] = FinishedStep(
+            name, run.info.run_id, status, seconds, output_hashes(tags), tags
+        )
         self._tag(name, run.info.run_id, status)
         said = {"event": "step_ended", "step": name, "run": run.info.run_id, "status": status}
         self.progress(f"{name}: {status} in {seconds:.1f} s", seconds=round(seconds, 3), **said)
@@ -240,4 +242,4 @@ class Chain:
                 run = self.client.get_run(child.submitted.run_id)
                 # A child that ended in the moment of the signal keeps the status it gave itself.
                 if run.info.status in ("RUNNING", "SCHEDULED"):
-                    end_with_nested(self.client, run, "KILLED")
+                    close_with_nested(self.client, run, "KILLED")

@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.chain.summary import note
+from pipeline.chain.summary import markdown_table
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.log.console import say, set_log_context
 from pipeline.log.redact import redact
 from pipeline.process.fork_server import WarmServer
-from pipeline.process.scratch import remove_left, scratch_folder
-from pipeline.process.signals import processes_above
-from pipeline.run.active_run import Terminated, open_run
-from pipeline.run.orphans import end_the_dead
-from pipeline.step import Done, Step
+from pipeline.process.scratch import remove_abandoned, scratch_folder
+from pipeline.process.signals import parent_pids
+from pipeline.run.active_run import SignalReceived, open_run
+from pipeline.run.orphans import close_orphans
+from pipeline.step import FinishedStep, Step
 from pipeline.tags import TAG_ERROR, TAG_NOTE
 
 
@@ -29,8 +29,8 @@ def run_project(
     still_valid: Callable[[Any, str, Any], bool],
     settled: Mapping[str, str] | None = None,
     entry_point: str = "main",
-    then: Callable[[Any, Sequence[Done]], Sequence[Step]] = lambda client, done: (),
-) -> list[Done]:
+    then: Callable[[Any, Sequence[FinishedStep]], Sequence[Step]] = lambda client, done: (),
+) -> list[FinishedStep]:
     """Run the steps as children of this process's run (`active_run.open_run`).
 
     Parameters
@@ -62,7 +62,7 @@ def run_project(
         As `Chain.run`; the parent run is then FAILED or KILLED.
     """
     # Before the imports, which take seconds: who started this may be told to end meanwhile.
-    handed_over, above = "MLFLOW_RUN_ID" in os.environ, processes_above()
+    handed_over, above = "MLFLOW_RUN_ID" in os.environ, parent_pids()
     # What the server has imported, every step has; and it must be forked before a store opens.
     import mlflow
     import mlflow.projects
@@ -78,7 +78,7 @@ def run_project(
     server = WarmServer(root, preload) if warm else None
     backend = "warm" if warm else "local"
     backends.install(backend, server)
-    remove_left()
+    remove_abandoned()
     try:
         with (
             scratch_folder(entry_point) as storage,
@@ -87,7 +87,7 @@ def run_project(
             client = MlflowClient()
             about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
             set_log_context(step=entry_point, **about)
-            if dead := end_the_dead(client, run):
+            if dead := close_orphans(client, run):
                 say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
                 steps,
@@ -109,14 +109,14 @@ def run_project(
                 )
             except Interrupted as error:
                 # Ends the run as KILLED on the way out.
-                raise Terminated(error.signum) from error
+                raise SignalReceived(error.signum) from error
             except PipelineError as error:
                 client.set_tag(run.info.run_id, TAG_ERROR, redact(str(error))[:4000])
                 raise
-            text = note(finished, run.info.experiment_id)
+            text = markdown_table(finished, run.info.experiment_id)
             client.set_tag(run.info.run_id, TAG_NOTE, text)
             return finished
-    except Terminated as stop:
+    except SignalReceived as stop:
         raise Interrupted(stop.signum) from stop
     finally:
         if server is not None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.step import Done
+from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
 
 _HEAD = ("step", "", "seconds", "key figure", "run id")
 
 
-def table(finished: Sequence[Done]) -> str:
+def text_table(finished: Sequence[FinishedStep]) -> str:
     """The finished steps as an aligned text table, one line a step."""
     rows = [
         (
@@ -35,7 +35,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(aligned).rstrip()
 
 
-def note(finished: Sequence[Done], experiment_id: str) -> str:
+def markdown_table(finished: Sequence[FinishedStep], experiment_id: str) -> str:
     """The same as Markdown with links, for the parent run's description in the MLflow UI."""
     lines = ["| step | | seconds | key figure |", "| --- | --- | ---: | --- |"]
     for done in finished:

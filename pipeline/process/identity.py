@@ -32,7 +32,7 @@ class Process(NamedTuple):
         """Where its process id means something."""
         return self.host, self.boot, self.namespace
 
-    def mark(self) -> str:
+    def slug(self) -> str:
         """A short form, as part of a name: the place as a hash, process id, start."""
         place = hashlib.sha256("\n".join(self.place()).encode()).hexdigest()[:12]
         return f"{place}-{self.pid}-{self.start}"
@@ -50,14 +50,14 @@ def process_of(pid: int) -> Process:
     return Process(socket.gethostname(), pid, start, boot, namespace)
 
 
-MARK = r"[0-9a-f]{12}-[0-9]+-[0-9]*"  # of a process that lived when it was made
+SLUG = r"[0-9a-f]{12}-[0-9]+-[0-9]*"  # of a process that lived when it was made
 
 
-def is_of_the_dead(mark: str) -> bool:
+def slug_has_exited(mark: str) -> bool:
     """Whether a mark (of the form `MARK`) is that of a process of this place that is gone."""
     _, pid, start = mark.split("-")
     place = process_of(os.getpid())._replace(pid=int(pid), start=start)
-    return place.mark() == mark and is_gone(int(pid), start)
+    return place.slug() == mark and has_exited(int(pid), start)
 
 
 def start_of(pid: int) -> str | None:
@@ -76,6 +76,6 @@ def start_of(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
-def is_gone(pid: int, start: str) -> bool:
+def has_exited(pid: int, start: str) -> bool:
     """Whether a process that started then is there no longer, as far as the system tells."""
     return start_of(pid) not in (start, "")

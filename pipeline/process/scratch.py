@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.process.identity import MARK, is_of_the_dead, process_of
+from pipeline.process.identity import SLUG, process_of, slug_has_exited
 
-NAME = re.compile(rf"pipeline-.+-({MARK})-[a-z0-9_]{{8}}")
+NAME = re.compile(rf"pipeline-.+-({SLUG})-[a-z0-9_]{{8}}")
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def scratch_folder(what: str) -> Iterator[Path]:
     what : str
         A word for people who come upon it, such as an entry point.
     """
-    mark = process_of(os.getpid()).mark()
+    mark = process_of(os.getpid()).slug()
     folder = Path(tempfile.mkdtemp(prefix=f"pipeline-{what}-{mark}-"))
     try:
         yield folder
@@ -34,7 +34,7 @@ def scratch_folder(what: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_left() -> None:
+def remove_abandoned() -> None:
     """Remove what processes of this machine and user that are gone have left.
 
     Only what has a name as above, and is a folder of this user's own, which nobody else may
@@ -43,7 +43,7 @@ def remove_left() -> None:
     with contextlib.suppress(OSError):  # it may be a folder that can be written to, not listed
         for path in Path(tempfile.gettempdir()).iterdir():
             named = NAME.fullmatch(path.name)
-            if named and _is_own_folder(path) and is_of_the_dead(named[1]):
+            if named and _is_own_folder(path) and slug_has_exited(named[1]):
                 shutil.rmtree(path, ignore_errors=True)
 
 

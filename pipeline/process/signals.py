@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-Processes = tuple[int, int]
+ParentPids = tuple[int, int]
 
 
 @contextmanager
-def stop_orders(
-    watch_parent: bool, above: Processes | None = None
+def catch_stop_signals(
+    watch_parent: bool, above: ParentPids | None = None
 ) -> Iterator[Callable[[], int | None]]:
     """Within the block SIGINT and SIGTERM are noted, not raised; yield what tells which came.
 
@@ -20,16 +20,16 @@ def stop_orders(
     watch_parent : bool
         Whether the end of the process above counts as SIGTERM.
     above : optional
-        What `processes_above` said when this process began, where that is a while ago.
+        What `parent_pids` said when this process began, where that is a while ago.
     """
     noted: list[int] = []
-    above = above or processes_above()
+    above = above or parent_pids()
 
     def handle(signum: int, frame: object) -> None:
         noted.append(signum)
 
     def stopped() -> int | None:
-        if watch_parent and not noted and (processes_above() != above or is_left()):
+        if watch_parent and not noted and (parent_pids() != above or is_orphan()):
             noted.append(signal.SIGTERM)
         return noted[0] if noted else None
 
@@ -41,7 +41,7 @@ def stop_orders(
             signal.signal(signum, handler)
 
 
-def processes_above() -> Processes:
+def parent_pids() -> ParentPids:
     """The parent, and its parent where the former is a shell that only carries out a command.
 
     `mlflow run` starts `bash -c "source .../activate && python ..."` where it made the environment:
@@ -59,14 +59,14 @@ def processes_above() -> Processes:
     return parent, int(stat[1])
 
 
-def is_left() -> bool:
+def is_orphan() -> bool:
     """Whether what started this process may have been gone before it could be seen.
 
     The system gives an orphan to a process further above, which is mostly of another session. What
     was started in a session of its own is the first of that, or its shell is: no orphan. Nor is the
     first process of a container. An orphan whose new parent is of its session is not told by this.
     """
-    parent, above_shell = processes_above()
+    parent, above_shell = parent_pids()
     started = {os.getpid(), parent} if above_shell else {os.getpid()}
     starter = above_shell or parent
     try:

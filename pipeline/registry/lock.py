@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from pipeline.process.identity import MARK, is_of_the_dead, process_of
+from pipeline.process.identity import SLUG, process_of, slug_has_exited
 
 PREFIX = "turn."
 CHOOSING = "choosing"
 POLL_INTERVAL = 0.05  # seconds between two looks at the queue
 HOLD_TIMEOUT = 60.0  # seconds that one may hold up the others before it counts as dead
 GRACE = 2.0  # seconds in which the last request of a process that is gone reaches the server
-OWNER = re.compile(rf"{re.escape(PREFIX)}({MARK})\.")
+OWNER = re.compile(rf"{re.escape(PREFIX)}({SLUG})\.")
 
 Queue = dict[str, str]  # key -> its number, or CHOOSING
 
@@ -39,7 +39,7 @@ def model_lock(client: Any, name: str, patience: float = HOLD_TIMEOUT) -> Iterat
     name : str
         A registered model that exists.
     """
-    mine = f"{PREFIX}{process_of(os.getpid()).mark()}.{uuid4().hex}"
+    mine = f"{PREFIX}{process_of(os.getpid()).slug()}.{uuid4().hex}"
     client.set_registered_model_tag(name, mine, CHOOSING)
     try:
         numbers = [int(text) for text in _queue(client, name).values() if text != CHOOSING]
@@ -71,7 +71,7 @@ def _wait(client: Any, name: str, mine: str, number: int, patience: float) -> No
 def _is_left(key: str) -> bool:
     """Whether the process whose entry it is died before it could take it back."""
     owner = OWNER.match(key)
-    return owner is not None and is_of_the_dead(owner[1])
+    return owner is not None and slug_has_exited(owner[1])
 
 
 def blocking_entries(queue: Mapping[str, str], mine: str, number: int) -> Queue:

@@ -11,12 +11,12 @@ from typing import Any
 
 from pipeline.git.clone import claim_clone
 from pipeline.log.console import say
-from pipeline.run.heartbeat import Heart, signs
+from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
 from pipeline.tracking.server_check import prepare_store, shorten_retries
 
 
-class Terminated(BaseException):
+class SignalReceived(BaseException):
     """SIGTERM or an interrupt arrived; no handler of ordinary errors may swallow it."""
 
     def __init__(self, signum: int) -> None:
@@ -30,7 +30,7 @@ def open_run(
     entry_point: str,
     params: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
-) -> Iterator[tuple[Any, Heart]]:
+) -> Iterator[tuple[Any, Heartbeat]]:
     """The MLflow run that this process works for, active within the block, and what beats for it.
 
     `mlflow run` hands it over in the environment; a shell started by hand makes one with the same
@@ -49,27 +49,27 @@ def open_run(
     if run_id is None:
         run_id = _create_run(root, entry_point, params)
     # The chain signs the runs of its children in the request that gives them their key.
-    first = {**({} if ENV_IN_CHAIN in os.environ else signs()), **(tags or {})}
+    first = {**({} if ENV_IN_CHAIN in os.environ else process_tags()), **(tags or {})}
     client = mlflow.MlflowClient()
-    heart = Heart(client, run_id)
+    heartbeat = Heartbeat(client, run_id)
     status = "KILLED"  # by whatever is no error, such as a second signal at any line below
     # MLflow's own exit handler, which runs after ours, calls FINISHED whatever is active.
     atexit.register(_end_as_killed)
     with _signals_raise():
         try:
             run = mlflow.start_run(run_id=run_id, tags=first)
-            heart.start()
+            heartbeat.start()
             claim_clone(client, run, root)
             if TAG_ERROR in run.data.tags:  # it was taken for dead while its environment was made
                 client.delete_tag(run_id, TAG_ERROR)
-            yield run, heart
+            yield run, heartbeat
             status = "FINISHED"
         except (Exception, SystemExit):
             status = "FAILED"
             raise
         finally:
             ignore_signals()  # ends in order even when the user presses the keys again
-            heart.stop()
+            heartbeat.stop()
             if status == "KILLED":
                 shorten_retries()
             try:
@@ -114,7 +114,7 @@ def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
 @contextmanager
 def _signals_raise() -> Iterator[None]:
     def handle(signum: int, frame: object) -> None:
-        raise Terminated(signum)
+        raise SignalReceived(signum)
 
     before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
     try:

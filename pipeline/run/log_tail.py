@@ -36,7 +36,7 @@ class _Tee:
 
 
 @contextmanager
-def kept(path: Path) -> Iterator[Callable[[str], bool]]:
+def tee_output(path: Path) -> Iterator[Callable[[str], bool]]:
     """Within the block stdout and stderr go to a file, too; yield what writes to the file alone
     and tells whether it could.
 
@@ -63,7 +63,7 @@ def kept(path: Path) -> Iterator[Callable[[str], bool]]:
         os.close(handle)
 
 
-def log_tail(client: Any, run_id: str, path: Path) -> None:
+def store_log_tail(client: Any, run_id: str, path: Path) -> None:
     """Store the last lines of a file as an artifact of a run, where that can be done.
 
     It tells of a fault, and must not stand before it: a store that takes no artifact keeps none.
@@ -73,7 +73,7 @@ def log_tail(client: Any, run_id: str, path: Path) -> None:
             client.log_text(run_id, redact(text), ARTIFACT)
 
 
-def leave_error(line: str) -> bool:
+def append_error(line: str) -> bool:
     """Write an error to the end of the log that a chain keeps of this step; whether it could."""
     with contextlib.suppress(OSError, KeyError), Path(os.environ[ENV_LOG_FILE]).open("a") as log:
         log.write(f"{ERROR}{line}\n")
@@ -81,7 +81,7 @@ def leave_error(line: str) -> bool:
     return False
 
 
-def error_in(path: Path) -> str | None:
+def logged_error(path: Path) -> str | None:
     """What a log that ends with an error says it was; None where it does not."""
     with contextlib.suppress(OSError):
         last = last_lines(path).rstrip("\n").rpartition("\n")[2]

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipeline.run.active_run import Terminated, ignore_signals
-from pipeline.run.heartbeat import Heart, signs
-from pipeline.run.orphans import end_nested
+from pipeline.run.active_run import SignalReceived, ignore_signals
+from pipeline.run.heartbeat import Heartbeat, process_tags
+from pipeline.run.orphans import close_nested
 from pipeline.run.step_run import StepRun
 from pipeline.tags import ENV_IN_CHAIN, TAG_CACHE_KEY, TAG_PARENT
 
@@ -38,20 +38,20 @@ class NestedRuns:
     Only the thread that made it may use it.
     """
 
-    def __init__(self, client: Any, run: Any, heart: Heart) -> None:
+    def __init__(self, client: Any, run: Any, heartbeat: Heartbeat) -> None:
         self._client = client
         self._run = run
-        self._heart = heart
+        self._heartbeat = heartbeat
 
     def open(self, name: str, parent: str | None = None) -> str:
         """Create a run below another (None: the step's) and return its id."""
         created = self._client.create_run(
             self._run.info.experiment_id,
-            tags={TAG_PARENT: parent or self._run.info.run_id, **signs()},
+            tags={TAG_PARENT: parent or self._run.info.run_id, **process_tags()},
             run_name=name,
         )
         run_id = str(created.info.run_id)
-        self._heart.add(run_id)
+        self._heartbeat.add(run_id)
         return run_id
 
     def log(
@@ -86,20 +86,20 @@ class NestedRuns:
 
     def close(self, run_id: str, status: str = "FINISHED") -> None:
         """End a run."""
-        self._heart.remove(run_id)
+        self._heartbeat.remove(run_id)
         self._client.set_terminated(run_id, status)
 
     def close_all(self, status: str) -> None:
         """End every run that is still open, the innermost first; also one that was just made."""
-        for run in end_nested(self._client, self._run, status):
-            self._heart.remove(run.info.run_id)
+        for run in close_nested(self._client, self._run, status):
+            self._heartbeat.remove(run.info.run_id)
 
-    def left_behind(self) -> list[tuple[Any, list[Any]]]:
+    def unfinished(self) -> list[tuple[Any, list[Any]]]:
         """What earlier runs of this step with the same cache key left that did not finish.
 
         What stands as RUNNING is left alone: it is at work in another chain, or whoever worked for
-        it was killed, and then the next chain ends it (see `orphans.end_the_dead`). A step that was
-        started alone, outside of a chain, has no cache key and finds nothing.
+        it was killed, and then the next chain ends it (see `orphans.close_orphans`). A step
+        that was started alone, outside of a chain, has no cache key and finds nothing.
 
         Returns
         -------
@@ -129,14 +129,14 @@ class NestedRuns:
 @contextmanager
 def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
     """Nested runs of a step; what is open when the block is broken off ends as the step does."""
-    nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
+    nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heartbeat)
     try:
         try:  # within the other: a signal may come while an error's runs are being closed
             yield nested
         except (Exception, SystemExit):
             nested.close_all("FAILED")
             raise
-    except (Terminated, KeyboardInterrupt):
+    except (SignalReceived, KeyboardInterrupt):
         ignore_signals()
         nested.close_all("KILLED")
         raise

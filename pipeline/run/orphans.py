@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.log.redact import public_url
-from pipeline.process.identity import Process, is_gone, process_of, start_of
-from pipeline.run.heartbeat import now, signed
+from pipeline.process.identity import Process, has_exited, process_of, start_of
+from pipeline.run.heartbeat import now, read_process_tags
 from pipeline.tags import TAG_ENTRY_POINT, TAG_ERROR, TAG_PARENT, TAG_SOURCE
 
 SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
@@ -18,7 +18,7 @@ UNSIGNED = dt.timedelta(minutes=1)  # in which a process that was started gets t
 MAX_FOUND = 1000
 
 
-def end_the_dead(client: Any, run: Any) -> list[tuple[Any, str]]:
+def close_orphans(client: Any, run: Any) -> list[tuple[Any, str]]:
     """Set to FAILED the runs of this project that stand as RUNNING but whose process is gone.
 
     One search; what is above a run stays until all below it has ended, so that a call that is cut
@@ -45,14 +45,14 @@ def end_the_dead(client: Any, run: Any) -> list[tuple[Any, str]]:
         if client.get_run(each.info.run_id).info.status != "RUNNING":
             continue
         client.set_tag(each.info.run_id, TAG_ERROR, why)
-        last = signed(each.data.tags)
+        last = read_process_tags(each.data.tags)
         end = int(last[1].timestamp() * 1000) if last else None
         client.set_terminated(each.info.run_id, "FAILED", end_time=end)
         ended.append((each, why))
     return ended
 
 
-def end_with_nested(client: Any, run: Any, status: str) -> None:
+def close_with_nested(client: Any, run: Any, status: str) -> None:
     """Give a run whose process was killed its status, and first the runs that it left open below.
 
     Parameters
@@ -62,11 +62,11 @@ def end_with_nested(client: Any, run: Any, status: str) -> None:
     status : str
         KILLED or FAILED.
     """
-    end_nested(client, run, status)
+    close_nested(client, run, status)
     client.set_terminated(run.info.run_id, status)
 
 
-def end_nested(client: Any, run: Any, status: str) -> list[Any]:
+def close_nested(client: Any, run: Any, status: str) -> list[Any]:
     """Give the runs below that are RUNNING a status, the innermost first; return them."""
     found = list(_nested(client, run, frozenset()))
     for each in found:
@@ -109,7 +109,7 @@ class _Found:
         met = {run.info.run_id}
         while (above := run.data.tags.get(TAG_PARENT)) in self._runs and above not in met:
             run = self._runs[above]
-            if (known := signed(run.data.tags)) is None:
+            if (known := read_process_tags(run.data.tags)) is None:
                 break
             met.add(above)
             found.append(known)
@@ -120,7 +120,7 @@ class _Found:
         # A parent that lives ends its children itself, and knows more about how they ended.
         if any(self._why_gone(*known) is None for known in above):
             return None
-        if (known := signed(run.data.tags)) is not None:
+        if (known := read_process_tags(run.data.tags)) is not None:
             return self._why_gone(*known)
         if above:
             return "its process was killed before it could sign the run, and so was its parent"
@@ -132,7 +132,7 @@ class _Found:
     def _why_gone(self, process: Process, beat: dt.datetime) -> str | None:
         silent = f"no heartbeat from {process.host} since {beat:%Y-%m-%d %H:%M:%S} UTC"
         if process.place() == self._here.place():
-            if is_gone(process.pid, process.start):
+            if has_exited(process.pid, process.start):
                 return f"its process {process.pid} on {process.host} is gone"
             if start_of(process.pid):
                 return None

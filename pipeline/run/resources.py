@@ -8,7 +8,7 @@ from pathlib import Path
 PARQUET = ".parquet"
 
 
-class Usage:
+class ResourceUsage:
     """Measured from the moment that it is made, which is when a step's run opens."""
 
     def __init__(self) -> None:

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import in_one_line
+from pipeline.errors import one_line
 from pipeline.hashing import file_sha256
 from pipeline.log.console import say, set_log_context
 from pipeline.log.redact import redact
 from pipeline.process.scratch import scratch_folder
 from pipeline.run.active_run import open_run
-from pipeline.run.heartbeat import Heart
-from pipeline.run.log_tail import ERROR, kept, log_tail
-from pipeline.run.resources import Usage
+from pipeline.run.heartbeat import Heartbeat
+from pipeline.run.log_tail import ERROR, store_log_tail, tee_output
+from pipeline.run.resources import ResourceUsage
 from pipeline.tags import (
     ENV_IN_CHAIN,
     ENV_LOG_FILE,
@@ -40,14 +40,19 @@ class StepRun:
     """
 
     def __init__(
-        self, client: Any, run_id: str, root: Path, scratch: Path, heart: Heart | None = None
+        self,
+        client: Any,
+        run_id: str,
+        root: Path,
+        scratch: Path,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self.client = client
         self.run_id = run_id
         self.root = root
-        self.heart = heart or Heart(client, run_id)
+        self.heartbeat = heartbeat or Heartbeat(client, run_id)
         self._folder = scratch
-        self._usage = Usage()
+        self._usage = ResourceUsage()
         self._stored: set[Path] = set()
         self._tags: dict[str, str] = {}
         self._metrics: dict[tuple[str, int], float] = {}
@@ -163,7 +168,7 @@ class StepRun:
         """Log in one line what went wrong, and what the step took; nothing else of it counts."""
         self._tags.clear()
         self._metrics.clear()
-        self.set_tags({TAG_ERROR: redact(in_one_line(error))[:4000]})
+        self.set_tags({TAG_ERROR: redact(one_line(error))[:4000]})
         self.end()
 
     def flush(self) -> None:
@@ -188,17 +193,17 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
 
     with scratch_folder(entry_point) as scratch:
         log = Path(os.environ.get(ENV_LOG_FILE) or scratch / "log")
-        with open_run(root, entry_point, params) as (active, heart), kept(log) as note:
-            step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heart)
+        with open_run(root, entry_point, params) as (active, heartbeat), tee_output(log) as note:
+            step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heartbeat)
             try:
                 set_log_context(run=step.run_id, step=entry_point)
                 yield step
                 step.end()
             except Exception as error:
-                error.is_told = True  # type: ignore[attr-defined]
-                line = f"{ERROR}{in_one_line(error)}"
+                error.is_logged = True  # type: ignore[attr-defined]
+                line = f"{ERROR}{one_line(error)}"
                 told = note(f"{traceback.format_exc()}{line}\n")
-                log_tail(step.client, step.run_id, log)
+                store_log_tail(step.client, step.run_id, log)
                 try:
                     step.fail(error)
                 except Exception:  # the store is what is wrong: the chain takes it from the log

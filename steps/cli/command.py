@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.errors import Interrupted, PipelineError, in_one_line
+from pipeline.errors import Interrupted, PipelineError, one_line
 from pipeline.git.clone import remove_clone
 from pipeline.log.console import redact_output, say
-from pipeline.run.active_run import Terminated
-from pipeline.run.log_tail import leave_error
+from pipeline.run.active_run import SignalReceived
+from pipeline.run.log_tail import append_error
 from pipeline.run.step_run import step_run
 from pipeline.tags import ENV_IN_CHAIN
 from steps.cli.parameters import option
@@ -81,15 +81,15 @@ def program(command: click.Command) -> Callable[[], NoReturn]:
             _end("interrupted", 130)
         except Interrupted as error:
             _end(str(error), 128 + error.signum)
-        except Terminated as error:
+        except SignalReceived as error:
             _end("", 128 + error.signum)
         except Exception as error:
             if not isinstance(error, (StockpredError, PipelineError)) and not _is_outside(error):
                 raise
             # In a chain, the chain says it: the line is on the run, where there was one by then.
-            line, told = in_one_line(error), ENV_IN_CHAIN in os.environ
-            if told and not hasattr(error, "is_told"):
-                told = leave_error(line)
+            line, told = one_line(error), ENV_IN_CHAIN in os.environ
+            if told and not hasattr(error, "is_logged"):
+                told = append_error(line)
             _end("" if told else line, error.exit_code if isinstance(error, PipelineError) else 1)
         _end("", 0)
 

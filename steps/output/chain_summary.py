@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.chain.summary import table
+from pipeline.chain.summary import text_table
 from pipeline.git.clone import clone_of
 from pipeline.log.redact import public_url, redact_urls
 from pipeline.registry.models import CHAMPION, aliases_of, version_by_alias
-from pipeline.step import Done
+from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from steps.cli.types import ROOT
 
 
-def show(finished: Sequence[Done], tracking_uri: str) -> "Standing | None":
+def show(finished: Sequence[FinishedStep], tracking_uri: str) -> "Standing | None":
     """Print the chain's end on stdout; return where the version stands, if it came to one.
 
     Parameters
@@ -25,7 +25,7 @@ def show(finished: Sequence[Done], tracking_uri: str) -> "Standing | None":
     tracking_uri : str
         Where the runs are.
     """
-    lines = ["", table(finished), ""]
+    lines = ["", text_table(finished), ""]
     last, now = finished[-1], None
     if last.step == "register":
         now = standing(last)
@@ -45,7 +45,7 @@ def show(finished: Sequence[Done], tracking_uri: str) -> "Standing | None":
 UI, MODEL = "STOCKPRED_UI", "STOCKPRED_MODEL"
 
 
-def what_next(last: Done, tracking_uri: str) -> list[str]:
+def what_next(last: FinishedStep, tracking_uri: str) -> list[str]:
     """What to try when the chain has come to this last step, a line each."""
     lines = [_ui(tracking_uri)]
     if last.step == "register" and (served := os.environ.get(MODEL)):
@@ -62,7 +62,7 @@ _STEPS = (
 )
 
 
-def _step(tracking_uri: str, registered: Done, entry_point: str, meaning: str) -> str:
+def _step(tracking_uri: str, registered: FinishedStep, entry_point: str, meaning: str) -> str:
     name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
     store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
     clone = clone_of(ROOT)
@@ -97,7 +97,7 @@ class Standing(NamedTuple):
     champion: str
 
 
-def standing(registered: Done) -> Standing:
+def standing(registered: FinishedStep) -> Standing:
     """As things stand now: a person may have moved the version of a cached run."""
     from mlflow import MlflowClient
 

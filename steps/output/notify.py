@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from pipeline.errors import Alerted, Interrupted
+from pipeline.errors import AlertRaised, Interrupted
 from pipeline.log.console import is_json, log_context, say
 from pipeline.log.redact import public_url, redact
 from pipeline.log.webhook import host_of, post_json
-from pipeline.step import Done
+from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
 from steps.output.chain_summary import Standing
 
@@ -27,7 +27,7 @@ MOST = 50  # alerts that are told
 class Ended:
     """What a chain came to; filled by it where it ends well."""
 
-    finished: Sequence[Done] = ()
+    finished: Sequence[FinishedStep] = ()
     alerts: Sequence[str] = ()
     standing: Standing | None = None
 
@@ -44,7 +44,7 @@ def noticed(entry_point: str) -> Iterator[Ended]:
         yield ended
     except BaseException as error:
         killed = isinstance(error, (Interrupted, KeyboardInterrupt))
-        if isinstance(error, Alerted) and not ended.alerts:
+        if isinstance(error, AlertRaised) and not ended.alerts:
             ended.alerts = [str(error)]
         _tell(entry_point, "KILLED" if killed else "FAILED", ended, began, _words(error))
         raise

@@ -79,7 +79,7 @@ def _line(trial: Trial) -> str:
 def _left_behind(nested: NestedRuns) -> dict[str, list[Trial]]:
     """Trials that an earlier run of this very search finished before it was broken off."""
     found: dict[str, list[Trial]] = {}
-    for _, runs in nested.left_behind():
+    for _, runs in nested.unfinished():
         for run in runs:
             # A run without end may have been broken off in the middle of its record, also where a
             # later chain has ended it, with an error.

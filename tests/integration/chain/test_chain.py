@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.run.heartbeat import signs
-from pipeline.run.resources import Usage
-from pipeline.step import Step, check_table
+from pipeline.run.heartbeat import process_tags
+from pipeline.run.resources import ResourceUsage
+from pipeline.step import Step, check_steps
 from pipeline.tags import TAG_HEARTBEAT
 from tests.support.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, gone
 
@@ -109,14 +109,16 @@ def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
             where = f"where run_uuid = '{run_id}'"
             tags = dict(toy.query(f"select key, value from tags {where}"))
             assert tags.pop("mlflow.project.backend") == backend
-            assert {tags.pop(name) for name in signs()} != {""}
+            assert {tags.pop(name) for name in process_tags()} != {""}
             parent = tags.pop("mlflow.parentRunId")
             params = dict(toy.query(f"select key, value from params {where}"))
             for other, (_, other_id) in done.items():  # inputs name the runs of this very chain
                 params = {name: value.replace(other_id, other) for name, value in params.items()}
                 tags["world"] = tags["world"].replace(other_id, other)
             metrics = dict(toy.query(f"select key, value from metrics {where}"))
-            taken = {name: metrics.pop(name) for name in Usage().metrics([]) if name in metrics}
+            taken = {
+                name: metrics.pop(name) for name in ResourceUsage().metrics([]) if name in metrics
+            }
             assert min(taken.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
             assert taken.keys() == {"peak_added_mib"}, "the toy writes no table"
             [(status, name)] = toy.query(f"select status, name from runs {where}")
@@ -151,6 +153,6 @@ def test_whoever_works_for_long_beats_every_quarter_of_a_minute(toy: Toy, backen
 
 
 def test_a_table_may_not_wait_for_what_is_not_above() -> None:
-    check_table([Step("a", ()), Step("b", (), after=("a",))])
+    check_steps([Step("a", ()), Step("b", (), after=("a",))])
     with pytest.raises(ValueError, match="comes after 'b', which is no row above"):
-        check_table([Step("a", (), after=("b",)), Step("b", ())])
+        check_steps([Step("a", (), after=("b",)), Step("b", ())])

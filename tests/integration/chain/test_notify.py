@@ -14,9 +14,9 @@ from typing import Any
 import click
 import pytest
 
-from pipeline.errors import Alerted, Interrupted, StepFailed
+from pipeline.errors import AlertRaised, Interrupted, StepFailed
 from pipeline.log.console import set_log_context
-from pipeline.step import Done
+from pipeline.step import FinishedStep
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
 from steps.output.chain_summary import Standing
 from steps.output.notify import WEBHOOK, noticed
@@ -59,7 +59,8 @@ def told(server: Server) -> dict[str, Any]:
 def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
     set_log_context(run="r1", experiment="1")
     with noticed("main") as ended:
-        ended.finished = [Done("acquire", "r2", "executed", 1.0, {}, {TAG_KEY_FIGURE: "9 bars"})]
+        tags = {TAG_KEY_FIGURE: "9 bars"}
+        ended.finished = [FinishedStep("acquire", "r2", "executed", 1.0, {}, tags)]
         ended.alerts = ["the record is worse than promised"]
         ended.standing = Standing("m", "2", "Staging", "challenger", "passed", "version 1")
     content = told(server)
@@ -89,7 +90,7 @@ ENDS = [
         [],
     ),
     (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt", []),
-    (Alerted("a symbol stopped"), "FAILED", "a symbol stopped", ["a symbol stopped"]),
+    (AlertRaised("a symbol stopped"), "FAILED", "a symbol stopped", ["a symbol stopped"]),
     (
         click.UsageError("end='1999-01-01': lies before"),
         "FAILED",

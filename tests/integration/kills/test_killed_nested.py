@@ -15,7 +15,7 @@ import json, os, sys
 from types import SimpleNamespace
 import mlflow
 from pipeline.run import active_run, nested, orphans
-from pipeline.run.heartbeat import Heart
+from pipeline.run.heartbeat import Heartbeat
 from tests.support.kill_at_lines import ROOT, tries
 
 fails, signum, stride = map(int, sys.argv[1:])
@@ -30,8 +30,8 @@ def before():
 def work():
     os.environ["PIPELINE_IN_CHAIN"] = "key"
     try:
-        with active_run.open_run(ROOT, "step", {}) as (run, heart):
-            step = SimpleNamespace(client=client, run_id=run.info.run_id, heart=heart)
+        with active_run.open_run(ROOT, "step", {}) as (run, heartbeat):
+            step = SimpleNamespace(client=client, run_id=run.info.run_id, heartbeat=heartbeat)
             with nested.nested_runs(step) as runs:
                 outer = runs.open("outer")
                 for number in range(2):
@@ -44,14 +44,14 @@ def work():
                 runs.close(outer)
     except ValueError:
         sys.exit(1)
-    except active_run.Terminated as stop:
+    except active_run.SignalReceived as stop:
         sys.exit(128 + stop.signum)
 
 
 for each in tries(work, (nested,), signum, stride, 0, before):
     step = client.get_run(os.environ["MLFLOW_RUN_ID"])
     if step.info.status == "RUNNING":
-        orphans.end_with_nested(client, step, "FAILED")  # as the chain does
+        orphans.close_with_nested(client, step, "FAILED")  # as the chain does
     found, above = [], [step.info.run_id]
     while above:
         below = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{above.pop()}'")

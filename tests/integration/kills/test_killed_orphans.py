@@ -18,11 +18,11 @@ from tests.support.kill_at_lines import tries
 
 signum, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()
-own = client.create_run("0", tags=heartbeat.signs())
+own = client.create_run("0", tags=heartbeat.process_tags())
 gone = os.fork()
 if not gone:
     os._exit(0)
-signed = heartbeat.signs(gone)
+signed = heartbeat.process_tags(gone)
 os.waitpid(gone, 0)
 
 
@@ -44,7 +44,7 @@ def state():
 
 
 def work():
-    orphans.end_the_dead(client, own)
+    orphans.close_orphans(client, own)
 
 
 for each in tries(work, (orphans,), signum, stride, 0, before):

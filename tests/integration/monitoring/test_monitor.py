@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import Alerted
+from pipeline.errors import AlertRaised
 from stockpred.errors import DataError, ParameterError
 from tests.support.live_records import dying, forecasts
 from tests.support.monitored_model import NAME, World, bars_of
@@ -116,7 +116,7 @@ def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: World) -> None:
     assert found["run"].data.metrics["alarm_level"] > 100
     assert not dead.monitor(bars)["retrain"]
     before = {run.info.run_id for run in dead.client.search_runs([dead.experiment])}
-    with pytest.raises(Alerted, match="worse than was promised"):
+    with pytest.raises(AlertRaised, match="worse than was promised"):
         dead.monitor(bars, "fail")
     [failed] = [
         r for r in dead.client.search_runs([dead.experiment]) if r.info.run_id not in before

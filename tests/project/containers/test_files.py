@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.step import Done
+from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION
 from steps.output.chain_summary import what_next
 from tests.support.containers.compose_files import (
@@ -126,7 +126,7 @@ def test_a_chain_names_what_its_reader_can_open(
     monkeypatch.delenv("STOCKPRED_MODEL", raising=False)
     for variable, value in environment(found[name]).items():
         monkeypatch.setenv(variable, value)
-    last = Done("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
+    last = FinishedStep("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
     said = what_next(last, os.environ["MLFLOW_TRACKING_URI"])
     addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(said))
     # As they are published.

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.chain.summary import note
-from pipeline.step import Done
+from pipeline.chain.summary import markdown_table
+from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
 from reports.pages.evaluation import render_evaluation_page
 from reports.pages.features import render_features_page
@@ -197,5 +197,7 @@ def test_only_one_module_writes_markup() -> None:
 
 def test_a_note_in_the_ui_holds_no_markup_and_no_row_of_its_own() -> None:
     figure = "".join(HOSTILE) + "\n| a | row |"
-    text = note([Done("train", "r", "executed", 1.0, {}, {TAG_KEY_FIGURE: figure})], "1")
+    text = markdown_table(
+        [FinishedStep("train", "r", "executed", 1.0, {}, {TAG_KEY_FIGURE: figure})], "1"
+    )
     assert len(text.splitlines()) == 3 and "<" not in text and "\\| a \\| row \\|" in text

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.run.active_run import Terminated
+from pipeline.run.active_run import SignalReceived
 from pipeline.errors import PipelineError
 from pipeline.run.nested import NestedRuns
 from pipeline.run.step_run import step_run
@@ -49,7 +49,7 @@ def run(name, make):
             if todo.get("deaf"):
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
             if todo.get("nested"):
-                nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heart)
+                nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heartbeat)
                 nested.open("inner", nested.open("outer"))
             while "meet" in todo and f"{todo['meet']} start" not in log.read_text():
                 time.sleep(0.02)
@@ -70,5 +70,5 @@ def run(name, make):
                 out.write(f"{name} end {time.time()} {os.getpid()}\n")
     except PipelineError as error:
         sys.exit(str(error))
-    except Terminated as stop:
+    except SignalReceived as stop:
         sys.exit(128 + stop.signum)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.process.identity import Process, process_of
-from pipeline.process.scratch import NAME, remove_left, scratch_folder
+from pipeline.process.scratch import NAME, remove_abandoned, scratch_folder
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def dead() -> Iterator[Process]:
 
 
 def make(folder: Path, process: Process, name: str = "pipeline-train-{}-abcdefgh") -> Path:
-    made = folder / name.format(process.mark())
+    made = folder / name.format(process.slug())
     made.mkdir(mode=0o700)
     (made / "model").mkdir()
     (made / "model" / "half").write_text("x")
@@ -63,13 +63,13 @@ def test_what_the_dead_left_is_removed_and_nothing_else(folder: Path, dead: Proc
             make(folder, dead, "train-{}-abcdefgh"),
             make(folder, dead, "pipeline-train-{}-abcdefgh-mine"),
             open_to_all := make(folder, dead, "pipeline-open-{}-abcdefgh"),
-            link := folder / f"pipeline-link-{dead.mark()}-abcdefgh",
-            file := folder / f"pipeline-file-{dead.mark()}-abcdefgh",
+            link := folder / f"pipeline-link-{dead.slug()}-abcdefgh",
+            file := folder / f"pipeline-file-{dead.slug()}-abcdefgh",
         }
         open_to_all.chmod(0o755)
         link.symlink_to(kept)
         file.write_text("x")
-        remove_left()
+        remove_abandoned()
         assert set(folder.iterdir()) == stay and not left.exists() and not again.exists()
     assert (kept / "file").read_text() == "x"
 
@@ -79,5 +79,5 @@ def test_a_folder_of_another_user_stays(folder: Path, dead: Process) -> None:
         pytest.skip("only root gives a folder away")
     theirs = make(folder, dead)
     os.chown(theirs, 12345, 12345)
-    remove_left()
+    remove_abandoned()
     assert theirs.exists()

@@ -13,9 +13,9 @@ PYTHON = sys.executable
 # Looks until it is left, or so many seconds.
 LOOK = """
 import os, sys, time
-from pipeline.process.signals import is_left
+from pipeline.process.signals import is_orphan
 file, deadline = sys.argv[1], time.monotonic() + float(sys.argv[2])
-while not (left := is_left()) and time.monotonic() < deadline:
+while not (left := is_orphan()) and time.monotonic() < deadline:
     time.sleep(0.02)
 open(file + "~", "w").write(str(left))
 os.rename(file + "~", file)

@@ -99,7 +99,7 @@ def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not
 @pytest.mark.run
 def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowClient) -> None:
     new(client, "elsewhere", 1)
-    mark = process_of(os.getpid())._replace(host="elsewhere", start="1").mark()
+    mark = process_of(os.getpid())._replace(host="elsewhere", start="1").slug()
     client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
     before = time.monotonic()
     with model_lock(client, "elsewhere", patience=GRACE + 1):

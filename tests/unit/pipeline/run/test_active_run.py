@@ -32,7 +32,7 @@ def work():
         with active_run.open_run(ROOT, "step", {}):
             if fails:
                 raise ValueError("so")
-    except active_run.Terminated as stop:
+    except active_run.SignalReceived as stop:
         sys.exit(128 + stop.signum)
     except ValueError:
         sys.exit(1)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from pipeline.process.identity import MARK, is_of_the_dead, process_of
-from pipeline.run.heartbeat import signed, signs
+from pipeline.process.identity import SLUG, process_of, slug_has_exited
+from pipeline.run.heartbeat import process_tags, read_process_tags
 from pipeline.tags import TAG_HEARTBEAT, TAG_PROCESS
 from tests.support.paths import ROOT
 
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.run
 
 
 def test_signs_tell_who_and_when() -> None:
-    process, beat = signed(signs()) or pytest.fail()
+    process, beat = read_process_tags(process_tags()) or pytest.fail()
     assert abs(dt.datetime.now(dt.UTC) - beat) < dt.timedelta(minutes=5)
     assert process.start.isdigit() and process.boot and process.namespace.isdigit()
-    assert signed({}) is None
+    assert read_process_tags({}) is None
     for text in (
         "",
         "pid",
@@ -28,33 +28,34 @@ def test_signs_tell_who_and_when() -> None:
         "pid=1 start=1",
         "pid=1 colour=red",
     ):
-        assert signed({**signs(), TAG_PROCESS: text}) is None
-    assert signed({**signs(), TAG_HEARTBEAT: "today"}) is None
+        assert read_process_tags({**process_tags(), TAG_PROCESS: text}) is None
+    assert read_process_tags({**process_tags(), TAG_HEARTBEAT: "today"}) is None
 
 
-def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_is_gone(
+def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_has_exited(
     process: "subprocess.Popen[bytes]",
 ) -> None:
     here = process_of(process.pid)
-    mark = here.mark()
-    assert re.fullmatch(MARK, mark) and not is_of_the_dead(mark)
-    assert is_of_the_dead(here._replace(start="1").mark()), "the id was given again"
+    mark = here.slug()
+    assert re.fullmatch(SLUG, mark) and not slug_has_exited(mark)
+    assert slug_has_exited(here._replace(start="1").slug()), "the id was given again"
     process.kill()
     process.wait()
-    assert is_of_the_dead(mark)
+    assert slug_has_exited(mark)
     for elsewhere in ({"host": "h"}, {"boot": "b"}, {"namespace": "1"}):
-        assert not is_of_the_dead(here._replace(**elsewhere).mark())
+        assert not slug_has_exited(here._replace(**elsewhere).slug())
 
 
 HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
 LOOK = """
 import os, sys
-from pipeline.process.identity import is_gone, start_of
+from pipeline.process.identity import has_exited, start_of
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 pid, start = int(sys.argv[1]), sys.argv[2]
-print([start_of(pid), is_gone(pid, start), is_gone(2**22 + 1, start), is_gone(10**30, start)])
+gone = [has_exited(one, start) for one in (pid, 2**22 + 1, 10**30)]
+print([start_of(pid), *gone])
 """
 
 
@@ -73,7 +74,9 @@ def test_a_process_that_another_user_hides_is_not_gone(
 
 
 def test_a_heart_holds_no_process_up() -> None:
-    script = "from pipeline.run.heartbeat import Heart; Heart(None, 'x').start(); print('end')"
+    script = (
+        "from pipeline.run.heartbeat import Heartbeat; Heartbeat(None, 'x').start(); print('end')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

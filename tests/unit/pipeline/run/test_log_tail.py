@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import in_one_line
+from pipeline.errors import one_line
 from pipeline.log.redact import redact
-from pipeline.run.log_tail import LINES, error_in, kept, last_lines
-from pipeline.run.resources import Usage
+from pipeline.run.log_tail import LINES, last_lines, logged_error, tee_output
+from pipeline.run.resources import ResourceUsage
 from tests.support.paths import ROOT
 
 
@@ -26,7 +26,7 @@ def test_streams_are_kept_and_still_go_where_they_went(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     path = tmp_path / "log"
-    with kept(path) as note:
+    with tee_output(path) as note:
         sys.stdout.write("one\n")
         sys.stderr.writelines(["two \N{SNOWMAN}\n", "three\n"])
         note("four\n")
@@ -49,22 +49,22 @@ def test_only_the_last_lines_and_what_stood_last_in_each(tmp_path: Path) -> None
 
 def test_the_error_that_a_log_ends_with(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    assert error_in(path) is None
+    assert logged_error(path) is None
     for text, error in (
         ("error: early\nmore\n", None),
         ("a\nerror: at https://u:p@h/\n", "at https://***@h/"),
         ("", None),
     ):
         path.write_text(text)
-        assert error_in(path) == error
+        assert logged_error(path) == error
 
 
 def test_one_line_for_what_ails_the_outside() -> None:
     full = "(sqlite3.OperationalError) database or disk is full [SQL: INSERT x] [parameters: ('1')]"
-    assert in_one_line(RuntimeError(full)) == in_one_line(OSError(28, "?")) != ""
+    assert one_line(RuntimeError(full)) == one_line(OSError(28, "?")) != ""
     locked = RuntimeError("(sqlite3.OperationalError) database\n is locked [SQL: UPDATE x]")
-    assert in_one_line(locked) == "(sqlite3.OperationalError) database is locked"
-    assert in_one_line(KeyError()) == "KeyError"
+    assert one_line(locked) == "(sqlite3.OperationalError) database is locked"
+    assert one_line(KeyError()) == "KeyError"
 
 
 def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,13 +78,13 @@ def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPa
         "sqlite:////srv/a/store.db: is read-only; make file and folder writable, or give another "
         "MLFLOW_TRACKING_URI"
     )
-    assert in_one_line(RuntimeError(said)) == in_one_line(RuntimeError(early + said)) == told
-    other = in_one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
+    assert one_line(RuntimeError(said)) == one_line(RuntimeError(early + said)) == told
+    other = one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
     assert other == "(psycopg.errors.Undefined) no such column"
     plain = "attempt to write a readonly database"
-    assert in_one_line(OSError(plain)) == plain, "some other file"
+    assert one_line(OSError(plain)) == plain, "some other file"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert in_one_line(RuntimeError(said)) == f"(sqlite3.OperationalError) {plain}", "a registry"
+    assert one_line(RuntimeError(said)) == f"(sqlite3.OperationalError) {plain}", "a registry"
 
 
 def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +104,14 @@ def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MEMORY = """
 import os, subprocess, sys
-from pipeline.run.resources import Usage
+from pipeline.run.resources import ResourceUsage
 block = bytearray(300 << 20)
 block[::4096] = b"x" * len(block[::4096])
 if len(sys.argv) > 1:  # a program that a large one starts
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 del block
 if os.fork() == 0:  # a fork of what was large
-    usage = Usage()
+    usage = ResourceUsage()
     block = bytearray(50 << 20)
     block[::4096] = b"x" * len(block[::4096])
     found = usage.metrics([])
@@ -119,7 +119,10 @@ if os.fork() == 0:  # a fork of what was large
     os._exit(0)
 os.wait()
 """
-SMALL = "from pipeline.run.resources import Usage; print(Usage().metrics([])['peak_rss_mib'])"
+SMALL = """
+from pipeline.run.resources import ResourceUsage
+print(ResourceUsage().metrics([])["peak_rss_mib"])
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
@@ -136,7 +139,7 @@ def test_memory_is_that_of_the_process_alone() -> None:
 
 
 def test_what_a_step_took(tmp_path: Path) -> None:
-    usage = Usage()
+    usage = ResourceUsage()
     assert usage.metrics([])["rows"] is None
     (tmp_path / "a.json").write_bytes(b"12345")
     table = pa.table({"x": [1, 2, 3]})

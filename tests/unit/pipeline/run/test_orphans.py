@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.run import heartbeat
-from pipeline.run.heartbeat import Heart, signs
-from pipeline.run.orphans import end_the_dead, end_with_nested
+import pipeline.run.heartbeat
+from pipeline.run.heartbeat import Heartbeat, process_tags
+from pipeline.run.orphans import close_orphans, close_with_nested
 from pipeline.tags import (
     TAG_ENTRY_POINT,
     TAG_ERROR,
@@ -37,7 +37,7 @@ class Store:
         self.client = kind(uri)
         self.experiment = self.client.create_experiment(uuid4().hex)
         self.own = self.run(
-            {**OURS, **signs(), "mlflow.source.name": "https://example.org/project"}
+            {**OURS, **process_tags(), "mlflow.source.name": "https://example.org/project"}
         )
 
     def run(self, tags: dict[str, str], age: float = 0) -> Any:
@@ -46,7 +46,7 @@ class Store:
 
     def ended(self) -> dict[str, str]:
         """Run id -> why."""
-        return {run.info.run_id: why for run, why in end_the_dead(self.client, self.own)}
+        return {run.info.run_id: why for run, why in close_orphans(self.client, self.own)}
 
     def status(self, run: Any) -> str:
         return str(self.client.get_run(run.info.run_id).info.status)
@@ -79,7 +79,7 @@ def beaten(tags: dict[str, str], ago: float) -> dict[str, str]:
 def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(
     store: Store, process: "subprocess.Popen[bytes]"
 ) -> None:
-    run = store.run(beaten(signs(process.pid), 3600))
+    run = store.run(beaten(process_tags(process.pid), 3600))
     assert store.ended() == {}, "silent, but there: it may have been stopped for a while"
     process.kill()
     while not Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].startswith(" Z"):
@@ -97,7 +97,7 @@ def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(
 
 
 def test_a_process_id_given_again_is_another_process(store: Store) -> None:
-    mine = signs()
+    mine = process_tags()
     store.run(mine)
     other = store.run(changed(mine, start="1"))
     assert list(store.ended()) == [other.info.run_id]
@@ -108,7 +108,7 @@ def test_signs_of_what_is_gone_already_are_of_the_dead(
 ) -> None:
     process.kill()
     process.wait()
-    run = store.run(signs(process.pid))
+    run = store.run(process_tags(process.pid))
     assert list(store.ended()) == [run.info.run_id]
 
 
@@ -127,7 +127,7 @@ def test_signs_of_what_is_gone_already_are_of_the_dead(
 def test_elsewhere_silence_tells(
     store: Store, fields: dict[str, str], ago: float, dead: bool
 ) -> None:
-    run = store.run(beaten(changed(signs(), **fields), ago))
+    run = store.run(beaten(changed(process_tags(), **fields), ago))
     assert list(store.ended()) == [run.info.run_id] * dead
 
 
@@ -136,9 +136,9 @@ def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
 ) -> None:
     now = dt.datetime.now(dt.UTC)
     monkeypatch.setattr("pipeline.run.orphans._booted", lambda: now - dt.timedelta(seconds=70))
-    run = store.run(beaten(changed(signs(), boot="b"), 90))
-    store.run(beaten(changed(signs(), boot="b"), 60))
-    store.run(beaten(changed(signs(), boot="b", host="elsewhere"), 90))
+    run = store.run(beaten(changed(process_tags(), boot="b"), 90))
+    store.run(beaten(changed(process_tags(), boot="b"), 60))
+    store.run(beaten(changed(process_tags(), boot="b", host="elsewhere"), 90))
     assert list(store.ended()) == [run.info.run_id]
 
 
@@ -156,9 +156,9 @@ def test_without_signs_only_our_own_and_only_after_a_minute(store: Store) -> Non
 def test_children_and_nested_runs_go_with_their_parents(
     store: Store, process: "subprocess.Popen[bytes]"
 ) -> None:
-    theirs = signs(process.pid)
+    theirs = process_tags(process.pid)
     main = store.run({**OURS, **theirs})
-    gone = changed(signs(), start="1")
+    gone = changed(process_tags(), start="1")
     step = store.run({**gone, TAG_PARENT: main.info.run_id})
     nested = store.run({**gone, TAG_PARENT: step.info.run_id})
     unsigned = store.run({TAG_PARENT: main.info.run_id})
@@ -174,9 +174,9 @@ def test_children_and_nested_runs_go_with_their_parents(
 
 @pytest.mark.parametrize("alive", [False, True])
 def test_runs_that_name_each_other_as_their_parent(store: Store, alive: bool) -> None:
-    gone = changed(signs(), start="1")
+    gone = changed(process_tags(), start="1")
     one = store.run(gone)
-    other = store.run({**(signs() if alive else gone), TAG_PARENT: one.info.run_id})
+    other = store.run({**(process_tags() if alive else gone), TAG_PARENT: one.info.run_id})
     below = store.run({**gone, TAG_PARENT: other.info.run_id})
     itself = store.run(gone)
     for run, parent in ((one, other), (itself, itself)):
@@ -193,7 +193,7 @@ def test_runs_go_with_the_run_above_also_where_they_name_each_other(store: Store
     store.client.set_terminated(done.info.run_id, "FINISHED")
     other = store.run({})
     store.client.set_tag(step.info.run_id, TAG_PARENT, inner.info.run_id)
-    end_with_nested(store.client, store.client.get_run(step.info.run_id), "KILLED")
+    close_with_nested(store.client, store.client.get_run(step.info.run_id), "KILLED")
     assert {store.status(run) for run in (step, nested, inner)} == {"KILLED"}
     assert (store.status(done), store.status(other)) == ("FINISHED", "RUNNING")
 
@@ -206,14 +206,14 @@ def test_what_ended_in_order_meanwhile_keeps_its_status(uri: str) -> None:
             return found
 
     store = Store(uri, Late)
-    run = store.run(changed(signs(), start="1"))
+    run = store.run(changed(process_tags(), start="1"))
     assert store.ended() == {} and store.status(run) == "FINISHED"
 
 
 def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "BEAT", 0.05)
+    monkeypatch.setattr(pipeline.run.heartbeat, "INTERVAL", 0.05)
     failed = []
 
     class Failing(MlflowClient):
@@ -223,11 +223,11 @@ def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
                 raise OSError("no answer")
             super().set_tag(run_id, key, value, *more)
 
-    old = beaten(signs(), 3600)
+    old = beaten(process_tags(), 3600)
     one, other = store.run(old), store.run(old)
-    heart = Heart(Failing(store.client.tracking_uri), one.info.run_id)
-    heart.add(other.info.run_id)
-    heart.start()
+    heartbeat = Heartbeat(Failing(store.client.tracking_uri), one.info.run_id)
+    heartbeat.add(other.info.run_id)
+    heartbeat.start()
 
     def beat(run: Any) -> str:
         return str(store.client.get_run(run.info.run_id).data.tags[TAG_HEARTBEAT])
@@ -236,5 +236,5 @@ def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
     while old[TAG_HEARTBEAT] in (beat(one), beat(other)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    heart.remove(other.info.run_id)
-    heart.stop()
+    heartbeat.remove(other.info.run_id)
+    heartbeat.stop()

@@ -48,13 +48,13 @@ def work():
                 raise ValueError("so")
     except ValueError:
         sys.exit(1)
-    except active_run.Terminated as stop:
+    except active_run.SignalReceived as stop:
         sys.exit(128 + stop.signum)
 
 
 for each in tries(work, MODULES, signum, stride, again, before):
     ended = client.get_run(os.environ["MLFLOW_RUN_ID"])
-    scratch.remove_left()
+    scratch.remove_abandoned()
     left = [path.name for path in FOLDER.iterdir() if path != LOG]
     tags = ended.data.tags
     is_intact = artifacts.is_intact(client, ended)

@@ -20,7 +20,7 @@ import pytest
 from pipeline.chain.cache import Key, step_key
 from pipeline.chain.code_digest import Code
 from pipeline.errors import InputError
-from pipeline.step import Output, Step, check_table
+from pipeline.step import Output, Step, check_steps
 from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from pipeline.tracking.artifacts import atomic_write, fetch, local_folder, model_digest
 
@@ -124,9 +124,9 @@ def test_keys_are_typed_and_say_what_they_are_made_of(root: Path) -> None:
 def test_a_table_of_steps_with_a_loose_end_is_refused() -> None:
     loose = Step("b", (), {"x": Output("a", "x.txt")})
     with pytest.raises(ValueError, match="step b: input x comes from 'a'"):
-        check_table([loose])
+        check_steps([loose])
     with pytest.raises(ValueError, match="step a stands twice"):
-        check_table([Step("a", ()), Step("a", ())])
+        check_steps([Step("a", ()), Step("a", ())])
 
 
 class OneRun:
