@@ -26,37 +26,36 @@ class Step:
     Attributes
     ----------
     name : str
-        Unlike that of any other row; where `entry_point` is empty, also the entry point.
+        Unique in the table.
     params : sequence of str
-        The chain's parameters that this step takes.
+        Parameters of the chain that are passed to the step.
     inputs : mapping of str to Output
-        The step's input parameters, and the upstream artifact that each is fed from.
-    source : callable, optional
-        Typed parameters -> a digest of what the step reads from outside the chain.
-    unkeyed : sequence of str
-        Parameters that the step takes, too, but that change nothing of its result by themselves,
-        such as an instant of which `source` tells what matters.
-    fixed : mapping of str to str
-        Parameters whose text this row gives, whatever the chain's are.
+        Input parameter -> the upstream artifact whose URI is passed.
+    source_digest : callable, optional
+        Typed parameters -> digest of data that the step reads from outside the chain.
+    unkeyed_params : sequence of str
+        Parameters that are passed but left out of the cache key, such as an instant whose effect
+        on the result is in `source_digest`.
+    fixed_params : mapping of str to str
+        Parameters with a value of this row, whatever the chain's is.
     after : sequence of str
-        Rows above that must be done first, though nothing that they write is an input.
+        Rows above that must finish first although none of their artifacts is an input.
     entry_point : str
-        Entry point in MLproject, and the module `steps/<entry_point>.py`.
+        Entry point in MLproject and module ``steps/<entry_point>.py``; default: `name`.
     """
 
     name: str
     params: Sequence[str]
     inputs: Mapping[str, Output] = field(default_factory=dict)
-    source: Callable[[Mapping[str, Any]], str] | None = None
-    unkeyed: Sequence[str] = ()
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    source_digest: Callable[[Mapping[str, Any]], str] | None = None
+    unkeyed_params: Sequence[str] = ()
+    fixed_params: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[str] = ()
     entry_point: str = ""
 
-    @property
-    def runs(self) -> str:
-        """The entry point that it runs."""
-        return self.entry_point or self.name
+    def __post_init__(self) -> None:
+        if not self.entry_point:
+            object.__setattr__(self, "entry_point", self.name)
 
 
 @dataclass(frozen=True)

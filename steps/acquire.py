@@ -31,19 +31,19 @@ def main(
     except BaseException:
         if (partial := opened.partial_bars()) is not None:
             _write(run, partial, PARTIAL)
-            run.keep("what had been fetched")
+            run.keep_outputs("what had been fetched")
         raise
     rows, count = _write(run, acquired, WHOLE)
     late = acquired.report.get("late", [])
     if failures or late:  # worth another try before the next session closes
         run.set_tags({TAG_INCOMPLETE: ", ".join(sorted({*failures, *late}))[:4000]})
-    run.metrics(
+    run.log_metrics(
         {"rows": rows, "symbols": count, "symbols_failed": len(failures), "symbols_late": len(late)}
     )
     lacking = "".join(
         f"; {len(names)} {what}" for names, what in ((failures, "failed"), (late, "late")) if names
     )
-    run.key_figure(f"{rows:,} bars of {count} symbols{lacking}")
+    run.set_key_figure(f"{rows:,} bars of {count} symbols{lacking}")
 
 
 def _write(run: StepRun, acquired: FetchedBars, artifact: str) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def _write(run: StepRun, acquired: FetchedBars, artifact: str) -> tuple[int, int
     with run.output(artifact) as path:
         tables = (to_arrow(bars) for _, bars in by_symbol)
         rows = write_groups(path, tables, acquired.info.to_metadata)
-    run.output_json("acquire.json", acquired.report)
+    run.write_json("acquire.json", acquired.report)
     return rows, len(by_symbol)
 
 

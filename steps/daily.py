@@ -31,7 +31,7 @@ SHADOWS = 5  # challengers, the newest ones
 def scoring(name: str, model_uri: str, ledger: str) -> Step:
     """A row that enters one model's forecasts in the ledger."""
     fixed = {"model_uri": model_uri, "to": ledger}
-    return Step(name, ("registered_model",), SOUND, fixed=fixed, entry_point="score")
+    return Step(name, ("registered_model",), SOUND, fixed_params=fixed, entry_point="score")
 
 
 def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[Step, ...]:
@@ -55,7 +55,7 @@ def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[St
         "monitor",
         ("registered_model",),
         SOUND,
-        fixed={"ledger": ledger, "on_alert": asked},
+        fixed_params={"ledger": ledger, "on_alert": asked},
         after=("score", *(step.name for step in shadows)),
     )
     return scoring("score", model_uri, ledger), *shadows, monitor

@@ -38,10 +38,10 @@ def main(
     seed: int,
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
-    path = run.input(table)
+    path = run.fetch_input(table)
     source = TableInfo.from_metadata(read_metadata(path)).source
     try:
-        content = json.loads(run.input(recipe).read_text())
+        content = json.loads(run.fetch_input(recipe).read_text())
         start = np.datetime64(content["selection"]["holdout_start"], "s")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
@@ -60,10 +60,10 @@ def main(
     evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])
-    run.output_json("evaluation.json", evaluation)
+    run.write_json("evaluation.json", evaluation)
     pictures = draw_evaluation_plots(predictions, evaluation, found.curves)
     for name, png in pictures.items():
-        run.figure(name, png)
+        run.write_report(name, png)
     given = {
         "recipe": recipe,
         "table": table,
@@ -74,7 +74,7 @@ def main(
         "seed": seed,
     }
     page = render_evaluation_page(evaluation, pictures, source, _repeat(run.git_commit, given))
-    run.figure("report.html", page.encode())
+    run.write_report("report.html", page.encode())
     _log(run, evaluation)
 
 
@@ -86,14 +86,16 @@ def _repeat(commit: str, given: Mapping[str, object]) -> str:
 def _log(run: StepRun, evaluation: Mapping[str, Any]) -> None:
     lead, traded = evaluation["lead_over_prior"], evaluation["backtest"]
     model, prior = evaluation["model"], evaluation["baselines"]["prior"]
-    run.metrics({f"holdout_{name}": value for name, value in model.items()})
-    run.metrics({f"prior_{name}": value for name, value in prior.items()})
-    run.metrics({"lead_over_prior": lead["mean"], "lead_p_value": lead["p_value"]})
-    run.metrics({"detectable_auc": evaluation["detectable"]["auc"]})
-    run.metrics({f"backtest_net_{name}": value for name, value in traded["net"].items()})
-    run.metrics({name: traded[name] for name in ("break_even_bps", "deflated_sharpe", "turnover")})
+    run.log_metrics({f"holdout_{name}": value for name, value in model.items()})
+    run.log_metrics({f"prior_{name}": value for name, value in prior.items()})
+    run.log_metrics({"lead_over_prior": lead["mean"], "lead_p_value": lead["p_value"]})
+    run.log_metrics({"detectable_auc": evaluation["detectable"]["auc"]})
+    run.log_metrics({f"backtest_net_{name}": value for name, value in traded["net"].items()})
+    run.log_metrics(
+        {name: traded[name] for name in ("break_even_bps", "deflated_sharpe", "turnover")}
+    )
     figures = f"log loss {model['log_loss']:.4f}, prior {prior['log_loss']:.4f}"
-    run.key_figure(f"{figures}, p {lead['p_value']:.2g}")
+    run.set_key_figure(f"{figures}, p {lead['p_value']:.2g}")
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ def main(
     holdout: float,
 ) -> None:
     """Compute features and labels, symbol by symbol."""
-    source = run.input(bars)
+    source = run.fetch_input(bars)
     info = BarsInfo.from_metadata(read_metadata(source))
     with run.output("features.parquet") as path:
         table_info = TableInfo(feature_sets, window, horizon, info.source)
         rows = write_groups(path, _tables(source, info, table_info), table_info.to_metadata)
         table = rows_from_arrow(read_table(path))
     features = list_features(feature_sets, window)
-    run.output_json(
+    run.write_json(
         "features.json",
         {
             "feature_sets": feature_sets,
@@ -53,9 +53,9 @@ def main(
     )
     # Nobody looks at the holdout before it is used, not even in a report.
     seen = rows_before(table, holdout_start(table[DATE], holdout))
-    run.figure("data_report.html", render_features_page(seen, features, info.source).encode())
-    run.metrics({"rows": rows, "features": len(features)})
-    run.key_figure(f"{rows:,} rows x {len(features)} features")
+    run.write_report("data_report.html", render_features_page(seen, features, info.source).encode())
+    run.log_metrics({"rows": rows, "features": len(features)})
+    run.set_key_figure(f"{rows:,} rows x {len(features)} features")
 
 
 def _tables(source: Path, info: BarsInfo, table_info: TableInfo) -> Iterator[pa.Table]:

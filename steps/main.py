@@ -36,8 +36,8 @@ STEPS = (
     Step(
         "acquire",
         ("source", "symbols", "start", "end", "max_missing"),
-        source=source_digest,
-        unkeyed=("as_of",),
+        source_digest=source_digest,
+        unkeyed_params=("as_of",),
     ),
     Step(
         "validate",

@@ -65,7 +65,7 @@ def main(
     made = settings_of(run, found)
     forecasts = forecasts_of(ledger, registered_model)
     if bars is not None:
-        path = run.input(bars)
+        path = run.fetch_input(bars)
     else:
         lookback = longest_lookback(made.feature_sets, made.window)
         path = sound_bars(run, source or "snapshot", symbols, as_of, max_missing, lookback)
@@ -91,26 +91,26 @@ def main(
         "data": data,
         "drift": drift_of(run, found, seen, watched.record),
     }
-    run.output_json("monitoring.json", content)
+    run.write_json("monitoring.json", content)
     others = rows_by_version(rows, versions, champion, seen.sessions, made.horizon)
     records = {f"champion's recipe, now version {champion.version}": watched.record}
     records |= {f"version {name}": part for name, part in others.items()}
     images = draw_monitoring_plots(content, watched.detection, records)
-    run.figure("monitoring.html", render_monitoring_page(content, images).encode())
+    run.write_report("monitoring.html", render_monitoring_page(content, images).encode())
     _log(run, content)
     if alerts and on_alert == "fail":
-        run.keep("an alert")
+        run.keep_outputs("an alert")
         raise AlertRaised(content["sentence"])
 
 
 def _log(run: StepRun, content: Mapping[str, Any]) -> None:
     for name in TREND:
         weeks = content["weeks"][-WEEKS:]
-        run.series(f"week_{name}", ((n, week[name]["mean"]) for n, week in enumerate(weeks)))
-    run.metrics(nightly_metrics(content))
+        run.log_series(f"week_{name}", ((n, week[name]["mean"]) for n, week in enumerate(weeks)))
+    run.log_metrics(nightly_metrics(content))
     version = content["champion"]["version"]
     run.set_tags({"model_version": f"{content['registered_model']}/{version}"})
-    run.key_figure(content["sentence"])
+    run.set_key_figure(content["sentence"])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def main(
         say(f"warning: {found.warning}")
     model = scorer(run, found)
     if bars is not None:
-        path = run.input(bars)
+        path = run.fetch_input(bars)
     else:
         path = sound_bars(run, source or "snapshot", symbols, as_of, max_missing, model.lookback)
         symbols = None  # the source gave no other
@@ -60,7 +60,7 @@ def main(
     with run.output("predictions.parquet") as out:
         write_groups(out, predictions(path, model, symbols, dates, scored))
     added = _enter(ledger, model, run) if ledger else {}
-    run.output_json(
+    run.write_json(
         "score.json",
         {
             **dataclasses.asdict(found),
@@ -74,7 +74,7 @@ def main(
     if found.name:
         run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
     skipped = len(scored.skipped)
-    run.metrics(
+    run.log_metrics(
         {
             "rows": scored.rows,
             "symbols": scored.symbols,
@@ -84,7 +84,7 @@ def main(
         }
     )
     by = f"{found.name} {found.version}" if found.name else model.version
-    run.key_figure(
+    run.set_key_figure(
         f"{scored.rows:,} forecasts of {scored.symbols} symbols by {by}"
         + (f"; {skipped} symbols skipped" if skipped else "")
         + (f"; ledger: {_told(added)}" if ledger else "")
@@ -93,7 +93,7 @@ def main(
 
 def _enter(ledger: Ledger, model: Scorer, run: StepRun) -> dict[str, int]:
     """Add the predictions to the ledger, with when and by which run they were made."""
-    rows = read_table(run.written("predictions.parquet"))
+    rows = read_table(run.output_path("predictions.parquet"))
     when = pa.scalar(run.started, pa.timestamp("ms", "UTC"))
     rows = rows.append_column(SCORED_AT, pa.repeat(when, len(rows)))
     rows = rows.append_column(SCORED_BY, pa.repeat(run.run_id, len(rows)).dictionary_encode())

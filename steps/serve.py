@@ -31,7 +31,7 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
         if found.warning:
             say(f"warning: {found.warning}")
         # A copy: the store may prune what is still served.
-        folder = fetch_model(run.client, found, run.scratch("model"))
+        folder = fetch_model(run.client, found, run.scratch_folder("model"))
         what = f"{found.name}, version {found.version}" if found.name else found.uri
         about = {
             "uri": found.uri,
@@ -51,7 +51,7 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
                 address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
                 if found.name:
                     run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
-                run.key_figure(f"{what} on {address}")
+                run.set_key_figure(f"{what} on {address}")
                 run.flush()
                 say(f"serving {what} on {address}")
                 server.wait(stopped)

@@ -76,7 +76,7 @@ def main(
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
-    path = run.input(table)
+    path = run.fetch_input(table)
     info = TableInfo.from_metadata(read_metadata(path))
     arrow = read_table(path)
     rows = rows_from_arrow(arrow)
@@ -97,7 +97,7 @@ def main(
         frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
         write_groups(out, (pa.Table.from_pandas(f, preserve_index=False) for f in frames))
     everything = [trial for known in search.trials.values() for trial in known]
-    run.output_json(
+    run.write_json(
         "recipe.json",
         {
             **recipe.to_dict(),
@@ -114,7 +114,7 @@ def main(
             },
         },
     )
-    run.figure("cv_log_loss.png", draw_fold_losses(losses, name))
+    run.write_report("cv_log_loss.png", draw_fold_losses(losses, name))
     say(f"{name}: fitting on every labelled row of its window")
     window = training_rows(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=train_window
@@ -122,11 +122,11 @@ def main(
     known = labelled(rows[window])
     estimator = fit(known, name, recipe.hyperparameters, seed, training)
     facts = {"table_sha256": sha256, "git_commit": run.git_commit}
-    _log_model(run, recipe, estimator, training_range(known), run.input(bars), facts)
-    run.metrics({f"cv_log_loss_{name}": float(np.mean(each)) for name, each in losses.items()})
+    _log_model(run, recipe, estimator, training_range(known), run.fetch_input(bars), facts)
+    run.log_metrics({f"cv_log_loss_{name}": float(np.mean(each)) for name, each in losses.items()})
     mean = float(np.mean(losses[name]))
     count = f", {len(everything)} trials" if trials else ""
-    run.key_figure(f"{name}, log loss {mean:.4f} over {folds} folds{count}")
+    run.set_key_figure(f"{name}, log loss {mean:.4f} over {folds} folds{count}")
 
 
 def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Recipe:
@@ -153,11 +153,17 @@ def _log_model(
 ) -> None:
     example = from_arrow(next(read_groups(bars)))
     info = log_model(
-        recipe, estimator, example, trained, root=ROOT, scratch=run.scratch("model"), metadata=facts
+        recipe,
+        estimator,
+        example,
+        trained,
+        root=ROOT,
+        scratch=run.scratch_folder("model"),
+        metadata=facts,
     )
     location = run.client.get_logged_model(info.model_id).artifact_location
     folder = local_folder(location) or Path(
-        mlflow.artifacts.download_artifacts(location, dst_path=str(run.scratch("stored")))
+        mlflow.artifacts.download_artifacts(location, dst_path=str(run.scratch_folder("stored")))
     )
     run.set_tags(
         {TAG_MODEL_URI: f"models:/{info.model_id}", TAG_OUTPUT + MODEL: model_digest(folder)}

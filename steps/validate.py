@@ -11,7 +11,7 @@ def main(
     run: StepRun, bars: str, max_missing: float, feature_sets: tuple[str, ...], window: int
 ) -> None:
     """Take out what must not reach a model, and say what and why."""
-    write_sound(run, run.input(bars), max_missing, longest_lookback(feature_sets, window))
+    write_sound(run, run.fetch_input(bars), max_missing, longest_lookback(feature_sets, window))
 
 
 if __name__ == "__main__":

@@ -45,13 +45,13 @@ def step_key(
         Package of the shells, such as ``steps``.
     """
     parts: dict[str, Any] = {
-        "entry_point": step.runs,
-        "params": {**{name: params[name] for name in step.params}, **step.fixed},
+        "entry_point": step.entry_point,
+        "params": {**{name: params[name] for name in step.params}, **step.fixed_params},
         "inputs": dict(inputs),
-        "code": code.of_step(f"{package}.{step.runs}"),
+        "code": code.of_step(f"{package}.{step.entry_point}"),
     }
-    if step.source is not None:
-        parts["source"] = step.source(params)
+    if step.source_digest is not None:
+        parts["source"] = step.source_digest(params)
     return Key(parts)
 
 

@@ -139,7 +139,9 @@ class Chain:
             if hit is not None:
                 self._finish(step.name, hit, CACHED, time.monotonic() - began)
                 return
-        values = {name: texts[name] for name in (*step.params, *step.unkeyed)} | dict(step.fixed)
+        values = {name: texts[name] for name in (*step.params, *step.unkeyed_params)} | dict(
+            step.fixed_params
+        )
         for name, output in step.inputs.items():
             values[name] = self._done[output.step].uri(output.artifact)
         run_id = self._start(step, values, key)
@@ -173,7 +175,7 @@ class Chain:
         with environment({ENV_IN_CHAIN: key.digest, ENV_LOG_FILE: str(log)}):
             submitted = mlflow.projects.run(
                 str(self.root),
-                entry_point=step.runs,
+                entry_point=step.entry_point,
                 parameters=values,
                 experiment_id=self.parent.info.experiment_id,
                 backend=self.backend,

@@ -57,7 +57,7 @@ class StepRun:
         self._tags: dict[str, str] = {}
         self._metrics: dict[tuple[str, int], float] = {}
 
-    def input(self, uri: str) -> Path:
+    def fetch_input(self, uri: str) -> Path:
         """Path of an input on this machine (see `artifacts.fetch`)."""
         into = self._folder / "inputs"
         into.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ class StepRun:
         milliseconds = self.client.get_run(self.run_id).info.start_time
         return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
-    def scratch(self, name: str) -> Path:
+    def scratch_folder(self, name: str) -> Path:
         """An empty folder that goes with the step."""
         folder = self._folder / name
         folder.mkdir()
@@ -90,11 +90,11 @@ class StepRun:
         self._tags[TAG_OUTPUT + artifact] = file_sha256(path)
         self._store(path)
 
-    def written(self, artifact: str) -> Path:
+    def output_path(self, artifact: str) -> Path:
         """Path of an artifact that this step has written."""
         return self._folder / artifact
 
-    def keep(self, reason: str) -> None:
+    def keep_outputs(self, reason: str) -> None:
         """Let what has been written so far count although the step will not end well.
 
         Its hashes become tags at once, so that a later run can take up from it (`earlier_runs`);
@@ -126,12 +126,12 @@ class StepRun:
             if run.info.status == "FINISHED" or TAG_KEPT in run.data.tags:
                 yield run
 
-    def output_json(self, artifact: str, content: Mapping[str, Any]) -> None:
+    def write_json(self, artifact: str, content: Mapping[str, Any]) -> None:
         """Write a JSON artifact; NaN is not JSON, and is an error here."""
         with self.output(artifact) as path:
             path.write_text(json.dumps(content, indent=2, allow_nan=False, default=str) + "\n")
 
-    def figure(self, artifact: str, content: bytes) -> None:
+    def write_report(self, artifact: str, content: bytes) -> None:
         """Store a picture or page for people; nothing downstream reads it, so it has no hash."""
         path = self._folder / artifact
         path.write_bytes(content)
@@ -145,15 +145,15 @@ class StepRun:
         """Tags to set when the step has ended well."""
         self._tags.update(tags)
 
-    def metrics(self, values: Mapping[str, float | None]) -> None:
+    def log_metrics(self, values: Mapping[str, float | None]) -> None:
         """Metrics to log when the step has ended well; undefined ones (None) are left out."""
         self._metrics.update({(k, 0): float(v) for k, v in values.items() if v is not None})
 
-    def series(self, name: str, values: Iterable[tuple[int, float | None]]) -> None:
+    def log_series(self, name: str, values: Iterable[tuple[int, float | None]]) -> None:
         """A metric of many steps, which the MLflow UI draws as a line; at most 1,000 in all."""
         self._metrics.update({(name, step): float(v) for step, v in values if v is not None})
 
-    def key_figure(self, text: str) -> None:
+    def set_key_figure(self, text: str) -> None:
         """The one figure of this step in the chain's table."""
         self._tags[TAG_KEY_FIGURE] = text
 
@@ -161,7 +161,7 @@ class StepRun:
         """Log what was collected, and what the step took of the machine."""
         used = self._usage.metrics(self._stored)
         # A step's own count of rows says more than that of its files.
-        self.metrics({k: v for k, v in used.items() if (k, 0) not in self._metrics})
+        self.log_metrics({k: v for k, v in used.items() if (k, 0) not in self._metrics})
         self.flush()
 
     def fail(self, error: Exception) -> None:

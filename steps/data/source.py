@@ -19,7 +19,7 @@ def open_asked(
     yahoo: dict[str, Any] = {}
     if source == YAHOO:
         yahoo = {
-            "folder": run.scratch("yfinance"),
+            "folder": run.scratch_folder("yfinance"),
             "stored": lambda: stored_bars(run, source, symbols or ()),
             "progress": Progress(),
         }

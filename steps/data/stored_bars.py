@@ -39,9 +39,9 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
             continue
         uri = f"runs:/{earlier.info.run_id}"
         try:
-            report = json.loads(run.input(f"{uri}/{REPORT}").read_text())["symbols"]
+            report = json.loads(run.fetch_input(f"{uri}/{REPORT}").read_text())["symbols"]
             if wanted & set(report):
-                found |= _read(run.input(f"{uri}/{artifact}"), report, wanted)
+                found |= _read(run.fetch_input(f"{uri}/{artifact}"), report, wanted)
         except (InputError, DataError, ValueError, KeyError) as error:
             say(f"stored bars of run {earlier.info.run_id} are passed over: {error}")
     return found

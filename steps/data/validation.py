@@ -56,7 +56,7 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
 
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: _with_quarantines(info, judged).to_metadata())
-    return run.written("bars.parquet")
+    return run.output_path("bars.parquet")
 
 
 def one_of_two(bars: str | None, source: str | None, **_: Any) -> None:
@@ -76,7 +76,7 @@ def sound_bars(
     """Fetch and validate, as acquire and validate do; the sound bars become an artifact."""
     acquired = open_asked(run, source, symbols, as_of).read(symbols, None, None)
     judge_acquired(acquired, symbols, max_missing)
-    raw = run.scratch("acquired") / "bars.parquet"
+    raw = run.scratch_folder("acquired") / "bars.parquet"
     by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
     write_groups(raw, (to_arrow(rows) for _, rows in by_symbol), acquired.info.to_metadata)
     return write_sound(run, raw, max_missing, lookback)
@@ -115,14 +115,14 @@ def _sound(
 
 def _report(run: StepRun, judged: Mapping[str, SymbolValidation]) -> None:
     content = summarise(judged)
-    run.output_json("validation.json", content)
+    run.write_json("validation.json", content)
     picture = draw_missing_sessions({symbol: found.gaps for symbol, found in judged.items()})
-    run.figure("validation.html", render_validation_page(content, picture).encode())
+    run.write_report("validation.html", render_validation_page(content, picture).encode())
     counts = {f"check_{check['check']}": check["count"] for check in content["checks"]}
     stretches, dropped = len(content["quarantined"]), len(content["dropped"])
-    run.metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})
-    run.metrics(counts)
-    run.key_figure(
+    run.log_metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})
+    run.log_metrics(counts)
+    run.set_key_figure(
         f"{content['bars']:,} sound bars; {stretches} stretches and {dropped} symbols taken out"
     )
 

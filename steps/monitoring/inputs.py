@@ -67,7 +67,7 @@ def settings_of(run: StepRun, found: ResolvedModel) -> Settings:
     """
     where = run.client.get_model_version_download_uri(found.name, found.version)
     try:
-        content = json.loads(run.input(f"{where}/artifacts/recipe.json").read_text())
+        content = json.loads(run.fetch_input(f"{where}/artifacts/recipe.json").read_text())
         return Settings(
             tuple(content["feature_sets"]), int(content["window"]), int(content["horizon"])
         )
@@ -114,7 +114,7 @@ def _promised_probabilities(run: StepRun, found: ResolvedModel) -> np.ndarray[An
     """The forecasts of a version's own evaluation; none where they are gone."""
     tags = run.client.get_model_version(found.name, found.version).tags
     try:
-        return read_table(run.input(tags[PREDICTIONS_TAG]))[PROBABILITY_UP].to_numpy()
+        return read_table(run.fetch_input(tags[PREDICTIONS_TAG]))[PROBABILITY_UP].to_numpy()
     except (InputError, KeyError):
         return np.empty(0)
 
@@ -174,9 +174,9 @@ def _unsound_of(run: StepRun, bars: str | None) -> float | None:
     """
     try:
         if bars is None:
-            path = run.written("validation.json")
+            path = run.output_path("validation.json")
         elif bars.startswith("runs:/"):
-            path = run.input(f"{bars.rpartition('/')[0]}/validation.json")
+            path = run.fetch_input(f"{bars.rpartition('/')[0]}/validation.json")
         else:
             return None
         return unsound_share(json.loads(path.read_text()))

@@ -108,10 +108,10 @@ def register(
         looks=[each.to_dict() for each in looks],
         tried=deflated_over_experiment(run, judged.get("backtest", {})),
     )
-    run.metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})
+    run.log_metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})
     run.set_tags({"champion": age["sentence"] if age else "none"})
     warning = f"; champion {age['sentence']}" if age and age["too_old"] else ""
-    run.key_figure(f"version {version.version}: {decision.stage}{warning}")
+    run.set_key_figure(f"version {version.version}: {decision.stage}{warning}")
 
 
 def _held_back(

@@ -41,7 +41,7 @@ def decided(
         What else the decision rests on.
     """
     name = version.name
-    run.output_json(
+    run.write_json(
         "decision.json",
         {
             "registered_model": name,
@@ -57,7 +57,7 @@ def decided(
         },
     )
     run.set_tags({TAG_MODEL_VERSION: f"{name}/{version.version}", "decision": sentence})
-    run.key_figure(f"version {version.version}: {stage}")
+    run.set_key_figure(f"version {version.version}: {stage}")
     if action != "register":
         say(f"{name}, version {version.version}: {stage}, {sentence}")
 
@@ -81,7 +81,7 @@ def tell_history(run: StepRun, registered_model: str, date: dt.date | None) -> N
         if date
         else [r for r in champion_periods(moves) if r.ended is None]
     )
-    run.output_json(
+    run.write_json(
         "history.json",
         {
             "registered_model": registered_model,
@@ -95,7 +95,7 @@ def tell_history(run: StepRun, registered_model: str, date: dt.date | None) -> N
     lines = [f"Champion of {registered_model} {when}: {line}" for line in lines]
     sys.stdout.write("\n".join([*table(moves), "", *lines]) + "\n")
     sys.stdout.flush()
-    run.key_figure(f"{len(moves)} moves; {lines[-1]}")
+    run.set_key_figure(f"{len(moves)} moves; {lines[-1]}")
 
 
 def table(moves: Sequence[Transition]) -> list[str]:

@@ -27,7 +27,7 @@ from stockpred.gate.sequential_looks import Look, hypothesis_of
 def read_json(run: StepRun, uri: str) -> Any:
     """An input's content, or None where it is no JSON."""
     try:
-        return json.loads(run.input(uri).read_text())
+        return json.loads(run.fetch_input(uri).read_text())
     except ValueError:
         return None
 
@@ -61,7 +61,7 @@ def read_model(run: StepRun, model_uri: str) -> Any:
 
 def read_frame(run: StepRun, uri: str) -> pd.DataFrame:
     """A table that a step wrote."""
-    return read_table(run.input(uri)).to_pandas()
+    return read_table(run.fetch_input(uri)).to_pandas()
 
 
 def values_of(

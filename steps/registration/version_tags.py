@@ -53,7 +53,9 @@ def why_unfit(run: StepRun, version: Any) -> str | None:
     """Why a version's model may not be promoted (see `example_check.check_example`), or None."""
     uri = f"models:/{version.name}/{version.version}"
     try:
-        folder = fetch_files(run.client, uri, version.source, version.run_id, run.scratch("model"))
+        folder = fetch_files(
+            run.client, uri, version.source, version.run_id, run.scratch_folder("model")
+        )
     except InputError as error:
         return str(error)
     return check_example(folder)

@@ -85,7 +85,7 @@ def scorer(run: StepRun, found: ResolvedModel) -> Scorer:
     InputError
         Its files are gone or refused, or it is no model of `train`.
     """
-    folder = fetch_model(run.client, found, run.scratch("model"))
+    folder = fetch_model(run.client, found, run.scratch_folder("model"))
     try:
         about = yaml.safe_load((folder / "MLmodel").read_text())
         told = about["metadata"]

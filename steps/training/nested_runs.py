@@ -65,7 +65,7 @@ def search_shown(
         for name, known in search.trials.items():
             best = best_trial(known)
             importances[name] = permutation_importances(folds, best)
-            folder = run.scratch(f"importances-{name}")
+            folder = run.scratch_folder(f"importances-{name}")
             told = {TAG_NUMBER: str(best.number), TAG_RECIPE: recipe_of(best).id}
             _log_candidate(nested, run_ids[name], best, told, source, importances[name], folder)
     return search, importances

@@ -103,7 +103,7 @@ def test_mlproject_declares_every_parameter_with_its_default() -> None:
     entries = mlproject()["entry_points"]
     assert tuple(entries) == ENTRIES
     taken = {"main": tuple(PARAMETERS)}
-    taken |= {step.name: (*step.inputs, *step.params, *step.unkeyed) for step in STEPS}
+    taken |= {step.name: (*step.inputs, *step.params, *step.unkeyed_params) for step in STEPS}
     for name, entry in entries.items():
         declared = entry["parameters"]
         known = taken.get(name, tuple(declared))
@@ -147,7 +147,7 @@ def test_the_parameter_page_has_the_same_table() -> None:
 
 
 def test_every_parameter_is_taken_by_a_step_or_by_main_alone() -> None:
-    taken = {name for step in STEPS for name in (*step.params, *step.unkeyed)}
+    taken = {name for step in STEPS for name in (*step.params, *step.unkeyed_params)}
     unused = set(PARAMETERS) - taken - {"cache", "backend", "phase", "log"}
     assert not unused
     assert set(LAST_STEP.values()) <= {step.name for step in STEPS}

@@ -205,10 +205,13 @@ def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
     rows = watching(client, "models:/m/1", params)
     assert [row.name for row in rows] == ["score", "shadow_2", "monitor"]
     score, shadow, monitor = rows
-    assert score.fixed == {"model_uri": "models:/m/1", "to": "book"}
-    assert shadow.fixed == {"model_uri": "models:/m/2", "to": "book"} and shadow.runs == "score"
+    assert score.fixed_params == {"model_uri": "models:/m/1", "to": "book"}
+    assert (
+        shadow.fixed_params == {"model_uri": "models:/m/2", "to": "book"}
+        and shadow.entry_point == "score"
+    )
     assert monitor.after == ("score", "shadow_2")
-    assert monitor.fixed == {"ledger": "book", "on_alert": "report"}
+    assert monitor.fixed_params == {"ledger": "book", "on_alert": "report"}
     alone = watching(client, "models:/m/1", {**params, "shadow": "false", "on_alert": "retrain"})
     assert [row.name for row in alone] == ["score", "monitor"]
-    assert alone[-1].fixed["on_alert"] == "retrain"
+    assert alone[-1].fixed_params["on_alert"] == "retrain"

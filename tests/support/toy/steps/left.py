@@ -1,3 +1,3 @@
 from steps.shell import run
 
-run("left", lambda step, options: step.input(options["text"]).read_text() + "<")
+run("left", lambda step, options: step.fetch_input(options["text"]).read_text() + "<")

@@ -24,7 +24,7 @@ def then(client, done):
     if said != "more" or len(done) > len(STEPS):
         return ()
     fixed = {"word": "again"}
-    return [Step("again", (), fixed=fixed, after=("last",), entry_point="first")]
+    return [Step("again", (), fixed_params=fixed, after=("last",), entry_point="first")]
 
 
 def main():

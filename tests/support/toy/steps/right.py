@@ -1,3 +1,3 @@
 from steps.shell import run
 
-run("right", lambda step, options: step.input(options["text"]).read_text() + ">")
+run("right", lambda step, options: step.fetch_input(options["text"]).read_text() + ">")

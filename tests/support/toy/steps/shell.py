@@ -64,8 +64,8 @@ def run(name, make):
                 path.write_text(make(step, options))
             if todo.get("kill_late"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            step.key_figure(f"{name} done")
-            step.metrics({"length": 1.0})
+            step.set_key_figure(f"{name} done")
+            step.log_metrics({"length": 1.0})
             with log.open("a") as out:
                 out.write(f"{name} end {time.time()} {os.getpid()}\n")
     except PipelineError as error:

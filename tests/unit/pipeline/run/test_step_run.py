@@ -40,10 +40,10 @@ def work():
             print("begun", file=sys.stderr)
             with step.output("table.txt") as path:
                 path.write_text("table")
-            step.keep("what there was")
-            step.output_json("figures.json", {"a": 1})
-            step.figure("page.html", b"page")
-            step.metrics({"length": 1.0})
+            step.keep_outputs("what there was")
+            step.write_json("figures.json", {"a": 1})
+            step.write_report("page.html", b"page")
+            step.log_metrics({"length": 1.0})
             if fails:
                 raise ValueError("so")
     except ValueError:
