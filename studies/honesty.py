@@ -13,12 +13,10 @@ import time
 from pathlib import Path
 
 from pipeline.chain.code_digest import Code
-from pipeline.hashing import digest
 from studies.many import Runner
 from studies.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("benchmarks", "sources", "steps", "stockpred")  # whose code the results depend on
 
 
 def main() -> int:
@@ -34,9 +32,8 @@ def main() -> int:
         parser.error(f"section {unknown[0]!r}: choose from {', '.join(SECTIONS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes end, too
     # Results of other code are other results.
-    code = Code(ROOT)
-    rooms = digest((room, code.of_room(room)) for room in ROOMS)
-    kept = ROOT / ".stockpred" / "honesty" / f"{rooms[:16]}.jsonl"
+    code = Code(ROOT).of_modules("studies.honesty")
+    kept = ROOT / ".stockpred" / "honesty" / f"{code[:16]}.jsonl"
     runner = Runner(given.markets, given.jobs, kept, given.picture)
     broken = 0
     for name in given.sections or SECTIONS:

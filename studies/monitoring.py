@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.chain.code_digest import Code
-from pipeline.hashing import digest
 from stockpred.columns import (
     ADJ_CLOSE,
     CLOSE,
@@ -119,9 +118,8 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     given = parser.parse_args()
-    code = Code(ROOT)
-    rooms = digest((room, code.of_room(room)) for room in ("benchmarks", "steps", "stockpred"))
-    kept = ROOT / ".stockpred" / "monitoring" / f"{rooms[:16]}.jsonl"
+    code = Code(ROOT).of_modules("studies.monitoring")
+    kept = ROOT / ".stockpred" / "monitoring" / f"{code[:16]}.jsonl"
     seeds = [{"seed": 50_000 + number} for number in range(given.markets)]
     section = report(run_cases(case, seeds, given.jobs, kept))
     sys.stdout.write(section.markdown())

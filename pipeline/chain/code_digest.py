@@ -1,32 +1,76 @@
-"""The code that a step may run, as a digest: its file, the rooms it imports, the lock."""
+"""The code that a step runs, as a digest: the files that it reaches by imports, by what they say.
 
-import ast
+A file's digest holds its syntax and, in place of each module of the project that it imports, that
+module's own digest. So neither the names of files nor the dotted names of modules count, but
+what is imported from where does.
+"""
+
+import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from pipeline.chain.syntax import Import, Syntax, parse
 from pipeline.hashing import digest, file_sha256
 
 LOCK = "uv.lock"
-# Parts of importlib that look at what is installed, and run nothing of it.
-LOOKS = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
-# At the end of a line that imports importlib: only for what a step imports by itself, too.
-PRELOADS = b"# preloads"
+INIT = "__init__.py"
+
+
+class _Target(NamedTuple):
+    """Where an import leads.
+
+    Attributes
+    ----------
+    file : str
+        The module's file; empty where it is none of the project.
+    packages : sequence of str
+        Files of the packages around it, which the import runs, too.
+    says : str
+        The import apart from where it leads.
+    """
+
+    file: str
+    packages: tuple[str, ...]
+    says: str
 
 
 class Code:
-    """The project's code as it stands when the object is made; paths are relative to `root`.
+    """The project's code as it is when the object is made; paths are relative to `root`.
 
-    Only names and bytes count, so that a moved checkout or a touched file changes nothing.
+    Parameters
+    ----------
+    root : Path
+        The project's folder. Where it is does not count, nor when a file was touched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "helper.py").write_text("def f():\\n    return 1\\n")
+    >>> _ = (folder / "step.py").write_text("from helper import f\\n")
+    >>> Code(folder).reach("step")
+    ['helper.py', 'step.py']
+    >>> before = Code(folder).of_modules("step")
+    >>> _ = (folder / "helper.py").write_text("def f():  # one\\n    return 1\\n")
+    >>> Code(folder).of_modules("step") == before
+    True
+    >>> _ = (folder / "helper.py").write_text("def f():\\n    return 2\\n")
+    >>> Code(folder).of_modules("step") == before
+    False
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._hashes: dict[str, str] = {}
-        self._sources: dict[str, bytes] = {}
-        self._imports_of: dict[str, list[str]] = {}
+        self._files_of: dict[str, str] = {}
+        self._syntaxes: dict[str, Syntax] = {}
+        self._blocks: dict[str, list[list[_Target]]] = {}
+        self._imports: dict[str, tuple[str, ...]] = {}
+        self._digests: dict[str, str] = {}
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -48,124 +92,184 @@ class Code:
         return tuple(sorted(name for name in set(listed) if name and not _is_hidden(name)))
 
     @cached_property
-    def rooms(self) -> frozenset[str]:
-        """The top-level folders that hold code."""
+    def _rooms(self) -> frozenset[str]:
+        """Top-level names under which the project has modules."""
         paths = (PurePosixPath(name) for name in self.files if name.endswith(".py"))
-        return frozenset(path.parts[0] for path in paths if len(path.parts) > 1)
+        return frozenset(path.parts[0].removesuffix(".py") for path in paths)
 
-    @property
-    def packages(self) -> Iterator[str]:
-        """The rooms that can be meant by a name put together at run time.
+    @cached_property
+    def _data_files(self) -> dict[str, list[str]]:
+        """Folder of modules -> other files in it, or below it where no module is."""
+        with_code = {str(PurePosixPath(f).parent) for f in self.files if f.endswith(".py")} - {"."}
+        found: dict[str, list[str]] = {}
+        for name in self.files:
+            if not name.endswith(".py"):
+                above = map(str, PurePosixPath(name).parents)
+                if folder := next((folder for folder in above if folder in with_code), None):
+                    found.setdefault(folder, []).append(name)
+        return found
 
-        A folder of scripts or tests, which has no `__init__.py`, is none.
+    @cached_property
+    def _in_packages(self) -> tuple[str, ...]:
+        """Files that can be meant by a name put together at run time.
+
+        A folder of scripts or tests, which has no `__init__.py`, is no package.
         """
-        return (room for room in self.rooms if f"{room}/__init__.py" in self.files)
-
-    def of_room(self, room: str) -> str:
-        """Digest of every file of one room."""
-        return digest((name, self._hash(name)) for name in self._room_files(room))
+        packages = {room for room in self._rooms if f"{room}/{INIT}" in self.files}
+        return tuple(name for name in self.files if name.partition("/")[0] in packages)
 
     def of_step(self, module: str) -> str:
-        """Digest of all that `reach` names, of the lock, and of Python's minor version."""
-        pairs = [(name, self._hash(name)) for name in self.reach(module)]
+        """Digest of what a module reaches, of the lock, and of Python's minor version."""
+        pairs = [("code", self.of_modules(module))]
         if (self.root / LOCK).is_file():
             pairs.append((LOCK, self._hash(LOCK)))
         pairs.append(("python", ".".join(map(str, sys.version_info[:2]))))
         return digest(pairs)
 
-    def reach(self, module: str) -> list[str]:
-        """Files whose change may change what `module` (say ``steps.train``) does.
+    def of_modules(self, *modules: str) -> str:
+        """Digest of what modules reach.
 
-        Its own file; modules of its own room that it imports, by file; every file of each other
-        room that any of these imports, by room, followed through. What cannot be followed (a
-        dynamic import) counts as all `packages`.
+        Parameters
+        ----------
+        *modules : str
+            Dotted names, such as ``steps.train``.
+
+        Returns
+        -------
+        str
+            Hex sha256. It stays where only comments, docstrings, layout, the order of adjacent
+            imports, or names of files and modules change, and changes with anything else.
         """
-        own_room = module.split(".")[0]
-        found: set[str] = set()
-        missing = set(self.rooms)  # rooms of which not every file is found yet
-        own, others = [self._file_of(module)], list[str]()
-        while own or others:
-            # The own room's few files first: they name most rooms, and what names no missing
-            # room need not be parsed.
-            name = own.pop() if own else others.pop()
-            if name is None or name in found:
-                continue
-            found.add(name)
-            for imported in self._imported(name) if self._may_import(name, missing) else ():
-                room = imported.split(".")[0]
-                if room == own_room and imported != room:
-                    own.append(self._file_of(imported))
-                elif room != own_room and room in missing:
-                    missing.remove(room)
-                    others.extend(self._room_files(room))
-        return sorted(found)
+        pairs = [(str(i), self._digest(file)) for i, file in enumerate(self._roots(modules))]
+        reached = self.reach(*modules)
+        if any(self._is_dynamic(name) for name in reached):
+            # What is imported by name is known by name.
+            pairs += [(name, self._digest(name)) for name in self._in_packages]
+        return digest(pairs)
 
-    def _may_import(self, name: str, rooms: set[str]) -> bool:
-        """Whether a file's text names any of the rooms, or the way to import what has no name."""
+    def reach(self, *modules: str) -> list[str]:
+        """Files whose change may change what modules do, sorted.
+
+        Their own files; what these import, at any depth of their code, and the `__init__.py` of
+        each package around it, followed through; files beside them that are not Python. Where a
+        file imports dynamically, every file of every package counts.
+        """
+        names = self._below(self._roots(modules))
+        if any(map(self._is_dynamic, names)):
+            names = self._below([*names, *self._in_packages])
+        return sorted({file for name in names for file in (name, *self._beside(name))})
+
+    def _roots(self, modules: Iterable[str]) -> list[str]:
+        targets = [self._target(Import(module, "", ""), ()) for module in modules]
+        return [file for target in targets for file in (target.file, *target.packages) if file]
+
+    def _below(self, names: Iterable[str]) -> set[str]:
+        """Files, and all that they import."""
+        found, todo = set[str](), list(names)
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo.extend(self._imported(name))
+        return found
+
+    def _imported(self, name: str) -> tuple[str, ...]:
+        """Files that a file imports by itself."""
+        if name not in self._imports:
+            targets = [target for block in self._targets(name) for target in block]
+            files = {file for target in targets for file in (target.file, *target.packages)}
+            self._imports[name] = tuple(sorted(files - {""}))
+        return self._imports[name]
+
+    def _beside(self, name: str) -> list[str]:
         if not name.endswith(".py"):
-            return False
-        if name not in self._sources:
-            self._sources[name] = (self.root / name).read_bytes()
-        source = self._sources[name]
-        return any(word.encode() in source for word in (*rooms, "importlib"))
+            return []
+        return self._data_files.get(str(PurePosixPath(name).parent), [])
 
-    def _imported(self, name: str) -> list[str]:
-        """What a file imports, parsed once: steps share most files."""
-        if name not in self._imports_of:
-            self._imports_of[name] = sorted(set(self._imports(name)))
-        return self._imports_of[name]
+    def _digest(self, name: str) -> str:
+        """Digest of a file and of all that it imports; empty for an empty module."""
+        if not name.endswith(".py"):
+            return self._hash(name)
+        if name not in self._digests:
+            below = self._below(self._imported(name))
+            if name in below:  # a circle has no first file to begin with: here names count
+                value = digest((file, self._combine(file, str)) for file in below)
+            else:
+                value = self._combine(name, self._digest)
+            self._digests[name] = value
+        return self._digests[name]
+
+    def _combine(self, name: str, shown: Callable[[str], str]) -> str:
+        """Digest of a file with each imported file as `shown` shows it."""
+        syntax = self._syntax(name)
+        folder = str(PurePosixPath(name).parent)
+        beside = [f"{file.removeprefix(folder)} {self._hash(file)}" for file in self._beside(name)]
+        if not (syntax.digest or beside):
+            return ""
+        lines = [syntax.digest, name if syntax.uses_path else "", *beside]
+        for block in self._targets(name):
+            lines.append("imports")
+            lines += sorted({self._line(target, shown) for target in block})
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @staticmethod
+    def _line(target: _Target, shown: Callable[[str], str]) -> str:
+        file = f"of {shown(target.file)}" if target.file else ""
+        # Packages with an empty `__init__.py` come and go with a move.
+        packages = filter(None, map(shown, target.packages))
+        return " ".join([target.says, file, *packages])
+
+    def _is_dynamic(self, name: str) -> bool:
+        return name.endswith(".py") and self._syntax(name).is_dynamic
+
+    def _syntax(self, name: str) -> Syntax:
+        if name not in self._syntaxes:
+            source = (self.root / name).read_bytes()
+            self._syntaxes[name] = parse(source, name, lambda module: bool(self._file_of(module)))
+        return self._syntaxes[name]
+
+    def _targets(self, name: str) -> list[list[_Target]]:
+        """Where the imports of a file lead, block by block."""
+        if not name.endswith(".py"):
+            return []
+        if name not in self._blocks:
+            package = PurePosixPath(name).parts[:-1]
+            blocks = self._syntax(name).blocks
+            self._blocks[name] = [[self._target(one, package) for one in b] for b in blocks]
+        return self._blocks[name]
+
+    def _target(self, imported: Import, package: tuple[str, ...]) -> _Target:
+        """Where an import leads that is written in a module of a package."""
+        module, name, bound = imported
+        if module.partition(".")[0] not in self._rooms:
+            return _Target("", (), f"{module} {name} {bound}")
+        # `from steps.cli import types` names a module, `from steps.cli.types import x` does not.
+        if name and (file := self._file_of(f"{module}.{name}")):
+            module, name = f"{module}.{name}", ""
+        else:
+            file = self._file_of(module)
+        parts = module.split(".")
+        around = (tuple(parts[:depth]) for depth in range(1, len(parts)))
+        # A module runs in its own packages, which were imported before it.
+        inits = ("/".join([*p, INIT]) for p in around if p != package[: len(p)])
+        packages = tuple(init for init in inits if (self.root / init).is_file())
+        return _Target(file, packages, f"{name} {bound}" if file else f"{module} {name} {bound}")
+
+    def _file_of(self, module: str) -> str:
+        """The file of a dotted name; empty where the project has none."""
+        if module not in self._files_of:
+            path = module.replace(".", "/")
+            is_ours = module.partition(".")[0] in self._rooms
+            candidates = (f"{path}/{INIT}", f"{path}.py") if is_ours else ()
+            found = (name for name in candidates if (self.root / name).is_file())
+            self._files_of[module] = next(found, "")
+        return self._files_of[module]
 
     def _hash(self, name: str) -> str:
         if name not in self._hashes:
             path = self.root / name
             self._hashes[name] = file_sha256(path) if path.is_file() else "absent"
         return self._hashes[name]
-
-    def _room_files(self, room: str) -> list[str]:
-        return [name for name in self.files if name.startswith(f"{room}/")]
-
-    def _file_of(self, module: str) -> str | None:
-        path = PurePosixPath(*module.split("."))
-        candidates = (path.with_suffix(".py"), path / "__init__.py")
-        return next((str(c) for c in candidates if (self.root / c).is_file()), None)
-
-    def _imports(self, name: str) -> Iterator[str]:
-        """Dotted names of project modules that a file imports, at any depth of its code."""
-        source = self._sources[name]
-        lines = source.splitlines()
-        for node in _statements(ast.parse(source, filename=name)):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                base = node.module or ""
-                if node.level:
-                    package = PurePosixPath(name).parts[: -node.level]
-                    base = ".".join([*package, base]).rstrip(".")
-                # `from steps.cli import types` names a module, `from steps.cli.types import x` does
-                # not: what is no file is passed over where the name is looked up.
-                names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-            else:
-                continue
-            if _is_dynamic(node) and PRELOADS not in lines[node.lineno - 1]:
-                yield from self.packages
-            yield from (imported for imported in names if imported.split(".")[0] in self.rooms)
-
-
-def _is_dynamic(node: ast.Import | ast.ImportFrom) -> bool:
-    """Whether it brings what imports by a name that is put together at run time."""
-    base = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-    names = [f"{base}{alias.name}" for alias in node.names]
-    return any(n.split(".")[0] == "importlib" and not n.startswith(LOOKS) for n in names)
-
-
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every statement, at any depth; expressions, of which there are many more, are left out."""
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        yield node
-        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-            todo.extend(getattr(node, block, ()))
 
 
 def _is_hidden(name: str) -> bool:

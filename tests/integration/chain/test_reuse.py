@@ -35,26 +35,47 @@ def test_cache_off_runs_every_step(toy: Toy) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "again"),
     [
-        ("steps/left.py", "# changed\n", {"left", "last"}),
+        # The output stays the same, so that `last` is cached.
+        ("steps/left.py", "CHANGED = 1\n", {"left"}),
+        ("steps/shell.py", "# changed\n", set()),
         ("helper/__init__.py", "MARK = '?'\n", set(ALL_EXECUTED)),
         ("uv.lock", "locked = 2\n", set(ALL_EXECUTED)),
-        long("steps/main.py", "# changed\n", set()),
+        long("steps/main.py", "CHANGED = 1\n", set()),
         long("README.md", "changed\n", set()),
-        long("pipeline/chain/summary.py", "# changed\n", set(ALL_EXECUTED)),
-        long("steps/shell.py", "# changed\n", set(ALL_EXECUTED)),
+        long("pipeline/chain/summary.py", "CHANGED = 1\n", set()),
+        long("pipeline/hashing.py", "CHANGED = 1\n", set(ALL_EXECUTED)),
+        long("steps/shell.py", "CHANGED = 1\n", set(ALL_EXECUTED)),
     ],
 )
 def test_a_change_runs_what_it_may_change(toy: Toy, file: str, text: str, again: set[str]) -> None:
     with (toy.project / file).open("a") as out:
         out.write(text)
-    statuses = toy.statuses()
-    # A step whose own code changed but whose output did not leaves the later ones cached,
-    # unless their code changed, too.
-    executed = {step for step, status in statuses.items() if status == "executed"}
-    if file == "steps/left.py":
-        assert executed == {"left"}
-    else:
-        assert executed == again
+    assert executed(toy) == again
+
+
+def test_a_moved_file_runs_nothing(toy: Toy) -> None:
+    helpers = toy.project / "lib" / "helpers"
+    helpers.mkdir(parents=True)
+    (toy.project / "helper" / "__init__.py").rename(helpers / "mark.py")
+    first = toy.project / "steps" / "first.py"
+    first.write_text(
+        first.read_text().replace("from helper import", "from lib.helpers.mark import")
+    )
+    assert executed(toy) == set()
+
+
+def test_a_planted_dynamic_import_counts_as_every_package(toy: Toy) -> None:
+    with (toy.project / "steps" / "left.py").open("a") as out:
+        out.write("import importlib\n")
+    assert executed(toy) == {"left"}
+    with (toy.project / "helper" / "__init__.py").open("a") as out:
+        out.write("SPARE = 1\n")
+    assert executed(toy) == {"first", "left"}
+
+
+def executed(toy: Toy) -> set[str]:
+    """The steps that a run of the chain runs."""
+    return {step for step, status in toy.statuses().items() if status == "executed"}
 
 
 def test_a_helper_that_nobody_added_to_git_counts(toy: Toy) -> None:
@@ -62,8 +83,11 @@ def test_a_helper_that_nobody_added_to_git_counts(toy: Toy) -> None:
     subprocess.run([*git, "init", "-q"], cwd=toy.project, check=True)
     subprocess.run([*git, "add", "-A"], cwd=toy.project, check=True)
     subprocess.run([*git, "commit", "-qm", "start"], cwd=toy.project, check=True)
-    (toy.project / "helper" / "new.py").write_text("x = 1\n")
-    assert toy.statuses()["first"] == "executed"
+    with (toy.project / "helper" / "__init__.py").open("a") as out:
+        out.write("from helper.new import x\n")
+    for value in (1, 2):
+        (toy.project / "helper" / "new.py").write_text(f"x = {value}\n")
+        assert executed(toy) == {"first"}
 
 
 def test_a_changed_parameter_runs_only_until_outputs_are_known(toy: Toy) -> None:

@@ -1,0 +1,216 @@
+"""The syntax of one Python file: what it computes as a digest, what it imports as names.
+
+Comments, docstrings, layout and blocks under ``if TYPE_CHECKING`` run nothing and are left out.
+Imports are kept apart from the digest, so that the files they name can be put in by content
+(see `code_digest`).
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple, TypeGuard
+
+# Modules that import by names put together at run time.
+DYNAMIC_MODULES = ("importlib", "pkgutil", "runpy")
+# Parts of importlib that look at what is installed, and run nothing of it.
+PASSIVE_MODULES = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
+# Ends a line that imports one of these only for what a step imports by itself, too.
+PRELOADS = b"# preloads"
+DYNAMIC_NAMES = frozenset({"__import__", "eval", "exec"})
+PATH_NAMES = frozenset({"__file__", "__path__"})
+
+_GAP = "<import>"
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+
+class Import(NamedTuple):
+    """One imported name.
+
+    Attributes
+    ----------
+    module : str
+        Absolute dotted name.
+    name : str
+        Name taken out of the module, perhaps a module itself; empty where the module is taken.
+    bound : str
+        Name that the file uses it by; empty for a module that only a string names.
+    """
+
+    module: str
+    name: str
+    bound: str
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """What a Python file says, apart from where it and the modules it imports are.
+
+    Attributes
+    ----------
+    digest : str
+        Hex sha256 of the syntax tree, with a gap for each block of imports; empty where the
+        file says nothing.
+    blocks : sequence of frozenset of Import
+        What fills the gaps, in order. Within a block of adjacent imports the order does not
+        count: tools sort imports by module names, which change when a module moves.
+    is_dynamic : bool
+        Whether it can import modules that no name in it shows.
+    uses_path : bool
+        Whether it can find out where it is.
+    """
+
+    digest: str
+    blocks: Sequence[frozenset[Import]]
+    is_dynamic: bool
+    uses_path: bool
+
+
+def parse(source: bytes, file: str, is_module: Callable[[str], bool]) -> Syntax:
+    """Parse a Python file.
+
+    Parameters
+    ----------
+    source : bytes
+        The file's content.
+    file : str
+        Its path relative to the project, with slashes: relative imports start there.
+    is_module : callable
+        Dotted name -> whether it is a module of the project. A string constant that is such a
+        name counts as an import of it, as in ``[sys.executable, "-m", "serving.app"]``.
+
+    Returns
+    -------
+    Syntax
+        Of what cannot be parsed: the digest of its bytes, dynamic.
+    """
+    try:
+        writer = _Writer(source, PurePosixPath(file).parts[:-1], is_module)
+        writer.write_block(ast.parse(source, filename=file).body)
+    except (SyntaxError, ValueError, RecursionError):
+        return Syntax(hashlib.sha256(source).hexdigest(), (), True, True)
+    text = "\0".join(writer.words)
+    return Syntax(
+        hashlib.sha256(text.encode()).hexdigest() if text else "",
+        [frozenset(block) for block in writer.blocks],
+        writer.is_dynamic,
+        writer.uses_path,
+    )
+
+
+class _Writer:
+    """Writes a syntax tree as words; `ast.dump` is slower, and differs between Python versions."""
+
+    def __init__(
+        self, source: bytes, package: Sequence[str], is_module: Callable[[str], bool]
+    ) -> None:
+        self.words: list[str] = []
+        self.blocks: list[set[Import]] = []
+        self.is_dynamic = self.uses_path = False
+        self._source, self._package, self._is_module = source, package, is_module
+
+    def write_block(self, statements: Sequence[ast.stmt]) -> None:
+        """Write statements one after the other, adjacent imports as one gap."""
+        adjacent: set[Import] | None = None
+        for statement in statements:
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                if adjacent is None:
+                    adjacent = self._open_gap()
+                adjacent.update(self._imports(statement))
+            elif _is_type_checking(statement):
+                if statement.orelse:
+                    adjacent = None
+                    self.write_block(statement.orelse)
+            elif not _is_text(statement):
+                adjacent = None
+                self._write(statement)
+
+    def _open_gap(self) -> set[Import]:
+        self.words.append(_GAP)
+        self.blocks.append(set())
+        return self.blocks[-1]
+
+    def _write(self, node: ast.AST) -> None:
+        kind, words = node.__class__, self.words
+        if kind is ast.Constant and self._write_module_name(node.value):  # type: ignore[attr-defined]
+            return
+        if kind is ast.Name:
+            self.is_dynamic |= node.id in DYNAMIC_NAMES  # type: ignore[attr-defined]
+            self.uses_path |= node.id in PATH_NAMES  # type: ignore[attr-defined]
+        words.append(kind.__name__)
+        values = node.__dict__
+        for field in kind._fields:
+            value = values.get(field)
+            # Whether a name is read or set follows from where it is.
+            if value is None or field == "ctx":
+                continue
+            if value.__class__ is not list:
+                words.append(field)
+                if isinstance(value, ast.AST):
+                    self._write(value)
+                else:
+                    words.append(repr(value))
+            elif value:
+                words.append(f"{field}[")
+                if isinstance(value[0], ast.stmt):
+                    self.write_block(value)
+                else:
+                    for item in value:
+                        if isinstance(item, ast.AST):
+                            self._write(item)
+                        else:
+                            words.append(repr(item))
+                words.append("]")
+        words.append(")")
+
+    def _write_module_name(self, value: object) -> bool:
+        """Write a constant as a gap if it is the name of a module of the project."""
+        if not isinstance(value, str) or "." not in value or not _DOTTED.fullmatch(value):
+            return False
+        if not self._is_module(value):
+            return False
+        self._open_gap().add(Import(value, "", ""))
+        return True
+
+    def _imports(self, node: ast.Import | ast.ImportFrom) -> list[Import]:
+        if isinstance(node, ast.Import):
+            imports = [Import(name.name, "", name.asname or name.name) for name in node.names]
+        else:
+            module = node.module or ""
+            if node.level:
+                above = self._package[: len(self._package) - node.level + 1]
+                module = ".".join([*above, *filter(None, [module])])
+            imports = [Import(module, name.name, name.asname or name.name) for name in node.names]
+        if any(map(_is_dynamic, imports)) and PRELOADS not in self._line(node.lineno):
+            self.is_dynamic = True
+        return imports
+
+    def _line(self, number: int) -> bytes:
+        return self._source.splitlines()[number - 1]
+
+
+def _is_dynamic(imported: Import) -> bool:
+    """Whether an import brings the means to import by name, or names that it does not show."""
+    full = f"{imported.module}.{imported.name}".rstrip(".")
+    is_means = full.partition(".")[0] in DYNAMIC_MODULES and not full.startswith(PASSIVE_MODULES)
+    return is_means or imported.name == "*"
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string alone: a docstring, or text beside what it describes."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _is_type_checking(statement: ast.stmt) -> TypeGuard[ast.If]:
+    """Whether a statement is ``if TYPE_CHECKING``, whose first block never runs."""
+    if not isinstance(statement, ast.If):
+        return False
+    test = statement.test
+    name = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
+    return name == "TYPE_CHECKING"
