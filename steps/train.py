@@ -40,6 +40,14 @@ from stockpred.training.selection import (
 from stockpred.training.split import holdout_start, training_rows
 from stockpred.training.trial import Trial, best_trial
 
+# What computes features and target, weights, fits and calibrates, and predicts: with what these
+# import, the code that a recipe's id is over.
+RECIPE_CODE = (
+    "stockpred.features.table",
+    "stockpred.training.fit",
+    "stockpred.prediction.predict",
+)
+
 
 @shell(
     "train",
@@ -87,7 +95,8 @@ def main(
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
     costs = TradingCosts(cost_bps, short == "on", borrow_bps)
     sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
-    recipe_of = partial(_recipe, training=training, info=info, code=Code(ROOT).of_room("stockpred"))
+    code = Code(ROOT).of_modules(*RECIPE_CODE)
+    recipe_of = partial(_recipe, training=training, info=info, code=code)
     search, importances = search_shown(run, cv_folds, models, trials, source, sharpe, recipe_of)
     forecasts = predictions(search)
     losses = fold_losses(forecasts)

@@ -40,7 +40,8 @@ class Recipe:
     calibration, train_window, half_life
         See `Training`.
     code : str
-        sha256 of the `stockpred` room: another way to compute a feature is another recipe.
+        Digest of the code that computes, fits and predicts, without comments and docstrings:
+        another way to compute a feature is another recipe.
     """
 
     candidate: str

@@ -1,0 +1,72 @@
+"""Which changes of the project make another recipe, and which run its steps again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.chain.code_digest import Code
+from steps.main import STEPS
+from steps.train import RECIPE_CODE
+from tests.support.paths import ROOT
+
+ROOMS = ("pipeline", "reports", "serving", "sources", "steps", "stockpred")
+ALL = {step.name for step in STEPS}
+
+
+class Project:
+    """A copy of the project's code, with the digests that it had at first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for room in ROOMS:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / room, folder / room, ignore=ignored)
+        self.recipe, self.steps = self.digests()
+
+    def digests(self) -> tuple[str, dict[str, str]]:
+        """Of the code of recipes, and of each step's."""
+        code = Code(self.folder)
+        steps = {step.name: code.of_step(f"steps.{step.runs}") for step in STEPS}
+        return code.of_modules(*RECIPE_CODE), steps
+
+    def changed(self, files: list[Path], text: str) -> tuple[bool, set[str]]:
+        """Whether text at the end of files makes another recipe, and the steps that it reaches."""
+        kept = {path: path.read_text() for path in files}
+        for path, old in kept.items():
+            path.write_text(old + text)
+        recipe, steps = self.digests()
+        for path, old in kept.items():
+            path.write_text(old)
+        return recipe != self.recipe, {name for name in ALL if steps[name] != self.steps[name]}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.mark.parametrize("text", ["# A remark.\n", '"""A remark."""\n'])
+def test_a_remark_in_every_file_changes_no_recipe_and_no_step(project: Project, text: str) -> None:
+    files = list(project.folder.rglob("*.py"))
+    assert project.changed(files, f"\n{text}") == (False, set())
+
+
+@pytest.mark.parametrize(
+    ("file", "is_another", "again", "cached"),
+    [
+        ("stockpred/features/technical.py", True, {"features", "train", "evaluate"}, set()),
+        ("stockpred/training/fit.py", True, {"train", "evaluate"}, {"acquire", "validate"}),
+        ("stockpred/evaluation/calibration.py", False, {"evaluate"}, {"acquire", "validate"}),
+        ("stockpred/gate/rules.py", False, {"register"}, ALL - {"register"}),
+        ("stockpred/monitoring/alerts.py", False, set(), ALL),
+        ("serving/server/middleware.py", False, set(), ALL),
+        ("sources/yahoo/chart.py", False, {"acquire"}, {"train", "evaluate", "register"}),
+    ],
+)
+def test_a_change_makes_another_recipe_only_where_models_differ(
+    project: Project, file: str, is_another: bool, again: set[str], cached: set[str]
+) -> None:
+    makes_another, reached = project.changed([project.folder / file], "\nX = 1\n")
+    assert makes_another == is_another
+    assert again <= reached and not cached & reached
