@@ -51,12 +51,12 @@ def main(
         chosen,
         start,
         refit_every,
-        seed,
+        random_state=seed,
         jobs=os.cpu_count() or 1,
         progress=say,
     )
     costs = TradingCosts(cost_bps, short == "on", borrow_bps)
-    found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, seed)
+    found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=seed)
     evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])

@@ -90,7 +90,7 @@ def main(
     rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
     training = Training(calibration, train_window, half_life)
-    cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training)
+    cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
     sha256 = file_sha256(path)
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
     costs = TradingCosts(cost_bps, short == "on", borrow_bps)
@@ -129,7 +129,7 @@ def main(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=train_window
     )
     known = labelled(rows[window])
-    estimator = fit(known, name, recipe.hyperparameters, seed, training)
+    estimator = fit(known, name, recipe.hyperparameters, seed, training=training)
     facts = {"table_sha256": sha256, "git_commit": run.git_commit}
     _log_model(run, recipe, estimator, training_range(known), run.fetch_input(bars), facts)
     run.log_metrics({f"cv_log_loss_{name}": float(np.mean(each)) for name, each in losses.items()})

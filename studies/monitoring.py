@@ -58,7 +58,7 @@ def case(seed: int) -> dict[str, Any]:
     recipe = recipe_of("logistic", settings)
     verdict = judged(known.reset_index(drop=True), recipe, settings)
     backed = supported_share(expected_lead(verdict.predictions, settings.horizon))
-    estimator = fit(known, recipe.candidate, recipe.hyperparameters, 0, recipe.training)
+    estimator = fit(known, recipe.candidate, recipe.hyperparameters, 0, training=recipe.training)
     prior = (known[LABEL].sum() + 1) / (len(known) + 2)
     found: dict[str, Any] = {"passed": verdict.passed}
     for name, bars in (("alive", whole), ("dead", followed(whole, noise, last))):

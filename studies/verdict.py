@@ -16,10 +16,11 @@ from stockpred.evaluation.paired_test import Lead, lead_over_column
 from stockpred.features.table import feature_rows
 from stockpred.gate.metrics import baseline_metrics, references
 from stockpred.gate.rules import Decision, decide
-from stockpred.gate.sequential_looks import Look, add_look, hypothesis_of
+from stockpred.gate.sequential_looks import Look, LookData, add_look, hypothesis_of
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe, Training
 from stockpred.training.fit import fit
+from stockpred.training.folds import Folds
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses, rows_before
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
@@ -100,14 +101,14 @@ def recipe_of(name: str, settings: Settings) -> Recipe:
 def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
     """The recipe that the folds before the holdout choose, as `train` does."""
     start = holdout_start(table[DATE], settings.holdout)
-    predictions = cross_validate(
+    folds = Folds(
         rows_before(table, start),
-        settings.models,
         settings.folds,
         settings.gap,
         settings.seed,
         training=TRAINING,
     )
+    predictions = cross_validate(folds, settings.models)
     return recipe_of(choose_candidate(fold_losses(predictions)), settings)
 
 
@@ -119,18 +120,14 @@ def judged(
     `record` has the looks before this one.
     """
     start = holdout_start(table[DATE], settings.holdout)
-    predictions = walk_forward(table, recipe, start, settings.refit_every, settings.seed)
+    predictions = walk_forward(
+        table, recipe, start, settings.refit_every, random_state=settings.seed
+    )
     metrics = evaluate(predictions)
     lead = lead_over_column(predictions, PRIOR, recipe.horizon)
     data = str(predictions[DATE].max())
-    taken = add_look(
-        record,
-        hypothesis_of(recipe.id, predictions),
-        predictions,
-        references(predictions),
-        data,
-        recipe.horizon,
-    )
+    look_data = LookData(predictions, references(predictions), data, recipe.horizon)
+    taken = add_look(record, hypothesis_of(recipe.id, predictions), look_data)
     # Generated bars are sound.
     values = baseline_metrics(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
     return Verdict(recipe, predictions, metrics, lead, decide(values), taken)
@@ -140,7 +137,9 @@ def fitted(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:
     """The model that the walk's first block is predicted by."""
     start = holdout_start(table[DATE], settings.holdout)
     known = rows_before(table, start)
-    return fit(known, recipe.candidate, recipe.hyperparameters, settings.seed, recipe.training)
+    return fit(
+        known, recipe.candidate, recipe.hyperparameters, settings.seed, training=recipe.training
+    )
 
 
 def auc_interval(predictions: pd.DataFrame, horizon: int, seed: int) -> tuple[float, float]:

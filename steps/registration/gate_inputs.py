@@ -21,7 +21,7 @@ from stockpred.gate.metrics import (
     references,
     shared_symbols,
 )
-from stockpred.gate.sequential_looks import Look, hypothesis_of
+from stockpred.gate.sequential_looks import Look, LookData, hypothesis_of
 
 
 def read_json(run: StepRun, uri: str) -> Any:
@@ -75,17 +75,9 @@ def values_of(
     """What the rules look at, and the looks that it took."""
     recipe, data = judged["recipe"], judged["table_sha256"]
     horizon = recipe["horizon"]
-    looks = [
-        take_look(
-            run.client,
-            version,
-            hypothesis_of(recipe["id"], forecasts),
-            forecasts,
-            references(forecasts),
-            data,
-            horizon,
-        )
-    ]
+    beats_prior = hypothesis_of(recipe["id"], forecasts)
+    look_data = LookData(forecasts, references(forecasts), data, horizon)
+    looks = [take_look(run.client, version, beats_prior, look_data)]
     values = baseline_metrics(forecasts, looks[0], horizon)
     theirs = _evidence_of(run, champion)
     if champion is None or theirs is None:
@@ -95,8 +87,11 @@ def values_of(
         promised = promise_of(champion)
         return values | (refresh_metrics(forecasts, promised, horizon) if promised else {}), looks
     common = join_champion(forecasts, theirs)
-    asked = hypothesis_of(recipe["id"], forecasts, champion.tags.get(RECIPE_TAG, "unknown"))
-    looks.append(take_look(run.client, version, asked, common, (CHAMPION_COLUMN,), data, horizon))
+    beats_champion = hypothesis_of(
+        recipe["id"], forecasts, champion.tags.get(RECIPE_TAG, "unknown")
+    )
+    look_data = LookData(common, (CHAMPION_COLUMN,), data, horizon)
+    looks.append(take_look(run.client, version, beats_champion, look_data))
     return values | champion_metrics(common, looks[1], horizon), looks
 
 

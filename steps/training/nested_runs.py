@@ -50,14 +50,14 @@ def search_shown(
     jobs = os.cpu_count() or 1
     importances: dict[str, Mapping[str, float]] = {}
     with nested_runs(run) as nested:
-        search = Search(folds, models, trials, jobs, _left_behind(nested), sharpe)
+        search = Search(folds, models, trials, adopted=_left_behind(nested), sharpe=sharpe)
         run_ids = {name: nested.open(name) for name in models}
         for name, taken in search.trials.items():
             for trial in taken:
                 _log_trial(nested, run_ids[name], trial, recipe_of(trial))
             if taken:
                 say(f"{name}: {len(taken)} trials taken over from a run that was broken off")
-        with closing(search.run()) as ended:
+        with closing(search.run(jobs)) as ended:
             for trial in ended:
                 say(_line(trial))
                 if trials:

@@ -48,13 +48,13 @@ def block_length(dates: int, horizon: int) -> int:
     return max(math.ceil(round(dates ** (1 / 3), 9)), 3 * horizon)
 
 
-def resample(dates: int, length: int, resamples: int, seed: int) -> Array:
+def resample(dates: int, length: int, resamples: int, random_state: int) -> Array:
     """How often each date is drawn, shape (resamples, dates); each row sums to `dates`.
 
     Circular blocks (Politis and Romano 1992): starts are uniform over the dates, the last date is
     followed by the first, so that every date is as likely as any other.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     starts = rng.integers(0, dates, (resamples, math.ceil(dates / length)))
     drawn = (starts[:, :, None] + np.arange(length)) % dates
     drawn = drawn.reshape(resamples, -1)[:, :dates]  # the last block is cut short
@@ -67,7 +67,8 @@ def bootstrap(
     statistics: Mapping[str, Statistic],
     dates: int,
     horizon: int,
-    seed: int,
+    random_state: int,
+    *,
     resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:
     """The 95 % interval of each statistic; symbols of one date move together, so dates are drawn.
@@ -86,7 +87,7 @@ def bootstrap(
     length = block_length(dates, horizon)
     if dates < MIN_BLOCKS * length:
         return dict.fromkeys(statistics)
-    weights = resample(dates, length, resamples, seed)
+    weights = resample(dates, length, resamples, random_state)
     tail = _tail(dates / length)
     found: dict[str, Interval] = {}
     for name, statistic in statistics.items():

@@ -53,11 +53,11 @@ def group_statistics(rows: pd.DataFrame) -> dict[str, Statistic]:
 
 
 def group_intervals(
-    rows: pd.DataFrame, groups: pd.Series, horizon: int, seed: int
+    rows: pd.DataFrame, groups: pd.Series, horizon: int, random_state: int
 ) -> dict[str, dict[str, Interval]]:
     """Intervals of `group_statistics` for each group of rows."""
     return {
-        str(name): bootstrap(group_statistics(part), part[DATE].nunique(), horizon, seed)
+        str(name): bootstrap(group_statistics(part), part[DATE].nunique(), horizon, random_state)
         for name, part in rows.groupby(groups.to_numpy())
     }
 

@@ -79,7 +79,12 @@ class HoldoutEvaluation(NamedTuple):
 
 
 def evaluate_holdout(
-    predictions: pd.DataFrame, horizon: int, chosen: Selection, costs: TradingCosts, seed: int = 0
+    predictions: pd.DataFrame,
+    horizon: int,
+    chosen: Selection,
+    costs: TradingCosts,
+    *,
+    random_state: int = 0,
 ) -> HoldoutEvaluation:
     """Judge a recipe by its predictions on the holdout.
 
@@ -89,7 +94,7 @@ def evaluate_holdout(
         As `walk_forward.walk_forward` gives them.
     horizon : int
         Sessions from entry to exit.
-    seed : int
+    random_state : int
         Of the bootstrap.
 
     Returns
@@ -108,10 +113,10 @@ def evaluate_holdout(
         raise NotEnoughData("the holdout has no row with a known label; give more dates")
     rows = predictions[predictions[LABEL].notna()]
     for key, groups in (("by_symbol", rows[SYMBOL]), ("by_year", rows[DATE].dt.year)):
-        found = group_intervals(rows, groups.astype("str"), horizon, seed)
+        found = group_intervals(rows, groups.astype("str"), horizon, random_state)
         for name, part in figures[key].items():
             part["intervals"] = found[name]
-    traded, curves = _backtest(predictions, horizon, chosen, costs, seed)
+    traded, curves = _backtest(predictions, horizon, chosen, costs, random_state)
     dates = figures["dates"]
     content = {
         "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")},
@@ -120,7 +125,7 @@ def evaluate_holdout(
             "level": LEVEL,
             "resamples": RESAMPLES,
             "block_sessions": block_length(dates, horizon),
-            "model": bootstrap(metric_statistics(rows), dates, horizon, seed),
+            "model": bootstrap(metric_statistics(rows), dates, horizon, random_state),
         },
         "lead_over_prior": _shown(lead_over_column(predictions, PRIOR, horizon)),
         "lead_over_prior_by_symbol": _shown(lead_over_column(predictions, PRIOR_SYMBOL, horizon)),
@@ -141,7 +146,11 @@ def _shown(lead: Lead) -> dict[str, float]:
 
 
 def _backtest(
-    predictions: pd.DataFrame, horizon: int, chosen: Selection, costs: TradingCosts, seed: int
+    predictions: pd.DataFrame,
+    horizon: int,
+    chosen: Selection,
+    costs: TradingCosts,
+    random_state: int,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The backtest's figures, and its curves."""
     ours = strategy_returns(predictions, chosen.threshold, horizon, costs)
@@ -154,7 +163,7 @@ def _backtest(
         "threshold": chosen.threshold,
         **asdict(costs),
         **_traded(ours),
-        "sharpe_interval": sharpe_interval(net, horizon, seed),
+        "sharpe_interval": sharpe_interval(net, horizon, random_state),
         "moments": shape._asdict() if shape else None,
         "deflated_sharpe": deflated_sharpe(shape, chosen.trials, chosen.sharpe_variance),
         "trials": {"count": chosen.trials, "sharpe_variance": chosen.sharpe_variance},

@@ -28,7 +28,7 @@ def annual(per_session: float | None) -> float | None:
     return None if per_session is None else per_session * math.sqrt(SESSIONS_A_YEAR)
 
 
-def sharpe_interval(returns: Array, horizon: int, seed: int) -> Interval:
+def sharpe_interval(returns: Array, horizon: int, random_state: int) -> Interval:
     """95 % interval of the annualised Sharpe ratio, by `bootstrap.bootstrap` over sessions."""
     moments = np.column_stack([returns, returns**2])
     count = len(returns)
@@ -43,7 +43,7 @@ def sharpe_interval(returns: Array, horizon: int, seed: int) -> Interval:
                 SESSIONS_A_YEAR
             )
 
-    return bootstrap({"sharpe": Statistic(of)}, count, horizon, seed)["sharpe"]
+    return bootstrap({"sharpe": Statistic(of)}, count, horizon, random_state)["sharpe"]
 
 
 class Moments(NamedTuple):

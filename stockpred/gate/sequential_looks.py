@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,28 @@ class Look:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class LookData:
+    """What a look reads.
+
+    Attributes
+    ----------
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them: each by a model fixed before its date.
+    references : sequence of str
+        Columns with the probabilities to beat.
+    digest : str
+        Hex digest of the data behind the predictions: the same again is no new look.
+    horizon : int
+        Sessions from entry to exit.
+    """
+
+    predictions: pd.DataFrame
+    references: Sequence[str]
+    digest: str
+    horizon: int
+
+
 def alpha_share(index: int) -> float:
     """Share of the level that the `index`-th question gets; all shares together are 1."""
     return 1 / (index * (index + 1))
@@ -140,57 +162,62 @@ def hypothesis_of(recipe_id: str, predictions: pd.DataFrame, against: str = PRIO
     return Hypothesis(recipe_id[:SHORT], _digest(symbols), against[:SHORT])
 
 
-def reserve_look(asked: Hypothesis) -> Look:
-    """A question's place in the record before it is looked at."""
-    return Look(asked, 0, 0, "", "", "", {})
+def reserve_look(hypothesis: Hypothesis) -> Look:
+    """Take a hypothesis's place in the record before its first look."""
+    return Look(hypothesis, 0, 0, "", "", "", {})
 
 
-def add_look(
-    record: Iterable[Look],
-    asked: Hypothesis,
-    predictions: pd.DataFrame,
-    references: Sequence[str],
-    data: str,
-    horizon: int,
-) -> Look:
-    """Look at a question once more.
+def add_look(record: Iterable[Look], hypothesis: Hypothesis, data: LookData) -> Look:
+    """Look at a hypothesis once more.
+
+    Bets on the dates after the last one bet on; the same data again is no new look.
 
     Parameters
     ----------
     record : iterable of Look
-        Looks so far, of this question and others; of several at one question the furthest counts.
-    predictions : DataFrame
-        As `walk_forward.walk_forward` gives them: each made by a model fixed before its date.
-    references : sequence of str
-        Columns of the forecasts to beat.
-    data : str
-        Digest of the data behind the predictions.
+        Looks so far, at this hypothesis and others; of several at one the furthest counts.
+    hypothesis : Hypothesis
+        What is tested.
+    data : LookData
+        What is known by now.
+
+    Returns
+    -------
+    Look
+        The record's own where `data` is that of the last look.
     """
-    others = list(record)
-    mine = [each for each in others if each.hypothesis == asked and each.looks]
-    asked_before = {each.hypothesis for each in others if each.hypothesis.against == asked.against}
-    base = max(
-        mine,
-        key=lambda each: (each.last, each.looks),
-        default=Look(asked, len(asked_before | {asked}), 0, "", "", "", {}),
+    looks = list(record)
+    own = [look for look in looks if look.hypothesis == hypothesis and look.looks]
+    tested = {look.hypothesis for look in looks if look.hypothesis.against == hypothesis.against}
+    last = max(
+        own,
+        key=lambda look: (look.last, look.looks),
+        default=Look(hypothesis, len(tested | {hypothesis}), 0, "", "", "", {}),
     )
-    data = data[:SHORT]
-    if data == base.data:
-        return base
-    rows = complete_dates(predictions, horizon)
-    if base.last:
-        rows = rows[rows[DATE] > np.datetime64(base.last, "s")]
-    evidence = {}
-    for name in references:
-        known = rows[rows[name].notna()]
-        evidence[name] = base.e_processes.get(name, start_e_process(horizon)).bet(
-            *date_gains(known, name)
-        )
-    first, last = (f"{rows[DATE].agg(end):%Y-%m-%d}" if len(rows) else "" for end in ("min", "max"))
-    # Two at once start from the same look: each of them was one.
-    top = max((each.looks for each in mine), default=0)
-    looks = top + max(1, sum(each.looks == top for each in mine))
-    return Look(asked, base.index, looks, data, base.first or first, last or base.last, evidence)
+    digest = data.digest[:SHORT]
+    if digest == last.data:
+        return last
+    rows = complete_dates(data.predictions, data.horizon)
+    if last.last:
+        rows = rows[rows[DATE] > np.datetime64(last.last, "s")]
+    e_processes = {}
+    for name in data.references:
+        process = last.e_processes.get(name, start_e_process(data.horizon))
+        e_processes[name] = process.bet(*date_gains(rows[rows[name].notna()], name))
+    first, end = (
+        f"{rows[DATE].agg(edge):%Y-%m-%d}" if len(rows) else "" for edge in ("min", "max")
+    )
+    # Two looks at a time start from the same one: each of them counts.
+    most = max((look.looks for look in own), default=0)
+    count = most + max(1, sum(look.looks == most for look in own))
+    return replace(
+        last,
+        looks=count,
+        data=digest,
+        first=last.first or first,
+        last=end or last.last,
+        e_processes=e_processes,
+    )
 
 
 def complete_dates(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:

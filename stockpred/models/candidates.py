@@ -29,7 +29,8 @@ class Candidate:
     Attributes
     ----------
     build : callable
-        (hyperparameters, seed) -> an unfitted scikit-learn classifier that runs in one thread.
+        (hyperparameters, random_state) -> an unfitted scikit-learn classifier that runs in
+        one thread.
     defaults : mapping of str to value
         Hyperparameters of the first trial, and of a run without a search.
     space : callable, optional
@@ -51,19 +52,21 @@ class Candidate:
     calibrate: bool = True
 
 
-def _prior(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
+def _prior(hyperparameters: Hyperparameters, random_state: int) -> "ClassifierMixin":
     from sklearn.dummy import DummyClassifier
 
     return DummyClassifier(strategy="prior", **hyperparameters)
 
 
-def _logistic(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
+def _logistic(hyperparameters: Hyperparameters, random_state: int) -> "ClassifierMixin":
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     from stockpred.models.rowwise_logistic import RowwiseLogistic
 
-    return make_pipeline(StandardScaler(), RowwiseLogistic(random_state=seed, **hyperparameters))
+    return make_pipeline(
+        StandardScaler(), RowwiseLogistic(random_state=random_state, **hyperparameters)
+    )
 
 
 def _logistic_space() -> Space:
@@ -72,10 +75,10 @@ def _logistic_space() -> Space:
     return {"C": FloatDistribution(1e-4, 10, log=True)}
 
 
-def _random_forest(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
+def _random_forest(hyperparameters: Hyperparameters, random_state: int) -> "ClassifierMixin":
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(random_state=seed, n_jobs=1, **hyperparameters)
+    return RandomForestClassifier(random_state=random_state, n_jobs=1, **hyperparameters)
 
 
 def _random_forest_space() -> Space:
@@ -88,12 +91,14 @@ def _random_forest_space() -> Space:
     }
 
 
-def _hist_gradient_boosting(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
+def _hist_gradient_boosting(
+    hyperparameters: Hyperparameters, random_state: int
+) -> "ClassifierMixin":
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     # Early stopping would hold out random rows, whose neighbours in time it learns from.
     return HistGradientBoostingClassifier(
-        random_state=seed, early_stopping=False, **hyperparameters
+        random_state=random_state, early_stopping=False, **hyperparameters
     )
 
 
@@ -109,10 +114,10 @@ def _hist_gradient_boosting_space() -> Space:
     }
 
 
-def _xgboost(hyperparameters: Hyperparameters, seed: int) -> "ClassifierMixin":
+def _xgboost(hyperparameters: Hyperparameters, random_state: int) -> "ClassifierMixin":
     from xgboost import XGBClassifier
 
-    return XGBClassifier(tree_method="hist", random_state=seed, n_jobs=1, **hyperparameters)
+    return XGBClassifier(tree_method="hist", random_state=random_state, n_jobs=1, **hyperparameters)
 
 
 def _xgboost_space() -> Space:

@@ -109,7 +109,7 @@ def metrics_by_week(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
     return shown
 
 
-def overall_metrics(rows: pd.DataFrame, horizon: int, seed: int = 0) -> dict[str, Any]:
+def overall_metrics(rows: pd.DataFrame, horizon: int, random_state: int = 0) -> dict[str, Any]:
     """Figures of a stretch as one, each with its 95 % interval by the block bootstrap.
 
     Returns
@@ -122,7 +122,7 @@ def overall_metrics(rows: pd.DataFrame, horizon: int, seed: int = 0) -> dict[str
         return {"rows": 0, "dates": 0, "first": None, "last": None}
     count = rows[DATE].nunique()
     statistics = {name: each for name, each in metric_statistics(rows).items() if name in _SHOWN}
-    intervals = bootstrap(statistics, count, horizon, seed)
+    intervals = bootstrap(statistics, count, horizon, random_state)
     figures: dict[str, Any] = {
         name: {"mean": defined(each.estimate(count)), "interval": intervals[name]}
         for name, each in statistics.items()

@@ -47,7 +47,8 @@ def fit(
     table: pd.DataFrame,
     name: str,
     hyperparameters: Hyperparameters,
-    seed: int,
+    random_state: int,
+    *,
     training: Training = Training(),  # noqa: B008 - a frozen value
 ) -> Any:
     """Fit a candidate on the labelled rows of a table, weighted (`sample_weight.sample_weights`).
@@ -76,7 +77,7 @@ def fit(
     x = rows[feature_columns(table)].to_numpy(np.float32)
     y = rows[LABEL].to_numpy().astype(np.int8)
     weights = sample_weights(rows, training.half_life)
-    estimator = _fit(name, hyperparameters, seed, x, y, weights)
+    estimator = _fit(name, hyperparameters, random_state, x, y, weights)
     if training.calibration == "none" or not get_candidate(name).calibrate:
         return estimator
     try:
@@ -91,7 +92,7 @@ def fit(
     for train, test in windows:
         # A window's weights come from its own rows: neighbours beyond it are in its future.
         own = sample_weights(rows.iloc[train], training.half_life)
-        inner = _fit(name, hyperparameters, seed, x[train], y[train], own)
+        inner = _fit(name, hyperparameters, random_state, x[train], y[train], own)
         forecasts.append(inner.predict_proba(x[test])[:, 1].astype(np.float64))
     seen = np.concatenate([test for _, test in windows])
     own = None if weights is None else weights[seen]
@@ -104,7 +105,7 @@ def fit(
 def _fit(
     name: str,
     hyperparameters: Hyperparameters,
-    seed: int,
+    random_state: int,
     x: np.ndarray[Any, np.dtype[np.float32]],
     y: np.ndarray[Any, np.dtype[np.int8]],
     weights: Array | None,
@@ -112,9 +113,9 @@ def _fit(
     if y.min() == y.max():
         both = np.concatenate([y, [0, 1]]).astype(np.int8)
         counts = None if weights is None else np.concatenate([weights, [1.0, 1.0]])
-        prior = get_candidate("prior").build({}, seed)
+        prior = get_candidate("prior").build({}, random_state)
         return prior.fit(np.zeros((len(both), x.shape[1])), both, sample_weight=counts)
-    estimator = get_candidate(name).build(hyperparameters, seed)
+    estimator = get_candidate(name).build(hyperparameters, random_state)
     # The last step of a scikit-learn pipeline is the one that learns.
     step = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
     return estimator.fit(x, y, **{f"{step}sample_weight": weights})

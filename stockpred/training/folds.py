@@ -57,7 +57,8 @@ class Folds:
         table: pd.DataFrame,
         count: int,
         gap: int,
-        seed: int,
+        random_state: int,
+        *,
         training: Training = Training(),  # noqa: B008 - a frozen value
     ) -> None:
         splitter = PurgedWalkForward(
@@ -66,7 +67,7 @@ class Folds:
         self._table = table
         self._windows = list(splitter.split())
         self.training = training
-        self.seed = seed
+        self.random_state = random_state
         self.numbers = range(1, count + 1)
 
     def test_rows(self, number: int) -> pd.DataFrame:
@@ -82,7 +83,11 @@ class Folds:
         # Set for this thread alone: the fits side by side use the cores already.
         with threadpool_limits(1, user_api="openmp"):
             estimator = fit(
-                self._table.iloc[train], name, hyperparameters, self.seed, self.training
+                self._table.iloc[train],
+                name,
+                hyperparameters,
+                self.random_state,
+                training=self.training,
             )
             probability = probability_up(estimator, rows)
         if not np.isfinite(probability).all():

@@ -41,7 +41,7 @@ def _fold_rises(
     from threadpoolctl import threadpool_limits
 
     rows = folds.test_rows(number)
-    rng = np.random.default_rng((folds.seed, number))
+    rng = np.random.default_rng((folds.random_state, number))
     most = max(MAX_FORECASTS // (len(names) * len(folds.numbers)), 2)
     rows = rows.iloc[rng.permutation(len(rows))[:most]]
     x, label = rows[names].to_numpy(np.float32), rows[LABEL].to_numpy()

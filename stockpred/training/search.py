@@ -56,17 +56,16 @@ class Search:
         self,
         folds: Folds,
         models: Sequence[str],
-        count: int = 0,
-        jobs: int = 1,
+        trials: int = 0,
+        *,
         adopted: Mapping[str, Sequence[Trial]] | None = None,
         sharpe: Callable[[pd.DataFrame], float | None] | None = None,
     ) -> None:
         self._folds = folds
-        self._jobs = jobs
         self._sharpe = sharpe
         self._stopped = threading.Event()
         self._counts = {
-            name: count if get_candidate(name).space else min(count, 1) for name in models
+            name: trials if get_candidate(name).space else min(trials, 1) for name in models
         }
         self.trials: dict[str, list[Trial]] = {name: [] for name in models}
         for name in models:
@@ -76,13 +75,13 @@ class Search:
                     break
                 self.trials[name].append(known[number])
 
-    def run(self) -> Generator[Trial, None, None]:
+    def run(self, jobs: int = 1) -> Generator[Trial, None, None]:
         """Yield each trial when it has ended, those of one candidate in the order of numbers.
 
         Adopted trials are not repeated. When the iterator is closed early, no further fit begins.
         """
         import_libraries(self.trials, self._folds.training)
-        executor = ThreadPoolExecutor(self._jobs)
+        executor = ThreadPoolExecutor(jobs)
         try:
             for name, results in self._all_folds(
                 executor,
@@ -119,7 +118,7 @@ class Search:
         def submit(name: str) -> None:
             if len(self.trials[name]) < self._counts[name]:
                 # Proposed by this thread, in which Optuna may be imported.
-                given = propose(self.trials[name], self._folds.seed)
+                given = propose(self.trials[name], self._folds.random_state)
                 running[executor.submit(self._try, name, given)] = name
 
         for name in self.trials:

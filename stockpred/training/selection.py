@@ -1,6 +1,6 @@
 """Choosing a candidate and its hyperparameters on the dates before the holdout."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import pandas as pd
 from stockpred.columns import CANDIDATE, FOLD, LABEL, LABEL_END, PROBABILITY_UP
 from stockpred.evaluation.backtest import TradingCosts, choose_threshold
 from stockpred.evaluation.metrics import row_log_loss
-from stockpred.models.recipe import Training
 from stockpred.training.fit import labelled
 from stockpred.training.folds import Folds
 from stockpred.training.search import Search
@@ -24,33 +23,26 @@ def rows_before(table: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
     return rows[inside].reset_index(drop=True)
 
 
-def cross_validate(
-    table: pd.DataFrame,
-    models: Sequence[str],
-    folds: int,
-    gap: int,
-    seed: int,
-    jobs: int = 1,
-    progress: Callable[[str], None] = lambda text: None,
-    training: Training = Training(),  # noqa: B008 - a frozen value
-) -> pd.DataFrame:
-    """Predictions of every candidate on every fold, each by a fit that had not seen its date.
-
-    Candidates and folds are fitted side by side in threads; the result does not depend on `jobs`.
+def cross_validate(folds: Folds, models: Sequence[str], *, jobs: int = 1) -> pd.DataFrame:
+    """Forecast every fold with the defaults of every candidate.
 
     Parameters
     ----------
-    table : DataFrame
-        Rows before the holdout (`rows_before`).
+    folds : Folds
+        Folds before the holdout.
+    models : sequence of str
+        Names of candidates.
+    jobs : int
+        Fits that run at a time, in threads; the result does not depend on it.
 
     Returns
     -------
     DataFrame
         See `predictions`.
     """
-    search = Search(Folds(table, folds, gap, seed, training), models, jobs=jobs)
-    for trial in search.run():
-        progress(f"{trial.candidate}: log loss {trial.mean:.4f} over {folds} folds")
+    search = Search(folds, models)
+    for _ in search.run(jobs):
+        pass
     return predictions(search)
 
 

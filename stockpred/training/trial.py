@@ -57,7 +57,7 @@ class Trial:
         return cls(**{**content, "losses": tuple(content["losses"])})
 
 
-def propose(history: Sequence[Trial], seed: int) -> Hyperparameters:
+def propose(history: Sequence[Trial], random_state: int) -> Hyperparameters:
     """Hyperparameters of the next trial: a pure function of the trials before it.
 
     Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), with a seed of its own for
@@ -74,7 +74,7 @@ def propose(history: Sequence[Trial], seed: int) -> Hyperparameters:
     name = history[0].candidate
     space = CANDIDATES[name].space
     distributions = dict(space()) if space else {}
-    digest = hashlib.sha256(f"{seed}/{name}/{len(history)}".encode()).digest()
+    digest = hashlib.sha256(f"{random_state}/{name}/{len(history)}".encode()).digest()
     sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=sampler)

@@ -27,12 +27,13 @@ REFIT = "refit"
 LAST_DIRECTION = "up_0"
 
 
-def walk_forward(
+def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
     table: pd.DataFrame,
     recipe: Recipe,
     start: np.datetime64,
     refit_every: int,
-    seed: int,
+    *,
+    random_state: int,
     jobs: int = 1,
     progress: Callable[[str], None] = lambda text: None,
 ) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def walk_forward(
 
     import_libraries([recipe.candidate], recipe.training)
     results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
-        delayed(_block)(table, recipe, block, seed) for block in blocks
+        delayed(_block)(table, recipe, block, random_state) for block in blocks
     )
     parts = []
     for number, (part, known) in enumerate(results, start=1):
@@ -82,7 +83,7 @@ def walk_forward(
 
 
 def _block(
-    table: pd.DataFrame, recipe: Recipe, block: Dates, seed: int
+    table: pd.DataFrame, recipe: Recipe, block: Dates, random_state: int
 ) -> tuple[pd.DataFrame, int]:
     """Predictions of one block of dates, and the number of rows learnt from."""
     from threadpoolctl import threadpool_limits
@@ -95,7 +96,9 @@ def _block(
     rows = table[(dates >= block[0]) & (dates <= block[-1])]
     # Set for this thread alone: the fits side by side use the cores already.
     with threadpool_limits(1, user_api="openmp"):
-        estimator = fit(known, recipe.candidate, recipe.hyperparameters, seed, recipe.training)
+        estimator = fit(
+            known, recipe.candidate, recipe.hyperparameters, random_state, training=recipe.training
+        )
         probability = probability_up(estimator, rows)
     prior = (known[LABEL].sum() + 1) / (len(known) + 2)
     part = pd.DataFrame(

@@ -57,4 +57,4 @@ def evidence(predictions: pd.DataFrame, horizon: int = 1) -> EProcess:
 
 def fitted(strength: float, seed: int, symbols: int = 5, dates: int = 2500) -> pd.DataFrame:
     table = market(dates=dates, symbols=symbols, strength=strength, seed=seed)
-    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.2), 250, 0)
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.2), 250, random_state=0)

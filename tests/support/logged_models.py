@@ -102,7 +102,7 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
             )
         table = pd.concat(parts, ignore_index=True)
         training = Training(recipe.calibration)
-        estimator = fit(table, name, recipe.hyperparameters, 0, training)
+        estimator = fit(table, name, recipe.hyperparameters, 0, training=training)
         said = table[["symbol", "date"]].assign(probability_up=probability_up(estimator, table))
         said.to_parquet(folder / f"training-{name}.parquet")
         (folder / name).mkdir()

@@ -16,5 +16,5 @@ def folds(dates: int = 120, **given: object) -> Folds:
     return Folds(market(dates=dates, strength=0.5, symbols=3), 3, 2, 0, **given)
 
 
-def run(search: Search) -> list[Trial]:
-    return list(search.run())
+def run(search: Search, jobs: int = 1) -> list[Trial]:
+    return list(search.run(jobs))

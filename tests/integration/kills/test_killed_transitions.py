@@ -20,7 +20,7 @@ from pipeline.registry import history, lock, transitions
 from pipeline.registry import models as registry
 from tests.support.kill_at_lines import tries
 from steps.registration import look_store
-from stockpred.gate.sequential_looks import question
+from stockpred.gate.sequential_looks import LookData, hypothesis_of
 
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 client, count = MlflowClient(), 0
@@ -40,7 +40,8 @@ def one(model, known):
     version = registry.register_version(client, name, f"models:/{model}", "", tags)
     number = str(version.version)
     look_store.take_look(
-        client, version, question("a" * 64, rows), rows[:known], ("prior",), f"{known:016}", 1
+        client, version, hypothesis_of("a" * 64, rows),
+        LookData(rows[:known], ("prior",), f"{known:016}", 1)
     )
     champion = registry.version_by_alias(client, name, "champion")
     transitions.move_version(

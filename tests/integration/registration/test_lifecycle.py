@@ -68,7 +68,7 @@ class Registry:
         bars = make_bars(200)
         recipe = Recipe("logistic", {}, "none", ("direction",), 5, 1, "code")
         rows = labelled(feature_rows(bars, recipe.feature_sets, recipe.window, recipe.horizon))
-        estimator = fit(rows, recipe.candidate, {}, 0, recipe.training)
+        estimator = fit(rows, recipe.candidate, {}, 0, training=recipe.training)
         scratch = self.folder / "scratch"
         scratch.mkdir()
         with mlflow.start_run():

@@ -13,7 +13,7 @@ from pipeline.run.step_run import StepRun
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
 from steps.registration.version_tags import why_unfit
-from stockpred.gate.sequential_looks import Look, hypothesis_of
+from stockpred.gate.sequential_looks import Look, LookData, hypothesis_of
 from tests.support.gate_nights import Nights, until
 from tests.support.paths import ROOT
 
@@ -102,7 +102,8 @@ def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd
 
     def ask(version: Any) -> int:
         asked = hypothesis_of(str(int(version.version) % 4) * 64, rows)
-        taken = take_look(nights.client, version, asked, rows, ("prior",), str(version.version), 1)
+        data = LookData(rows, ("prior",), str(version.version), 1)
+        taken = take_look(nights.client, version, asked, data)
         return taken.index
 
     with ThreadPoolExecutor(4) as pool:

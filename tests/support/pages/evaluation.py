@@ -24,7 +24,7 @@ REPEAT = "git checkout abc\nmlflow run . -e evaluate -P 'recipe=<script>alert(1)
 
 def walked(strength: float, dates: int = 400) -> pd.DataFrame:
     table = market(dates, 5, strength)
-    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
 
 def evaluation_inputs(

@@ -43,7 +43,9 @@ def test_a_correlation_that_is_nowhere_defined_has_no_mean(page: str) -> None:
 
 def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> None:
     table = market(120, 60, 0.3)
-    predictions = walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+    predictions = walk_forward(
+        table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0
+    )
     text, evaluation = evaluation_page(predictions, importances=None)
     assert text.count("<img") == 7 and len(evaluation["by_symbol"]) == 60
     assert len(text) < 3 << 20

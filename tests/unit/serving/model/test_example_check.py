@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bars = make_bars(200)
     recipe = Recipe("logistic", {}, "none", ("direction",), 5, 1, "code")
     rows = labelled(feature_rows(bars, recipe.feature_sets, recipe.window, recipe.horizon))
-    estimator = fit(rows, recipe.candidate, {}, 0, recipe.training)
+    estimator = fit(rows, recipe.candidate, {}, 0, training=recipe.training)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{folder}/store.db")
     scratch = folder / "scratch"

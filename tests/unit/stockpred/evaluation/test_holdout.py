@@ -20,7 +20,7 @@ LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1
 
 def walked(**given: float) -> pd.DataFrame:
     table = market(**{"dates": 400, **given})
-    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, 0)
+    return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
 
 def judged(predictions: pd.DataFrame, horizon: int = 1) -> dict:

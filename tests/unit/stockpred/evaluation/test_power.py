@@ -76,7 +76,7 @@ def test_a_fitted_model_is_found_about_as_often() -> None:
 
     def walked(strength: float, seed: int) -> pd.DataFrame:
         table = market(2500, 5, strength, seed)
-        return walk_forward(table, recipe, holdout_start(table["date"], 0.2), 250, 0)
+        return walk_forward(table, recipe, holdout_start(table["date"], 0.2), 250, random_state=0)
 
     promised = [detectable(walked(0.0, seed), 1).auc for seed in range(5)]
     strength = strength_of(float(np.mean([auc for auc in promised if auc])))

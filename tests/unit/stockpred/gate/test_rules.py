@@ -20,7 +20,7 @@ from stockpred.gate.metrics import (
     unsound_share,
 )
 from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, check_rules, decide
-from stockpred.gate.sequential_looks import add_look, hypothesis_of
+from stockpred.gate.sequential_looks import LookData, add_look, hypothesis_of
 from tests.support.forecasts import evidence, fitted, forecasts
 
 GOOD = {
@@ -144,7 +144,9 @@ def test_a_refresh_replaces_the_champion_unless_it_has_become_worse(
 
 
 def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str, float | None]:
-    asked = add_look(record, hypothesis_of(recipe, rows), rows, references(rows), "data", 1)
+    asked = add_look(
+        record, hypothesis_of(recipe, rows), LookData(rows, references(rows), "data", 1)
+    )
     return baseline_metrics(rows, asked, 1)
 
 
@@ -208,7 +210,9 @@ def test_common_rows_are_those_of_both_with_one_outcome() -> None:
 def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     ours = fitted(0.5, 1)
     common = join_champion(ours, ours.assign(probability_up=ours["prior"]))
-    asked = add_look([], hypothesis_of("new", common, "old"), common, ("champion",), "data", 1)
+    asked = add_look(
+        [], hypothesis_of("new", common, "old"), LookData(common, ("champion",), "data", 1)
+    )
     values = champion_metrics(common, asked, 1)
     label = common["label"].to_numpy()
     loss, other = (row_log_loss(label, common[c].to_numpy()) for c in ("probability_up", "prior"))
@@ -217,11 +221,15 @@ def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     assert values["champion_baseline_p_value"] == 1.0
     assert values["common_p_value"] == evidence(common).p_value
     same = join_champion(ours, ours)
-    asked = add_look([], hypothesis_of("new", same, "old"), same, ("champion",), "data", 1)
+    asked = add_look(
+        [], hypothesis_of("new", same, "old"), LookData(same, ("champion",), "data", 1)
+    )
     values = {**whole(ours), **champion_metrics(same, asked, 1), "shared_symbols": 1.0}
     assert decide({**values, "unsound_share": 0.0}, has_champion=True).stage == "Staging"
     nothing = champion_metrics(
-        same.iloc[:0], add_look([], asked.hypothesis, same.iloc[:0], ("champion",), "data", 1), 1
+        same.iloc[:0],
+        add_look([], asked.hypothesis, LookData(same.iloc[:0], ("champion",), "data", 1)),
+        1,
     )
     assert nothing["common_dates"] == 0 and nothing["champion_lead"] is None
 
@@ -234,7 +242,9 @@ def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, 
     label = (rng.random(len(rows)) < expit(signal)).astype(float)
     rows = rows.assign(label=label, probability_up=expit(bold * signal))
     common = join_champion(rows, rows.assign(probability_up=expit(champion_bold * signal)))
-    asked = add_look([], hypothesis_of("new", common, "old"), common, ("champion",), "data", 1)
+    asked = add_look(
+        [], hypothesis_of("new", common, "old"), LookData(common, ("champion",), "data", 1)
+    )
     return {**GOOD, **champion_metrics(common, asked, 1), "champion_baseline_p_value": 0.0}
 
 

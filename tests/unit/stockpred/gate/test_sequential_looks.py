@@ -8,6 +8,7 @@ from stockpred.gate.e_process import STAKES
 from stockpred.gate.sequential_looks import (
     Hypothesis,
     Look,
+    LookData,
     add_look,
     alpha_share,
     hypothesis_of,
@@ -27,7 +28,7 @@ def until(rows: pd.DataFrame, dates: int) -> pd.DataFrame:
 
 
 def looked(rows: pd.DataFrame, record: list[Look], data: str, recipe: str = "r" * 64) -> Look:
-    return add_look(record, hypothesis_of(recipe, rows), rows, BOTH, data, 1)
+    return add_look(record, hypothesis_of(recipe, rows), LookData(rows, BOTH, data, 1))
 
 
 def test_looks_one_after_another_come_to_the_same_as_one() -> None:
@@ -72,7 +73,7 @@ def test_each_question_has_its_own_share_of_the_level() -> None:
     record.append(looked(rows, record, "data", recipe="b" * 64))
     record.append(looked(rows[rows["symbol"] != "S0"], record, "data", recipe="a" * 64))
     beaten = hypothesis_of("c" * 64, rows, against="a" * 64)
-    record.append(add_look(record, beaten, rows, ("prior",), "data", 1))
+    record.append(add_look(record, beaten, LookData(rows, ("prior",), "data", 1)))
     assert [each.index for each in record] == [1, 2, 3, 1]
     assert record[0].adjusted_p_value == min(1, 2 * record[0].p_value)
     assert looked(rows, record, "more", recipe="a" * 64).index == 1
@@ -83,10 +84,14 @@ def test_each_question_has_its_own_share_of_the_level() -> None:
 def test_a_claim_takes_a_place_until_it_is_looked_at() -> None:
     rows = predictions()
     mine, other = hypothesis_of("a" * 64, rows), hypothesis_of("b" * 64, rows)
-    taken = add_look([reserve_look(other), reserve_look(mine)], mine, rows, BOTH, "data", 1)
+    taken = add_look(
+        [reserve_look(other), reserve_look(mine)], mine, LookData(rows, BOTH, "data", 1)
+    )
     assert (taken.index, taken.looks) == (2, 1)
     assert (
-        add_look([reserve_look(other), reserve_look(mine), taken], mine, rows, BOTH, "data", 1)
+        add_look(
+            [reserve_look(other), reserve_look(mine), taken], mine, LookData(rows, BOTH, "data", 1)
+        )
         == taken
     )
 
@@ -129,7 +134,7 @@ def test_a_date_waits_for_the_last_of_its_symbols() -> None:
 def test_a_look_fits_in_a_tag_at_any_horizon() -> None:
     rows = predictions(dates=400, symbols=2)
     for horizon in (1, 2, 21, 252):
-        found = add_look([], hypothesis_of("r" * 64, rows), rows, BOTH, "d" * 64, horizon)
+        found = add_look([], hypothesis_of("r" * 64, rows), LookData(rows, BOTH, "d" * 64, horizon))
         assert found.e_processes["prior"].dates > 0
         assert len(found.to_text()) < 2500 and Look.from_text(found.to_text()) == found
         assert len(found.e_processes["prior"].block) == len(STAKES)

@@ -84,7 +84,7 @@ def test_the_map_is_fitted_on_rows_that_the_estimator_had_not_seen(method: str) 
     by_heart = {"n_estimators": 10, "min_samples_leaf": 1}
     raw = fit(table, "random_forest", by_heart, 0)
     assert probability_up(raw, table).std() > 0.3
-    fitted = fit(table, "random_forest", by_heart, 0, Training(method))
+    fitted = fit(table, "random_forest", by_heart, 0, training=Training(method))
     assert isinstance(fitted, Calibrated)
     assert probability_up(fitted, table).std() < 0.12
     assert probability_up(fitted.estimator, table).tobytes() == probability_up(raw, table).tobytes()
@@ -92,7 +92,7 @@ def test_the_map_is_fitted_on_rows_that_the_estimator_had_not_seen(method: str) 
 
 def test_too_few_dates_for_the_inner_folds() -> None:
     with pytest.raises(NotEnoughData, match="calibration=sigmoid: a training window of 3 dates"):
-        fit(market(dates=3), "logistic", {}, 0, Training("sigmoid"))
+        fit(market(dates=3), "logistic", {}, 0, training=Training("sigmoid"))
 
 
 def test_one_class_in_an_inner_fold_is_fine() -> None:
@@ -100,5 +100,7 @@ def test_one_class_in_an_inner_fold_is_fine() -> None:
     early = table["date"] < np.unique(table["date"])[40]
     table.loc[early, "label"] = 1.0
     for method in MAPS:
-        probability = probability_up(fit(table, "logistic", {}, 0, Training(method)), table)
+        probability = probability_up(
+            fit(table, "logistic", {}, 0, training=Training(method)), table
+        )
         assert np.isfinite(probability).all() and 0 < probability.min() <= probability.max() < 1

@@ -23,6 +23,7 @@ from stockpred.models.candidates import (
 )
 from stockpred.models.recipe import Recipe, Training
 from stockpred.training.fit import fit, probability_up
+from stockpred.training.folds import Folds
 from stockpred.training.selection import cross_validate
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
@@ -45,7 +46,7 @@ def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
     table, training = market(dates=200, horizon=3), Training(calibration, half_life=100)
     contents, files = [], {}
     for each in ("first", "second"):
-        estimator = fit(table, name, small(name), 3, training)
+        estimator = fit(table, name, small(name), 3, training=training)
         (tmp_path / each).mkdir()
         files = to_files(estimator, tmp_path / each)
         contents.append({key: path.read_bytes() for key, path in files.items()})
@@ -64,7 +65,7 @@ def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
 
 
 def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
-    forest = fit(market(), "random_forest", {"n_estimators": 2}, seed=0)
+    forest = fit(market(), "random_forest", {"n_estimators": 2}, 0)
     files = to_files(forest, tmp_path)
     with pytest.raises(Exception, match="Tree"):
         from_files(files, "logistic")
@@ -109,7 +110,7 @@ def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
         (table, Training(half_life=20)),
         (market(dates=150, strength=0.5, horizon=5), Training()),
     ):
-        weighted = fit(other, name, small(name), 0, training)
+        weighted = fit(other, name, small(name), 0, training=training)
         changed = np.abs(probability_up(weighted, table) - found).max()
         # Equal weights but at the ends leave a base rate nearly as it was.
         assert changed > (1e-5 if name == "prior" else 1e-3)
@@ -119,7 +120,7 @@ def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibration: str) -> None:
     table = market(dates=100, strength=2, features=40)
-    asked = fit(table, name, small(name), 0, Training(calibration))
+    asked = fit(table, name, small(name), 0, training=Training(calibration))
     whole = probability_up(asked, table)
     assert name == "prior" or len(np.unique(whole)) > 3
     for size in (1, 7, 64):
@@ -155,10 +156,12 @@ def test_nothing_to_learn_from_is_an_error() -> None:
 
 def test_the_number_of_workers_changes_no_bit() -> None:
     table = market(dates=200)
-    one, four = (cross_validate(table, tuple(CANDIDATES), 3, 5, 0, jobs) for jobs in (1, 4))
+    one, four = (
+        cross_validate(Folds(table, 3, 5, 0), tuple(CANDIDATES), jobs=jobs) for jobs in (1, 4)
+    )
     pd.testing.assert_frame_equal(one, four, check_exact=True)
     start = holdout_start(table["date"], 0.2)
-    walks = [walk_forward(table, recipe(), start, 7, 0, jobs) for jobs in (1, 4)]
+    walks = [walk_forward(table, recipe(), start, 7, random_state=0, jobs=jobs) for jobs in (1, 4)]
     pd.testing.assert_frame_equal(*walks, check_exact=True)
 
 

@@ -54,8 +54,8 @@ def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> No
     history = [Trial(name, 0, defaults, COMPLETE, (0.7, 0.7))]
     seen: list[Hyperparameters] = []
     for number in range(1, 14):
-        given = propose(history, seed=0)
-        assert propose(history, seed=0) == given != propose(history, seed=1)
+        given = propose(history, random_state=0)
+        assert propose(history, random_state=0) == given != propose(history, random_state=1)
         assert list(given) == list(defaults)
         for key, distribution in space.items():
             if isinstance(distribution, CategoricalDistribution):
@@ -73,8 +73,8 @@ def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> No
 def test_a_search_finds_what_is_better() -> None:
     # The defaults regularise hard; with a strong signal and many rows that costs.
     table = market(dates=400, strength=2.0)
-    search = Search(Folds(table, 3, 2, 0), ["logistic"], 12, jobs=2)
-    run(search)
+    search = Search(Folds(table, 3, 2, 0), ["logistic"], 12)
+    run(search, jobs=2)
     best = best_trial(search.trials["logistic"])
     assert best.number > 0 and best.mean < search.trials["logistic"][0].mean
     assert [len(t.results) for t in search.trials["logistic"]].count(3) == 1
@@ -115,7 +115,7 @@ def test_one_symbol_and_a_fold_of_one_class() -> None:
     days = np.unique(table["date"])
     table.loc[table["date"] >= days[-10], "label"] = 1.0
     table.loc[table["date"] < days[15], "label"] = 0.0
-    found = cross_validate(table, tuple(CANDIDATES), 3, 0, 0)
+    found = cross_validate(Folds(table, 3, 0, 0), tuple(CANDIDATES))
     assert found["probability_up"].between(0, 1, inclusive="neither").all()
     losses = fold_losses(found)
     assert all(np.isfinite(each).all() and len(each) == 3 for each in losses.values())
@@ -124,17 +124,18 @@ def test_one_symbol_and_a_fold_of_one_class() -> None:
 
 def test_window_half_life_and_calibration_reach_the_fits() -> None:
     table = market(dates=200, strength=0.5)
-    plain = cross_validate(table, ["logistic"], 3, 2, 0)
+    plain = cross_validate(Folds(table, 3, 2, 0), ["logistic"])
     for training in (Training("sigmoid"), Training(train_window=30), Training(half_life=10)):
-        other = cross_validate(table, ["logistic"], 3, 2, 0, training=training)
+        other = cross_validate(Folds(table, 3, 2, 0, training=training), ["logistic"])
         assert not np.allclose(other["probability_up"], plain["probability_up"], atol=1e-4)
-    long = cross_validate(table, ["logistic"], 3, 2, 0, training=Training(train_window=10**6))
+    folds_of_all = Folds(table, 3, 2, 0, training=Training(train_window=10**6))
+    long = cross_validate(folds_of_all, ["logistic"])
     pd.testing.assert_frame_equal(long, plain, check_exact=True)
 
 
 def test_predictions_carry_what_a_backtest_needs() -> None:
     table = market(dates=100)
-    found = cross_validate(table, LOGISTIC, 3, 2, 0)
+    found = cross_validate(Folds(table, 3, 2, 0), LOGISTIC)
     expected = table.set_index(["symbol", "date"])["forward_return"]
     keys = pd.MultiIndex.from_frame(found[["symbol", "date"]])
     assert found["forward_return"].tolist() == expected.loc[keys].tolist()
@@ -161,14 +162,14 @@ def test_the_summary_counts_all_that_was_tried() -> None:
 
 def test_importances_against_scikit_learn() -> None:
     table = market(dates=500, strength=1.5)
-    tried = Folds(table, 3, 2, 0)
-    search = Search(tried, ["logistic", "prior"])
+    cv_folds = Folds(table, 3, 2, 0)
+    search = Search(cv_folds, ["logistic", "prior"])
     run(search)
     best = search.trials["logistic"][0]
-    found = permutation_importances(tried, best)
+    found = permutation_importances(cv_folds, best)
     expected = []
-    for number in tried.numbers:
-        rows = tried.test_rows(number)
+    for number in cv_folds.numbers:
+        rows = cv_folds.test_rows(number)
         x, y = rows[list(found)].to_numpy(np.float32), rows["label"]
         model = best.results[number - 1].estimator
         result = permutation_importance(
@@ -177,6 +178,6 @@ def test_importances_against_scikit_learn() -> None:
         expected.append(result.importances_mean)
     np.testing.assert_allclose(list(found.values()), np.mean(expected, axis=0), atol=0.02)
     assert max(found, key=lambda name: found[name]) == "x0" and found["x0"] > 0.05
-    assert permutation_importances(tried, best) == found
-    constant = permutation_importances(tried, search.trials["prior"][0])
+    assert permutation_importances(cv_folds, best) == found
+    constant = permutation_importances(cv_folds, search.trials["prior"][0])
     assert set(constant.values()) == {0.0}

@@ -36,9 +36,9 @@ def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_same_search_twice_and_with_other_workers() -> None:
     names = ("logistic", "hist_gradient_boosting")
-    searches = [Search(folds(), names, 7, jobs) for jobs in (1, 4)]
-    for search in searches:
-        run(search)
+    searches = [Search(folds(), names, 7) for _ in range(2)]
+    for search, jobs in zip(searches, (1, 4), strict=True):
+        run(search, jobs)
     assert searches[0].trials == searches[1].trials
     pd.testing.assert_frame_equal(*map(predictions, searches), check_exact=True)
 
@@ -56,8 +56,8 @@ def test_a_broken_search_goes_on_to_the_same_end(done: int) -> None:
         name: [Trial.from_dict(json.loads(json.dumps(t.to_dict()))) for t in known]
         for name, known in broken.trials.items()
     }
-    taken = Search(folds(), LOGISTIC, 12, jobs=3, adopted=left)
-    fresh = run(taken)
+    taken = Search(folds(), LOGISTIC, 12, adopted=left)
+    fresh = run(taken, jobs=3)
     assert len(fresh) == 13 - done
     assert taken.trials == whole.trials
     pd.testing.assert_frame_equal(predictions(taken), predictions(whole), check_exact=True)
@@ -95,7 +95,7 @@ from stockpred.training.search import Search
 training = Training("isotonic")
 import_libraries(CANDIDATES, training)
 before = set(sys.modules)
-list(Search(Folds(market(dates=80), 2, 2, 0, training), tuple(CANDIDATES)).run())
+list(Search(Folds(market(dates=80), 2, 2, 0, training=training), tuple(CANDIDATES)).run())
 late = {{name for name in set(sys.modules) - before if name.startswith(("sklearn", "xgboost"))}}
 assert not late, late
 """
