@@ -58,7 +58,7 @@ def main() -> None:
         def night(label: str, as_of: dt.datetime, stored: dict[str, StoredBars]) -> FetchedBars:
             caches = Path(folder) / label
             caches.mkdir()
-            source = YahooSource(as_of, caches, lambda: stored)
+            source = YahooSource(as_of, caches, stored=lambda: stored)
             return measure(label, lambda: source.read(names, None, None))
 
         cold = night("cold", FRIDAY, {})

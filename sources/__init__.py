@@ -1,4 +1,4 @@
-"""Where bars come from: the embedded snapshot, a file, or Yahoo."""
+"""Sources of bars: the embedded snapshot, a file, Yahoo."""
 
 import datetime as dt
 from pathlib import Path
@@ -15,24 +15,38 @@ __all__ = ["YAHOO", "FetchedBars", "Source", "StoredBars", "open_source"]
 YAHOO = "yahoo"
 
 
-def open_source(source: str, root: Path, as_of: dt.datetime | None = None, **yahoo: Any) -> Source:
-    """The source that the parameter `source` names.
+def open_source(
+    source: str,
+    root: Path,
+    as_of: dt.datetime | None = None,
+    **yahoo: Any,  # noqa: ANN401 - the keywords of YahooSource, each of its own type
+) -> Source:
+    """Open the source that the parameter ``source`` names.
 
     Parameters
     ----------
     source : str
         ``snapshot``, ``yahoo``, or a path (relative to `root`) or URI of a Parquet or CSV file.
     root : Path
-        The project's folder.
+        Folder of the project.
     as_of : datetime, optional
-        With a time zone; yahoo needs it: sessions count that had closed by then.
+        Instant with a time zone, required by yahoo: it returns sessions closed by then.
     **yahoo
-        What `YahooSource` takes beside; for reading, not for its digest.
+        Further keywords of `YahooSource`: required for reading, not for its digest.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        ``yahoo`` without `as_of`.
     """
     if source == "snapshot":
         return SnapshotSource(root)
     if source == YAHOO:
         if as_of is None:
-            raise ValueError("what grows with time needs an instant")
+            raise ValueError("yahoo needs as_of")
         return YahooSource(as_of, **yahoo)
     return FileSource(source, root)

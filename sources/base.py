@@ -1,4 +1,4 @@
-"""What a source of bars is, and the picking of symbols and dates that all share."""
+"""Interface of a source of bars, and selection of symbols and dates."""
 
 import datetime as dt
 import difflib
@@ -13,10 +13,23 @@ from stockpred.bars.schema import BarsInfo
 from stockpred.columns import DATE, SYMBOL
 from stockpred.errors import DataError, ParameterError
 
+SHOWN_SYMBOLS = 20  # in an error message
+
 
 @dataclass(frozen=True)
 class FetchedBars:
-    """Bars of the asked symbols and dates, what their file says of itself, and a report."""
+    """Bars read from a source.
+
+    Attributes
+    ----------
+    bars : DataFrame
+        Rows of the requested symbols and dates (`stockpred.bars.schema`), sorted by symbol, date.
+        A missing number is NaN.
+    info : BarsInfo
+        Origin, price convention and calendar of each symbol.
+    report : mapping
+        Content of acquire.json: rows, and by symbol its rows, first and last session.
+    """
 
     bars: pd.DataFrame
     info: BarsInfo
@@ -24,7 +37,7 @@ class FetchedBars:
 
 
 class Source(Protocol):
-    """Where bars come from."""
+    """A place that bars are read from."""
 
     def digest(
         self,
@@ -32,19 +45,52 @@ class Source(Protocol):
         start: dt.date | None = None,
         end: dt.date | None = None,
     ) -> str:
-        """Hex sha256 of what a later `read` depends on, for the cache's key: a file's bytes, or
-        for what has no bytes yet the sessions that it will have. What can be refused already is.
+        """Hash what a later `read` depends on, for the cache key.
+
+        Parameters
+        ----------
+        symbols, start, end
+            As of `read`.
+
+        Returns
+        -------
+        str
+            Hex sha256: of a file, over its bytes; of a web source, over the sessions it will have.
+
+        Raises
+        ------
+        ParameterError, DataError
+            The request is certain to fail.
         """
         ...
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
     ) -> FetchedBars:
-        """Bars of these symbols (None: all) between these dates (both inclusive, None: open)."""
+        """Read bars.
+
+        Parameters
+        ----------
+        symbols : sequence of str, optional
+            None: all symbols of the source.
+        start, end : date, optional
+            Both inclusive; None: unbounded.
+
+        Returns
+        -------
+        FetchedBars
+
+        Raises
+        ------
+        ParameterError
+            A symbol or a range that the source does not have.
+        DataError
+            The source holds no readable bars.
+        """
         ...
 
     def partial_bars(self) -> FetchedBars | None:
-        """What an interrupted or failed `read` had got by then, worth keeping for the next run."""
+        """Return the bars that an interrupted or failed `read` already has, if any."""
         ...
 
 
@@ -55,20 +101,35 @@ def select_bars(
     end: dt.date | None,
     origin: str,
 ) -> pd.DataFrame:
-    """Rows of `bars` for these symbols and dates.
+    """Select rows by symbol and date.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        Bars, shape (rows, columns of `stockpred.bars.schema`).
+    symbols : sequence of str, optional
+        None: all.
+    start, end : date, optional
+        Both inclusive; None: unbounded.
+    origin : str
+        Name of the source in error messages.
+
+    Returns
+    -------
+    DataFrame
+        The rows in their order, index from 0.
 
     Raises
     ------
     ParameterError
-        A symbol that is not there, or a range without a session.
+        An unknown symbol, or a range without a session.
+    DataError
+        A requested symbol without a bar in the range.
     """
-    there = bars[SYMBOL].unique().tolist()
+    available = bars[SYMBOL].unique().tolist()
     for symbol in symbols or ():
-        if symbol not in there:
-            near = difflib.get_close_matches(symbol, there, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
-            raise ParameterError("symbols", symbol, f"{origin} has only {shown}{hint}")
+        if symbol not in available:
+            raise _unknown_symbol(symbol, available, origin)
     mask = np.ones(len(bars), dtype=bool)
     if symbols is not None:
         mask &= bars[SYMBOL].isin(list(symbols)).to_numpy()
@@ -76,28 +137,51 @@ def select_bars(
         mask &= (bars[DATE] >= pd.Timestamp(start)).to_numpy()
     if end is not None:
         mask &= (bars[DATE] <= pd.Timestamp(end)).to_numpy()
-    picked = bars[mask].reset_index(drop=True)
-    if picked.empty:
-        first, last = (f"{d:%Y-%m-%d}" for d in (bars[DATE].min(), bars[DATE].max()))
+    selected = bars[mask].reset_index(drop=True)
+    if selected.empty:
+        first, last = (f"{date:%Y-%m-%d}" for date in (bars[DATE].min(), bars[DATE].max()))
         name, value = ("start", start) if start is not None else ("end", end)
         raise ParameterError(
-            name, str(value), f"no session in the range; {origin} goes from {first} to {last}"
+            name,
+            str(value),
+            expected=f"a range with a session of {origin}, {first} to {last}",
+            got="no session",
+            fix="give dates of that range",
         )
-    empty = [s for s in symbols or () if s not in set(picked[SYMBOL].unique())]
+    empty = set(symbols or ()) - set(selected[SYMBOL].unique())
     if empty:
         raise DataError(
-            f"symbols={empty[0]!r}: no bar between start and end; widen them or leave it out"
+            f"symbols={min(empty)!r}",
+            expected="a bar between start and end",
+            got="none",
+            fix="widen the range or leave the symbol out",
         )
-    return picked
+    return selected
+
+
+def _unknown_symbol(symbol: str, available: Sequence[str], origin: str) -> ParameterError:
+    near = difflib.get_close_matches(symbol, available, n=1)
+    more = ", ..." if len(available) > SHOWN_SYMBOLS else ""
+    return ParameterError(
+        "symbols",
+        symbol,
+        expected=f"a symbol of {origin} ({', '.join(available[:SHOWN_SYMBOLS])}{more})",
+        got="an unknown one",
+        fix=f"use {near[0]}" if near else "use one of these",
+    )
 
 
 def summarise_bars(bars: pd.DataFrame) -> dict[str, Any]:
-    """Rows, symbols and, for each symbol, its rows and first and last session."""
+    """Count rows and list, by symbol, its rows and its first and last session (ISO dates)."""
     by_symbol = bars.groupby(SYMBOL, observed=True)[DATE].agg(["size", "min", "max"])
     return {
         "rows": len(bars),
         "symbols": {
-            str(symbol): {"rows": int(n), "first": f"{a:%Y-%m-%d}", "last": f"{b:%Y-%m-%d}"}
-            for symbol, n, a, b in by_symbol.itertuples()
+            str(symbol): {
+                "rows": int(rows),
+                "first": f"{first:%Y-%m-%d}",
+                "last": f"{last:%Y-%m-%d}",
+            }
+            for symbol, rows, first, last in by_symbol.itertuples()
         },
     }

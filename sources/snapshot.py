@@ -1,4 +1,4 @@
-"""The embedded snapshot: real daily bars of five US companies, 2000 to 2013."""
+"""Source of the embedded snapshot: real daily bars of five US companies, 2000 to 2013."""
 
 import datetime as dt
 import hashlib
@@ -17,7 +17,13 @@ CALENDAR = "XNYS"
 
 
 class SnapshotSource:
-    """The file that comes with the project (data/PROVENANCE.md)."""
+    """Read the Parquet file shipped with the project (data/PROVENANCE.md).
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the project.
+    """
 
     def __init__(self, root: Path) -> None:
         self._path = root / FILE
@@ -28,19 +34,19 @@ class SnapshotSource:
         start: dt.date | None = None,
         end: dt.date | None = None,
     ) -> str:
-        """Hex sha256 of the snapshot's bytes."""
+        """Return the hex sha256 of the file's bytes; the arguments do not matter."""
         return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
     ) -> FetchedBars:
-        """See `Source.read`."""
+        """Read bars of some symbols and dates; see `Source.read`."""
         raw = pq.read_table(self._path).to_pandas(date_as_object=False)
         bars, notes = parse_bars(raw, "the snapshot")
         bars = select_bars(bars, symbols, start, end, "the snapshot")
-        shape = summarise_bars(bars)
-        info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(shape["symbols"], CALENDAR))
-        return FetchedBars(bars, info, {"source": "snapshot", **notes, **shape})
+        extent = summarise_bars(bars)
+        info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(extent["symbols"], CALENDAR))
+        return FetchedBars(bars, info, {"source": "snapshot", **notes, **extent})
 
     def partial_bars(self) -> None:
-        """Nothing: a file is read whole or not at all."""
+        """Return None: a file is read whole or not at all."""

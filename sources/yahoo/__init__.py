@@ -1,1 +1,1 @@
-"""Yahoo: chart requests at one pace, merged with bars of earlier runs."""
+"""Source of Yahoo's daily bars: rate-limited chart requests, merged with stored bars."""

@@ -1,8 +1,13 @@
-"""One symbol's daily bars from Yahoo's chart, through yfinance: an answer, or why there is none."""
+"""Daily bars of one symbol from Yahoo's chart, through yfinance."""
+
+# yfinance and curl_cffi are imported in the functions: they cost a second, and only a run that
+# fetches from Yahoo needs them.
 
 import datetime as dt
 import json
+import logging
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -16,6 +21,7 @@ from sources.yahoo.symbols import calendar_of
 from stockpred.columns import BARS, DATE, SYMBOL
 
 _EARLIEST = dt.date(1900, 1, 1)
+_DAY = dt.timedelta(days=1)
 _COLUMNS = {
     "Open": "open",
     "High": "high",
@@ -25,36 +31,63 @@ _COLUMNS = {
     "Volume": "volume",
 }
 _CHART = "/v8/finance/chart/"
-MAX_ANSWER = 64 << 20  # bytes, unpacked; the longest chart there is has about 2 MiB
+MAX_RESPONSE = 64 << 20  # bytes, unpacked; the longest chart has about 2 MiB
 
 
-class Reason(StrEnum):
-    """Why there are no bars, or no new ones."""
+class FailureReason(StrEnum):
+    """Reasons for a symbol without bars, or without new ones."""
 
     UNKNOWN = "unknown"
     EMPTY = "empty"
-    LIMITED = "rate limited"
+    RATE_LIMITED = "rate limited"
     TRANSPORT = "transport"
     MALFORMED = "malformed"
     SHORT = "short"
 
 
-class Failure(Exception):
-    """One attempt failed; `passing`: another may not."""
+class ChartError(Exception):
+    """A failed attempt to fetch a chart.
+
+    Parameters
+    ----------
+    reason : FailureReason
+    detail : str
+        One line for the user.
+    is_transient : bool
+        Whether another attempt may succeed.
+    retry_after : float, optional
+        Seconds that the server asked to wait.
+    """
 
     def __init__(
-        self, reason: Reason, detail: str, passing: bool, retry_after: float | None = None
+        self,
+        reason: FailureReason,
+        detail: str,
+        *,
+        is_transient: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
-        self.passing = passing
+        self.is_transient = is_transient
         self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Bars as Yahoo gave them (a live partial one included), and what it says of the symbol."""
+class Chart:
+    """Bars of one symbol as Yahoo sent them, with its facts about the symbol.
+
+    Attributes
+    ----------
+    bars : DataFrame
+        Bars (`stockpred.bars.schema`), ascending by date, with the partial bar of an open session.
+        A missing number is NaN.
+    calendar : str
+        Name of the exchange calendar.
+    exchange, timezone, currency : str
+        In Yahoo's words.
+    """
 
     bars: pd.DataFrame
     calendar: str
@@ -63,118 +96,133 @@ class Answer:
     currency: str
 
 
-class Charts:
-    """Yahoo's charts, asked by several threads.
+class ChartClient:
+    """Client of Yahoo's chart endpoint, shared by several threads.
 
     Parameters
     ----------
     folder : Path
-        For yfinance's own caches. One for all runs would be locked by another run's writing.
+        For yfinance's caches. A folder shared by runs would be locked by another run's writing.
     timeout : float
-        Seconds that an answer may take.
+        Of one request, in seconds.
     symbols : sequence of str
-        All that will be asked for.
+        All symbols that will be fetched.
     """
 
     def __init__(self, folder: Path, timeout: float, symbols: Sequence[str]) -> None:
-        import logging
-        import warnings
-
         import yfinance as yf
 
-        warnings.filterwarnings("ignore", module=r"yfinance\.")  # its own debts to pandas
-        logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # what fails is said by us
+        warnings.filterwarnings("ignore", module=r"yfinance\.")  # it warns of its own use of pandas
+        logging.getLogger("yfinance").setLevel(logging.CRITICAL)  # failures are raised here
         yf.config.debug.hide_exceptions = False
         yf.set_tz_cache_location(str(folder))
-        # Spares the request that looks a time zone up: the chart itself tells it. Until then it
-        # only turns dates into instants, for which a day more on either side makes up. Stored here,
-        # by one thread: several that open yfinance's database at once lock each other out.
+        # A known time zone spares a request: the chart itself has it. Until then it only turns
+        # dates into instants, which a day more on either side makes up for. Stored here, by one
+        # thread: several that open yfinance's database at once lock each other out.
         for symbol in symbols:
             yf.cache.get_tz_cache().store(symbol, "UTC")
         self._session = _session()
         self._timeout = timeout
 
-    def ask(self, symbol: str, first: dt.date | None, until: dt.date) -> Answer:
-        """One attempt at the bars from `first` (None: the earliest) to `until`, inclusive.
+    def fetch(self, symbol: str, first: dt.date | None, until: dt.date) -> Chart:
+        """Fetch a symbol's bars in one attempt.
+
+        yfinance itself repeats a request answered with a status of 400 or more, once, at once.
+
+        Parameters
+        ----------
+        symbol : str
+        first : date, optional
+            First session; None: the earliest that Yahoo has.
+        until : date
+            Last session, inclusive.
+
+        Returns
+        -------
+        Chart
 
         Raises
         ------
-        Failure
+        ChartError
         """
         import yfinance as yf
         from yfinance.data import YfData
 
-        # A bad answer would be kept and given again without a request.
+        # yfinance would keep a bad response and return it again without a request.
         YfData.cache_get.cache_clear()
         self._session.forget()
-        day = dt.timedelta(days=1)
         try:
             ticker = yf.Ticker(symbol, session=self._session)
             frame = ticker.history(
-                start=(first or _EARLIEST) - day,
-                end=until + 2 * day,
+                start=(first or _EARLIEST) - _DAY,
+                end=until + 2 * _DAY,
                 auto_adjust=False,
                 actions=True,
                 timeout=self._timeout,
             )
             meta = ticker.get_history_metadata()
-            answer = Answer(
-                _tidy(frame, symbol),
+            chart = Chart(
+                _to_bars(frame, symbol),
                 calendar_of(symbol, meta.get("exchangeName")),
                 str(meta["exchangeName"]),
                 str(meta["exchangeTimezoneName"]),
                 str(meta["currency"]),
             )
         except Exception as error:
-            raise self._failure(error) from error
-        if answer.bars.empty:
-            raise Failure(Reason.EMPTY, "no bars in the answer", passing=False)
-        bars = answer.bars
+            raise self._chart_error(error) from error
+        bars = chart.bars
+        if bars.empty:
+            raise ChartError(FailureReason.EMPTY, "no bars in the response")
         inside = bars[DATE].between(pd.Timestamp(first or _EARLIEST), pd.Timestamp(until))
-        return replace(answer, bars=bars[inside].reset_index(drop=True))
+        return replace(chart, bars=bars[inside].reset_index(drop=True))
 
     @property
     def traffic(self) -> tuple[int, int]:
-        """Requests made and bytes received so far."""
+        """Count the requests made and the bytes received so far."""
         return self._session.requests, self._session.received
 
-    def _failure(self, error: Exception) -> Failure:
-        """What an exception of yfinance means; the status of the answer tells more than it."""
+    def _chart_error(self, error: Exception) -> ChartError:
+        """Translate an exception of yfinance; the response's status says more than it does."""
         from curl_cffi.requests.exceptions import RequestException
         from yfinance.exceptions import YFPricesMissingError, YFRateLimitError
 
         status, retry_after = self._session.last()
+        reason, detail, is_transient = FailureReason.MALFORMED, _one_line(error), True
         if isinstance(error, YFRateLimitError) or status == 429:
-            return Failure(Reason.LIMITED, "HTTP 429", True, retry_after)
-        if self._session.is_too_large():
-            return Failure(Reason.MALFORMED, f"an answer of over {MAX_ANSWER >> 20} MiB", False)
-        if isinstance(error, RequestException):
-            return Failure(Reason.TRANSPORT, _line(error), True)
-        if status == 404:
-            return Failure(Reason.UNKNOWN, "Yahoo does not know the symbol", False)
-        if status == 400:  # also "Data doesn't exist for startDate"
-            return Failure(Reason.EMPTY, _line(error), False)
-        if status is not None and status >= 400:
-            return Failure(Reason.TRANSPORT, f"HTTP {status}", True)
-        if isinstance(error, (YFPricesMissingError, KeyError)) and _has_no_rows(error):
-            return Failure(Reason.EMPTY, "no bars in the answer", False)
-        if isinstance(error, (json.JSONDecodeError, KeyError, TypeError, ValueError, IndexError)):
-            return Failure(Reason.MALFORMED, f"not a chart ({_line(error)})", True)
-        return Failure(Reason.MALFORMED, _line(error), True)
+            reason, detail = FailureReason.RATE_LIMITED, "HTTP 429"
+        elif self._session.is_too_large():
+            detail, is_transient = f"a response of over {MAX_RESPONSE >> 20} MiB", False
+        elif isinstance(error, RequestException):
+            reason = FailureReason.TRANSPORT
+        elif status == 404:
+            reason, detail = FailureReason.UNKNOWN, "Yahoo does not know the symbol"
+            is_transient = False
+        elif status == 400:  # also "Data doesn't exist for startDate"
+            reason, is_transient = FailureReason.EMPTY, False
+        elif status is not None and status >= 400:
+            reason, detail = FailureReason.TRANSPORT, f"HTTP {status}"
+        elif isinstance(error, YFPricesMissingError) or _is_without_timestamps(error):
+            reason, detail = FailureReason.EMPTY, "no bars in the response"
+            is_transient = False
+        elif isinstance(error, (json.JSONDecodeError, KeyError, TypeError, ValueError, IndexError)):
+            detail = f"not a chart ({detail})"
+        if reason is not FailureReason.RATE_LIMITED:
+            retry_after = None
+        return ChartError(reason, detail, is_transient=is_transient, retry_after=retry_after)
 
 
-def _has_no_rows(error: Exception) -> bool:
-    return not isinstance(error, KeyError) or error.args[:1] == ("timestamp",)
+def _is_without_timestamps(error: Exception) -> bool:
+    return isinstance(error, KeyError) and error.args[:1] == ("timestamp",)
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = text.removeprefix("Failed to perform, ").partition(" See https://curl.se")[0]
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _tidy(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:
-    """yfinance's frame in the form of bars; rows without any number are left out by it."""
+def _to_bars(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:
+    """Bring yfinance's frame to the form of bars; yfinance leaves out rows without any number."""
     data: dict[str, Any] = {name: frame[old].to_numpy(np.float64) for old, name in _COLUMNS.items()}
     # The index is midnight in the exchange's time zone: its date is the session's label.
     data[DATE] = np.array([day.date() for day in frame.index], dtype="datetime64[s]")
@@ -182,12 +230,12 @@ def _tidy(frame: pd.DataFrame, symbol: str) -> pd.DataFrame:
     return pd.DataFrame(data)[list(BARS)].sort_values(DATE, kind="stable", ignore_index=True)
 
 
-def _session() -> Any:
-    """yfinance's own kind of session, which also remembers what its thread was answered."""
+def _session() -> Any:  # noqa: ANN401 - its class exists only after the import
+    """Make a session as yfinance's own, which remembers the last response of each thread."""
     from curl_cffi import requests
     from curl_cffi.curl import CURL_WRITEFUNC_ERROR
 
-    class Session(requests.Session):  # type: ignore[type-arg]
+    class RecordingSession(requests.Session):  # type: ignore[type-arg]
         def __init__(self) -> None:
             super().__init__(impersonate="chrome")
             self._seen = threading.local()
@@ -195,7 +243,7 @@ def _session() -> Any:
             self.requests = 0
             self.received = 0
 
-        def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the base class
             with self._count:
                 self.requests += 1
             is_chart = _CHART in str(url)
@@ -204,21 +252,23 @@ def _session() -> Any:
             body = bytearray()
             self._seen.too_large = False
 
-            def take(part: bytes) -> int:
-                if len(body) + len(part) > MAX_ANSWER:
+            def receive(part: bytes) -> int:
+                if len(body) + len(part) > MAX_RESPONSE:
                     self._seen.too_large = True
-                    return CURL_WRITEFUNC_ERROR  # curl breaks off
+                    return CURL_WRITEFUNC_ERROR  # curl aborts
                 body.extend(part)
                 return len(part)
 
-            answer = super().request(method, url, *args, **{**kwargs, "content_callback": take})
-            answer.content = bytes(body)
+            response = super().request(
+                method, url, *args, **{**kwargs, "content_callback": receive}
+            )
+            response.content = bytes(body)
             with self._count:
-                self.received += len(answer.content)
+                self.received += len(response.content)
             if is_chart:
-                self._seen.status = answer.status_code
-                self._seen.retry_after = answer.headers.get("retry-after")
-            return answer
+                self._seen.status = response.status_code
+                self._seen.retry_after = response.headers.get("retry-after")
+            return response
 
         def forget(self) -> None:
             self._seen.status = self._seen.retry_after = None
@@ -231,4 +281,4 @@ def _session() -> Any:
             seconds = float(text) if text is not None and text.isdigit() else None
             return self._seen.status, seconds
 
-    return Session()
+    return RecordingSession()

@@ -1,4 +1,4 @@
-"""Stored bars of a symbol and a fresh answer: do they fit, and what comes of them."""
+"""Merge stored bars of a symbol with a fresh download."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import pandas as pd
 from stockpred.bars.schema import NUMBERS
 from stockpred.columns import DATE
 
-OVERLAP = 20  # stored sessions that are asked for again
-PROVISIONAL = 3  # of these the last few: late prints still change them
-ENOUGH = 5  # sessions that must agree before a stored history is trusted
+OVERLAP = 20  # stored sessions that are downloaded again
+PROVISIONAL = 3  # the last of these: late prints still change them
+MIN_AGREEING = 5  # sessions that must agree before stored bars are trusted
 RTOL = 1e-5  # float noise between downloads is 1e-7, the smallest real dividend step 8e-5
 
 
@@ -22,59 +22,71 @@ class StoredBars:
     Attributes
     ----------
     bars : DataFrame
-        In the form of bars, in the order of dates.
-    asked_from : date, optional
-        From which date they were asked for; None: from the earliest.
+        Bars (`stockpred.bars.schema`), ascending by date.
+    requested_from : date, optional
+        Start of the request that fetched them; None: the earliest date that Yahoo has.
     calendar : str
+        Name of the symbol's calendar.
     """
 
     bars: pd.DataFrame
-    asked_from: dt.date | None
+    requested_from: dt.date | None
     calendar: str
 
     def covers(self, start: dt.date | None) -> bool:
-        """Whether all that a run from `start` on wants of the past was asked for."""
-        return self.asked_from is None or (start is not None and self.asked_from <= start)
+        """Say whether the request that fetched them reached back to `start` (None: earliest)."""
+        return self.requested_from is None or (start is not None and self.requested_from <= start)
 
 
 def overlap_start(stored: pd.DataFrame) -> dt.date:
-    """The date from which on an extension must be asked for."""
+    """Return the date from which an extension of stored bars must be downloaded."""
     first: dt.date = stored[DATE].iloc[max(len(stored) - OVERLAP, 0)].date()
     return first
 
 
-def extended(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame | None:
-    """Stored bars with a fresh answer's new ones, or None where the two do not fit.
+def extend_bars(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame | None:
+    """Append the new bars of a download to stored bars, where the two agree.
 
-    They fit where the sessions that were asked for again are the same ones, at least `ENOUGH` of
-    them, with the same prices and volumes but for float noise. A split, a dividend or a restatement
-    breaks that. The last `PROVISIONAL` stored sessions are not compared but overwritten.
+    They agree where the overlap has the same sessions, at least `MIN_AGREEING`, with the same
+    prices and volumes within `RTOL`; NaN equals NaN. A split, a dividend or a restatement breaks
+    that. The last `PROVISIONAL` stored sessions are not compared but overwritten.
 
     Parameters
     ----------
     stored, fresh : DataFrame
-        Bars of one symbol in the order of dates; `fresh` from `overlap_start` on.
+        Bars of one symbol, ascending by date; `fresh` from `overlap_start` on.
+
+    Returns
+    -------
+    DataFrame or None
+        None where they do not agree.
     """
-    settled = stored.iloc[max(len(stored) - OVERLAP, 0) : max(len(stored) - PROVISIONAL, 0)]
-    if len(settled) < ENOUGH:
+    compared = stored.iloc[max(len(stored) - OVERLAP, 0) : max(len(stored) - PROVISIONAL, 0)]
+    if len(compared) < MIN_AGREEING:
         return None
-    again = fresh[fresh[DATE] <= settled[DATE].iloc[-1]]
-    if not np.array_equal(again[DATE].to_numpy(), settled[DATE].to_numpy()):
+    last = compared[DATE].iloc[-1]
+    overlap = fresh[fresh[DATE] <= last]
+    if not np.array_equal(overlap[DATE].to_numpy(), compared[DATE].to_numpy()):
         return None
     numbers = list(NUMBERS)
-    same = np.isclose(
-        again[numbers].to_numpy(), settled[numbers].to_numpy(), rtol=RTOL, atol=0, equal_nan=True
+    agree = np.isclose(
+        overlap[numbers].to_numpy(), compared[numbers].to_numpy(), rtol=RTOL, atol=0, equal_nan=True
     )
-    if not same.all():
+    if not agree.all():
         return None
     kept = stored.iloc[: len(stored) - PROVISIONAL]
-    new = fresh[fresh[DATE] > settled[DATE].iloc[-1]]
-    return pd.concat([kept, new], ignore_index=True)
+    return pd.concat([kept, fresh[fresh[DATE] > last]], ignore_index=True)
 
 
-def is_shorter(answer: pd.DataFrame, stored: pd.DataFrame) -> bool:
-    """Whether an answer lacks sessions or numbers that are stored: then the stored ones stand."""
-    again = answer[answer[DATE].isin(stored[DATE])]
+def loses_stored_bars(fresh: pd.DataFrame, stored: pd.DataFrame) -> bool:
+    """Say whether a download lacks a session or a number that is stored.
+
+    Parameters
+    ----------
+    fresh, stored : DataFrame
+        Bars of one symbol, ascending by date; a missing number is NaN.
+    """
+    again = fresh[fresh[DATE].isin(stored[DATE])]
     if len(again) < len(stored):
         return True
     numbers = list(NUMBERS)

@@ -1,26 +1,29 @@
-"""The common pace of a pool of requests to one host, and when it gives up."""
+"""Retry policy and the rate limiter shared by all requests to one host."""
 
 import threading
 import time
 from dataclasses import dataclass
 
+LONGEST_SLEEP = 0.2  # seconds: a waiting thread sees a stop after at most this
+
 
 @dataclass(frozen=True)
-class Patience:
-    """How hard to try; times in seconds.
+class RetryPolicy:
+    """Limits of retries; times in seconds.
 
     Attributes
     ----------
     attempts : int
-        For one symbol.
+        Most attempts for one symbol.
     first_wait, longest_wait : float
-        Before the second attempt, and the bound of the exponential growth; jitter comes on top.
+        Wait before the second attempt, and bound of its exponential growth, without jitter.
     first_pause, longest_pause : float
-        Of the whole pool after a rate limit; it doubles until a request succeeds again.
+        Pause of all requests after a rate limit; doubled with each further one until a request
+        succeeds.
     spacing : float
-        Between the starts of two requests once a rate limit has been met.
+        Least time between the starts of two requests after the first rate limit.
     pauses, failures : int
-        So many pauses, or failed attempts, without one success between: the pool gives up.
+        The limiter stops after so many pauses, or failed attempts, without a success between.
     timeout : float
         Of one request.
     """
@@ -36,73 +39,92 @@ class Patience:
     timeout: float = 20.0
 
 
-class GivenUp(Exception):
-    """The pool asks no more; the reason is that of its last failure."""
+class LimiterStopped(Exception):
+    """No further request is allowed; the text is the reason of the last failure."""
 
 
-class Pace:
-    """Shared by the threads of a pool: a rate limit of one of them slows all of them down."""
+class RateLimiter:
+    """Rate limiter shared by the threads of a pool: a rate limit of one pauses all.
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    Parameters
+    ----------
+    policy : RetryPolicy
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
         self._lock = threading.Lock()
         self._not_before = 0.0
         self._spacing = 0.0
-        self._met = 0  # rate limits so far: tells those that were met together
+        self._rate_limits = 0
         self._pauses = 0
         self._failures = 0
-        self._given_up: str | None = None
+        self._stopped: str | None = None
 
     def wait(self) -> int:
-        """Wait for this request's turn; return a ticket for `limited`.
+        """Wait until a request may start.
+
+        Returns
+        -------
+        int
+            Number of rate limits so far, for `record_rate_limit`.
 
         Raises
         ------
-        GivenUp
+        LimiterStopped
         """
         while True:
             with self._lock:
-                if self._given_up is not None:
-                    raise GivenUp(self._given_up)
+                if self._stopped is not None:
+                    raise LimiterStopped(self._stopped)
                 now = time.monotonic()
                 if now >= self._not_before:
                     self._not_before = now + self._spacing
-                    return self._met
+                    return self._rate_limits
                 until = self._not_before
-            time.sleep(min(until - now, 0.2))
+            time.sleep(min(until - now, LONGEST_SLEEP))
 
-    def give_up(self, reason: str) -> None:
-        """Let nobody ask any more."""
+    def stop(self, reason: str) -> None:
+        """Refuse all further requests."""
         with self._lock:
-            self._given_up = reason
+            self._stopped = reason
 
-    def succeeded(self) -> None:
-        """An answer came: the counts of failures start anew."""
+    def record_success(self) -> None:
+        """Reset the counts of pauses and failures."""
         with self._lock:
             self._pauses = self._failures = 0
 
-    def failed(self, reason: str) -> None:
-        """An attempt failed in another way than by a rate limit."""
+    def record_failure(self, reason: str) -> None:
+        """Count a failed attempt other than a rate limit; stop after too many."""
         with self._lock:
             self._failures += 1
-            if self._failures >= self._patience.failures:
-                self._given_up = reason
+            if self._failures >= self._policy.failures:
+                self._stopped = reason
 
-    def limited(self, ticket: int, reason: str, retry_after: float | None) -> None:
-        """A rate limit was met: nobody asks for a while, and more slowly after that.
+    def record_rate_limit(self, ticket: int, reason: str, retry_after: float | None) -> None:
+        """Pause all requests, space later ones; stop after too many pauses.
 
-        Requests that were under way together meet it together; they count as one.
+        Requests that were under way together meet one rate limit together: it counts once.
+
+        Parameters
+        ----------
+        ticket : int
+            Returned by `wait` for the request that was limited.
+        reason : str
+            Text of `LimiterStopped`, should the limiter stop.
+        retry_after : float, optional
+            Seconds that the server asked for; at most five times the longest pause is obeyed.
         """
-        patience = self._patience
+        policy = self._policy
         with self._lock:
-            if ticket != self._met:
+            if ticket != self._rate_limits:
                 return
-            self._met += 1
-            pause = min(patience.first_pause * 2**self._pauses, patience.longest_pause)
+            self._rate_limits += 1
+            pause = min(policy.first_pause * 2**self._pauses, policy.longest_pause)
             if retry_after is not None:
-                pause = max(pause, min(retry_after, 5 * patience.longest_pause))
+                pause = max(pause, min(retry_after, 5 * policy.longest_pause))
             self._pauses += 1
-            self._spacing = patience.spacing
+            self._spacing = policy.spacing
             self._not_before = max(self._not_before, time.monotonic() + pause)
-            if self._pauses >= patience.pauses:
-                self._given_up = reason
+            if self._pauses >= policy.pauses:
+                self._stopped = reason

@@ -1,4 +1,4 @@
-"""Yahoo's symbols: how it spells them, and which exchange's calendar each one keeps."""
+"""Yahoo's symbols: their spelling, and the exchange calendar of each."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sources.calendars import EVERY_DAY, UNION
 from stockpred.errors import ParameterError
 
-# By Yahoo's suffix; names of calendars as exchange_calendars has them.
+# By Yahoo's suffix; calendars are named as in exchange_calendars.
 _BY_SUFFIX = {
     "AS": "XAMS",
     "AT": "ASEX",
@@ -54,7 +54,7 @@ _BY_SUFFIX = {
     "VI": "XWBO",
     "WA": "XWAR",
 }
-# By the name that Yahoo's answer gives the exchange; it is surer than the suffix.
+# By the exchange name in Yahoo's chart, which is more reliable than the suffix.
 _BY_EXCHANGE = {
     **dict.fromkeys(("NMS", "NGM", "NCM", "NYQ", "ASE", "PCX", "BTS", "NIM", "SNP", "DJI"), "XNYS"),
     "CCC": EVERY_DAY,
@@ -118,14 +118,24 @@ _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
 def calendar_of(symbol: str, exchange: str | None = None) -> str:
-    """Name of the calendar that a symbol's sessions follow, or ``union`` where none is known.
+    """Look up the calendar that a symbol's sessions follow.
 
     Parameters
     ----------
     symbol : str
         In Yahoo's spelling.
     exchange : str, optional
-        ``exchangeName`` of Yahoo's answer; without it the suffix tells.
+        ``exchangeName`` of Yahoo's chart; without it the symbol's suffix decides.
+
+    Returns
+    -------
+    str
+        Name in exchange_calendars, ``24/7``, or ``union`` where none is known.
+
+    Examples
+    --------
+    >>> calendar_of("VOD.L"), calendar_of("BTC-USD"), calendar_of("EURUSD=X")
+    ('XLON', '24/7', 'union')
     """
     if exchange in _BY_EXCHANGE:
         return _BY_EXCHANGE[exchange]
@@ -140,19 +150,41 @@ def calendar_of(symbol: str, exchange: str | None = None) -> str:
 
 
 def check_spelling(symbols: Sequence[str] | None) -> None:
-    """Refuse what Yahoo cannot know, before anything is asked.
+    """Refuse symbols that Yahoo cannot know, before any request.
+
+    Parameters
+    ----------
+    symbols : sequence of str, optional
+        None: all, which Yahoo does not list.
 
     Raises
     ------
     ParameterError
-        ``all``; a share class after a dot (Yahoo writes BRK-B); an ISIN.
+        No symbols; a share class after a dot (Yahoo writes BRK-B); an ISIN.
     """
     if symbols is None:
-        rule = "Yahoo has no list of all; name symbols, such as AAPL,MSFT, or @file"
-        raise ParameterError("symbols", "all", rule)
+        raise ParameterError(
+            "symbols",
+            "all",
+            expected="Yahoo's symbols",
+            got="all, of which Yahoo has no list",
+            fix="name symbols, such as AAPL,MSFT, or @file",
+        )
     for symbol in symbols:
-        stem, dot, last = symbol.rpartition(".")
-        if dot and len(last) == 1 and last not in _BY_SUFFIX:
-            raise ParameterError("symbols", symbol, f"Yahoo spells it {stem}-{last}")
+        stem, dot, suffix = symbol.rpartition(".")
+        if dot and len(suffix) == 1 and suffix not in _BY_SUFFIX:
+            raise ParameterError(
+                "symbols",
+                symbol,
+                expected="Yahoo's spelling",
+                got="a share class after a dot",
+                fix=f"use {stem}-{suffix}",
+            )
         if _ISIN.fullmatch(symbol):
-            raise ParameterError("symbols", symbol, "this is an ISIN; give Yahoo's symbol")
+            raise ParameterError(
+                "symbols",
+                symbol,
+                expected="Yahoo's symbol",
+                got="an ISIN",
+                fix="look up its symbol at Yahoo",
+            )

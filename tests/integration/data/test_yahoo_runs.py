@@ -142,9 +142,9 @@ def test_a_failed_run_keeps_what_it_had_and_the_next_takes_up_from_there(nights:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"symbols": "AAPL,BRK.B"}, "symbols='BRK.B': Yahoo spells it BRK-B"),
-        ({"symbols": "all"}, "symbols='all': Yahoo has no list of all"),
-        ({"start": "2024-06-29"}, "start='2024-06-29': lies after the last closed session of S0"),
+        ({"symbols": "AAPL,BRK.B"}, "symbols='BRK.B': .* BRK-B"),
+        ({"symbols": "all"}, "symbols='all': "),
+        ({"start": "2024-06-29"}, "start='2024-06-29': .* S0, 2024-06-28"),
     ],
 )
 def test_what_can_be_refused_is_before_anything_is_asked(
@@ -153,8 +153,7 @@ def test_what_can_be_refused_is_before_anything_is_asked(
     from steps.main import main
 
     given = {"source": "yahoo", "symbols": "S0", "as_of": FRIDAY, **params}
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(ParameterError, match=f"^{words}"):
         options = [word for name, value in given.items() for word in (f"--{name}", value)]
         main.command.main(options, standalone_mode=False)
-    assert str(caught.value).startswith(words)
     assert yahoo.requests == []

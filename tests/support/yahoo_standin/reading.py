@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 
 from sources import StoredBars, YahooSource
 from sources.base import FetchedBars
-from sources.yahoo.rate_limit import Patience
+from sources.yahoo.rate_limit import RetryPolicy
 from stockpred.bars.schema import to_arrow
 
 from .bars import standin_bars
 
-QUICK = Patience(
+QUICK = RetryPolicy(
     first_wait=0.01,
     longest_wait=0.02,
     first_pause=0.05,
@@ -41,16 +41,16 @@ def read(
 ) -> FetchedBars:
     folder = tmp_path / f"caches{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
-    patience = dataclasses.replace(QUICK, timeout=timeout)
-    source = YahooSource(as_of, folder, lambda: stored or {}, patience=patience)
+    policy = dataclasses.replace(QUICK, timeout=timeout)
+    source = YahooSource(as_of, folder, stored=lambda: stored or {}, policy=policy)
     return source.read(symbols or ("AAA",), asked.get("start"), asked.get("end"))
 
 
 def kept(
-    acquired: FetchedBars, symbol: str = "AAA", asked_from: dt.date | None = None
+    acquired: FetchedBars, symbol: str = "AAA", requested_from: dt.date | None = None
 ) -> StoredBars:
     bars = acquired.bars[acquired.bars["symbol"] == symbol].reset_index(drop=True)
-    return StoredBars(bars, asked_from, acquired.info.calendars[symbol])
+    return StoredBars(bars, requested_from, acquired.info.calendars[symbol])
 
 
 def as_bytes(acquired: FetchedBars) -> bytes:

@@ -17,7 +17,7 @@ def days(first: str, last: str, *without: str) -> np.ndarray:
     return found.astype("datetime64[s]")
 
 
-def test_a_year_of_new_york() -> None:
+def test_calendar_sessions_of_new_york_skip_its_holidays() -> None:
     closed = [
         "2012-01-02",
         "2012-01-16",
@@ -36,7 +36,7 @@ def test_a_year_of_new_york() -> None:
     assert found.tolist() == days("2012-01-01", "2012-12-31", *closed).tolist()
 
 
-def test_a_market_that_never_closes() -> None:
+def test_calendar_sessions_of_24_7_have_every_day() -> None:
     found = calendar_sessions("24/7", D("2020-02-27"), D("2020-03-01"))
     assert [str(day)[:10] for day in found] == [
         "2020-02-27",
@@ -46,24 +46,24 @@ def test_a_market_that_never_closes() -> None:
     ]
 
 
-def test_a_calendar_is_given_as_far_as_it_is_known() -> None:
+def test_calendar_sessions_before_the_calendar_begins_are_cut() -> None:
     found = calendar_sessions("XSHG", D("1980-01-01"), D("1991-12-31"))
     assert D("1990-12-01") < found[0] < D("1991-01-05") and found[-1] == D("1991-12-31")
 
 
 @pytest.mark.parametrize("calendar", ["NOPE", "", "unknown"])
-def test_a_calendar_that_nobody_knows_has_no_session(calendar: str) -> None:
+def test_calendar_sessions_of_an_unknown_calendar_are_empty(calendar: str) -> None:
     assert len(calendar_sessions(calendar, D("2012-01-01"), D("2012-12-31"))) == 0
 
 
-def test_the_sessions_of_a_file_reach_beyond_its_bars() -> None:
+def test_expected_sessions_reach_30_days_beyond_the_bars() -> None:
     dates = days("2012-03-01", "2012-06-29")
     found = expected_sessions({"A": "XNYS", "B": "24/7"}, [("A", dates), ("B", dates)])
     assert found["XNYS"][0] < dates[0] and found["XNYS"][-1] > dates[-1]
     assert len(found["24/7"]) == 30 + 121 + 30
 
 
-def test_a_date_to_come_stretches_nothing() -> None:
+def test_expected_sessions_ignore_dates_after_latest() -> None:
     dates = np.append(days("2012-03-01", "2012-06-29"), D("2912-01-01", "s"))
     found = expected_sessions({"A": "XNYS"}, [("A", dates)], D("2012-07-01", "s"))
     assert str(found["XNYS"][-1])[:7] == "2012-07"
@@ -71,14 +71,14 @@ def test_a_date_to_come_stretches_nothing() -> None:
 
 @given(listed=st.lists(st.sets(st.integers(0, 59), min_size=1), min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
-def test_the_union_is_every_date_of_the_file(listed: list[set[int]]) -> None:
+def test_union_calendar_has_every_date_of_the_file(listed: list[set[int]]) -> None:
     weekdays = days("2012-01-02", "2012-03-23")
     dates = [(f"S{i}", weekdays[sorted(rows)]) for i, rows in enumerate(listed)]
     found = expected_sessions(dict.fromkeys([s for s, _ in dates], "union"), dates)
     assert found["union"].tolist() == weekdays[sorted(set().union(*listed))].tolist()
 
 
-def test_the_union_follows_the_kind_of_most_symbols() -> None:
+def test_union_calendar_follows_the_majority_of_symbols() -> None:
     weekdays = days("2012-01-02", "2012-03-23", "2012-02-20")
     every = np.arange(D("2012-01-02"), D("2012-03-24")).astype("datetime64[s]")
     coin = np.delete(every, [10, 20])
@@ -90,5 +90,5 @@ def test_the_union_follows_the_kind_of_most_symbols() -> None:
     assert within.tolist() == every.tolist()
 
 
-def test_a_file_without_a_bar_expects_none() -> None:
+def test_expected_sessions_of_no_bars_are_empty() -> None:
     assert expected_sessions({"A": "XNYS"}, []) == {}

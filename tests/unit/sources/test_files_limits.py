@@ -51,8 +51,10 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["bars.csv", "packed.csv"])
-def test_a_source_without_end_is_left(path: str, endless: str, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="is over 1,048,576 bytes; split it") as caught:
+def test_http_file_without_end_is_refused_after_the_limit(
+    path: str, endless: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match="1,048,576 bytes") as caught:
         FileSource(f"{endless}/{path}", tmp_path).digest()
     assert "\n" not in str(caught.value)
     assert Endless.sent < 50 * LIMIT  # what the sockets hold comes on top
@@ -69,9 +71,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_an_answer_that_breaks_off_or_is_none_is_refused_in_one_line(
-    kind: str, tmp_path: Path
-) -> None:
+def test_http_response_broken_off_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     sent, said = BROKEN[kind]
 
     def answer(server: socket.socket) -> None:
@@ -83,18 +83,18 @@ def test_an_answer_that_breaks_off_or_is_none_is_refused_in_one_line(
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=answer, args=(server,), daemon=True).start()
         source = FileSource(f"http://127.0.0.1:{server.getsockname()[1]}/bars.csv", tmp_path)
-        with pytest.raises(ParameterError, match="cannot be read") as caught:
+        with pytest.raises(ParameterError, match=r"^source='http://127") as caught:
             source.digest()
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:abc/a.csv", "127.0.0.1:1/a b.csv"])
-def test_a_url_that_http_does_not_take_is_named(address: str, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=f"^source='http://{address}': cannot be read"):
+def test_invalid_http_url_is_named(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=f"^source='http://{address}': "):
         FileSource(f"http://{address}", tmp_path).digest()
 
 
-def test_a_store_that_is_not_there_is_told_in_time(
+def test_unreachable_object_store_is_refused_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a thread: where it takes the library's quarter of an hour nothing could end it."""
@@ -112,18 +112,20 @@ def test_a_store_that_is_not_there_is_told_in_time(
     thread.start()
     thread.join(600)
     [line] = said
-    assert line.startswith(f"source='{uri}': cannot be read (") and "\n" not in line
+    assert line.startswith(f"source='{uri}': ") and "\n" not in line
 
 
-def test_a_local_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_file_over_the_limit_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sources.files.MAX_BYTES", LIMIT)
     with (tmp_path / "bars.csv").open("wb") as file:
         file.truncate(LIMIT + 1)
-    with pytest.raises(ParameterError, match="is over 1,048,576 bytes; split it"):
+    with pytest.raises(ParameterError, match="1,048,576 bytes"):
         FileSource("bars.csv", tmp_path).digest()
 
 
-def test_a_parquet_file_that_unpacks_to_too_much_is_refused(
+def test_parquet_file_unpacking_over_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs of one value: a hundredth of a percent of what they unpack to."""
@@ -131,7 +133,7 @@ def test_a_parquet_file_that_unpacks_to_too_much_is_refused(
     pq.write_table(many, tmp_path / "bars.parquet", compression="zstd")
     assert (tmp_path / "bars.parquet").stat().st_size < 20_000
     monkeypatch.setattr("sources.files.MAX_BYTES", LIMIT)
-    with pytest.raises(ParameterError, match="unpacks to over 1,048,576 bytes; split it"):
+    with pytest.raises(ParameterError, match=r"1,048,576 bytes, got .* unpacked"):
         FileSource("bars.parquet", tmp_path).read(None, None, None)
     monkeypatch.undo()
     with pytest.raises(DataError, match="symbol"):  # it is no file of bars, but it is read

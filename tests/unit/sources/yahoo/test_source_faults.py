@@ -54,7 +54,9 @@ OUTCOMES: dict[str, tuple[str, int | None, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_a_faulty_answer(name: str, yahoo: Standin, tmp_path: Path) -> None:
+def test_faulty_response_has_its_documented_outcome(
+    name: str, yahoo: Standin, tmp_path: Path
+) -> None:
     kind, times, options, outcome = OUTCOMES[name]
     patient = [standin_bars(40, seed=1), "BBB"]
     yahoo.add(patient[1], patient[0])
@@ -74,7 +76,7 @@ def test_a_faulty_answer(name: str, yahoo: Standin, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_a_faulty_answer_never_overwrites_what_is_stored(
+def test_faulty_response_never_overwrites_stored_bars(
     name: str, yahoo: Standin, tmp_path: Path
 ) -> None:
     kind, times, options, outcome = OUTCOMES[name]
@@ -101,7 +103,7 @@ def test_a_faulty_answer_never_overwrites_what_is_stored(
         ("dropped_days", {"dates": [str(BARS["date"][SESSIONS - 8])[:10]]}),
     ],
 )
-def test_a_shorter_answer_never_overwrites_what_is_stored(
+def test_shorter_response_never_overwrites_stored_bars(
     kind: str, options: dict, yahoo: Standin, tmp_path: Path
 ) -> None:
     before = read(tmp_path)
@@ -125,7 +127,7 @@ def test_a_shorter_answer_never_overwrites_what_is_stored(
         ("partial", "extended"),
     ],
 )
-def test_a_faulty_row_where_bars_are_stored(
+def test_faulty_row_beside_stored_bars_has_its_documented_outcome(
     kind: str, outcome: str, yahoo: Standin, tmp_path: Path
 ) -> None:
     before = read(tmp_path)
@@ -146,7 +148,7 @@ def checks_of(found: FetchedBars) -> dict[str, str]:
     return {problem.check: problem.level for problem in judged.problems}
 
 
-def test_rows_that_are_wrong_in_themselves_come_along(yahoo: Standin, tmp_path: Path) -> None:
+def test_rows_with_wrong_values_are_kept_for_validation(yahoo: Standin, tmp_path: Path) -> None:
     day = str(BARS["date"][60])[:10]
     for kind, check, level in (
         ("nan_cell", "finite", "fail"),
@@ -160,25 +162,25 @@ def test_rows_that_are_wrong_in_themselves_come_along(yahoo: Standin, tmp_path: 
         assert checks_of(found).get(check) == level, kind
 
 
-def test_rows_without_a_number_are_missing_sessions(yahoo: Standin, tmp_path: Path) -> None:
+def test_rows_without_any_number_are_missing_sessions(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.fault("nan_rows", dates=[str(BARS["date"][60])[:10]])
     assert dates(read(tmp_path)) == [d.date() for d in BARS["date"].drop(index=60)]
 
 
-def test_a_last_bar_listed_twice_counts_once_the_later_one(yahoo: Standin, tmp_path: Path) -> None:
+def test_duplicate_last_bar_keeps_the_later_one(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.fault("duplicate_last")
     found = read(tmp_path).bars
     assert len(found) == SESSIONS
     assert found["volume"].iloc[-1] == round(BARS["volume"].iloc[-1] * 1.01) + 1
 
 
-def test_a_stale_feed_is_said_and_worth_another_try(yahoo: Standin, tmp_path: Path) -> None:
+def test_stale_feed_is_listed_as_late(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.fault("stale", sessions=3)
     found = read(tmp_path)
     assert found.report["late"] == ["AAA"] and len(found.bars) == SESSIONS - 3
 
 
-def test_the_page_tells_what_each_fault_leads_to() -> None:
+def test_docs_name_the_outcome_of_each_fault() -> None:
     text = (ROOT / "docs" / "data.md").read_text()
     table = text.split("| what comes |")[1].split("\n\n")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+) \| [^|]+ \|$", table, re.MULTILINE))

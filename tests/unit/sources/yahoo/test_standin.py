@@ -34,7 +34,7 @@ def kinds(yahoo: Standin) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("calendar", ["XNYS", "24/7"])
-def test_generated_bars_are_what_a_market_gives(seed: int, calendar: str) -> None:
+def test_standin_bars_are_plausible(seed: int, calendar: str) -> None:
     made = standin_bars(300, seed=seed, calendar=calendar)
     assert (made["high"] >= made[["open", "close"]].max(axis=1)).all()
     assert (made["low"] <= made[["open", "close"]].min(axis=1)).all() and (made["low"] > 0).all()
@@ -56,7 +56,9 @@ def test_generated_bars_are_what_a_market_gives(seed: int, calendar: str) -> Non
         ("XASX", {"timezone": "Australia/Sydney", "hours": ("10:00", "16:00")}),
     ],
 )
-def test_yfinance_gets_the_bars_put_in(yahoo: Standin, calendar: str, where: Any) -> None:
+def test_yfinance_returns_the_bars_of_the_standin(
+    yahoo: Standin, calendar: str, where: Any
+) -> None:
     made = standin_bars(400, calendar=calendar, seed=3)  # both changes of the clocks
     yahoo.add("BTC-USD", made, **where)
     same(bars("BTC-USD", start="2020-01-01"), made)
@@ -69,7 +71,7 @@ def test_yfinance_gets_the_bars_put_in(yahoo: Standin, calendar: str, where: Any
     assert set(times.dt.tz_convert(zone).dt.strftime("%H:%M")) == {opens}
 
 
-def test_a_first_call_costs_four_requests_and_a_later_one_one(yahoo: Standin) -> None:
+def test_yfinance_makes_four_requests_first_and_one_later(yahoo: Standin) -> None:
     history()
     assert kinds(yahoo) == ["cookie", "crumb", "timezone", "bars"]
     assert yahoo.requests[-1].params["crumb"] == "standin.crumb"
@@ -85,7 +87,7 @@ def test_a_first_call_costs_four_requests_and_a_later_one_one(yahoo: Standin) ->
     assert len(yahoo.proxy.threads) == 3  # a connection a host, kept
 
 
-def test_requests_are_counted_with_bytes_and_times(yahoo: Standin) -> None:
+def test_standin_counts_requests_bytes_and_times(yahoo: Standin) -> None:
     history()
     assert yahoo.bytes_sent == sum(r.sent for r in yahoo.requests)
     whole = yahoo.requests[-1].sent
@@ -95,7 +97,7 @@ def test_requests_are_counted_with_bytes_and_times(yahoo: Standin) -> None:
     assert times == sorted(times) and times[0] > 0
 
 
-def test_ranges_without_a_session_are_answered_as_yahoo_does(yahoo: Standin) -> None:
+def test_standin_refuses_ranges_without_a_session_as_yahoo(yahoo: Standin) -> None:
     from yfinance.exceptions import YFPricesMissingError
 
     for start, end, words in [
@@ -108,13 +110,13 @@ def test_ranges_without_a_session_are_answered_as_yahoo_does(yahoo: Standin) -> 
             history(start=start, end=end)
 
 
-def test_named_ranges(yahoo: Standin) -> None:
+def test_standin_answers_named_ranges(yahoo: Standin) -> None:
     for period, rows in {"1d": 1, "5d": 5, "1mo": 22, "max": 60}.items():
         found = bars(start=None, end=None, period=period)
         assert found["date"].tolist() == BARS["date"].tolist()[-rows:]
 
 
-def test_a_split_rescales_all_before_it(yahoo: Standin) -> None:
+def test_standin_split_rescales_all_earlier_bars(yahoo: Standin) -> None:
     new = standin_bars(63).iloc[-3:]
     yahoo.add("AAA", standin_bars(63).iloc[:-3])
     yahoo.dividend("AAA", "2024-06-20", 0.5)
@@ -138,7 +140,7 @@ def dates(frame: pd.DataFrame) -> list[str]:
     return [f"{d:%Y-%m-%d}" for d in frame.index]
 
 
-def test_a_dividend_scales_every_adjusted_close_before_it(yahoo: Standin) -> None:
+def test_standin_dividend_scales_all_earlier_adjusted_closes(yahoo: Standin) -> None:
     yahoo.dividend("AAA", "2024-06-14", 0.25)
     yahoo.dividend("AAA", "2024-05-15", 0.125)
     found = history()
@@ -156,7 +158,7 @@ def test_a_dividend_scales_every_adjusted_close_before_it(yahoo: Standin) -> Non
     }
 
 
-def test_noise_is_small_and_new_on_every_answer(yahoo: Standin) -> None:
+def test_standin_noise_is_small_and_new_in_every_response(yahoo: Standin) -> None:
     yahoo.noise(1e-7)
     first, second = bars(), bars(end="2024-06-30")
     for noisy in (first, second):
@@ -166,7 +168,7 @@ def test_noise_is_small_and_new_on_every_answer(yahoo: Standin) -> None:
     assert (first["volume"] == BARS["volume"]).all()
 
 
-def test_a_live_bar_comes_as_a_row_and_goes_when_its_session_is_over(yahoo: Standin) -> None:
+def test_standin_live_bar_is_replaced_after_its_session(yahoo: Standin) -> None:
     new = standin_bars(61, end="2024-07-01").iloc[-1:]
     live = {**new.iloc[0], "volume": 5.0}
     yahoo.partial("AAA", live, at="11:17:42")
@@ -179,7 +181,7 @@ def test_a_live_bar_comes_as_a_row_and_goes_when_its_session_is_over(yahoo: Stan
     assert bars(start="2024-01-02", end="2024-07-02").iloc[-1].to_dict() == new.iloc[0].to_dict()
 
 
-def test_fifty_at_once(yahoo: Standin) -> None:
+def test_standin_serves_fifty_requests_at_once(yahoo: Standin) -> None:
     symbols = [f"S{i}" for i in range(50)]
     for i, symbol in enumerate(symbols):
         yahoo.add(symbol, standin_bars(20, seed=i))
@@ -193,7 +195,7 @@ def test_fifty_at_once(yahoo: Standin) -> None:
     assert yahoo.max_parallel > 25
 
 
-def test_the_width_of_a_pool_is_seen(yahoo: Standin) -> None:
+def test_standin_counts_parallel_requests(yahoo: Standin) -> None:
     symbols = [f"S{i}" for i in range(12)]
     for symbol in symbols:
         yahoo.add(symbol, BARS)
@@ -203,7 +205,7 @@ def test_the_width_of_a_pool_is_seen(yahoo: Standin) -> None:
     assert yahoo.max_parallel == 3
 
 
-def test_it_stops_at_once_though_a_client_waits(yahoo: Standin) -> None:
+def test_standin_stops_while_a_client_waits(yahoo: Standin) -> None:
     history(end="2024-06-20")
     with ThreadPoolExecutor(1) as pool:
         yahoo.fault("timeout")
@@ -217,7 +219,7 @@ def test_it_stops_at_once_though_a_client_waits(yahoo: Standin) -> None:
         assert not any(thread.is_alive() for thread in yahoo.proxy.threads)
 
 
-def test_a_client_that_gives_up_is_not_held(yahoo: Standin) -> None:
+def test_standin_releases_a_client_that_gives_up(yahoo: Standin) -> None:
     history(end="2024-06-20")
     yahoo.fault("timeout", times=3)
     for end in ("2024-06-21", "2024-06-22", "2024-06-23"):
@@ -230,7 +232,7 @@ def test_a_client_that_gives_up_is_not_held(yahoo: Standin) -> None:
     assert yahoo.max_parallel == 1
 
 
-def test_a_bug_of_the_stand_in_ends_the_test() -> None:
+def test_standin_bug_fails_the_test() -> None:
     import requests
 
     with pytest.raises(TypeError, match="no_such_option"), Standin() as broken:
@@ -244,7 +246,9 @@ def test_a_bug_of_the_stand_in_ends_the_test() -> None:
             )
 
 
-def test_a_child_process_is_turned_by_its_environment_alone(yahoo: Standin, tmp_path: Path) -> None:
+def test_standin_redirects_a_child_process_by_environment_alone(
+    yahoo: Standin, tmp_path: Path
+) -> None:
     code = (
         "import yfinance as yf; "
         "print(yf.Ticker('AAA').history(start='2024-06-01', end='2024-06-29')['Close'].tolist())"

@@ -38,7 +38,7 @@ def table() -> list[Any]:
     ]
 
 
-def test_the_table_has_every_fault_of_the_wire() -> None:
+def test_standin_docs_list_every_fault_of_the_wire() -> None:
     # yfinance takes in all of what has no end: sources/yahoo/chart.py bounds that.
     frames = {*ROWS, "latency", "refused", "endless", "bomb"}
     assert {case.values[0] for case in table()} == KINDS - frames
@@ -46,7 +46,7 @@ def test_the_table_has_every_fault_of_the_wire() -> None:
 
 
 @pytest.mark.parametrize(("fault", "on", "words", "asked"), table())
-def test_yfinance_raises_what_the_table_says(
+def test_yfinance_raises_the_documented_error(
     yahoo: Standin, fault: str, on: str, words: str, asked: int
 ) -> None:
     if on == "bars":
@@ -59,7 +59,7 @@ def test_yfinance_raises_what_the_table_says(
     assert [r.kind for r in yahoo.chart_requests()[before:]] == [on] * asked
 
 
-def test_the_third_unknown_symbol_is_told_otherwise(yahoo: Standin) -> None:
+def test_yfinance_raises_another_error_for_the_third_unknown_symbol(yahoo: Standin) -> None:
     seen = []
     for symbol in ("NO1", "NO2", "NO3"):
         with pytest.raises(Exception) as caught:
@@ -94,7 +94,7 @@ def upside_down(bars: pd.DataFrame) -> pd.DataFrame:
         ("short", {"last": 4}, lambda b: b[-4:]),
     ],
 )
-def test_faulty_rows_come_as_a_usual_frame(
+def test_yfinance_returns_faulty_rows_as_a_usual_frame(
     yahoo: Standin, fault: str, options: Any, expected: Any
 ) -> None:
     yahoo.fault(fault, **options)
@@ -103,7 +103,7 @@ def test_faulty_rows_come_as_a_usual_frame(
     assert not found.equals(BARS)
 
 
-def test_a_session_that_is_not_over_comes_as_a_usual_row(yahoo: Standin) -> None:
+def test_yfinance_returns_an_open_session_as_a_usual_row(yahoo: Standin) -> None:
     yahoo.fault("partial")
     found = bars()
     same(found[:-1], BARS[:-1])
@@ -112,7 +112,7 @@ def test_a_session_that_is_not_over_comes_as_a_usual_row(yahoo: Standin) -> None
     assert whole["low"] <= live["low"] <= live["close"] <= live["high"] <= whole["high"]
 
 
-def test_an_empty_result(yahoo: Standin) -> None:
+def test_yfinance_raises_on_an_empty_result(yahoo: Standin) -> None:
     from yfinance.exceptions import YFPricesMissingError
 
     yahoo.fault("empty", on="bars")
@@ -120,7 +120,7 @@ def test_an_empty_result(yahoo: Standin) -> None:
         history()
 
 
-def test_a_fault_strikes_its_symbol_so_often_and_no_more(yahoo: Standin) -> None:
+def test_standin_fault_hits_its_symbol_only_so_often(yahoo: Standin) -> None:
     from yfinance.data import YfData
     from yfinance.exceptions import YFRateLimitError
 
@@ -141,12 +141,14 @@ def test_a_fault_strikes_its_symbol_so_often_and_no_more(yahoo: Standin) -> None
 @pytest.mark.parametrize(
     ("fault", "on"), [("429", "crumb"), ("html", "crumb"), ("reset", "cookie")]
 )
-def test_cookie_and_crumb_are_not_needed(yahoo: Standin, fault: str, on: str) -> None:
+def test_yfinance_works_without_cookie_and_crumb(yahoo: Standin, fault: str, on: str) -> None:
     yahoo.fault(fault, on=on)
     same(bars(), BARS)
 
 
-def test_a_refusing_proxy_and_none(yahoo: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yfinance_fails_with_a_refusing_proxy_and_with_none(
+    yahoo: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from curl_cffi import requests
 
     with pytest.raises(requests.exceptions.ConnectionError, match="response 403"):
