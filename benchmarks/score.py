@@ -22,8 +22,8 @@ from benchmarks.validation import CALENDAR, LAST, ROOT, tables
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from serving.model.estimator_files import from_files
 from sources.calendars import calendar_sessions
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.schema import BarsInfo, from_arrow, unbroken_ranges
-from stockpred.bars.segment import Segment
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import feature_arrays, feature_rows, longest_lookback
 from stockpred.models.candidates import CANDIDATES
@@ -80,10 +80,9 @@ def bare(bars: Path, name: str, files: Path) -> None:
         quarantines = info.quarantines_of(frame[SYMBOL].iloc[0])
         for first, last in unbroken_ranges(frame[DATE].to_numpy(), quarantines):
             part = frame.iloc[first:last]
-            columns = ("open", "high", "low", "close", "adj_close", "volume")
-            segment = Segment(*(np.ascontiguousarray(part[name].to_numpy()) for name in columns))
+            arrays = BarArrays.from_frame(part)
             began = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-            made = feature_arrays(segment, SETS, WINDOW)
+            made = feature_arrays(arrays, SETS, WINDOW)
             waiting.append(np.column_stack([column[needed - 1 :] for column in made.values()]))
             rows += len(waiting[-1])
             if sum(map(len, waiting)) >= REQUEST_ROWS:

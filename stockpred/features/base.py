@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stockpred.arrays import Array
-from stockpred.bars.segment import Segment
+from stockpred.bars.bar_arrays import BarArrays
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class FeatureSet:
     features : callable
         window -> the features of the set; only ``direction`` depends on the window.
     compute : callable
-        (segment, window) -> feature name -> array (rows,), whose first ``lookback - 1`` values
+        (bars, window) -> feature name -> array (rows,), whose first ``lookback - 1`` values
         are NaN and all others finite.
     """
 
     name: str
     features: Callable[[int], tuple[Feature, ...]]
-    compute: Callable[[Segment, int], Mapping[str, Array]]
+    compute: Callable[[BarArrays, int], Mapping[str, Array]]
 
 
 def rolling(values: Array, window: int, reduce: Callable[..., Array]) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from stockpred.arrays import Array
-from stockpred.bars.segment import Segment
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.features.base import Feature, FeatureSet, lag
 
 
@@ -16,8 +16,8 @@ def _features(window: int) -> tuple[Feature, ...]:
     )
 
 
-def _compute(segment: Segment, window: int) -> Mapping[str, Array]:
-    up = (segment.close > segment.open).astype(np.float64)
+def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
+    up = (bars.close > bars.open).astype(np.float64)
     return {f"up_{k}": lag(up, k) for k in range(window)}
 
 

@@ -9,23 +9,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.schema import Quarantine, unbroken_ranges
-from stockpred.bars.segment import Segment
 from stockpred.columns import (
-    ADJ_CLOSE,
-    CLOSE,
     DAILY_RETURN,
     DATE,
     FORWARD_RETURN,
-    HIGH,
     KEY,
     LABEL,
     LABEL_END,
-    LOW,
-    OPEN,
     OUTCOME,
     SYMBOL,
-    VOLUME,
 )
 from stockpred.errors import DataError, ParameterError
 from stockpred.features.base import Feature
@@ -112,45 +106,41 @@ def feature_rows(
         rows without an outcome stay, for scoring.
     """
     parts = [
-        _segment_rows(bars.iloc[first:last], feature_sets, window, horizon)
+        _range_rows(bars.iloc[first:last], feature_sets, window, horizon)
         for first, last in unbroken_ranges(bars[DATE].to_numpy(), quarantines)
     ]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
 def feature_arrays(
-    segment: Segment, feature_sets: Sequence[str], window: int
+    bars: BarArrays, feature_sets: Sequence[str], window: int
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Each feature of some sets over a segment, by name, in the order of a table's columns.
+    """Each feature of some sets over some bars, by name, in the order of a table's columns.
 
     Arrays have shape (rows,). A row with a whole look-back behind it has the same bits whatever
     lies before that.
     """
     computed: dict[str, np.ndarray[Any, Any]] = {}
     for name in feature_sets:
-        computed.update(FEATURE_SETS[name].compute(segment, window))
+        computed.update(FEATURE_SETS[name].compute(bars, window))
     names = [feature.name for feature in list_features(feature_sets, window)]
     return {name: computed[name].astype(np.float32) for name in names}
 
 
-def _segment_rows(
+def _range_rows(
     bars: pd.DataFrame, feature_sets: Sequence[str], window: int, horizon: int
 ) -> pd.DataFrame:
-    arrays = [
-        bars[name].to_numpy(np.float64) for name in (OPEN, HIGH, LOW, CLOSE, ADJ_CLOSE, VOLUME)
-    ]
-    segment = Segment(*(np.ascontiguousarray(array) for array in arrays))
-    dates = bars[DATE].to_numpy()
-    computed = feature_arrays(segment, feature_sets, window)
+    arrays = BarArrays.from_frame(bars)
+    computed = feature_arrays(arrays, feature_sets, window)
     first = longest_lookback(feature_sets, window) - 1
-    found = outcome(segment, dates, horizon)
-    columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: dates[first:]}
+    found = outcome(arrays, horizon)
+    columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: arrays.date[first:]}
     columns |= {name: values[first:] for name, values in computed.items()}
     columns |= {
         LABEL: found.label[first:],
         LABEL_END: found.label_end[first:],
         FORWARD_RETURN: found.forward_return[first:],
-        DAILY_RETURN: daily_return(segment)[first:],
+        DAILY_RETURN: daily_return(arrays)[first:],
     }
     frame = pd.DataFrame(columns)
     return frame.astype({SYMBOL: "str"})

@@ -13,7 +13,7 @@ import numpy as np
 import talib
 
 from stockpred.arrays import Array
-from stockpred.bars.segment import Segment
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.features.base import Feature, FeatureSet, deviation, lag, mean, ratio, rolling
 
 RETURN_SPANS = (1, 2, 5, 10, 20, 60)
@@ -53,7 +53,7 @@ FEATURES = (
 )
 
 
-def _compute(bars: Segment, window: int) -> Mapping[str, Array]:
+def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
     dividends = bars.adj_close / bars.close
     total = np.log(bars.adj_close)
     daily = total - lag(total, 1)
@@ -137,7 +137,7 @@ def _log_ratio(above: Array, below: Array) -> Array:
     return np.where(below == 0, 0.0, logs)
 
 
-def _position(bars: Segment, window: int) -> Array:
+def _position(bars: BarArrays, window: int) -> Array:
     """Where the close lies between the window's low (0) and high (1); 0.5 on a flat window."""
     if len(bars.close) < window:
         return np.full(len(bars.close), np.nan)
@@ -146,7 +146,7 @@ def _position(bars: Segment, window: int) -> Array:
     return np.where(flat, 0.5, position)
 
 
-def _aroon(bars: Segment, window: int) -> Array:
+def _aroon(bars: BarArrays, window: int) -> Array:
     """How much nearer the window's high lies than its low."""
     if len(bars.close) <= window:
         return np.full(len(bars.close), np.nan)

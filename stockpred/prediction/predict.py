@@ -64,7 +64,7 @@ def predict(
     return pd.DataFrame(
         {
             SYMBOL: request.symbols[known],
-            DATE: request.dates[known],
+            DATE: request.bars.date[known],
             PROBABILITY_UP: probability,
             DIRECTION: (probability > 0.5).astype(np.int64),
             IN_RANGE: trained.covers(values),

@@ -1,18 +1,18 @@
 """A request for forecasts: bars of some symbols, checked, one symbol behind the other."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stockpred.arrays import Rows
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.schema import NUMBERS
-from stockpred.bars.segment import Segment
 from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, HIGH, LOW, OPEN, PRICES, SYMBOL, VOLUME
 from stockpred.errors import DataError, NotEnoughData
 
 TOLERANCE = 1e-6  # of a high or low: what is adjusted carries float noise
-Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class Request:
     Attributes
     ----------
     symbols : array of str, pandas' own, shape (rows,)
-    dates : array of datetime64[s], shape (rows,)
-    bars : Segment
+    bars : BarArrays
         It runs on from one symbol into the next: features of a row are its symbol's own only
         where a whole look-back of the symbol lies behind it (`sessions`).
     starts : array of int, shape (symbols,)
@@ -31,18 +30,17 @@ class Request:
     """
 
     symbols: Any
-    dates: np.ndarray[Any, Any]
-    bars: Segment
+    bars: BarArrays
     starts: Rows
 
     @property
     def sessions(self) -> Rows:
         """Sessions of the row's symbol up to the row, itself included, shape (rows,)."""
-        return np.arange(len(self.dates)) - np.repeat(self.starts, self._lengths) + 1
+        return np.arange(len(self.bars)) - np.repeat(self.starts, self._lengths) + 1
 
     @property
     def _lengths(self) -> Rows:
-        return np.diff(self.starts, append=len(self.dates))
+        return np.diff(self.starts, append=len(self.bars))
 
     def last(self, sessions: int) -> "Request":
         """The last sessions of each symbol alone."""
@@ -50,9 +48,8 @@ class Request:
         kept = self.sessions > np.repeat(lengths, lengths) - sessions
         if kept.all():
             return self
-        arrays = (getattr(self.bars, each.name)[kept] for each in fields(Segment))
         starts = np.cumsum(np.minimum(lengths, sessions)) - np.minimum(lengths, sessions)
-        return Request(self.symbols[kept], self.dates[kept], Segment(*arrays), starts)
+        return Request(self.symbols[kept], self.bars.select(kept), starts)
 
 
 def request_of(bars: pd.DataFrame, needed: int) -> Request:
@@ -95,9 +92,8 @@ def request_of(bars: pd.DataFrame, needed: int) -> Request:
         "in the order of dates",
         order,
     )
-    segment = Segment(*(np.ascontiguousarray(numbers[f.name][order]) for f in fields(Segment)))
-    symbols = bars[SYMBOL].astype("str").array[order]
-    request = Request(symbols, days.astype("datetime64[s]"), segment, starts)
+    arrays = BarArrays(days.astype("datetime64[s]"), *(numbers[name][order] for name in NUMBERS))
+    request = Request(bars[SYMBOL].astype("str").array[order], arrays, starts)
     counts = request._lengths
     if (few := counts < needed).any():
         at = int(np.argmax(few))

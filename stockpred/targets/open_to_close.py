@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stockpred.arrays import Array
-from stockpred.bars.segment import Segment
+from stockpred.bars.bar_arrays import BarArrays
 
 
 class Outcome(NamedTuple):
@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     forward_return: Array
 
 
-def outcome(segment: Segment, dates: np.ndarray[Any, Any], horizon: int) -> Outcome:
+def outcome(bars: BarArrays, horizon: int) -> Outcome:
     """Enter at the open of the next session, leave at the close `horizon` sessions on.
 
     Both prices are scaled by adj_close / close of their own session, so that a dividend in between
@@ -30,32 +30,31 @@ def outcome(segment: Segment, dates: np.ndarray[Any, Any], horizon: int) -> Outc
 
     Parameters
     ----------
-    segment : Segment
-    dates : array of datetime64[s], shape (rows,)
+    bars : BarArrays
     horizon : int
         Sessions from entry to exit, at least 1.
     """
-    rows = len(dates)
+    rows = len(bars)
     label = np.full(rows, np.nan)
     forward_return = np.full(rows, np.nan)
     label_end = np.full(rows, np.datetime64("NaT", "s"))
     known = max(rows - horizon, 0)
     if known:
-        scale = segment.adj_close / segment.close if horizon > 1 else np.ones(rows)
-        entry = (segment.open * scale)[1 : known + 1]
-        leave = (segment.close * scale)[horizon:]
+        scale = bars.adj_close / bars.close if horizon > 1 else np.ones(rows)
+        entry = (bars.open * scale)[1 : known + 1]
+        leave = (bars.close * scale)[horizon:]
         label[:known] = np.where(leave == entry, np.nan, leave > entry)
         forward_return[:known] = np.log(leave / entry)
-        label_end[:known] = dates[horizon:]
+        label_end[:known] = bars.date[horizon:]
     return Outcome(label, label_end, forward_return)
 
 
-def daily_return(segment: Segment) -> Array:
+def daily_return(bars: BarArrays) -> Array:
     """log(adj_close / adj_close of the session before), shape (rows,); NaN on the first session.
 
     What holding earns from close to close, dividends included: it marks positions to market and is
     what buy-and-hold gets. No model sees it.
     """
-    out = np.full(len(segment.adj_close), np.nan)
-    out[1:] = np.diff(np.log(segment.adj_close))
+    out = np.full(len(bars.adj_close), np.nan)
+    out[1:] = np.diff(np.log(bars.adj_close))
     return out

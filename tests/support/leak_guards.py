@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Array
-from stockpred.bars.segment import Segment
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.features.base import FeatureSet
 from stockpred.features.table import feature_columns
 
@@ -14,17 +14,17 @@ RTOL, ATOL = 1e-5, 1e-7
 NUMBERS = ("open", "high", "low", "close", "adj_close", "volume")
 
 
-def segment(bars: pd.DataFrame, first: int = 0, last: int | None = None) -> Segment:
-    return Segment(*(bars[name].to_numpy(np.float64)[first:last].copy() for name in NUMBERS))
+def bar_arrays(bars: pd.DataFrame, first: int = 0, last: int | None = None) -> BarArrays:
+    return BarArrays.from_frame(bars.iloc[first:last])
 
 
-def computed(feature_set: FeatureSet, bars: Segment, window: int) -> dict[str, Array]:
+def computed(feature_set: FeatureSet, bars: BarArrays, window: int) -> dict[str, Array]:
     values = feature_set.compute(bars, window)
     assert sorted(values) == sorted(f.name for f in feature_set.features(window))
     return {name: array.astype(np.float32) for name, array in values.items()}
 
 
-def defined_from_lookback_on(feature_set: FeatureSet, bars: Segment, window: int) -> None:
+def defined_from_lookback_on(feature_set: FeatureSet, bars: BarArrays, window: int) -> None:
     """NaN before the look-back is reached, finite from there on."""
     values = computed(feature_set, bars, window)
     for feature in feature_set.features(window):
@@ -35,13 +35,13 @@ def defined_from_lookback_on(feature_set: FeatureSet, bars: Segment, window: int
 
 def blind_to_the_future(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
     """Rows up to t have the same bits whether or not later rows exist or are changed."""
-    whole = computed(feature_set, segment(bars), window)
-    cut = computed(feature_set, segment(bars, 0, t + 1), window)
+    whole = computed(feature_set, bar_arrays(bars), window)
+    cut = computed(feature_set, bar_arrays(bars, 0, t + 1), window)
     other = bars.copy()
     other.loc[t + 1 :, list(NUMBERS)] *= 1.7
     other.loc[t + 1 :, "open"] *= 0.9
     other.loc[t + 1 :, "low"] *= 0.8
-    changed = computed(feature_set, segment(other), window)
+    changed = computed(feature_set, bar_arrays(other), window)
     for name in whole:
         seen = whole[name][: t + 1].tobytes()
         assert cut[name].tobytes() == seen, f"{name}: depends on rows after t existing"
@@ -50,11 +50,11 @@ def blind_to_the_future(feature_set: FeatureSet, bars: pd.DataFrame, window: int
 
 def bounded_memory(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
     """At t a history of just the look-back gives what the whole history gives."""
-    whole = computed(feature_set, segment(bars), window)
+    whole = computed(feature_set, bar_arrays(bars), window)
     for feature in feature_set.features(window):
         if t + 1 < feature.lookback:
             continue
-        short = computed(feature_set, segment(bars, t + 1 - feature.lookback, t + 1), window)
+        short = computed(feature_set, bar_arrays(bars, t + 1 - feature.lookback, t + 1), window)
         np.testing.assert_allclose(
             short[feature.name][-1], whole[feature.name][t], RTOL, ATOL, err_msg=feature.name
         )
@@ -68,8 +68,8 @@ def blind_to_what_lies_before(
     So a request's symbols are computed one behind the other, and only as much of each as is needed.
     """
     # In float64: rounding to float32 would hide most of it, and seldom show it.
-    alone = feature_set.compute(segment(bars), window)
-    behind = feature_set.compute(segment(pd.concat([before, bars])), window)
+    alone = feature_set.compute(bar_arrays(bars), window)
+    behind = feature_set.compute(bar_arrays(pd.concat([before, bars])), window)
     for feature in feature_set.features(window):
         known = slice(feature.lookback - 1, None)
         assert (
@@ -87,8 +87,8 @@ def free_of_scale(
     rescaled["adj_close"] *= split * dividend
     rescaled["volume"] /= split
     _all_close(
-        computed(feature_set, segment(bars), window),
-        computed(feature_set, segment(rescaled), window),
+        computed(feature_set, bar_arrays(bars), window),
+        computed(feature_set, bar_arrays(rescaled), window),
     )
 
 
@@ -101,7 +101,7 @@ def all_guards(
     feature_set: FeatureSet, bars: pd.DataFrame, window: int, times: Sequence[int]
 ) -> None:
     """Every guard above, at several sessions."""
-    defined_from_lookback_on(feature_set, segment(bars), window)
+    defined_from_lookback_on(feature_set, bar_arrays(bars), window)
     for t in times:
         blind_to_the_future(feature_set, bars, window, t)
         bounded_memory(feature_set, bars, window, t)

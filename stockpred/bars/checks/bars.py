@@ -3,41 +3,49 @@
 import numpy as np
 
 from stockpred.arrays import Mask
-from stockpred.bars.checks.base import FAIL, Check, History
+from stockpred.bars.bar_arrays import BarArrays
+from stockpred.bars.checks.base import FAIL, Check
 from stockpred.bars.checks.limits import FLOAT_NOISE
 
 
-def _not_finite(h: History) -> Mask:
+def _not_finite(bars: BarArrays) -> Mask:
     # One sum tells of all: nothing added to NaN or an infinity is finite.
-    return ~np.isfinite(h.open + h.high + h.low + h.close + h.adj_close + h.volume)
+    return ~np.isfinite(
+        bars.open + bars.high + bars.low + bars.close + bars.adj_close + bars.volume
+    )
 
 
-def _price_not_positive(h: History) -> Mask:
-    prices = (h.open, h.high, h.low, h.close, h.adj_close)
+def _price_not_positive(bars: BarArrays) -> Mask:
+    prices = (bars.open, bars.high, bars.low, bars.close, bars.adj_close)
     return np.logical_or.reduce([price <= 0 for price in prices])
 
 
-def _negative_volume(h: History) -> Mask:
-    return h.volume < 0
+def _negative_volume(bars: BarArrays) -> Mask:
+    return bars.volume < 0
 
 
-def _low_too_high(h: History) -> Mask:
-    lowest = np.minimum(np.minimum(h.open, h.close), h.high)
-    return h.low > lowest + FLOAT_NOISE * np.abs(lowest)
+def _low_too_high(bars: BarArrays) -> Mask:
+    lowest = np.minimum(np.minimum(bars.open, bars.close), bars.high)
+    return bars.low > lowest + FLOAT_NOISE * np.abs(lowest)
 
 
-def _high_too_low(h: History) -> Mask:
-    highest = np.maximum(np.maximum(h.open, h.close), h.low)
-    return h.high < highest - FLOAT_NOISE * np.abs(highest)
+def _high_too_low(bars: BarArrays) -> Mask:
+    highest = np.maximum(np.maximum(bars.open, bars.close), bars.low)
+    return bars.high < highest - FLOAT_NOISE * np.abs(highest)
 
 
-def _listed_twice(h: History) -> Mask:
-    again = h.date[1:] == h.date[:-1]
+def _listed_twice(bars: BarArrays) -> Mask:
+    again = bars.date[1:] == bars.date[:-1]
     return np.append(again, False) | np.append(False, again)
 
 
-def _in_the_future(h: History) -> Mask:
-    return np.zeros(len(h.date), dtype=bool) if h.latest is None else h.date > h.latest
+def future_check(latest: np.datetime64 | None) -> Check:
+    """Return the check that no bar is later than `latest`; None: any date may be."""
+
+    def find(bars: BarArrays) -> Mask:
+        return np.zeros(len(bars), dtype=bool) if latest is None else bars.date > latest
+
+    return Check("future", FAIL, "a session that is not over yet has no bar", find)
 
 
 BAR_CHECKS = (
@@ -47,5 +55,4 @@ BAR_CHECKS = (
     Check("low", FAIL, "low is not above open, close or high", _low_too_high),
     Check("high", FAIL, "high is not below open, close or low", _high_too_low),
     Check("unique", FAIL, "a session is listed once", _listed_twice),
-    Check("future", FAIL, "a session that is not over yet has no bar", _in_the_future),
 )

@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stockpred.arrays import Array, Mask
+from stockpred.arrays import Array, Mask, Rows
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.checks import limits
-from stockpred.bars.checks.base import FAIL, WARN, Check, History, Rows
+from stockpred.bars.checks.base import FAIL, WARN, Check
 
 # What moves prices overnight without a market: (prices fall by, volume rises by), in logs.
 _SCALES = np.log(
@@ -16,21 +17,21 @@ _FALL, _RISE = np.concatenate([_SCALES, -_SCALES])[:, :, None].swapaxes(0, 1)  #
 _SMALLEST = np.abs(_FALL).min() - limits.SPLIT_OPEN
 
 
-def _unadjusted_split(h: History) -> Mask:
+def _unadjusted_split(bars: BarArrays) -> Mask:
     """Bars from which on prices are on another scale than before.
 
     The open, and less exactly the close, stand at the last close over a split's ratio; and either
     the volume is at its usual times that ratio, where a crash or a surge would have raised it far
     beyond, or adj_close went on while close jumped.
     """
-    found = np.zeros(len(h.date), dtype=bool)
-    gap = np.append(0.0, np.log(h.open[1:] / h.close[:-1]))
+    found = np.zeros(len(bars.date), dtype=bool)
+    gap = np.append(0.0, np.log(bars.open[1:] / bars.close[:-1]))
     rows = np.flatnonzero(np.abs(gap) > _SMALLEST)
     if not len(rows):
         return found
-    move = np.log(h.close[rows] / h.close[rows - 1])
-    step = np.log(h.adj_close[rows] / h.adj_close[rows - 1]) - move
-    volume = np.log(h.volume[rows] / _usual(h.volume, rows))
+    move = np.log(bars.close[rows] / bars.close[rows - 1])
+    step = np.log(bars.adj_close[rows] / bars.adj_close[rows - 1]) - move
+    volume = np.log(bars.volume[rows] / _usual(bars.volume, rows))
     near = np.abs(gap[rows] + _FALL) <= limits.SPLIT_OPEN  # (ratios, jumps), as the next three
     near &= np.abs(move + _FALL) <= limits.SPLIT_CLOSE
     by_adjusted = near & (np.abs(step - _FALL) <= limits.SPLIT_ADJUSTED)
@@ -47,30 +48,30 @@ def _usual(values: Array, rows: Rows) -> Array:
     return np.where(rows < limits.USUAL_AT_LEAST, np.nan, median)
 
 
-def _jump(h: History) -> Mask:
-    move = np.append(0.0, np.log(h.close[1:] / h.close[:-1]))
+def _jump(bars: BarArrays) -> Mask:
+    move = np.append(0.0, np.log(bars.close[1:] / bars.close[:-1]))
     return np.abs(move) >= np.log(limits.JUMP)
 
 
-def _stale(h: History) -> Mask:
-    rows = np.arange(len(h.close))
-    changed = np.append(True, h.close[1:] != h.close[:-1])
+def _stale(bars: BarArrays) -> Mask:
+    rows = np.arange(len(bars.close))
+    changed = np.append(True, bars.close[1:] != bars.close[:-1])
     return rows - np.maximum.accumulate(np.where(changed, rows, 0)) >= limits.STALE_SESSIONS
 
 
-def _adjusted_wrongly(h: History) -> Mask:
-    ratio = h.adj_close / h.close
-    slack = limits.FLOAT_NOISE + limits.HALF_CENT * (1 / h.adj_close + 1 / h.close)
+def _adjusted_wrongly(bars: BarArrays) -> Mask:
+    ratio = bars.adj_close / bars.close
+    slack = limits.FLOAT_NOISE + limits.HALF_CENT * (1 / bars.adj_close + 1 / bars.close)
     falls = ratio[1:] < ratio[:-1] * (1 - slack[1:] - slack[:-1])
     return (ratio > 1 + slack) | np.append(False, falls)
 
 
-def _no_volume(h: History) -> Mask:
-    return h.volume == 0
+def _no_volume(bars: BarArrays) -> Mask:
+    return bars.volume == 0
 
 
-def _flat(h: History) -> Mask:
-    return h.high == h.low
+def _flat(bars: BarArrays) -> Mask:
+    return bars.high == bars.low
 
 
 SERIES_CHECKS = (

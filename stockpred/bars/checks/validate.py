@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import NO_SESSIONS, Dates, Mask
-from stockpred.bars.checks.bars import BAR_CHECKS
-from stockpred.bars.checks.base import FAIL, Check, History, history_of
+from stockpred.bars.bar_arrays import BarArrays
+from stockpred.bars.checks.bars import BAR_CHECKS, future_check
+from stockpred.bars.checks.base import FAIL, Check
 from stockpred.bars.checks.limits import MINIMUM_BARS
 from stockpred.bars.checks.series import SERIES_CHECKS
 from stockpred.bars.checks.sessions import (
@@ -22,7 +23,12 @@ from stockpred.bars.schema import NUMBERS, Quarantine
 from stockpred.columns import CLOSE, DATE, SYMBOL
 from stockpred.errors import DataError
 
-CHECKS: tuple[Check | SymbolCheck, ...] = (*BAR_CHECKS, *SERIES_CHECKS, *SYMBOL_CHECKS)
+CHECKS: tuple[Check | SymbolCheck, ...] = (
+    *BAR_CHECKS,
+    future_check(None),
+    *SERIES_CHECKS,
+    *SYMBOL_CHECKS,
+)
 RULES = {check.name: check.rule for check in CHECKS}
 
 
@@ -117,8 +123,8 @@ def validate(
     """
     check_order(bars)
     symbol = str(bars[SYMBOL].iloc[0])
-    history = history_of(bars, latest)
-    found = _broken(history)
+    history = BarArrays.from_frame(bars)
+    found = _broken(history, latest)
     failed = {check: mask for check, mask in found.items() if check.level == FAIL and mask.any()}
     bad = np.logical_or.reduce([np.zeros(len(bars), dtype=bool), *failed.values()])
     problems = []
@@ -143,13 +149,13 @@ def validate(
     return SymbolValidation(kept, len(bars), len(kept), stretches, problems, outline.gaps, reason)
 
 
-def _broken(history: History) -> dict[Check, Mask]:
+def _broken(history: BarArrays, latest: np.datetime64 | None) -> dict[Check, Mask]:
     """For each check of bars the rows that break it."""
     with np.errstate(all="ignore"):  # what is NaN, infinite or 0 is reported by name
-        found = {check: check.find(history) for check in BAR_CHECKS}
+        found = {check: check.find(history) for check in (*BAR_CHECKS, future_check(latest))}
         # Compared with the bar before are sound bars only: what is broken compares to nothing.
         sound = ~np.logical_or.reduce(list(found.values()))
-        series = history.where(sound)
+        series = history.select(sound)
         for check in SERIES_CHECKS:
             found[check] = np.zeros(len(sound), dtype=bool)
             found[check][sound] = check.find(series)

@@ -163,8 +163,8 @@ def test_a_model_answers_with_its_own_code_when_the_checkouts_has_changed(
 
     changed = tmp_path / "stockpred" / "features" / "direction.py"
     text = changed.read_text()
-    assert "segment.close > segment.open" in text and "closed above its open" in text
-    text = text.replace("segment.close > segment.open", "segment.close < segment.open")
+    assert "bars.close > bars.open" in text and "closed above its open" in text
+    text = text.replace("bars.close > bars.open", "bars.close < bars.open")
     changed.write_text(text.replace("closed above its open", "closed below its open"))
     done = subprocess.run(
         [sys.executable, "-c", ASK, str(model), str(tmp_path / "bars.arrow")],

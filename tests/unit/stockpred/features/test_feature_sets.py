@@ -47,7 +47,7 @@ def hard_bars(draw: st.DrawFn) -> pd.DataFrame:
 def test_defined_and_finite_from_the_lookback_on(
     feature_set: FeatureSet, bars: pd.DataFrame, window: int
 ) -> None:
-    leak_guards.defined_from_lookback_on(feature_set, leak_guards.segment(bars), window)
+    leak_guards.defined_from_lookback_on(feature_set, leak_guards.bar_arrays(bars), window)
 
 
 @every_set
@@ -131,7 +131,7 @@ def test_a_running_sum_is_told_by_its_bits() -> None:
 
 def test_direction_against_a_loop() -> None:
     bars = make_bars(40)
-    values = leak_guards.computed(FEATURE_SETS["direction"], leak_guards.segment(bars), 5)
+    values = leak_guards.computed(FEATURE_SETS["direction"], leak_guards.bar_arrays(bars), 5)
     for t in range(4, 40):
         for k in range(5):
             assert values[f"up_{k}"][t] == float(bars.close[t - k] > bars.open[t - k])
@@ -139,7 +139,7 @@ def test_direction_against_a_loop() -> None:
 
 def test_some_technical_features_against_their_formulas() -> None:
     bars = make_bars(80)
-    values = leak_guards.computed(FEATURE_SETS["technical"], leak_guards.segment(bars), WINDOW)
+    values = leak_guards.computed(FEATURE_SETS["technical"], leak_guards.bar_arrays(bars), WINDOW)
     close, t = bars["close"].to_numpy(), 75
     daily = np.diff(np.log(close))[t - 20 : t]
     gains, losses = np.maximum(daily[-14:], 0).sum(), np.maximum(-daily[-14:], 0).sum()

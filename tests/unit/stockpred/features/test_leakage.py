@@ -12,9 +12,9 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.checks.validate import validate
 from stockpred.bars.schema import NUMBERS
-from stockpred.bars.segment import Segment
 from stockpred.errors import DataError
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.features.base import Feature, FeatureSet
@@ -29,7 +29,7 @@ from tests.support.generated_tables import market as feature_table
 
 PAYS = 0.55  # an AUC on noise from which a leak is at work
 DIRECTION = Settings(feature_sets=("direction",))
-Values = Callable[[Segment], np.ndarray]
+Values = Callable[[BarArrays], np.ndarray]
 Splits = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
@@ -43,29 +43,29 @@ def planted(values: Values, lookback: int = 1) -> FeatureSet:
 def unguarded_auc(values: Values) -> float:
     """What the pipeline would report on noise if nobody had looked at the planted feature."""
     bars = market(5, 600, 0).bars
-    columns = [values(leak_guards.segment(rows)) for _, rows in bars.groupby("symbol")]
+    columns = [values(leak_guards.bar_arrays(rows)) for _, rows in bars.groupby("symbol")]
     leaky = bars[["symbol", "date"]].assign(planted=np.concatenate(columns))
     table = table_of(bars, DIRECTION).merge(leaky, on=["symbol", "date"])
     return judged(table, recipe_of("logistic", DIRECTION), DIRECTION).auc
 
 
-def shifted(bars: Segment) -> np.ndarray:
+def shifted(bars: BarArrays) -> np.ndarray:
     """The return of the next session."""
     return np.append(bars.close[1:] / bars.close[:-1] - 1, 0.0)
 
 
-def centred(bars: Segment) -> np.ndarray:
+def centred(bars: BarArrays) -> np.ndarray:
     """The close over its mean of five sessions, two of them to come."""
     mean = np.convolve(np.pad(bars.close, 2, mode="edge"), np.ones(5) / 5, "valid")
     return bars.close / mean
 
 
-def expanding(bars: Segment) -> np.ndarray:
+def expanding(bars: BarArrays) -> np.ndarray:
     """The close over its mean since the first bar."""
     return bars.close / (np.cumsum(bars.close) / np.arange(1, len(bars.close) + 1))
 
 
-def recursive(bars: Segment) -> np.ndarray:
+def recursive(bars: BarArrays) -> np.ndarray:
     """The close over an exponential mean, which forgets nothing."""
     return bars.close / pd.Series(bars.close).ewm(alpha=0.05, adjust=False).mean().to_numpy()
 
@@ -102,7 +102,7 @@ def test_leak_scaler_fitted_on_all_rows_is_caught() -> None:
     with pytest.raises(AssertionError, match="depend on later rows"):
         leak_guards.predictions_blind_to_the_future(walked_on_scaled, table)
 
-    def scaled(bars: Segment) -> np.ndarray:
+    def scaled(bars: BarArrays) -> np.ndarray:
         return (bars.close - bars.close.mean()) / bars.close.std()
 
     with pytest.raises(AssertionError, match="depends on rows after t"):
@@ -127,9 +127,9 @@ def test_leak_backfilled_gap_is_caught() -> None:
     touched = made_of(bars)["date"].isin(bars["date"][120 : 120 + 60])
     assert not touched.any()
 
-    def filled(segment: Segment) -> np.ndarray:
-        with_gaps = np.where(np.arange(len(segment.close)) % 7 == 0, np.nan, segment.close)
-        return pd.Series(with_gaps).bfill().to_numpy() / segment.close
+    def filled(bars: BarArrays) -> np.ndarray:
+        with_gaps = np.where(np.arange(len(bars.close)) % 7 == 0, np.nan, bars.close)
+        return pd.Series(with_gaps).bfill().to_numpy() / bars.close
 
     with pytest.raises(AssertionError, match="depends on rows after t"):
         leak_guards.blind_to_the_future(planted(filled), make_bars(90), 14, 70)

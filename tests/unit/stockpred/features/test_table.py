@@ -21,7 +21,7 @@ from stockpred.features.table import (
 )
 from stockpred.targets.open_to_close import daily_return, outcome
 from tests.support.bars import make_bars
-from tests.support.leak_guards import segment
+from tests.support.leak_guards import bar_arrays
 
 SETS = ("direction", "technical")
 
@@ -33,7 +33,7 @@ def test_outcome_against_a_loop(seed: int, horizon: int, sessions: int) -> None:
     bars.loc[: sessions // 2, "adj_close"] *= 0.97
     bars.loc[sessions // 3, "close"] = bars.loc[sessions // 3, "open"]
     bars["adj_close"] = np.where(bars.index <= sessions // 2, 0.97, 1.0) * bars["close"]
-    found = outcome(segment(bars), bars["date"].to_numpy(), horizon)
+    found = outcome(bar_arrays(bars), horizon)
     for t in range(sessions):
         if t + horizon >= sessions:
             assert np.isnan(found.label[t]) and np.isnan(found.forward_return[t])
@@ -57,7 +57,7 @@ def test_outcome_against_a_loop(seed: int, horizon: int, sessions: int) -> None:
 def test_daily_return_against_a_loop(seed: int, sessions: int) -> None:
     bars = make_bars(sessions, seed=seed)
     bars["adj_close"] *= 0.9
-    found = daily_return(segment(bars))
+    found = daily_return(bar_arrays(bars))
     assert np.isnan(found[0])
     closes = bars["adj_close"].tolist()
     expected = [np.log(now / before) for before, now in pairwise(closes)]

@@ -102,7 +102,7 @@ def test_the_last_sessions_against_a_loop(lengths: list[int], last: int) -> None
     assert list(request.symbols) == [s for part in expected for s in part["symbol"]]
     assert request.bars.close.tolist() == [c for part in expected for c in part["close"]]
     assert request.sessions.tolist() == [n + 1 for part in expected for n in range(len(part))]
-    assert request.dates.tolist() == [
+    assert request.bars.date.tolist() == [
         d for p in expected for d in p["date"].to_numpy().astype("datetime64[s]").tolist()
     ]
 
