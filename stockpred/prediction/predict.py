@@ -9,7 +9,7 @@ from stockpred.columns import DATE, DIRECTION, IN_RANGE, PROBABILITY_UP, SYMBOL,
 from stockpred.errors import DataError
 from stockpred.features.table import feature_arrays, longest_lookback
 from stockpred.models.recipe import Recipe
-from stockpred.prediction.request import request_of
+from stockpred.prediction.request import check_request
 from stockpred.prediction.training_range import TrainingRange
 from stockpred.training.fit import probabilities
 
@@ -47,10 +47,10 @@ def predict(
     Raises
     ------
     DataError, NotEnoughData
-        As `request.request_of`; or prices so far apart that a feature is not finite.
+        As `request.check_request`; or prices so far apart that a feature is not finite.
     """
     needed = longest_lookback(recipe.feature_sets, recipe.window)
-    request = request_of(bars, needed)
+    request = check_request(bars, needed)
     if not all_dates:
         request = request.last(needed)
     # Rows whose look-back reaches into the symbol before are left out below.
@@ -59,7 +59,7 @@ def predict(
     known = request.sessions >= needed
     values = np.column_stack([column[known] for column in columns.values()])
     if not np.isfinite(values).all():
-        raise DataError("prices or volumes lie too far apart to compute with; give real bars")
+        raise DataError("prices or volumes are too far apart to compute with", fix="give real bars")
     probability = probabilities(estimator, values)
     return pd.DataFrame(
         {

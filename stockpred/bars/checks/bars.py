@@ -1,58 +1,87 @@
-"""Checks of single bars: what breaks one of these is no bar."""
+"""Checks of single bars: rules for single values, for the bar's range, and for its date.
+
+Requests for forecasts obey the same rules of values and range (`prediction.request`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from stockpred.arrays import Mask
+from stockpred.arrays import Array, Mask
 from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.checks.base import FAIL, Check
 from stockpred.bars.checks.limits import FLOAT_NOISE
+from stockpred.bars.schema import NUMBERS
+from stockpred.columns import ADJ_CLOSE, PRICES, VOLUME
 
 
-def _not_finite(bars: BarArrays) -> Mask:
-    # One sum tells of all: nothing added to NaN or an infinity is finite.
-    return ~np.isfinite(
-        bars.open + bars.high + bars.low + bars.close + bars.adj_close + bars.volume
-    )
+@dataclass(frozen=True)
+class ValueRule:
+    """One rule for the single values of some columns.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Columns that obey it.
+    expected, found : str
+        A sound value, and a broken one, in words.
+    is_broken : callable
+        Values of a column, shape (sessions,) -> mask of the same shape.
+    """
+
+    columns: tuple[str, ...]
+    expected: str
+    found: str
+    is_broken: Callable[[Array], Mask]
+
+    def find(self, bars: BarArrays) -> Mask:
+        """Return a mask of shape (sessions,), True where any of the columns breaks the rule."""
+        return np.logical_or.reduce([self.is_broken(getattr(bars, name)) for name in self.columns])
 
 
-def _price_not_positive(bars: BarArrays) -> Mask:
-    prices = (bars.open, bars.high, bars.low, bars.close, bars.adj_close)
-    return np.logical_or.reduce([price <= 0 for price in prices])
+FINITE = ValueRule(
+    NUMBERS, "a finite number", "a missing or infinite one", lambda values: ~np.isfinite(values)
+)
+POSITIVE_PRICE = ValueRule(
+    (*PRICES, ADJ_CLOSE), "a price above 0", "one of 0 or less", lambda values: values <= 0
+)
+VOLUME_FROM_0 = ValueRule(
+    (VOLUME,), "a volume of 0 or more", "one below 0", lambda values: values < 0
+)
 
 
-def _negative_volume(bars: BarArrays) -> Mask:
-    return bars.volume < 0
-
-
-def _low_too_high(bars: BarArrays) -> Mask:
+def _is_low_too_high(bars: BarArrays) -> Mask:
     lowest = np.minimum(np.minimum(bars.open, bars.close), bars.high)
     return bars.low > lowest + FLOAT_NOISE * np.abs(lowest)
 
 
-def _high_too_low(bars: BarArrays) -> Mask:
+def _is_high_too_low(bars: BarArrays) -> Mask:
     highest = np.maximum(np.maximum(bars.open, bars.close), bars.low)
     return bars.high < highest - FLOAT_NOISE * np.abs(highest)
 
 
-def _listed_twice(bars: BarArrays) -> Mask:
-    again = bars.date[1:] == bars.date[:-1]
-    return np.append(again, False) | np.append(False, again)
+def _is_listed_twice(bars: BarArrays) -> Mask:
+    repeated = bars.date[1:] == bars.date[:-1]
+    return np.append(repeated, False) | np.append(False, repeated)
 
 
 def future_check(latest: np.datetime64 | None) -> Check:
     """Return the check that no bar is later than `latest`; None: any date may be."""
 
-    def find(bars: BarArrays) -> Mask:
+    def is_later(bars: BarArrays) -> Mask:
         return np.zeros(len(bars), dtype=bool) if latest is None else bars.date > latest
 
-    return Check("future", FAIL, "a session that is not over yet has no bar", find)
+    return Check("future", FAIL, "a session that is not over yet has no bar", is_later)
 
 
+LOW_CHECK = Check("low", FAIL, "low is not above open, close or high", _is_low_too_high)
+HIGH_CHECK = Check("high", FAIL, "high is not below open, close or low", _is_high_too_low)
 BAR_CHECKS = (
-    Check("finite", FAIL, "every price and the volume is a finite number", _not_finite),
-    Check("positive_price", FAIL, "prices are above 0", _price_not_positive),
-    Check("volume", FAIL, "volume is not below 0", _negative_volume),
-    Check("low", FAIL, "low is not above open, close or high", _low_too_high),
-    Check("high", FAIL, "high is not below open, close or low", _high_too_low),
-    Check("unique", FAIL, "a session is listed once", _listed_twice),
+    Check("finite", FAIL, "every price and the volume is a finite number", FINITE.find),
+    Check("positive_price", FAIL, "prices are above 0", POSITIVE_PRICE.find),
+    Check("volume", FAIL, "volume is not below 0", VOLUME_FROM_0.find),
+    LOW_CHECK,
+    HIGH_CHECK,
+    Check("unique", FAIL, "a session is listed once", _is_listed_twice),
 )

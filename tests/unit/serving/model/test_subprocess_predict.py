@@ -120,7 +120,7 @@ def test_requirements_that_are_not_met_are_told(
 def test_a_refusal_is_one_line_and_leaves_no_process(model: Path) -> None:
     answers = predict_isolated(model, [bars("AAA"), bars("BBB", 3)])
     assert next(answers)["symbol"].to_pylist() == ["AAA"]
-    with pytest.raises(DataError, match=r"the model refuses the bars: .*too few for this model"):
+    with pytest.raises(DataError, match=r"the model refuses the bars: .*sessions or more"):
         next(answers)
     assert not children()
 
