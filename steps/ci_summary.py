@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.errors import InputError
-from pipeline.log.console import say
 from pipeline.log.redact import public_url
 from pipeline.process.scratch import scratch_folder
 from pipeline.tags import (
@@ -50,8 +49,7 @@ def command(run_name: str, folder: Path | None) -> None:
     from pipeline.tracking.experiment import experiment_id
     from pipeline.tracking.server_check import prepare_store
 
-    if warning := prepare_store(get_tracking_uri()):
-        say(f"warning: {warning}")
+    prepare_store(get_tracking_uri())
     client = MlflowClient()
     try:
         runs = client.search_runs([experiment_id(client)], wanted, max_results=1)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.hashing import file_sha256
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_metadata, read_table, write_groups
 from reports.pages.evaluation import render_evaluation_page
@@ -53,7 +53,7 @@ def main(
         refit_every,
         random_state=seed,
         jobs=os.cpu_count() or 1,
-        progress=say,
+        progress=logger.info,
     )
     costs = TradingCosts(cost_bps, short == "on", borrow_bps)
     found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=seed)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import AlertRaised
-from pipeline.log.console import say
 from pipeline.registry.history import history
-from pipeline.registry.models import resolve
+from pipeline.registry.models import resolve_and_warn
 from pipeline.run.step_run import StepRun
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
@@ -59,9 +58,7 @@ def main(
     on_alert: str,
 ) -> None:
     """Hold the champion's forecasts against what came, and say whether something is wrong."""
-    found = resolve(run.client, "auto", registered_model)
-    if found.warning:
-        say(f"warning: {found.warning}")
+    found = resolve_and_warn(run.client, "auto", registered_model)
     made = settings_of(run, found)
     forecasts = forecasts_of(ledger, registered_model)
     if bars is not None:

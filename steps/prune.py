@@ -4,7 +4,6 @@ import sys
 
 import click
 
-from pipeline.log.console import say
 from steps.cli.command import program
 
 
@@ -24,8 +23,7 @@ def command(keep: int) -> None:
     from pipeline.tracking.experiment import experiment_id
     from pipeline.tracking.server_check import prepare_store
 
-    if warning := prepare_store(get_tracking_uri()):
-        say(f"warning: {warning}")
+    prepare_store(get_tracking_uri())
     client = MlflowClient()
     done = prune(client, experiment_id(client), keep)
     click.echo(

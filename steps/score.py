@@ -7,8 +7,7 @@ import datetime as dt
 
 import pyarrow as pa
 
-from pipeline.log.console import say
-from pipeline.registry.models import resolve
+from pipeline.registry.models import resolve_and_warn
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_table, write_groups
@@ -47,9 +46,7 @@ def main(
     """Forecast with a registered model."""
     one_of_two(bars, source)
     ledger = Ledger(to, ROOT, DATE) if to is not None else None
-    found = resolve(run.client, model_uri, registered_model)
-    if found.warning:
-        say(f"warning: {found.warning}")
+    found = resolve_and_warn(run.client, model_uri, registered_model)
     model = scorer(run, found)
     if bars is not None:
         path = run.fetch_input(bars)

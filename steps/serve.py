@@ -5,10 +5,10 @@ import sys
 
 import click
 
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.registry.download import fetch_model
-from pipeline.registry.models import resolve
+from pipeline.registry.models import resolve_and_warn
 from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
 from serving.server.process import listen, start_server
@@ -27,9 +27,7 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
         start_server(listener) as server,
         step_run(ROOT, "serve", texts) as run,
     ):
-        found = resolve(run.client, model_uri, registered_model)
-        if found.warning:
-            say(f"warning: {found.warning}")
+        found = resolve_and_warn(run.client, model_uri, registered_model)
         # A copy: the store may prune what is still served.
         folder = fetch_model(run.client, found, run.scratch_folder("model"))
         what = f"{found.name}, version {found.version}" if found.name else found.uri
@@ -53,9 +51,9 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
                     run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
                 run.set_key_figure(f"{what} on {address}")
                 run.flush()
-                say(f"serving {what} on {address}")
+                logger.info(f"serving {what} on {address}")
                 server.wait(stopped)
-        say(f"{what}: told to end, no longer served")
+        logger.info(f"{what}: told to end, no longer served")
 
 
 main = main_function("serve", PARAMETERS, serve, __name__)

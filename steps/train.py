@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.chain.code_digest import Code
 from pipeline.hashing import file_sha256
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.run.nested import dataset
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
@@ -124,7 +124,7 @@ def main(
         },
     )
     run.write_report("cv_log_loss.png", draw_fold_losses(losses, name))
-    say(f"{name}: fitting on every labelled row of its window")
+    logger.info(f"{name}: fitting on every labelled row of its window")
     window = training_rows(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=train_window
     )

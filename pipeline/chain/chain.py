@@ -46,7 +46,7 @@ class Chain:
     still_valid : callable
         (client, step, run) -> whether a cached run may stand in, beyond its artifacts.
     progress : callable
-        Takes one line for people, and what is in it as `console.say` does.
+        Takes a log line, and its fields as `extra`, as `Logger.info` does.
     storage : str
         Folder for what MLflow lays down beside each child; the caller removes it.
     watch_parent : bool
@@ -146,7 +146,7 @@ class Chain:
             values[name] = self._done[output.step].uri(output.artifact)
         run_id = self._start(step, values, key)
         said = {"event": "step_started", "step": step.name, "run": run_id}
-        self.progress(f"{step.name}: started", **said)
+        self.progress(f"{step.name}: started", extra=said)
 
     def _hash(self, reader: Step, output: Output) -> str:
         """sha256 of an artifact that a step reads, as the step that wrote it tells."""
@@ -216,7 +216,9 @@ class Chain:
         )
         self._tag(name, run.info.run_id, status)
         said = {"event": "step_ended", "step": name, "run": run.info.run_id, "status": status}
-        self.progress(f"{name}: {status} in {seconds:.1f} s", seconds=round(seconds, 3), **said)
+        self.progress(
+            f"{name}: {status} in {seconds:.1f} s", extra={**said, "seconds": round(seconds, 3)}
+        )
 
     def _tag(self, name: str, run_id: str, status: str) -> None:
         words = {f"{TAG_STEP}{name}.run_id": run_id, f"{TAG_STEP}{name}.status": status}

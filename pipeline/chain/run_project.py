@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.chain.summary import markdown_table
 from pipeline.errors import Interrupted, PipelineError
-from pipeline.log.console import say, set_log_context
+from pipeline.log.console import logger, set_log_context
 from pipeline.log.redact import redact
 from pipeline.process.fork_server import WarmServer
 from pipeline.process.scratch import remove_abandoned, scratch_folder
@@ -88,7 +88,7 @@ def run_project(
             about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
             set_log_context(step=entry_point, **about)
             if dead := close_orphans(client, run):
-                say(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
+                logger.info(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
             chain = Chain(
                 steps,
                 root,
@@ -98,7 +98,7 @@ def run_project(
                 params["cache"] == "on",
                 backend,
                 still_valid,
-                say,
+                logger.info,
                 str(storage),
                 watch_parent=handed_over,
                 above=above,

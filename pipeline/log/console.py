@@ -1,7 +1,8 @@
-"""What is said on stderr: lines for people, or one JSON object a line for a log collector."""
+"""Log lines on stderr: text for people, or one JSON object a line for a log collector."""
 
 import datetime as dt
 import json
+import logging
 import os
 import re
 import sys
@@ -14,69 +15,98 @@ from pipeline.tags import ENV_LOG_FORMAT
 JSON = "json"
 FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message")
 
-_about: dict[str, str] = {}  # of the process, whichever thread speaks
+# A record's `extra` may hold `event` (``message`` by default), `run`, `step`, `seconds`, `status`.
+logger = logging.getLogger("pipeline")
+_context: dict[str, str] = {}  # of the process, for records of every thread
+
+
+class RedactingFilter(logging.Filter):
+    """Replace a record's message by its text without secrets."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Format a record as text, its level before it from `warning` up, or as a JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line; several where a text message has line breaks."""
+        level = record.levelname.lower()
+        if not is_json():
+            return f"{level}: {record.msg}" if record.levelno >= logging.WARNING else record.msg
+        time = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
+        values: dict[str, object] = {
+            "event": "message",
+            **_context,
+            **vars(record),
+            "time": time.replace("+00:00", "Z"),
+            "level": level,
+            "message": record.msg,
+        }
+        # Escaped as ASCII: valid whatever the text holds and whatever the terminal's encoding.
+        return json.dumps({name: values.get(name) for name in FIELDS}, default=str)
+
+
+class ConsoleHandler(logging.Handler):
+    """Write records to stderr as it is at that moment: tests and the log tail replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; a stream that takes none is an error of the process."""
+        stream = unguarded_stream("stderr")
+        stream.write(self.format(record) + "\n")
+        stream.flush()
+
+
+def _install_handler() -> None:
+    handler = ConsoleHandler()
+    handler.addFilter(RedactingFilter())
+    handler.setFormatter(ConsoleFormatter())
+    # A forked step imports this module anew, and finds the handler of its parent's.
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+_install_handler()
 
 
 def set_log_format(form: str) -> None:
-    """Say everything from here on in this form, ``text`` or ``json``, here and in children.
+    """Set the form of log lines, ``text`` or ``json``, for this process and its children.
 
-    Where the environment asks for JSON already, it stays so.
+    ``text`` changes nothing where the environment asks for JSON.
     """
     if form == JSON:
         os.environ[ENV_LOG_FORMAT] = JSON
 
 
 def is_json() -> bool:
-    """Whether JSON is asked for."""
+    """Whether log lines are JSON."""
     return os.environ.get(ENV_LOG_FORMAT) == JSON
 
 
-def set_log_context(**about: str) -> None:
-    """Name the run and the step that this process works for, and what else is known of them."""
-    _about.update(about)
+def set_log_context(**fields: str) -> None:
+    """Set fields of all later records: `run`, `step`, and others for `log_context`."""
+    _context.update(fields)
 
 
 def log_context() -> Mapping[str, str]:
-    """What `set_log_context` was told; it stays known when the run has ended."""
-    return _about
+    """Return the fields set by `set_log_context`, also after the run has ended."""
+    return _context
 
 
-def say(text: str, **fields: object) -> None:
-    """One line on stderr, without secrets.
+class RedactedStream:
+    """A standard stream that writes text without its secrets.
+
+    Libraries write to it, too (MLflow prints a server's address with the password in it), and so
+    does Python when it ends with a traceback.
 
     Parameters
     ----------
-    text : str
-        For people: all that is shown unless JSON is asked for.
-    fields
-        Of `FIELDS`, for JSON: `event` (by default ``message``), `level` (by default ``info``, or
-        ``warning`` where the text begins with that word), `run`, `step`, `seconds`, `status`.
-    """
-    stream = unguarded_stream("stderr")
-    stream.write((_record(text, fields) if is_json() else redact(text)) + "\n")
-    stream.flush()
-
-
-def _record(text: str, fields: Mapping[str, object]) -> str:
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    found = re.match(r"(warning|error): ", text)
-    known: dict[str, object] = {
-        "time": now,
-        "level": found[1] if found else "info",
-        "event": "message",
-        **_about,
-        "message": redact(text[found.end() :] if found else text),
-        **fields,
-    }
-    # Escaped as ASCII: one line, whatever the text holds and whatever the terminal's encoding.
-    return json.dumps({name: known.get(name) for name in FIELDS}, default=str)
-
-
-class Guarded:
-    """A standard stream as everybody in this process is given it: no secret leaves by it.
-
-    Libraries write to it, too (MLflow prints a server's address, with the password that is in it),
-    and so does Python where it ends with a traceback.
+    plain : TextIO
+        Stream to write to.
     """
 
     def __init__(self, plain: TextIO) -> None:
@@ -92,49 +122,48 @@ class Guarded:
         for line in lines:
             self.write(line)
 
-    def flush(self) -> None:
-        """Flush what has been written."""
-        self.plain.flush()
-
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the stream
         return getattr(self.plain, name)
 
 
-class Stderr(Guarded):
-    """Standard error; as JSON, each line that others write is a record with the event `output`."""
+class RedactedStderr(RedactedStream):
+    """Standard error; as JSON, each line written is a record with the event ``output``."""
 
     def __init__(self, plain: TextIO) -> None:
         super().__init__(plain)
-        self._begun = ""
+        self._unfinished = ""
 
     def write(self, text: str) -> int:
-        """Write text; as JSON, what has no end yet waits for it."""
+        """Write text; as JSON, keep what follows the last line break until its line ends."""
         if not is_json():
             return super().write(text)
-        *lines, self._begun = re.split(r"[\r\n]", self._begun + text)
+        *lines, self._unfinished = re.split(r"[\r\n]", self._unfinished + text)
         for line in lines:
             if line.strip():
-                self.plain.write(_record(line.rstrip(), {"event": "output"}) + "\n")
+                logger.info("%s", line.rstrip(), extra={"event": "output"})
         return len(text)
 
 
 def redact_output() -> None:
-    """Let all of this process write to its standard streams through `Guarded`."""
-    # A forked step has its parent's, made by code that it has not imported.
-    sys.stdout = Guarded(unguarded_stream("stdout"))
-    sys.stderr = Stderr(unguarded_stream("stderr"))
+    """Redact whatever this process writes to its standard streams."""
+    # A forked step has its parent's streams, made by code that it has not imported.
+    sys.stdout = RedactedStream(unguarded_stream("stdout"))
+    sys.stderr = RedactedStderr(unguarded_stream("stderr"))
 
 
-def unguarded_stream(name: str) -> Any:
-    """The stream ``stdout`` or ``stderr`` behind its guard."""
+def unguarded_stream(name: str) -> Any:  # noqa: ANN401 - a stream, or what log_tail puts before it
+    """Return the stream ``stdout`` or ``stderr`` behind its redaction."""
     stream = getattr(sys, name)
     return getattr(stream, "plain", stream)
 
 
-def set_unguarded_stream(name: str, stream: Any) -> None:
-    """Put another stream behind the guard, or in the place of the stream where it has none."""
-    guard = getattr(sys, name)
-    if hasattr(guard, "plain"):
-        guard.plain = stream
+def set_unguarded_stream(
+    name: str,
+    stream: Any,  # noqa: ANN401 - as above
+) -> None:
+    """Put a stream behind the redaction of ``stdout`` or ``stderr``, or in its place."""
+    redacted = getattr(sys, name)
+    if hasattr(redacted, "plain"):
+        redacted.plain = stream
     else:
         setattr(sys, name, stream)

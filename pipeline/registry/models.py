@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.log.console import logger
 from pipeline.registry.lock import model_lock
 from pipeline.tags import TAG_MODEL_SHA256, TAG_STAGE
 from pipeline.tracking.artifacts import local_folder
@@ -80,6 +81,14 @@ def resolve(client: Any, model_uri: str, registered_model: str) -> ResolvedModel
     if (version := none_if_missing(lambda: client.get_model_version(name, number))) is None:
         raise _unresolved(model_uri, f"{name!r} has no version {number}")
     return _resolved(version, None, None)
+
+
+def resolve_and_warn(client: Any, model_uri: str, registered_model: str) -> ResolvedModel:
+    """As `resolve`; log its warning where there is one."""
+    resolved = resolve(client, model_uri, registered_model)
+    if resolved.warning:
+        logger.warning(resolved.warning)
+    return resolved
 
 
 def _logged(client: Any, model_uri: str, registered_model: str) -> ResolvedModel:

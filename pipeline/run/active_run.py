@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.git.clone import claim_clone
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
 from pipeline.tracking.server_check import prepare_store, shorten_retries
@@ -43,8 +43,7 @@ def open_run(
     """
     import mlflow
 
-    if warning := prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ):
-        say(f"warning: {warning}")
+    prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ)
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None:
         run_id = _create_run(root, entry_point, params)
@@ -81,8 +80,8 @@ def open_run(
                 if status == "FINISHED":
                     raise
                 # What ended the block is what is told.
-                say(
-                    f"warning: the store did not take that run {run_id} ended {status}; the next "
+                logger.warning(
+                    f"the store did not take that run {run_id} ended {status}; the next "
                     "chain sets it to FAILED"
                 )
 

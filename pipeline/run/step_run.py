@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.errors import one_line
 from pipeline.hashing import file_sha256
-from pipeline.log.console import say, set_log_context
+from pipeline.log.console import logger, set_log_context
 from pipeline.log.redact import redact
 from pipeline.process.scratch import scratch_folder
 from pipeline.run.active_run import open_run
@@ -201,12 +201,12 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
                 step.end()
             except Exception as error:
                 error.is_logged = True  # type: ignore[attr-defined]
-                line = f"{ERROR}{one_line(error)}"
-                told = note(f"{traceback.format_exc()}{line}\n")
+                line = one_line(error)
+                told = note(f"{traceback.format_exc()}{ERROR}{line}\n")
                 store_log_tail(step.client, step.run_id, log)
                 try:
                     step.fail(error)
                 except Exception:  # the store is what is wrong: the chain takes it from the log
                     if ENV_IN_CHAIN in os.environ and not told:
-                        say(line)
+                        logger.error(line)
                 raise

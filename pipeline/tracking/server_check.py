@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ANOTHER, StoreError
+from pipeline.log.console import logger
 from pipeline.log.redact import drop_misread_passwords, public_url
 from pipeline.tracking.database_check import check_database
 
@@ -25,8 +26,8 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
-def prepare_store(uri: str, *, checked: bool = False) -> str | None:
-    """Make this process ready for the tracking server at `uri`; return a warning or None.
+def prepare_store(uri: str, *, checked: bool = False) -> None:
+    """Check the tracking store at `uri`, and have MLflow use our clients for a server.
 
     From here on MLflow calls it as `idempotent_store` and `artifact_transfer` say. A database need
     only be there.
@@ -45,7 +46,7 @@ def prepare_store(uri: str, *, checked: bool = False) -> str | None:
         if not is_server(uri):
             if not checked:
                 check_database(uri, STARTUP_TIMEOUT)
-            return None
+            return
     except ValueError as error:
         raise StoreError(f"{public_url(uri)}: no URL ({error}); give the server's") from error
     if urlsplit(uri).password is not None or drop_misread_passwords(uri) != uri:
@@ -56,7 +57,8 @@ def prepare_store(uri: str, *, checked: bool = False) -> str | None:
 
     idempotent_store.install()
     artifact_transfer.install()
-    return None if checked else _check(uri)
+    if not checked:
+        _check(uri)
 
 
 def shorten_retries() -> None:
@@ -64,14 +66,14 @@ def shorten_retries() -> None:
     os.environ.update(SHORT_RETRIES)
 
 
-def _check(uri: str) -> str | None:
+def _check(uri: str) -> None:
     from mlflow.version import VERSION
 
     response = _answer(uri, "/version")
     if response.status_code == 404:  # what speaks MLflow's API and is no mlflow server tells none
         response = _answer(uri, "/api/2.0/mlflow/experiments/search?max_results=1")
         if response.status_code == 200:
-            return None
+            return
     status, text = response.status_code, " ".join(response.text.split())[:200]
     if status == 401:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
@@ -85,8 +87,9 @@ def _check(uri: str) -> str | None:
             f"{uri}: MLflow {text} there, {VERSION} here; their first numbers must agree"
         )
     if theirs < ours:
-        return f"{uri}: MLflow {text} there, {VERSION} here; a server should not be the older one"
-    return None
+        logger.warning(
+            f"{uri}: MLflow {text} there, {VERSION} here; a server should not be the older one"
+        )
 
 
 def _answer(uri: str, endpoint: str) -> Any:

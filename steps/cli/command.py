@@ -10,7 +10,7 @@ import click
 
 from pipeline.errors import Interrupted, PipelineError, one_line
 from pipeline.git.clone import remove_clone
-from pipeline.log.console import redact_output, say
+from pipeline.log.console import logger, redact_output
 from pipeline.run.active_run import SignalReceived
 from pipeline.run.log_tail import append_error
 from pipeline.run.step_run import step_run
@@ -110,6 +110,6 @@ def _is_outside(error: Exception) -> bool:
 
 def _end(message: str, code: int) -> NoReturn:
     if message:
-        say("error: " + " ".join(message.split()), event="error")
+        logger.error(" ".join(message.split()), extra={"event": "error"})
     remove_clone(ROOT)
     sys.exit(code)

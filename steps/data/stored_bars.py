@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups
 from pipeline.tags import TAG_OUTPUT
@@ -43,7 +43,7 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
             if wanted & set(report):
                 found |= _read(run.fetch_input(f"{uri}/{artifact}"), report, wanted)
         except (InputError, DataError, ValueError, KeyError) as error:
-            say(f"stored bars of run {earlier.info.run_id} are passed over: {error}")
+            logger.info(f"stored bars of run {earlier.info.run_id} are passed over: {error}")
     return found
 
 

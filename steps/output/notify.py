@@ -1,5 +1,6 @@
 """What machines are told when a chain has ended: the last log line, and the webhook."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from pipeline.errors import AlertRaised, Interrupted
-from pipeline.log.console import is_json, log_context, say
+from pipeline.log.console import is_json, log_context, logger
 from pipeline.log.redact import public_url, redact
 from pipeline.log.webhook import host_of, post_json
 from pipeline.step import FinishedStep
@@ -55,10 +56,11 @@ def _tell(entry_point: str, status: str, ended: Ended, began: float, error: str 
     seconds = round(time.monotonic() - began, 3)
     run = log_context().get("run") or os.environ.get("MLFLOW_RUN_ID")
     about = {"event": "run_ended", "run": run, "step": entry_point}
-    level = "info" if status == "FINISHED" else "error"
+    level = logging.INFO if status == "FINISHED" else logging.ERROR
     words = f"{entry_point}: {status}" + (f", {error}" if error else f" in {seconds:.1f} s")
     if is_json():  # people have the table, or the error
-        say(words, level=level, status=status, seconds=seconds, **about)
+        fields = {**about, "status": status, "seconds": seconds}
+        logger.log(level, words, extra=fields)
     url = os.environ.get(WEBHOOK, "").strip()
     if not url:
         return
@@ -66,7 +68,9 @@ def _tell(entry_point: str, status: str, ended: Ended, began: float, error: str 
     why = post_json(url, content, PATIENCE_KILLED if status == "KILLED" else PATIENCE)
     if why is not None:
         end = "the run stands as it is"
-        say(f"warning: {WEBHOOK} on {host_of(url)}: {why}; {end}", **{**about, "event": "webhook"})
+        logger.warning(
+            f"{WEBHOOK} on {host_of(url)}: {why}; {end}", extra={**about, "event": "webhook"}
+        )
 
 
 def document(

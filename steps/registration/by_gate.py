@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.registry.history import Transition
 from pipeline.registry.models import (
     ARCHIVED,
@@ -92,7 +92,7 @@ def register(
             moves = _carry_out(run, version, champion, decision, is_refresh)
             break
         except ChampionChanged:
-            say("register: the champion changed meanwhile; deciding again")
+            logger.info("register: the champion changed meanwhile; deciding again")
     age = champion_age(run.client, registered_model, forecasts, max_age)
     decided(
         run,

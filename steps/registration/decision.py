@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.registry.history import (
     ChampionPeriod,
     Transition,
@@ -59,7 +59,7 @@ def decided(
     run.set_tags({TAG_MODEL_VERSION: f"{name}/{version.version}", "decision": sentence})
     run.set_key_figure(f"version {version.version}: {stage}")
     if action != "register":
-        say(f"{name}, version {version.version}: {stage}, {sentence}")
+        logger.info(f"{name}, version {version.version}: {stage}, {sentence}")
 
 
 def tell_history(run: StepRun, registered_model: str, date: dt.date | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.log.console import say
+from pipeline.log.console import logger
 from pipeline.run.nested import NestedRuns, Point, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
@@ -56,10 +56,12 @@ def search_shown(
             for trial in taken:
                 _log_trial(nested, run_ids[name], trial, recipe_of(trial))
             if taken:
-                say(f"{name}: {len(taken)} trials taken over from a run that was broken off")
+                logger.info(
+                    f"{name}: {len(taken)} trials taken over from a run that was broken off"
+                )
         with closing(search.run(jobs)) as ended:
             for trial in ended:
-                say(_line(trial))
+                logger.info(_line(trial))
                 if trials:
                     _log_trial(nested, run_ids[trial.candidate], trial, recipe_of(trial))
         for name, known in search.trials.items():

@@ -129,12 +129,13 @@ def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.Monke
 
 BUG = """
 import logging, sys, warnings
-from pipeline.log.console import redact_output, say, set_log_context
+from pipeline.log.console import logger, redact_output, set_log_context
 redact_output()
 print("at http://u:pl4nted-s3cret@h")
 set_log_context(run="r1", step="train")
-say("one: http://u:pl4nted-s3cret@h", seconds=1.5, event="step_ended", status="cached")
-say("warning: two\\nlines")
+fields = {"seconds": 1.5, "event": "step_ended", "status": "cached"}
+logger.info("one: http://u:pl4nted-s3cret@h", extra=fields)
+logger.warning("two\\nlines")
 logging.getLogger("x").warning("three pl4nted-s3cret")
 warnings.warn("four pl4nted-s3cret")
 sys.stderr.write("begun ")
