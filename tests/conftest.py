@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from stockpred.bars.parse import parse_bars
 from tests.support.paths import ROOT
 from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
-from tests.support.stores import make_store
+from tests.support.stores import make_client, make_store
 from tests.support.toy_project import ALL_EXECUTED, Toy
 
 if TYPE_CHECKING:
@@ -123,10 +123,8 @@ def toy(finished_toy: Toy) -> Iterator[Toy]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> "MlflowClient":
-    """Of an empty store, that is made where it is first asked."""
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('client')}/store.db")
+    """A client of an empty store."""
+    return make_client(tmp_path_factory.mktemp("client"))
 
 
 @pytest.fixture(scope="module")

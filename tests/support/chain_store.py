@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.python_processes import run_python
 from tests.support.stores import environment
 
 BIN = Path(sys.executable).parent
@@ -27,14 +28,12 @@ class Store:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         return {**environment(self.folder, "whole"), "PATH": path}
 
-    def command(self, *argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            argv, cwd=cwd or self.root, env=self.env(), capture_output=True, text=True, timeout=600
-        )
+    def python(self, *argv: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        return run_python(argv, cwd=cwd or self.root, env=self.env())
 
     def main(self, cwd: Path | None = None, **params: str) -> str:
         options = [word for k, v in {**FAST, **params}.items() for word in (f"--{k}", v)]
-        done = self.command(sys.executable, "-m", "steps.main", *options, cwd=cwd)
+        done = self.python("-m", "steps.main", *options, cwd=cwd)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from pipeline.run.step_run import StepRun
 from steps.registration.by_gate import register
+from tests.support.stores import make_store
 
 SOUND = {"listed": 1000, "bars": 1000}
 
@@ -21,9 +22,8 @@ class Nights:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.client = MlflowClient(f"sqlite:///{folder}/store.db")
-        where = (folder / "artifacts").as_uri()
-        self.experiment = self.client.create_experiment("nights", artifact_location=where)
+        self.client = MlflowClient(make_store(folder, "nights"))
+        self.experiment = self.client.get_experiment_by_name("nights").experiment_id
 
     def night(
         self, name: str, rows: pd.DataFrame, recipe: str, data: str, model: str = "", **options: Any

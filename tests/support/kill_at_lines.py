@@ -7,7 +7,6 @@ import atexit
 import dis
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +15,7 @@ from types import FrameType, ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
 
 NOP = dis.opmap["NOP"]
 
@@ -140,13 +140,11 @@ class _Tracer:
 
 def told(script: str, *words: object, env: Mapping[str, str], cwd: Path = ROOT) -> list[Any]:
     """What a script prints: JSON, a line each."""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)],
+    done = run_python(
+        ["-c", script, *map(str, words)],
         env={**os.environ, **env, "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}"},
         cwd=cwd,
-        capture_output=True,
-        text=True,
         timeout=3600,
+        check=True,
     )
-    assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -5,7 +5,6 @@ Importing `mlflow.pyfunc` warns, which is an error in tests; and whoever trains 
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ import mlflow
 import pandas as pd
 
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
+from tests.support.stores import make_store
 
 NAME = "stockpred"
 
@@ -50,16 +51,10 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
     `folder` gets the store and, for each candidate, training-<candidate>.parquet: what the fitted
     estimator says to every row of the feature table.
     """
-    store = f"sqlite:///{folder}/store.db"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__, str(folder), str(bars), json.dumps(recipes)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
+    store = make_store(folder)
+    argv = ("-m", "tests.support.logged_models", str(folder), str(bars), json.dumps(recipes))
+    env = {**os.environ, "MLFLOW_TRACKING_URI": store}
+    done = run_python(("-W", "ignore", *argv), cwd=ROOT, env=env, check=True)
     told = json.loads(done.stdout.splitlines()[-1])
     told["folders"] = {name: Path(path) for name, path in told["folders"].items()}
     return Logged(store=store, **told)

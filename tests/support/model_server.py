@@ -23,6 +23,7 @@ from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit
 from tests.support.bars import make_bars
 from tests.support.paths import ROOT
+from tests.support.stores import make_store
 from tests.support.toy_project import HANGS, is_alive
 
 BIN = Path(sys.executable).parent
@@ -38,14 +39,13 @@ class Registry:
         import mlflow
 
         self.root, self.folder = root, folder
-        self.uri = f"sqlite:///{folder}/store.db"
+        self.uri = make_store(folder, "serve")
         self.client = mlflow.MlflowClient(self.uri)
         bars = [make_bars(300, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
         table = pd.concat([feature_rows(each, SETS, 14, 1) for each in bars])
         recipe = Recipe("logistic", {"C": 0.1, "max_iter": 500}, "none", SETS, 14, 1, "code")
         estimator = fit(table, recipe.candidate, recipe.hyperparameters, 0)
-        where = (folder / "artifacts").as_uri()
-        self.experiment = self.client.create_experiment("serve", artifact_location=where)
+        self.experiment = self.client.get_experiment_by_name("serve").experiment_id
         before = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(self.uri)
         (folder / "scratch").mkdir()

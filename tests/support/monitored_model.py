@@ -15,6 +15,7 @@ from pipeline.storage.parquet import write_groups
 from steps.monitor import main
 from steps.registration.version_tags import PROMISE_TAGS
 from stockpred.bars.schema import BarsInfo, to_arrow
+from tests.support.stores import make_store
 
 RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}
 BEFORE = 40  # sessions of bars before the first forecast
@@ -56,10 +57,9 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.uri = f"sqlite:///{folder}/store.db"
+        self.uri = make_store(folder, "nights")
         self.client = MlflowClient(self.uri)
-        where = (folder / "artifacts").as_uri()
-        self.experiment = self.client.create_experiment("nights", artifact_location=where)
+        self.experiment = self.client.get_experiment_by_name("nights").experiment_id
         self.client.create_registered_model(NAME)
 
     def register(

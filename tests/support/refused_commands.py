@@ -1,10 +1,9 @@
 """Commands that end in one line, and the steps they have begun until then."""
 
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.support.python_processes import run_python
 from tests.support.stores import environment
 
 
@@ -12,14 +11,7 @@ def refuse(
     root: Path, store: Path, *options: str, module: str = "main", code: int | None = None
 ) -> str:
     """Run `python -m steps.<module>`; return its one line."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options],
-        cwd=root,
-        env=environment(store, "x"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"))
     assert done.returncode == code if code else done.returncode
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -8,6 +8,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.support.stores import make_store
+
 BIN = Path(sys.executable).parent
 SMALL = {
     "models": "prior,logistic",
@@ -28,8 +30,8 @@ class Away:
         self.temporary.mkdir()
         (folder / "here").mkdir()
         self.store = folder / "store.db"
-        self.client = MlflowClient(f"sqlite:///{self.store}")
-        self.experiment = self.client.create_experiment("a", (folder / "artifacts").as_uri())
+        self.client = MlflowClient(make_store(folder, "a"))
+        self.experiment = self.client.get_experiment_by_name("a").experiment_id
 
     def env(self, **more: str) -> dict[str, str]:
         return {

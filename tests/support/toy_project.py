@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.python_processes import start_python
+from tests.support.stores import make_store
 
 HANGS = 600.0  # seconds after which a process is taken to hang, however loaded the machine is
 ENV = {
@@ -40,13 +42,8 @@ class Toy:
         (self.project / "uv.lock").write_text("locked = 1\n")
         self.started: list[subprocess.Popen[str]] = []
         self.store = folder / "store.db"
-        self.tracking_uri = f"sqlite:///{self.store}"
         # Artifacts beside the project, not in it: a moved checkout leaves them where they are.
-        make = (
-            "import mlflow; mlflow.create_experiment('toy', artifact_location="
-            f"{(folder / 'artifacts').as_uri()!r})"
-        )
-        subprocess.run([sys.executable, "-c", make], env=self.env(), check=True)
+        self.tracking_uri = make_store(folder, "toy")
 
     def behave(self, **steps: dict[str, Any]) -> None:
         (self.folder / "behaviour.json").write_text(json.dumps(steps))
@@ -56,16 +53,19 @@ class Toy:
         return {**os.environ, **ENV, **here}
 
     def start(self, *options: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        argv = command or (sys.executable, "-m", "steps.main")
-        process = subprocess.Popen(
-            [*argv, *options],
-            cwd=self.project,
-            env=self.env(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        if command:
+            process = subprocess.Popen(
+                [*command, *options],
+                cwd=self.project,
+                env=self.env(),
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        else:
+            argv = ("-m", "steps.main", *options)
+            process = start_python(argv, cwd=self.project, env=self.env(), start_new_session=True)
         self.started.append(process)
         return process
 

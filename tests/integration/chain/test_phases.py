@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from steps.main import LAST_STEP
 from studies.markets import market
 from tests.support.chain_store import Store
 from tests.support.paths import ROOT
+from tests.support.stores import make_store
 
 PAGE = (ROOT / "docs" / "process.md").read_text()
 # The signal is strong enough for the gate; the settings make the chain quick.
@@ -29,8 +28,7 @@ def test_the_page_has_the_phases_of_the_chain() -> None:
 def test_each_phase_runs_what_is_new_and_production_moves_the_version(tmp_path: Path) -> None:
     market(20, 1000, seed=1, signal="linear", strength=0.84).bars.to_parquet(tmp_path / "b.parquet")
     store = Store(ROOT, tmp_path)
-    make = f"import mlflow; mlflow.create_experiment('whole', artifact_location={str(tmp_path)!r})"
-    subprocess.run([sys.executable, "-c", make], env=store.env(), cwd=tmp_path, check=True)
+    make_store(tmp_path, "whole")
     before: dict[str, tuple[str, str]] = {}
     for phase, last in LAST_STEP.items():
         out = store.main(source=str(tmp_path / "b.parquet"), phase=phase, **FAST)

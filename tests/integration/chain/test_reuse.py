@@ -2,11 +2,11 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.python_processes import run_python
 from tests.support.toy_project import ALL_CACHED, ALL_EXECUTED, HANGS, Toy, long
 
 pytestmark = pytest.mark.run
@@ -142,14 +142,7 @@ print(sorted({"pipeline.pruned" in client.get_run(step).data.tags for step in tr
 def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
     toy.run("--word", "old")
     toy.run("--word", "new")
-    done = subprocess.run(
-        [sys.executable, "-c", PRUNE, "1"],
-        cwd=toy.project,
-        env=toy.env(),
-        capture_output=True,
-        text=True,
-        timeout=HANGS,
-    )
+    done = run_python(["-c", PRUNE, "1"], cwd=toy.project, env=toy.env())
     assert "models=0, versions=0" in done.stdout, done.stderr
     assert "[False, True]" in done.stdout, "what was tried goes with its step"
     assert toy.statuses("--word", "new") == ALL_CACHED

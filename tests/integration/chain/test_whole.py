@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,19 @@ def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def first(store: Store) -> str:
+def first(store: Store, root: Path) -> str:
     """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made,
     `store.made` its runs.
     """
     params = [word for k, v in FAST.items() for word in ("-P", f"{k}={v}")]
-    done = store.command("mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params)
+    done = subprocess.run(
+        ["mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params],
+        cwd=root,
+        env=store.env(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr
     # Whoever loads it from there leaves bytecode in it.
@@ -162,9 +168,7 @@ print(json.dumps({"code": stockpred.__file__, "rows": len(answer),
 
 
 def predict(store: Store, cwd: Path, bars: Path) -> dict[str, Any]:
-    done = store.command(
-        sys.executable, "-c", PREDICT, "models:/stockpred@candidate", str(bars), cwd=cwd
-    )
+    done = store.python("-c", PREDICT, "models:/stockpred@candidate", str(bars), cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from stockpred.errors import StockpredError
+from tests.support.python_processes import run_python
 from tests.support.refused_commands import children, refuse
 from tests.support.stores import environment
 
@@ -153,14 +154,7 @@ def test_a_hostile_value_is_data(root: Path, store: Path, tmp_path: Path) -> Non
 )
 def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": uri}
-    done = subprocess.run(
-        [sys.executable, "-m", "steps.acquire", "--symbols", "IBM"],
-        cwd=root,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run_python(["-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1 and words in line and "s3cret" not in line
     assert "Background" not in line
@@ -188,14 +182,7 @@ def test_what_tells_and_tidies_refuses_in_one_line(
 def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) -> None:
     module, *options = words.split()
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
-    done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options],
-        cwd=root,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=env)
     assert (done.returncode, done.stdout) == (1, "") and "s3cret" not in done.stderr
     assert done.stderr.startswith("error: http://127.0.0.1:9: a password in the address would")
     assert len(done.stderr.splitlines()) == 1
@@ -216,14 +203,7 @@ def test_no_experiment_is_made_by_asking(
     env = environment(store, "x")
     del env["MLFLOW_EXPERIMENT_NAME"]
     env |= {f"MLFLOW_EXPERIMENT_{part}": each for part, each in given.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", f"steps.{module}", *options],
-        cwd=root,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=env)
     told = done.stdout.splitlines()[2:] + done.stderr.splitlines()
     assert done.returncode == 1 and len(told) == 1 and said in told[0]
     with sqlite3.connect(store / "store.db") as connection:

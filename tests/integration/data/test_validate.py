@@ -3,7 +3,6 @@
 import json
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
+from tests.support.python_processes import run_python
 from tests.support.stores import environment
 
 pytestmark = pytest.mark.run
@@ -32,14 +32,8 @@ def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:
 
 def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Run the step; return how it ended and the folder of its artifacts."""
-    done = subprocess.run(
-        [sys.executable, "-m", "steps.validate", "--bars", str(bars)],
-        cwd=root,
-        env=environment(store, "x"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    argv = ("-m", "steps.validate", "--bars", str(bars))
+    done = run_python(argv, cwd=root, env=environment(store, "x"))
     uri = query(store, "select artifact_uri from runs order by start_time desc limit 1")[0][0]
     return done, Path(uri.removeprefix("file://"))
 

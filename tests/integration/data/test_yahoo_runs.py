@@ -5,13 +5,14 @@ import os
 import re
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stockpred.errors import ParameterError
+from tests.support.python_processes import run_python
+from tests.support.stores import make_store
 from tests.support.yahoo_standin import Standin, standin_bars
 
 pytestmark = pytest.mark.run
@@ -35,14 +36,7 @@ class Nights:
         }
         given = {"source": "yahoo", "symbols": ",".join(SYMBOLS), "as_of": as_of, **params}
         options = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return subprocess.run(
-            [sys.executable, "-m", f"steps.{entry}", *options],
-            cwd=self.root,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        return run_python(["-m", f"steps.{entry}", *options], cwd=self.root, env=env)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(self.folder / "store.db") as connection:
@@ -62,14 +56,9 @@ class Nights:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tracking store in it; making its tables costs seconds."""
+    """A folder with a tracking store in it."""
     folder = tmp_path_factory.mktemp("yahoo")
-    make = "import mlflow; " + "; ".join(
-        f"mlflow.create_experiment('{name}', artifact_location='{folder.as_uri()}/{name}')"
-        for name in ("nights", "fresh", "failed")
-    )
-    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db"}
-    subprocess.run([sys.executable, "-c", make], check=True, cwd=folder, env=env)
+    make_store(folder, "nights", "fresh", "failed")
     return folder
 
 

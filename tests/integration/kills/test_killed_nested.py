@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kill_at_lines import told
+from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
@@ -73,7 +74,7 @@ for each in tries(work, (nested,), signum, stride, 0, before):
 def test_a_step_that_is_ended_anywhere_leaves_no_nested_run_open(
     tmp_path: Path, fails: int, signum: int, stride: int
 ) -> None:
-    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
     tried = told(AT_EVERY_LINE, fails, int(signum), stride, env=env)
     assert len(tried) >= 60 // stride, "no lines were traced"
     least = 0

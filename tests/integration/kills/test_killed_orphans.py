@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kill_at_lines import told
+from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
@@ -58,7 +59,7 @@ for each in tries(work, (orphans,), signum, stride, 0, before):
 def test_a_chain_killed_while_it_ends_the_dead_leaves_them_to_the_next(
     tmp_path: Path, stride: int
 ) -> None:
-    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
     tried = told(AT_EVERY_LINE, int(signal.SIGKILL), stride, env=env)
     assert len(tried) >= 100 // stride, "no lines were traced"
     counts = set()

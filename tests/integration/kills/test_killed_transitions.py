@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kill_at_lines import told
+from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
@@ -97,7 +98,7 @@ for each in tries(work, modules, signum, stride, 0, before):
 def test_who_is_killed_in_moving_a_version_leaves_one_champion_and_the_next_tells_all(
     tmp_path: Path, signum: int, stride: int
 ) -> None:
-    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
     *tried, untold = told(AT_EVERY_LINE, tmp_path / "models", int(signum), stride, env=env)
     assert len(tried) >= 250 // stride, "no lines were traced"
     (_, _, code), whole, _ = untold

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ from tests.support.live_records import dying
 from tests.support.logged_models import log_models
 from tests.support.monitored_model import NAME, World, bars_of
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
+from tests.support.stores import make_client, make_store
 
 pytestmark = [
     pytest.mark.run,
@@ -42,10 +42,10 @@ class Nights:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        if not (folder / "store.db").exists():
+            make_store(folder, "nights")
         self.uri = f"sqlite:///{folder}/store.db"
         self.client = MlflowClient(self.uri)
-        if self.client.get_experiment_by_name("nights") is None:
-            self.client.create_experiment("nights", artifact_location=(folder / "a").as_uri())
 
     def night(self, end: str, **options: str) -> tuple[int, list[str], str]:
         """Exit code, the steps in the parent's order, and what was said."""
@@ -57,15 +57,7 @@ class Nights:
             "MLFLOW_EXPERIMENT_NAME": "nights",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "steps.daily", *words],
-            cwd=ROOT,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        done = run_python(["-m", "steps.daily", *words], cwd=ROOT, env=env)
         lines = [line for line in done.stderr.splitlines() if " in " in line]
         steps = [line.split(":")[0] for line in lines if ": executed" in line or ": cached" in line]
         return done.returncode, steps, done.stderr + done.stdout
@@ -195,7 +187,7 @@ def test_a_phase_that_registers_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
-    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    client = make_client(tmp_path)
     client.create_registered_model("m")
     for _ in range(3):
         client.create_model_version("m", str(tmp_path))

@@ -13,6 +13,7 @@ from stockpred.errors import DataError, ParameterError
 from tests.support.live_records import dying, forecasts
 from tests.support.monitored_model import NAME, World, bars_of
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
 
 pytestmark = [
     pytest.mark.run,
@@ -146,7 +147,6 @@ def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
         "MLFLOW_EXPERIMENT_NAME": "nights",
     }
     command = [
-        sys.executable,
         "-m",
         "steps.monitor",
         "--ledger",
@@ -157,8 +157,7 @@ def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
         NAME,
         "--on_alert",
     ]
-    root = ROOT
-    done = subprocess.run([*command, "fail"], cwd=root, env=env, capture_output=True, text=True)
+    done = run_python([*command, "fail"], cwd=ROOT, env=env)
     assert done.returncode == 3, done.stderr
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: Alert: the forecasts are worse than was promised")

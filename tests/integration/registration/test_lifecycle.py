@@ -2,10 +2,8 @@
 
 import datetime as dt
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,8 @@ from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit, labelled
 from tests.support.bars import make_bars
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
+from tests.support.stores import environment, make_store
 
 NAME = "stockpred"
 
@@ -36,14 +36,12 @@ class Registry:
     """A store with real models as versions 1, 2, 3; the third lacks its stored answer."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.uri = folder, f"sqlite:///{folder}/store.db"
+        self.folder, self.uri = folder, make_store(folder, "life")
         before = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(self.uri)
         try:
             self.client = MlflowClient()
-            where = (folder / "artifacts").as_uri()
-            self.experiment = self.client.create_experiment("life", artifact_location=where)
-            mlflow.set_experiment("life")
+            self.experiment = mlflow.set_experiment("life").experiment_id
             model = self._log()
             self.client.create_registered_model(NAME)
             for number in (1, 2, 3):
@@ -96,18 +94,8 @@ class Registry:
         return dict(self.client.get_model_version(NAME, version).tags)
 
     def command(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "steps.register", *options],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env={
-                **os.environ,
-                "MLFLOW_TRACKING_URI": self.uri,
-                "MLFLOW_EXPERIMENT_NAME": "life",
-            },
-        )
+        argv = ("-m", "steps.register", *options)
+        return run_python(argv, cwd=ROOT, env=environment(self.folder, "life"))
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """The step score: what it forecasts, from what, the same as training and serving, in a ledger."""
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from tests.support.bars import make_bars
 from tests.support.logged_models import NAME, Logged, log_models
+from tests.support.python_processes import run_python
 
 pytestmark = [
     pytest.mark.run,
@@ -107,14 +108,7 @@ class World:
         return scratch, self.client.get_run(run_id)
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "steps.score", *words],
-            cwd=self.root,
-            env=self.logged.env(),
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        return run_python(["-m", "steps.score", *words], cwd=self.root, env=self.logged.env())
 
 
 @pytest.fixture(scope="module")
@@ -154,19 +148,8 @@ def agree(world: World, candidate: str, every: Path, last: Path, scratch: Path) 
     given = frames()
     asked = [given["AAA"].tail(LOOKBACK), given["BTC"], given["UNI"].iloc[GAP:]]
     pd.concat(asked).to_parquet(scratch / "bars.parquet")
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            CLIENT,
-            str(world.logged.folders[candidate]),
-            str(scratch / "bars.parquet"),
-            str(scratch / "answers.parquet"),
-        ],
-        cwd=scratch,
-        check=True,
-        capture_output=True,
-    )
+    words = (world.logged.folders[candidate], scratch / "bars.parquet", scratch / "answers.parquet")
+    run_python(["-c", CLIENT, *map(str, words)], cwd=scratch, env=os.environ, check=True)
     answers = pd.read_parquet(scratch / "answers.parquet")
     for column in ("symbol", "date", "probability_up", "direction", "in_range"):
         assert newest[column].tolist() == answers[column].tolist()

@@ -24,6 +24,7 @@ from steps.score import main as score
 from stockpred.errors import DataError
 from tests.support.paths import ROOT
 from tests.support.planted_files import CONF, Planted, write
+from tests.support.stores import make_store
 
 pytestmark = [
     pytest.mark.run,
@@ -79,9 +80,9 @@ class Registry:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.trap = folder, folder / "pwned"
-        self.store = f"sqlite:///{folder}/store.db"
+        self.store = make_store(folder, "x")
         self.client = MlflowClient(self.store)
-        self.experiment = self.client.create_experiment("x", (folder / "a").as_uri())
+        self.experiment = self.client.get_experiment_by_name("x").experiment_id
         self.client.create_registered_model(NAME)
         self.versions: dict[str, str] = {}
         for number, (kind, (plant, _)) in enumerate(PLANTS.items()):

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from stockpred.bars.schema import to_arrow
 from stockpred.features.table import TableInfo, feature_rows, rows_to_arrow
 from stockpred.models.candidates import CANDIDATES
 from tests.support.bars import make_bars
+from tests.support.python_processes import start_python
+from tests.support.stores import make_store
 
 # MLflow's own calls of SQLAlchemy are deprecated; the store is read in this process.
 pytestmark = [pytest.mark.run, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -45,10 +46,9 @@ class Store:
         from mlflow import MlflowClient
 
         self.root, self.folder = root, folder
-        self.uri = f"sqlite:///{folder}/store.db"
+        self.uri = make_store(folder, "train")
         self.client = MlflowClient(self.uri)
-        artifacts = (folder / "artifacts").as_uri()
-        self.experiment = self.client.create_experiment("train", artifact_location=artifacts)
+        self.experiment = self.client.get_experiment_by_name("train").experiment_id
         bars = [make_bars(400, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
         write_groups(folder / "bars.parquet", [to_arrow(each) for each in bars])
         rows = [rows_to_arrow(feature_rows(each, ("direction",), 5, 2)) for each in bars]
@@ -66,14 +66,7 @@ class Store:
             "OMP_NUM_THREADS": "1",
             **({"MLFLOW_RUN_ID": run[0], "PIPELINE_IN_CHAIN": run[1]} if run else {}),
         }
-        return subprocess.Popen(
-            [sys.executable, "-m", "steps.train", *words],
-            cwd=self.root,
-            env=env,
-            text=True,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        return start_python(["-m", "steps.train", *words], cwd=self.root, env=env)
 
     def train(self, run: tuple[str, str] | None = None, **params: str) -> tuple[Any, list[str]]:
         """Run to the end; return the run and what was said."""

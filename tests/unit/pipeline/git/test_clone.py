@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from pipeline.errors import InputError
 from pipeline.git.clone import MARK, claim_clone, clone_of, remove_clone, require_outside_clone
 from pipeline.log.redact import public_url as clean
 from pipeline.tags import TAG_SOURCE
 from tests.support.git_server import GitServer, small_projects
+from tests.support.stores import make_client, make_store
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -60,7 +60,7 @@ class Runs:
     """Runs in a store, as `mlflow run` would hand them over."""
 
     def __init__(self, folder: Path) -> None:
-        self.client = MlflowClient(f"sqlite:///{folder}/store.db")
+        self.client = make_client(folder)
 
     def handed(self, source: str) -> str:
         run = self.client.create_run("0", tags={TAG_SOURCE: source})
@@ -161,7 +161,7 @@ def test_a_wrong_option_removes_the_clone_and_the_password(
     root = folder / "deep" / "er"
     run_id = runs.handed(f"{url}#deep/er")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{temporary.parent}/store.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", make_store(temporary.parent))
     remove_clone(root)
     assert not folder.exists()
     assert runs.client.get_run(run_id).data.tags[TAG_SOURCE].startswith("http://127")

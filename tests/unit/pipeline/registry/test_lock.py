@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from itertools import pairwise
@@ -21,7 +19,9 @@ from pipeline.registry.lock import PREFIX as QUEUE
 from pipeline.registry.models import model_tags
 from pipeline.registry.transitions import registry_state
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python, start_python
 from tests.support.registered_models import new
+from tests.support.stores import make_store
 
 pytestmark = [
     # MLflow's own use of its database.
@@ -71,12 +71,8 @@ def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not
     client: MlflowClient,
 ) -> None:
     new(client, "held", 1)
-    owner = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, client.tracking_uri, "held"],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-    )
+    words = (client.tracking_uri, "held")
+    owner = start_python(["-c", HOLDS, *words], cwd=ROOT, env=os.environ)
     try:
         assert owner.stdout and owner.stdout.readline() == "mine\n"
         [key] = model_tags(client, "held", QUEUE)
@@ -147,17 +143,11 @@ if any(os.waitpid(pid, 0)[1] for pid in children):
 def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
     tmp_path: Path,
 ) -> None:
-    uri, versions, times = f"sqlite:///{tmp_path}/store.db", 4, 6
+    uri, versions, times = make_store(tmp_path), 4, 6
     client = MlflowClient(uri)
     new(client, "race", versions)
-    done = subprocess.run(
-        [sys.executable, "-c", AT_ONCE, uri, "race", str(versions), str(times)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    words = (uri, "race", str(versions), str(times))
+    run_python(["-c", AT_ONCE, *words], cwd=ROOT, env=os.environ, check=True)
     now, moves = registry_state(client, "race"), history(client, "race")
     [champion] = [v for v, stage in now.stages.items() if stage == "Production"]
     assert now.aliases == {"champion": champion}

@@ -18,6 +18,7 @@ from pipeline.registry.models import (
     version_by_alias,
     write_model_tag,
 )
+from tests.support.stores import make_client
 
 pytestmark = [
     pytest.mark.run,
@@ -30,7 +31,7 @@ pytestmark = [
 def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
     """A registry with two versions of `a b`, and a model that is not registered."""
     folder = tmp_path_factory.mktemp("registry")
-    client = MlflowClient(f"sqlite:///{folder}/store.db")
+    client = make_client(folder)
     experiment = client.create_experiment("e", artifact_location=folder.as_uri())
     for name in ("a b", "empty"):
         client.create_registered_model(name)

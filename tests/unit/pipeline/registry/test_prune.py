@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.registry.prune import prune
+from tests.support.stores import make_client
 
 pytestmark = [
     pytest.mark.run,
@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def test_a_version_goes_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
-    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    client = make_client(tmp_path)
     experiment = client.create_experiment("e", artifact_location=tmp_path.as_uri())
     client.create_registered_model("m")
 
@@ -46,7 +46,7 @@ def test_a_version_goes_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
 
 
 def test_a_version_stays_with_the_older_run_that_made_its_model(tmp_path: Path) -> None:
-    client = MlflowClient(f"sqlite:///{tmp_path}/store.db")
+    client = make_client(tmp_path)
     experiment = client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())
     client.create_registered_model("m")
 

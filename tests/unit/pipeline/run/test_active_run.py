@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kill_at_lines import told
+from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
@@ -52,7 +53,7 @@ for each in tries(work, modules, signal.SIGTERM, stride, again, before):
 def test_a_process_told_to_end_never_leaves_a_run_that_looks_finished(
     tmp_path: Path, fails: int, again: int, stride: int
 ) -> None:
-    env = {**ENV, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
+    env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
     *tried, ((_, _, code), untold) = told(TOLD_AT_EVERY_LINE, fails, again, stride, env=env)
     assert (code, untold) == ((1, "FAILED") if fails else (0, "FINISHED"))
     assert len(tried) >= 70 // stride, "no lines were traced"

@@ -21,6 +21,7 @@ from pipeline.tags import (
     TAG_PARENT,
     TAG_PROCESS,
 )
+from tests.support.stores import make_store
 
 pytestmark = [
     pytest.mark.run,
@@ -54,7 +55,7 @@ class Store:
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('dead')}/store.db"
+    return make_store(tmp_path_factory.mktemp("dead"))
 
 
 @pytest.fixture

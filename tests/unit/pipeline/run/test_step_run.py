@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kill_at_lines import told
+from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
@@ -78,7 +79,7 @@ def test_a_step_that_is_ended_anywhere_leaves_no_run_that_offers_what_it_has_not
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    store = f"sqlite:///{tmp_path}/store.db"
+    store = make_store(tmp_path)
     env = {**ENV, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(scratch)}
     how = (int(fails), int(signum), again, stride)
     *tried, untold = told(AT_EVERY_LINE, scratch, *how, env=env)

@@ -16,6 +16,7 @@ from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit, labelled
 from tests.support.bars import make_bars
 from tests.support.paths import ROOT
+from tests.support.stores import make_store
 
 
 @pytest.mark.parametrize(
@@ -44,11 +45,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = labelled(feature_rows(bars, recipe.feature_sets, recipe.window, recipe.horizon))
     estimator = fit(rows, recipe.candidate, {}, 0, training=recipe.training)
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/store.db")
+    mlflow.set_tracking_uri(make_store(folder, "check"))
     scratch = folder / "scratch"
     scratch.mkdir()
     try:
-        mlflow.create_experiment("check", artifact_location=(folder / "artifacts").as_uri())
         mlflow.set_experiment("check")
         with mlflow.start_run():
             info = log_model(
@@ -75,7 +75,7 @@ def test_a_model_is_held_to_the_answer_stored_with_it(
     broken = tmp_path / "broken"
     shutil.copytree(model, broken)
     # Its own code counts, not the checkout's.
-    code = broken / "code" / "stockpred" / "predict.py"
+    code = broken / "code" / "stockpred" / "prediction" / "predict.py"
     code.write_text(code.read_text().replace("probability > 0.5", "probability <= 0.5"))
     found = check_example(broken)
     assert found is not None and "it answers direction" in found
