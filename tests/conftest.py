@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 from stockpred.bars.parse import parse_bars
 from tests.support.paths import ROOT
@@ -33,6 +34,14 @@ settings.register_profile(
     "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread_each() -> Iterator[None]:
+    """Compute with one thread, here and in commands: small fits on many threads mostly spin."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -165,8 +165,8 @@ def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
     ("words", "code", "said"),
     [
         ("summary", 2, "Missing option '--run_name'"),
-        ("summary --run_name a'b", 2, """run_name="a'b": give one without quotes"""),
-        ("summary --run_name x --folder MLproject", 2, "Directory 'MLproject' is a file"),
+        ("ci_summary --run_name a'b", 2, """run_name="a'b": give one without quotes"""),
+        ("ci_summary --run_name x --folder MLproject", 2, "Directory 'MLproject' is a file"),
         ("prune --keep 0", 2, "0 is not in the range x>=1"),
         ("prune --kept 1", 2, "No such option '--kept'"),
     ],
@@ -178,7 +178,7 @@ def test_what_tells_and_tidies_refuses_in_one_line(
     assert said in refuse(root, store, *options, module=module, code=code)
 
 
-@pytest.mark.parametrize("words", ["summary --run_name x", "prune", "acquire"])
+@pytest.mark.parametrize("words", ["ci_summary --run_name x", "prune", "acquire"])
 def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) -> None:
     module, *options = words.split()
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
@@ -191,7 +191,7 @@ def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) ->
 @pytest.mark.parametrize(
     ("words", "given", "said"),
     [
-        ("summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment of tha"),
+        ("ci_summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment"),
         ("prune", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment of that name there; g"),
         ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID environment variable value `99` does not ex"),
     ],
