@@ -158,8 +158,8 @@ def fit_models() -> Iterator[None]:
     seconds). `test_lifecycle.py` puts the same question to real ones.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("gated", "byhand"):
-            patch.setattr(f"steps.{module}.why_unfit", lambda run, version: None)
+        for module in ("by_gate", "manual"):
+            patch.setattr(f"steps.registration.{module}.why_unfit", lambda run, version: None)
         yield
 
 
