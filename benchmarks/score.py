@@ -40,7 +40,8 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
     """Fit a candidate on some symbols and log it; return its URI."""
     import mlflow
 
-    from serving.model.log_model import log_model
+    from pipeline.chain.code_digest import Code
+    from serving.model.log_model import MODULE, log_model
 
     info = BarsInfo.from_metadata(read_metadata(bars))
     frames = [from_arrow(group) for _, group in zip(range(LEARNT), read_groups(bars), strict=False)]
@@ -56,7 +57,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
             estimator,
             frames[0],
             training_range(table),
-            root=ROOT,
+            code=Code(ROOT).paths(MODULE),
             scratch=scratch,
             metadata={},
         )

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.chain.code_digest import Code
 from pipeline.registry.models import register_version
-from serving.model.log_model import log_model
+from serving.model.log_model import MODULE, log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.candidates import get_candidate
 from stockpred.models.recipe import Recipe
@@ -79,7 +80,7 @@ def make_models(folder: Path, name: str) -> None:
             estimator,
             parts[0],
             training_range(table),
-            root=ROOT,
+            code=Code(ROOT).paths(MODULE),
             scratch=folder,
             metadata={},
         )

@@ -18,7 +18,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, read_table, wri
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
 from reports.plots.training import draw_fold_losses
-from serving.model.log_model import log_model
+from serving.model.log_model import MODULE, log_model
 from steps.cli.command import shell
 from steps.cli.types import ROOT
 from steps.training.nested_runs import search_shown
@@ -166,7 +166,7 @@ def _log_model(
         estimator,
         example,
         trained,
-        root=ROOT,
+        code=Code(ROOT).paths(MODULE),
         scratch=run.scratch_folder("model"),
         metadata=facts,
     )

@@ -159,6 +159,10 @@ class Code:
             names = self._below([*names, *self._in_packages])
         return sorted({file for name in names for file in (name, *self._beside(name))})
 
+    def paths(self, *modules: str) -> dict[str, Path]:
+        """Map what modules reach to where it is, such as to ship it along with a model."""
+        return {name: self.root / name for name in self.reach(*modules)}
+
     def _roots(self, modules: Iterable[str]) -> list[str]:
         targets = [self._target(Import(module, "", ""), ()) for module in modules]
         return [file for target in targets for file in (target.file, *target.packages) if file]

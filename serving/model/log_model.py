@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from stockpred.models.recipe import Recipe
 from stockpred.prediction.predict import predict
 from stockpred.prediction.training_range import TrainingRange
 
+MODULE = "serving.model.pyfunc"  # what MLflow runs of a logged model
+
 # What prediction imports; their own needs follow.
 REQUIREMENTS = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")
 
@@ -39,7 +42,7 @@ def log_model(
     bars: pd.DataFrame,
     trained: TrainingRange,
     *,
-    root: Path,
+    code: Mapping[str, Path],
     scratch: Path,
     metadata: Mapping[str, Any],
 ) -> Any:
@@ -51,8 +54,9 @@ def log_model(
         Sound bars of one symbol or more; the last sessions of the first are the input example.
     trained : TrainingRange
         What the estimator was fitted on.
-    root : Path
-        The project's folder, whose `stockpred` and `serving` are shipped along.
+    code : mapping of str to Path
+        Files to ship along, as `MODULE` imports them from a folder: all that it reaches, and no
+        more, so that code that no prediction runs makes no other model.
     scratch : Path
         Folder for files on their way.
 
@@ -75,8 +79,8 @@ def log_model(
     with _no_bytecode(), _no_word_of_pip():
         return mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(root / "serving" / "model" / "pyfunc.py"),
-            code_paths=[str(root / "stockpred"), str(root / "serving")],
+            python_model=str(code[f"{MODULE.replace('.', '/')}.py"]),
+            code_paths=_copy_code(code, scratch / "code"),
             artifacts={
                 "recipe": str(scratch / "recipe.json"),
                 "training": str(training),
@@ -101,6 +105,14 @@ def log_model(
                 "trained_rows": trained.rows,
             },
         )
+
+
+def _copy_code(code: Mapping[str, Path], folder: Path) -> list[str]:
+    """Copy files into a folder under their names; return the folders at its top."""
+    for name, path in code.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
+    return [str(path) for path in sorted(folder.iterdir())]
 
 
 @contextmanager

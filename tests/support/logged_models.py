@@ -61,8 +61,9 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
 
 
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    from pipeline.chain.code_digest import Code
     from pipeline.storage.parquet import read_groups, read_metadata
-    from serving.model.log_model import log_model
+    from serving.model.log_model import MODULE, log_model
     from stockpred.bars.schema import BarsInfo, from_arrow
     from stockpred.features.table import feature_rows
     from stockpred.models.candidates import CANDIDATES
@@ -107,7 +108,7 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
                 estimator,
                 frames[0],
                 training_range(table),
-                root=ROOT,
+                code=Code(ROOT).paths(MODULE),
                 scratch=folder / name,
                 metadata={},
             )

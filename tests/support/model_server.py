@@ -15,8 +15,9 @@ from urllib.request import Request, urlopen
 
 import pandas as pd
 
+from pipeline.chain.code_digest import Code
 from pipeline.registry.models import register_version
-from serving.model.log_model import log_model
+from serving.model.log_model import MODULE, log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
@@ -55,7 +56,7 @@ class Registry:
                 estimator,
                 bars[0],
                 training_range(table),
-                root=root,
+                code=Code(root).paths(MODULE),
                 scratch=folder / "scratch",
                 metadata={"git_commit": "c", "table_sha256": "d"},
             )

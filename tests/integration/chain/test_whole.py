@@ -190,6 +190,8 @@ def test_a_registered_model_answers_with_its_own_code(
 def test_a_logged_model_holds_no_pickle_and_tells_what_it_is(store: Store, first: str) -> None:
     folder, files = store.model(), store.logged
     assert "artifacts/estimator.skops" in files and "code/stockpred/prediction/predict.py" in files
+    unused = ("code/serving/server", "code/stockpred/gate", "code/stockpred/evaluation")
+    assert not [name for name in files if name.startswith(unused)]
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pyc"))]
     mlmodel = (folder / "MLmodel").read_text()
     for word in (

@@ -12,11 +12,12 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from pipeline.chain.code_digest import Code
 from pipeline.errors import InputError
 from pipeline.registry.history import history
 from pipeline.registry.transitions import move_version, registry_state
 from pipeline.run.step_run import StepRun
-from serving.model.log_model import log_model
+from serving.model.log_model import MODULE, log_model
 from steps.register import main
 from steps.registration.decision import tell_history
 from steps.registration.manual import promote, reject, rollback
@@ -75,7 +76,7 @@ class Registry:
                 estimator,
                 bars,
                 training_range(rows),
-                root=ROOT,
+                code=Code(ROOT).paths(MODULE),
                 scratch=scratch,
                 metadata={},
             )

@@ -8,8 +8,9 @@ from typing import Any
 import mlflow
 import pytest
 
+from pipeline.chain.code_digest import Code
 from serving.model.example_check import check_example, find_difference
-from serving.model.log_model import log_model
+from serving.model.log_model import MODULE, log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
@@ -56,7 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 estimator,
                 bars,
                 training_range(rows),
-                root=ROOT,
+                code=Code(ROOT).paths(MODULE),
                 scratch=scratch,
                 metadata={},
             )
