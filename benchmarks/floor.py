@@ -15,16 +15,16 @@ import sklearn.ensemble  # noqa: F401
 from pipeline.run.step_run import StepRun
 from pipeline.step import FinishedStep
 from pipeline.tracking.artifacts import output_hashes
-from steps.cli.parameters import PARAMETERS
+from steps.cli.parameters import taken_by, value_of
 from steps.cli.types import ROOT
 from steps.main import STEPS
 
 
 def main(*given: str) -> None:
     """Do the chain's work; `given` are name=value parameters."""
-    texts = {p.name: p.default for p in PARAMETERS.values()}
+    texts = {name: str(default) for name, default in taken_by("main").items()}
     texts |= dict(each.split("=", 1) for each in given)
-    params = {name: PARAMETERS[name].type.convert(text, None, None) for name, text in texts.items()}
+    params = {name: value_of(name, text) for name, text in texts.items()}
     client = mlflow.MlflowClient()
     done: dict[str, FinishedStep] = {}
     with mlflow.start_run():

@@ -3,56 +3,48 @@
 import datetime as dt
 
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import write_groups
 from pipeline.tags import TAG_INCOMPLETE
 from sources import FetchedBars
-from steps.cli.command import shell
-from steps.data.source import judge_acquired, open_asked
-from steps.data.stored_bars import PARTIAL, WHOLE
-from stockpred.bars.schema import to_arrow
+from steps.cli.command import step
+from steps.data.source import SourceOptions, check_failures, open_requested
+from steps.data.stored_bars import PARTIAL, REPORT, WHOLE, write_bars
 from stockpred.columns import SYMBOL
 
+MAX_TAG = 4000  # characters
 
-@shell("acquire", "source", "symbols", "start", "end", "max_missing", "as_of")
+
+@step("acquire")
 def main(
-    run: StepRun,
-    source: str,
-    symbols: tuple[str, ...] | None,
-    start: dt.date | None,
-    end: dt.date | None,
-    max_missing: float,
-    as_of: dt.datetime | None,
+    run: StepRun, *, options: SourceOptions, start: dt.date | None, end: dt.date | None
 ) -> None:
-    """Fetch the bars of the asked symbols and dates."""
-    opened = open_asked(run, source, symbols, as_of)
+    """Fetch the bars of the requested symbols and dates."""
+    source = open_requested(run, options)
     try:
-        acquired = opened.read(symbols, start, end)
-        failures = judge_acquired(acquired, symbols, max_missing)
+        fetched = source.read(options.symbols, start, end)
+        failures = check_failures(fetched, options)
     except BaseException:
-        if (partial := opened.partial_bars()) is not None:
+        if (partial := source.partial_bars()) is not None:
             _write(run, partial, PARTIAL)
-            run.keep_outputs("what had been fetched")
+            run.keep_outputs("bars that were fetched before the failure")
         raise
-    rows, count = _write(run, acquired, WHOLE)
-    late = acquired.report.get("late", [])
+    rows = _write(run, fetched, WHOLE)
+    count = fetched.bars[SYMBOL].nunique()
+    late = fetched.report.get("late", [])
     if failures or late:  # worth another try before the next session closes
-        run.set_tags({TAG_INCOMPLETE: ", ".join(sorted({*failures, *late}))[:4000]})
+        run.set_tags({TAG_INCOMPLETE: ", ".join(sorted({*failures, *late}))[:MAX_TAG]})
     run.log_metrics(
         {"rows": rows, "symbols": count, "symbols_failed": len(failures), "symbols_late": len(late)}
     )
-    lacking = "".join(
-        f"; {len(names)} {what}" for names, what in ((failures, "failed"), (late, "late")) if names
-    )
-    run.set_key_figure(f"{rows:,} bars of {count} symbols{lacking}")
+    failed_text = f"; {len(failures)} failed" if failures else ""
+    late_text = f"; {len(late)} late" if late else ""
+    run.set_key_figure(f"{rows:,} bars of {count} symbols{failed_text}{late_text}")
 
 
-def _write(run: StepRun, acquired: FetchedBars, artifact: str) -> tuple[int, int]:
-    by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
+def _write(run: StepRun, fetched: FetchedBars, artifact: str) -> int:
     with run.output(artifact) as path:
-        tables = (to_arrow(bars) for _, bars in by_symbol)
-        rows = write_groups(path, tables, acquired.info.to_metadata)
-    run.write_json("acquire.json", acquired.report)
-    return rows, len(by_symbol)
+        rows = write_bars(path, fetched)
+    run.write_json(REPORT, fetched.report)
+    return rows
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pipeline.tags import (
 )
 from pipeline.tracking.artifacts import fetch
 from reports.text.ci_summary import FinishedRun, render_ci_summary
-from steps.cli.command import program
+from steps.cli.command import Option, OptionError, Program
 from steps.cli.types import ROOT
 
 KEPT = {
@@ -35,9 +35,10 @@ KEPT = {
 
 
 @click.command(help=__doc__)
-@click.option("--run_name", required=True, help="as given to `mlflow run --run-name`")
+@click.option("--run_name", cls=Option, required=True, help="as given to `mlflow run --run-name`")
 @click.option(
     "--folder",
+    cls=Option,
     type=click.Path(file_okay=False, path_type=Path),
     help="where the artifacts go; none: no",
 )
@@ -69,7 +70,12 @@ def _end(why: str) -> NoReturn:
 
 def _named(run_name: str) -> str:
     if "'" in run_name or "\\" in run_name:
-        raise click.UsageError(f"run_name={run_name!r}: give one without quotes and backslashes")
+        raise OptionError(
+            "run_name",
+            run_name,
+            expected="a name without quotes and backslashes",
+            fix="give the name of mlflow run --run-name",
+        )
     return f"tags.`{TAG_RUN_NAME}` = '{run_name}'"
 
 
@@ -143,7 +149,7 @@ def _json(found: dict[str, bytes], name: str) -> dict[str, Any] | None:
     return content
 
 
-main = program(command)
+main = Program(command)
 
 if __name__ == "__main__":
     sys.exit(main())

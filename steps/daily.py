@@ -8,21 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 from pipeline.errors import AlertRaised, InputError
 from pipeline.git.clone import require_outside_clone
 from pipeline.process.scratch import scratch_folder
 from pipeline.step import FinishedStep, Output, Step
 from pipeline.tags import TAG_STAGE
-from steps.cli.command import main_function
-from steps.cli.parameters import PARAMETERS
+from steps.cli.command import OptionError, given_texts, program
 from steps.cli.types import ROOT
 from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
 from steps.output.notify import noticed
 
-LEDGER = ".stockpred/ledger"
-OWN = (f"ledger={LEDGER}", "shadow", "retrain_every", "on_alert=retrain")
 DATA, TRAINING = STEPS[:2], STEPS[2:]
 SOUND = {"bars": Output("validate", "bars.parquet")}
 SHADOWS = 5  # challengers, the newest ones
@@ -40,7 +35,7 @@ def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[St
 
     name, ledger = params["registered_model"], params["ledger"]
     shadows: list[Step] = []
-    if params["shadow"] == "true":
+    if params["shadow"]:
         staged = [v for v in versions(client, name) if v.tags.get(TAG_STAGE) == STAGING]
         numbers = sorted((int(v.version) for v in staged), reverse=True)[:SHADOWS]
         uris = {number: f"models:/{name}/{number}" for number in numbers}
@@ -109,15 +104,20 @@ def stands(client: Any, step: str, run: Any) -> bool:
     return step in chain and still_valid(client, step, run)
 
 
-def night(**params: Any) -> None:
-    """Run a night and show what came of it."""
-    texts = click.get_current_context().meta["texts"]
+@program("daily")
+def main(**params: Any) -> None:
+    """Run a night and show its result."""
+    texts = given_texts()
     with noticed("daily") as ended:
         if LAST_STEP[params["phase"]] != "register":
-            rule = "it registers no model, so that nothing can be scored; give pilot or production"
-            raise click.UsageError(f"phase={params['phase']!r}: {rule}")
+            raise OptionError(
+                "phase",
+                params["phase"],
+                expected="a phase that registers a model, which forecasts need",
+                fix="give pilot or production",
+            )
         require_outside_clone(params["ledger"], ROOT)
-        settled = settle(params)
+        settled, settled_texts = settle(params)
 
         from pipeline.chain.run_project import run_project
         from steps.output.chain_summary import show
@@ -125,17 +125,17 @@ def night(**params: Any) -> None:
         def follow(client: Any, done: Sequence[FinishedStep]) -> tuple[Step, ...]:
             if not ended.alerts:
                 ended.alerts = alerts_of(client, done)
-            return rows_that_follow(client, done, params)
+            return rows_that_follow(client, done, settled)
 
         ended.finished = run_project(
             DATA,
-            params,
+            settled,
             texts,
             root=ROOT,
             package="steps",
             preload=PRELOAD,
             still_valid=stands,
-            settled=settled,
+            settled=settled_texts,
             entry_point="daily",
             then=follow,
         )
@@ -143,8 +143,6 @@ def night(**params: Any) -> None:
 
         ended.standing = show(ended.finished, get_tracking_uri())
 
-
-main = main_function("daily", (*PARAMETERS, *OWN), night, __name__)
 
 if __name__ == "__main__":
     sys.exit(main())

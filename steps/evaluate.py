@@ -17,7 +17,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_metadata, read_table, write_groups
 from reports.pages.evaluation import render_evaluation_page
 from reports.plots.evaluation import draw_evaluation_plots
-from steps.cli.command import shell
+from steps.cli.command import step
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import evaluate_holdout, read_selection
@@ -26,15 +26,14 @@ from stockpred.models.recipe import Recipe
 from stockpred.training.walk_forward import walk_forward
 
 
-@shell("evaluate", "recipe", "table", "refit_every", "cost_bps", "short", "borrow_bps", "seed")
+@step("evaluate")
 def main(
     run: StepRun,
+    *,
     recipe: str,
     table: str,
     refit_every: int,
-    cost_bps: float,
-    short: str,
-    borrow_bps: float,
+    costs: TradingCosts,
     seed: int,
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
@@ -55,7 +54,6 @@ def main(
         jobs=os.cpu_count() or 1,
         progress=logger.info,
     )
-    costs = TradingCosts(cost_bps, short == "on", borrow_bps)
     found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=seed)
     evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
     with run.output("holdout_predictions.parquet") as out:
@@ -68,9 +66,9 @@ def main(
         "recipe": recipe,
         "table": table,
         "refit_every": refit_every,
-        "cost_bps": cost_bps,
-        "short": short,
-        "borrow_bps": borrow_bps,
+        "cost_bps": costs.cost_bps,
+        "short": "on" if costs.short else "off",
+        "borrow_bps": costs.borrow_bps,
         "seed": seed,
     }
     page = render_evaluation_page(evaluation, pictures, source, _repeat(run.git_commit, given))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from reports.pages.features import render_features_page
-from steps.cli.command import shell
+from steps.cli.command import step
 from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import (
@@ -24,9 +24,10 @@ from stockpred.training.selection import rows_before
 from stockpred.training.split import holdout_start
 
 
-@shell("features", "bars", "feature_sets", "window", "horizon", "holdout")
+@step("features")
 def main(
     run: StepRun,
+    *,
     bars: str,
     feature_sets: tuple[str, ...],
     window: int,

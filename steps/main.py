@@ -1,86 +1,53 @@
 """The whole chain: acquire, validate, features, train, evaluate, register, as children of one run.
 
-Finished steps are not run again, and fresh ones start in warm processes. To add a step: an entry
-point in MLproject, a file in steps/, a row in the table below.
+Finished steps are not run again, and fresh ones start in warm processes. To add a step: a file in
+steps/, its parameters in steps/cli/parameters.py (and `make generate`), a row in the table below.
 """
 
 import datetime as dt
 import sys
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import click
-
 from pipeline.step import Output, Step
-from steps.cli.command import main_function
-from steps.cli.parameters import PARAMETERS
+from steps.cli.command import OptionError, given_texts, program
+from steps.cli.parameters import of_chain
 from steps.cli.types import ROOT
 from steps.output.notify import noticed
 
-
-@cache
-def _digest(source: str, as_of: dt.datetime, *asked: Any) -> str:
-    from sources import open_source
-
-    return open_source(source, ROOT, as_of).digest(*asked)
+SOURCE_DIGEST = "source_digest"  # in a chain's parameters, beside those of the command line
 
 
-def source_digest(params: Mapping[str, Any]) -> str:
-    """What `acquire` reads from outside: the bytes of the file or snapshot, Yahoo's sessions."""
-    asked = ("source", "as_of", "symbols", "start", "end")
-    return _digest(*(params[name] for name in asked))
+def row(
+    name: str,
+    inputs: Mapping[str, Output] | None = None,
+    source: Callable[[Mapping[str, Any]], str] | None = None,
+) -> Step:
+    """Make the row of a step, which takes its parameters as their table says."""
+    keyed, unkeyed = of_chain(name), of_chain(name, is_keyed=False)
+    return Step(name, keyed, inputs or {}, source_digest=source, unkeyed_params=unkeyed)
 
 
 STEPS = (
-    Step(
-        "acquire",
-        ("source", "symbols", "start", "end", "max_missing"),
-        source_digest=source_digest,
-        unkeyed_params=("as_of",),
-    ),
-    Step(
-        "validate",
-        ("max_missing", "feature_sets", "window"),
-        {"bars": Output("acquire", "bars.parquet")},
-    ),
-    Step(
-        "features",
-        ("feature_sets", "window", "horizon", "holdout"),
-        {"bars": Output("validate", "bars.parquet")},
-    ),
-    Step(
+    row("acquire", source=lambda params: str(params[SOURCE_DIGEST])),
+    row("validate", {"bars": Output("acquire", "bars.parquet")}),
+    row("features", {"bars": Output("validate", "bars.parquet")}),
+    row(
         "train",
-        (
-            "models",
-            "calibration",
-            "folds",
-            "gap",
-            "train_window",
-            "half_life",
-            "holdout",
-            "trials",
-            "cost_bps",
-            "short",
-            "borrow_bps",
-            "seed",
-        ),
         {
             "table": Output("features", "features.parquet"),
             "bars": Output("validate", "bars.parquet"),
         },
     ),
-    Step(
+    row(
         "evaluate",
-        ("refit_every", "cost_bps", "short", "borrow_bps", "seed"),
         {
             "recipe": Output("train", "recipe.json"),
             "table": Output("features", "features.parquet"),
         },
     ),
-    Step(
+    row(
         "register",
-        ("registered_model", "phase", "max_age"),
         {
             "model_uri": Output("train", "model"),
             "evaluation": Output("evaluate", "evaluation.json"),
@@ -126,24 +93,54 @@ def still_valid(client: Any, step: str, run: Any) -> bool:
     return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
 
 
-def settle(params: dict[str, Any]) -> dict[str, str]:
-    """Check what one parameter alone does not tell; return what holds for the whole chain."""
-    if params["start"] and params["end"] and params["end"] < params["start"]:
-        raise click.UsageError(
-            f"end='{params['end']}': lies before start='{params['start']}'; give a later end"
+def settle(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Check parameters together, and fix once what holds for the whole chain.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        Typed parameters of the command line.
+
+    Returns
+    -------
+    params : dict of str to object
+        With the instant `as_of`, and the digest of the source beside.
+    texts : dict of str to str
+        Those that the chain's steps get instead of the user's texts.
+
+    Raises
+    ------
+    OptionError
+        `end` is before `start`.
+    StockpredError
+        The source is not there or refuses the symbols; no child run exists by then.
+    """
+    start, end = params["start"], params["end"]
+    if start and end and end < start:
+        raise OptionError(
+            "end", end, expected=f"a date from start={start} on", fix="give a later end"
         )
     # One instant, however long it takes.
     as_of = params["as_of"] or dt.datetime.now(dt.UTC).replace(microsecond=0)
-    params["as_of"] = as_of
-    source_digest(params)  # a source that is not there fails before any child exists
-    return {"as_of": as_of.isoformat()}
+    settled = {**params, "as_of": as_of}
+    settled[SOURCE_DIGEST] = source_digest(settled)
+    return settled, {"as_of": as_of.isoformat()}
 
 
-def chain(**params: Any) -> None:
-    """Run the chain up to the phase's last step and show what came of it."""
-    texts = click.get_current_context().meta["texts"]
+def source_digest(params: Mapping[str, Any]) -> str:
+    """Digest of what `acquire` reads: the bytes of the file or snapshot, or Yahoo's sessions."""
+    from sources import open_source
+
+    source = open_source(params["source"], ROOT, params["as_of"])
+    return source.digest(params["symbols"], params["start"], params["end"])
+
+
+@program("main")
+def main(**params: Any) -> None:
+    """Run the chain up to the phase's last step and show its result."""
+    texts = given_texts()
     with noticed("main") as ended:
-        settled = settle(params)
+        settled, settled_texts = settle(params)
 
         from pipeline.chain.run_project import run_project
         from steps.output.chain_summary import show
@@ -151,20 +148,18 @@ def chain(**params: Any) -> None:
         steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
         ended.finished = run_project(
             steps,
-            params,
+            settled,
             texts,
             root=ROOT,
             package="steps",
             preload=PRELOAD,
             still_valid=still_valid,
-            settled=settled,
+            settled=settled_texts,
         )
         from mlflow import get_tracking_uri
 
         ended.standing = show(ended.finished, get_tracking_uri())
 
-
-main = main_function("main", tuple(PARAMETERS), chain, __name__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,6 @@
 monitoring.html and figures by week.
 """
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,9 @@ from pipeline.registry.models import resolve_and_warn
 from pipeline.run.step_run import StepRun
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
-from steps.cli.command import shell
-from steps.data.validation import one_of_two, sound_bars
+from steps.cli.command import step
+from steps.data.source import BarsOptions
+from steps.data.validation import valid_bars
 from steps.monitoring.inputs import (
     data_of,
     drift_of,
@@ -34,26 +34,12 @@ WEEKS = 104  # of which the MLflow UI draws the trend
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
 
 
-@shell(
-    "monitor",
-    "ledger",
-    "bars=none",
-    "source=none",
-    "symbols",
-    "as_of",
-    "max_missing",
-    "registered_model",
-    "on_alert",
-    check=one_of_two,
-)
+@step("monitor")
 def main(
     run: StepRun,
+    *,
     ledger: str,
-    bars: str | None,
-    source: str | None,
-    symbols: tuple[str, ...] | None,
-    as_of: dt.datetime | None,
-    max_missing: float,
+    options: BarsOptions,
     registered_model: str,
     on_alert: str,
 ) -> None:
@@ -61,17 +47,13 @@ def main(
     found = resolve_and_warn(run.client, "auto", registered_model)
     made = settings_of(run, found)
     forecasts = forecasts_of(ledger, registered_model)
-    if bars is not None:
-        path = run.fetch_input(bars)
-    else:
-        lookback = longest_lookback(made.feature_sets, made.window)
-        path = sound_bars(run, source or "snapshot", symbols, as_of, max_missing, lookback)
+    path = valid_bars(run, options, longest_lookback(made.feature_sets, made.window))
     versions = versions_of(run.client, registered_model)
     champion = versions[str(found.version)]
     outcomes, seen = read_bars(path, made, champion.trained_to, forecasts[DATE].unique())
     rows = join_outcomes(forecasts, outcomes)
     watched = monitor_champion(rows, versions, champion, seen.sessions, made.horizon)
-    data = data_of(run, seen, bars, as_of)
+    data = data_of(run, seen, options.bars, options.as_of)
     alerts = loss_alerts(watched.content)
     alerts += data_alerts(data["stopped"], data["symbols"], data["unsound"], data["late"])
     content = {

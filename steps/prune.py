@@ -4,12 +4,13 @@ import sys
 
 import click
 
-from steps.cli.command import program
+from steps.cli.command import Option, Program
 
 
 @click.command(help=__doc__)
 @click.option(
     "--keep",
+    cls=Option,
     type=click.IntRange(1),
     default=30,
     show_default=True,
@@ -31,7 +32,7 @@ def command(keep: int) -> None:
     )
 
 
-main = program(command)
+main = Program(command)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,6 @@ ledger `to` where one is given.
 """
 
 import dataclasses
-import datetime as dt
 
 import pyarrow as pa
 
@@ -12,47 +11,30 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
-from steps.cli.command import shell
+from steps.cli.command import step
 from steps.cli.types import ROOT
-from steps.data.validation import one_of_two, sound_bars
+from steps.data.source import BarsOptions
+from steps.data.validation import valid_bars
 from steps.scoring.batch import Between, Scored, Scorer, predictions, scorer
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
 
 
-@shell(
-    "score",
-    "model_uri=auto",
-    "registered_model",
-    "bars=none",
-    "source=none",
-    "symbols",
-    "as_of",
-    "max_missing",
-    "dates",
-    "to",
-)
+@step("score")
 def main(
     run: StepRun,
+    *,
     model_uri: str,
     registered_model: str,
-    bars: str | None,
-    source: str | None,
-    symbols: tuple[str, ...] | None,
-    as_of: dt.datetime | None,
-    max_missing: float,
+    options: BarsOptions,
     dates: Between,
     to: str | None,
 ) -> None:
     """Forecast with a registered model."""
-    one_of_two(bars, source)
     ledger = Ledger(to, ROOT, DATE) if to is not None else None
     found = resolve_and_warn(run.client, model_uri, registered_model)
     model = scorer(run, found)
-    if bars is not None:
-        path = run.fetch_input(bars)
-    else:
-        path = sound_bars(run, source or "snapshot", symbols, as_of, max_missing, model.lookback)
-        symbols = None  # the source gave no other
+    path = valid_bars(run, options, model.lookback)
+    symbols = options.symbols if options.bars is not None else None  # a source gives no others
     scored = Scored()
     with run.output("predictions.parquet") as out:
         write_groups(out, predictions(path, model, symbols, dates, scored))

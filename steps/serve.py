@@ -3,8 +3,6 @@
 import os
 import sys
 
-import click
-
 from pipeline.log.console import logger
 from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.registry.download import fetch_model
@@ -12,15 +10,14 @@ from pipeline.registry.models import resolve_and_warn
 from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
 from serving.server.process import listen, start_server
-from steps.cli.command import main_function
+from steps.cli.command import given_texts, program
 from steps.cli.types import ROOT
 
-PARAMETERS = ("model_uri=auto", "registered_model", "port", "host", "max_rows")
 
-
-def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
+@program("serve")
+def main(*, model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
     """Serve a model; being told to end is its good end."""
-    texts = click.get_current_context().meta["texts"]
+    texts = given_texts()
     above, handed_over = parent_pids(), "MLFLOW_RUN_ID" in os.environ
     with (
         listen(host, port) as listener,
@@ -55,8 +52,6 @@ def serve(model_uri: str, registered_model: str, port: int, host: str, max_rows:
                 server.wait(stopped)
         logger.info(f"{what}: told to end, no longer served")
 
-
-main = main_function("serve", PARAMETERS, serve, __name__)
 
 if __name__ == "__main__":
     sys.exit(main())

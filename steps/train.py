@@ -19,7 +19,7 @@ from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
 from reports.plots.training import draw_fold_losses
 from serving.model.log_model import MODULE, log_model
-from steps.cli.command import shell
+from steps.cli.command import step
 from steps.cli.types import ROOT
 from steps.training.nested_runs import search_shown
 from stockpred.bars.schema import from_arrow
@@ -49,38 +49,19 @@ RECIPE_CODE = (
 )
 
 
-@shell(
-    "train",
-    "table",
-    "bars",
-    "models",
-    "calibration",
-    "folds",
-    "gap",
-    "train_window",
-    "half_life",
-    "holdout",
-    "trials",
-    "cost_bps",
-    "short",
-    "borrow_bps",
-    "seed",
-)
+@step("train")
 def main(
     run: StepRun,
+    *,
     table: str,
     bars: str,
     models: tuple[str, ...],
-    calibration: str,
+    training: Training,
     folds: int,
     gap: int,
-    train_window: int | None,
-    half_life: int | None,
     holdout: float,
     trials: int,
-    cost_bps: float,
-    short: str,
-    borrow_bps: float,
+    costs: TradingCosts,
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
@@ -89,11 +70,9 @@ def main(
     arrow = read_table(path)
     rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
-    training = Training(calibration, train_window, half_life)
     cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
     sha256 = file_sha256(path)
     source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
-    costs = TradingCosts(cost_bps, short == "on", borrow_bps)
     sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
     code = Code(ROOT).of_modules(*RECIPE_CODE)
     recipe_of = partial(_recipe, training=training, info=info, code=code)
@@ -126,7 +105,7 @@ def main(
     run.write_report("cv_log_loss.png", draw_fold_losses(losses, name))
     logger.info(f"{name}: fitting on every labelled row of its window")
     window = training_rows(
-        rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=train_window
+        rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
     )
     known = labelled(rows[window])
     estimator = fit(known, name, recipe.hyperparameters, seed, training=training)

@@ -1,17 +1,17 @@
-"""Reads bars.parquet; writes the sound ones as bars.parquet, validation.json, validation.html."""
+"""Reads bars.parquet; writes the valid bars as bars.parquet, validation.json, validation.html."""
 
 from pipeline.run.step_run import StepRun
-from steps.cli.command import shell
-from steps.data.validation import write_sound
+from steps.cli.command import step
+from steps.data.validation import write_valid
 from stockpred.features.table import longest_lookback
 
 
-@shell("validate", "bars", "max_missing", "feature_sets", "window")
+@step("validate")
 def main(
-    run: StepRun, bars: str, max_missing: float, feature_sets: tuple[str, ...], window: int
+    run: StepRun, *, bars: str, max_missing: float, feature_sets: tuple[str, ...], window: int
 ) -> None:
     """Take out what must not reach a model, and say what and why."""
-    write_sound(run, run.fetch_input(bars), max_missing, longest_lookback(feature_sets, window))
+    write_valid(run, run.fetch_input(bars), max_missing, longest_lookback(feature_sets, window))
 
 
 if __name__ == "__main__":

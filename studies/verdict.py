@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steps.cli.parameters import PARAMETERS
+from steps.cli.parameters import defaults
 from stockpred.columns import DATE, FORWARD_RETURN, LABEL, LABEL_END, PRIOR, SYMBOL
 from stockpred.evaluation.bootstrap import bootstrap
 from stockpred.evaluation.bootstrap_metrics import metric_statistics
@@ -25,7 +25,7 @@ from stockpred.training.selection import choose_candidate, cross_validate, fold_
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
 
-DEFAULTS = {p.name: p.type.convert(p.default, None, None) for p in PARAMETERS.values()}
+DEFAULTS = defaults()
 TRAINING = Training(*(DEFAULTS[name] for name in ("calibration", "train_window", "half_life")))
 FAST = ("prior", "logistic")
 LEVEL = 0.05

@@ -1,6 +1,7 @@
-"""Types of parameters: each turns a text into a value, or says in one line what would be right."""
+"""Types of parameters beside click's own: symbols, URIs, dates, instants, a word or a number."""
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,229 +14,277 @@ from pipeline.log.redact import redact_urls
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SYMBOLS_FILE = 1 << 20  # bytes
+DATE_FORMAT = "%Y-%m-%d"
+# Over http(s) a user alone may be a token; elsewhere it is a name, or Azure's container.
+_USER_ALONE = re.compile(r"(?i)^((?!https?:)[a-z][a-z0-9+.-]*://)[^\s/?#:@]+@")
 
 
-class Checked(click.ParamType[Any]):
-    """A parameter's type: turns its text into a value, or says what is wrong in one line."""
+class Refused(click.BadParameter):
+    """A value that a type of this module refuses.
+
+    Parameters
+    ----------
+    got : str
+        What was found, where the value itself does not show it.
+    fix : str, optional
+        An imperative, where "give one such as <default>" does not help.
+    """
+
+    def __init__(self, got: str, fix: str = "") -> None:
+        super().__init__(got)
+        self.fix = fix
+
+
+class Own(click.ParamType[Any]):
+    """A type of this module: `expected` says in a few words what it accepts."""
+
+    expected = "text"
+
+
+def expected_by(kind: "click.ParamType[Any]") -> str:
+    """Describe the values that a type accepts, such as ``a whole number from 1 to 252``."""
+    if isinstance(kind, Own):
+        return kind.expected
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(map(str, kind.choices))}"
+    if isinstance(kind, click.IntRange):
+        low, high = kind.min, kind.max
+        return "a whole number " + (
+            f"of at least {low}" if high is None else f"from {low} to {high}"
+        )
+    if isinstance(kind, click.FloatRange):
+        above = "above " if kind.min_open else "from "
+        below = "below " if kind.max_open else ""
+        joint = "and" if kind.min_open else "to"
+        return f"a number {above}{kind.min:g} {joint} {below}{kind.max:g}"
+    return str(kind.name)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range: click's own range lets NaN through."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Convert the text and refuse NaN."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            raise Refused(repr(value))
+        return number
+
+
+class Or(Own):
+    """Another type, and one word that becomes None.
+
+    Parameters
+    ----------
+    word : str
+        Such as ``all`` or ``none``.
+    kind : click.ParamType
+        The type of every other text.
+    """
+
+    def __init__(self, word: str, kind: "click.ParamType[Any]") -> None:
+        self.name, self.word, self.kind = kind.name, word, kind
+        self.expected = f"{expected_by(kind)}, or {word}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return None for the word, else what the other type makes of the text."""
+        return None if value == self.word else self.kind.convert(value, param, ctx)
+
+
+class Names(Own):
+    """A comma-separated list of registered names, in the given order, without repeats.
+
+    Parameters
+    ----------
+    names : sequence of str
+    missing_extra : callable, optional
+        Name -> what it needs that is not installed, or None.
+    """
+
+    name = "names"
+
+    def __init__(
+        self, names: Sequence[str], missing_extra: Callable[[str], str | None] = lambda name: None
+    ) -> None:
+        self.names, self.missing_extra = tuple(names), missing_extra
+        self.expected = f"a comma-separated list out of {', '.join(names)}"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split the text and look each name up."""
+        chosen = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        for name in chosen:
+            if name not in self.names:
+                raise Refused(f"{name!r}, which is none of them")
+        for name in chosen:
+            if lack := self.missing_extra(name):
+                raise Refused(lack, f"install it, or leave {name} out")
+        return chosen
+
+
+class Flag(Own):
+    """One of two words, the second of which is True.
+
+    Parameters
+    ----------
+    off, on : str
+    """
+
+    def __init__(self, off: str, on: str) -> None:
+        self.values = {off: False, on: True}
+        self.name, self.expected = f"{off}|{on}", f"one of {off}, {on}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        """Look the word up."""
+        if value not in self.values:
+            raise Refused(repr(value))
+        return self.values[value]
+
+
+class Date(Own):
+    """An ISO date."""
+
+    name, expected = "date", "an ISO date such as 2012-12-31"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.date:
+        """Parse the text."""
+        return click.DateTime([DATE_FORMAT]).convert(value, param, ctx).date()
+
+
+class DateSpan(Own):
+    """First and last date, both included, as ``FROM:TO``; ``all`` is every date there is."""
+
+    name, expected = "dates", "all, or FROM:TO such as 2012-01-01:2012-12-31"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[dt.date, dt.date]:
+        """Parse both dates and compare them."""
+        if value == "all":
+            return dt.date.min, dt.date.max
+        first, colon, last = value.partition(":")
+        if not colon:
+            raise Refused(repr(value))
+        span = Date().convert(first, param, ctx), Date().convert(last, param, ctx)
+        if span[1] < span[0]:
+            raise Refused(f"{span[1]}, which is before {span[0]}", "give the earlier date first")
+        return span
+
+
+class Instant(Own):
+    """An instant with a time zone, in UTC."""
+
+    name, expected = "instant", "an instant such as 2024-06-28T21:00Z"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.datetime:
+        """Parse the text; the year must be one that pandas and exchanges know."""
+        try:
+            instant = dt.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise Refused(repr(value)) from error
+        if instant.tzinfo is None:
+            raise Refused("one without a time zone", "end it with Z for UTC")
+        if not 1900 <= instant.year < 2200:
+            raise Refused(f"the year {instant.year}", "give a year from 1900 to 2199")
+        return instant.astimezone(dt.UTC)
+
+
+class Symbols(Own):
+    """Symbols, trimmed, upper-cased, without repeats; ``@file`` is read, one symbol a line."""
+
+    name, expected = "symbols", "a comma-separated list such as AAPL,MSFT, or @file"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split the text or read the file, and check each symbol."""
+        parts = _lines(ROOT / value[1:]) if value.startswith("@") else value.split(",")
+        symbols = tuple(dict.fromkeys(part.strip().upper() for part in parts))
+        if not symbols:
+            raise Refused("an empty list")
+        for symbol in symbols:
+            if not re.fullmatch(r"[A-Z0-9^][A-Z0-9.^=_-]{0,30}", symbol):
+                raise Refused(
+                    f"{symbol!r}, which is no symbol",
+                    "use letters, digits and . - ^ = _ only, at most 31 of them",
+                )
+        return symbols
+
+
+def _lines(path: Path) -> list[str]:
+    """Read the lines of a file of symbols that are not blank."""
+    where, fix = path.absolute(), "give a text file with one symbol a line"
+    try:
+        if not path.is_file():
+            raise Refused(f"no file {where}", fix)
+        if path.stat().st_size > MAX_SYMBOLS_FILE:
+            raise Refused(f"more than 1 MiB in {where}", fix)
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise Refused(f"no text in {where}", fix) from error
+    except OSError as error:
+        raise Refused(f"{error.strerror} on reading {where}", fix) from error
+    return [line for line in lines if line.strip()]
+
+
+class Location(Own):
+    """A path or URI in one line, without a password or token.
+
+    Parameters
+    ----------
+    expected : str, optional
+        What is expected there.
+    """
+
+    name = "uri"
+
+    def __init__(self, expected: str = "a path or URI") -> None:
+        self.expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text and return it as it is."""
+        if not value.strip():
+            raise Refused(repr(value))
+        if "\0" in value or "\n" in value:
+            raise Refused("more than one line", "give a path or URI in one line")
+        try:
+            urlsplit(value)
+        except ValueError as error:  # a bracket in the place of the address
+            raise Refused(f"no URI: {error}") from error
+        plain = _USER_ALONE.sub(r"\1", value)
+        if redact_urls(plain) != plain:
+            raise Refused(
+                "a password or a token in it, which every run would store and show",
+                "give these in the environment, or fetch the file first and give its path",
+            )
+        return str(value)
+
+
+class Text(Own):
+    """A text that fulfils a condition.
+
+    Parameters
+    ----------
+    is_right : callable
+        Text -> bool.
+    expected : str
+        The condition in words.
+    """
 
     name = "text"
 
-    def __init__(self, convert: Callable[[str], Any], rule: str) -> None:
-        self._convert = convert
-        self.rule = rule
+    def __init__(self, is_right: Callable[[str], Any], expected: str) -> None:
+        self.is_right, self.expected = is_right, expected
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Convert the text, keeping it beside the value: MLflow hands texts on, keys use values."""
-        if not isinstance(value, str):
-            return value
-        name = str(param.name) if param else "value"
-        if ctx is not None:
-            ctx.meta.setdefault("texts", {})[name] = value
-        try:
-            return self._convert(value)
-        except ValueError as error:
-            reason = f" ({_short(str(error), 300)})" if isinstance(error, Detail) else ""
-            raise OptionError(name, value, self.rule + reason) from error
-
-    def or_none(self) -> "Checked":
-        """The same, and None for the word ``none``."""
-        return Checked(
-            lambda text: None if text == "none" else self._convert(text), f"{self.rule}, or none"
-        )
-
-
-class Detail(ValueError):
-    """What of a rule was broken, where the rule alone does not tell."""
-
-
-class OptionError(click.UsageError):
-    """One line: parameter, value, rule, way out."""
-
-    def __init__(self, name: str, value: str, rule: str) -> None:
-        super().__init__(f"{name}={_short(value, 80)!r}: {rule}")
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def whole(low: int, high: int | None = None) -> Checked:
-    """A whole number in a range, both ends included."""
-    return Checked(lambda text: _whole(text, low, high), _range(low, high))
-
-
-def whole_or(word: str, low: int, high: int | None = None) -> Checked:
-    """A whole number in a range, both ends included, or None for the given word."""
-    return Checked(
-        lambda text: None if text == word else _whole(text, low, high),
-        f"{_range(low, high)}, or {word}",
-    )
-
-
-def _whole(text: str, low: int, high: int | None) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,18}", text):
-        raise ValueError
-    value = int(text)
-    if value < low or (high is not None and value > high):
-        raise ValueError
-    return value
-
-
-def _range(low: int, high: int | None) -> str:
-    span = f"from {low} to {high}" if high is not None else f"of at least {low}"
-    return f"give a whole number {span}"
-
-
-def share(low: float, high: float, *, with_low: bool, rule: str) -> Checked:
-    """A finite number in a range without its upper end."""
-
-    def convert(text: str) -> float:
-        value = float(text)
-        if not (low <= value if with_low else low < value) or not value < high:
-            raise ValueError
-        return value
-
-    return Checked(convert, rule)
-
-
-def one_of(*names: str) -> Checked:
-    """One of a few words."""
-
-    def convert(text: str) -> str:
-        if text not in names:
-            raise ValueError
-        return text
-
-    return Checked(convert, f"choose one of {', '.join(names)}")
-
-
-def some_of(
-    names: Sequence[str], missing_extra: Callable[[str], str | None] = lambda name: None
-) -> Checked:
-    """A comma-separated list of registered names, in the given order, without repeats.
-
-    `missing_extra` says what a name needs that is not there.
-    """
-
-    def convert(text: str) -> tuple[str, ...]:
-        chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-        unknown = [name for name in chosen if name not in names]
-        if unknown:
-            raise Detail(f"{unknown[0]!r} is none of them")
-        for name in chosen:
-            if lack := missing_extra(name):
-                raise Detail(lack)
-        return chosen
-
-    return Checked(convert, f"give a comma-separated list out of {', '.join(names)}")
-
-
-def date_or(word: str) -> Checked:
-    """An ISO date, or None for the given word."""
-
-    def convert(text: str) -> dt.date | None:
-        if text == word:
-            return None
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            raise ValueError
-        return dt.date.fromisoformat(text)
-
-    return Checked(convert, f"give a date such as 2012-12-31, or {word}")
-
-
-def dates_asked(text: str) -> tuple[dt.date, dt.date] | None:
-    """First and last date, both included; None for ``last``, all there are for ``all``."""
-    if text == "last":
-        return None
-    if text == "all":
-        return dt.date.min, dt.date.max
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}:\d{4}-\d{2}-\d{2}", text):
-        raise ValueError
-    first, last = (dt.date.fromisoformat(part) for part in text.split(":"))
-    if last < first:
-        raise Detail(f"{last} lies before {first}")
-    return first, last
-
-
-def instant_or_now(text: str) -> dt.datetime | None:
-    """An instant with a time zone, or None for ``now``."""
-    if text == "now":
-        return None
-    instant = dt.datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise Detail("it has no time zone; end it with Z for UTC")
-    if not 1900 <= instant.year < 2200:
-        raise Detail("its year lies outside of 1900 to 2199")
-    return instant.astimezone(dt.UTC)
-
-
-def symbols_or_all(text: str) -> tuple[str, ...] | None:
-    """Symbols, trimmed, upper-cased, without repeats; None for ``all``; ``@file`` is read."""
-    if text == "all":
-        return None
-    if text.startswith("@"):
-        path = ROOT / text[1:]
-        try:
-            if not path.is_file():
-                raise Detail(f"no such file: {path.absolute()}")
-            if path.stat().st_size > MAX_SYMBOLS_FILE:
-                raise Detail(f"{path.absolute()} is larger than a list of symbols: 1 MiB at most")
-            parts = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise Detail(f"{path.absolute()} is no text file") from error
-        except OSError as error:
-            raise Detail(f"{path.absolute()}: {error.strerror}") from error
-        parts = [part for part in parts if part.strip()]
-    else:
-        parts = text.split(",")
-    symbols = tuple(dict.fromkeys(part.strip().upper() for part in parts))
-    if not symbols:
-        raise Detail("the list is empty")
-    for symbol in symbols:
-        if not re.fullmatch(r"[A-Z0-9^][A-Z0-9.^=_-]{0,30}", symbol):
-            raise Detail(f"{symbol!r} is no symbol: letters, digits and . - ^ = _ only")
-    return symbols
-
-
-# Over http(s) a user alone may be a token; elsewhere it is a name, or Azure's container.
-_NAMED = re.compile(r"(?i)^((?!https?:)[a-z][a-z0-9+.-]*://)[^\s/?#:@]+@")
-
-
-def path_or_uri(text: str) -> str:
-    """A path or URI: one line, not empty."""
-    if not text.strip():
-        raise ValueError
-    if "\0" in text or "\n" in text:
-        raise Detail("a path or URI is one line")
-    try:
-        urlsplit(text)
-    except ValueError as error:  # a bracket where the address stands
-        raise Detail(f"no URI: {error}") from error
-    plain = _NAMED.sub(r"\1", text)
-    if redact_urls(plain) != plain:
-        raise Detail(
-            "it holds a password or a token, which every run would store and show; give these in "
-            "the environment, or fetch the file first and give its path"
-        )
-    return text
-
-
-def host(text: str) -> str:
-    """A host name or an address."""
-    if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,253}", text):
-        raise ValueError
-    return text
-
-
-def sentence(text: str) -> str:
-    """A few words in one line, at most 200 characters."""
-    if not text.strip() or len(text) > 200 or not text.isprintable():
-        raise ValueError
-    return text.strip()
-
-
-def model_name(text: str) -> str:
-    """A name that the registry takes and a URI can hold."""
-    if not re.fullmatch(r"[\w][\w .-]{0,200}", text):
-        raise ValueError
-    return text
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text and return it as it is."""
+        if not self.is_right(value):
+            raise Refused(repr(value))
+        return str(value)

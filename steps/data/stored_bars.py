@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read_groups
+from pipeline.storage.parquet import read_groups, write_groups
 from pipeline.tags import TAG_OUTPUT
-from sources import StoredBars
-from stockpred.bars.schema import from_arrow
+from sources import FetchedBars, StoredBars
+from stockpred.bars.schema import from_arrow, to_arrow
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError
 
@@ -45,6 +45,13 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
         except (InputError, DataError, ValueError, KeyError) as error:
             logger.info(f"stored bars of run {earlier.info.run_id} are passed over: {error}")
     return found
+
+
+def write_bars(path: Path, fetched: FetchedBars) -> int:
+    """Write bars as Parquet, one row group a symbol; return the number of rows."""
+    by_symbol = fetched.bars.groupby(SYMBOL, sort=True, observed=True)
+    tables = (to_arrow(bars) for _, bars in by_symbol)
+    return write_groups(path, tables, fetched.info.to_metadata)
 
 
 def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, StoredBars]:

@@ -5,7 +5,6 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +14,18 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
-from steps.data.source import judge_acquired, open_asked
+from steps.data.source import BarsOptions, check_failures, open_requested
+from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, to_arrow
-from stockpred.columns import DATE, KEY, SYMBOL
-from stockpred.errors import DataError, ParameterError
+from stockpred.columns import DATE, KEY
+from stockpred.errors import DataError
 
 
-def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:
+def write_valid(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:
     """Write the sound ones of some bars as bars.parquet, validation.json and validation.html.
 
     Parameters
@@ -59,27 +59,30 @@ def write_sound(run: StepRun, source: Path, max_missing: float, lookback: int) -
     return run.output_path("bars.parquet")
 
 
-def one_of_two(bars: str | None, source: str | None, **_: Any) -> None:
-    """Refuse bars from two places."""
-    if bars is not None and source is not None:
-        raise ParameterError("source", source, f"bars={bars!r} is given, too; give one of them")
+def valid_bars(run: StepRun, options: BarsOptions, lookback: int) -> Path:
+    """Read valid bars, or fetch and validate them as `acquire` and `validate` do.
 
+    Parameters
+    ----------
+    run : StepRun
+        Bars that are fetched become its artifact bars.parquet.
+    options : BarsOptions
+    lookback : int
+        Longest look-back of the features, in sessions.
 
-def sound_bars(
-    run: StepRun,
-    source: str,
-    symbols: tuple[str, ...] | None,
-    as_of: dt.datetime | None,
-    max_missing: float,
-    lookback: int,
-) -> Path:
-    """Fetch and validate, as acquire and validate do; the sound bars become an artifact."""
-    acquired = open_asked(run, source, symbols, as_of).read(symbols, None, None)
-    judge_acquired(acquired, symbols, max_missing)
+    Returns
+    -------
+    Path
+        A Parquet file.
+    """
+    if options.bars is not None:
+        return run.fetch_input(options.bars)
+    source = options.fetched
+    fetched = open_requested(run, source).read(source.symbols, None, None)
+    check_failures(fetched, source)
     raw = run.scratch_folder("acquired") / "bars.parquet"
-    by_symbol = acquired.bars.groupby(SYMBOL, sort=True, observed=True)
-    write_groups(raw, (to_arrow(rows) for _, rows in by_symbol), acquired.info.to_metadata)
-    return write_sound(run, raw, max_missing, lookback)
+    write_bars(raw, fetched)
+    return write_valid(run, raw, source.max_missing, lookback)
 
 
 def _dates(source: Path) -> Iterator[tuple[str, Dates]]:

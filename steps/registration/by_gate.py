@@ -23,6 +23,7 @@ from pipeline.step import MODEL
 from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
 from steps.registration.decision import decided
 from steps.registration.gate_inputs import (
+    GateInputs,
     read_evaluation,
     read_frame,
     read_json,
@@ -48,30 +49,25 @@ from stockpred.gate.rules import Decision, decide
 
 
 def register(
-    run: StepRun,
-    model_uri: str,
-    evaluation: str,
-    predictions: str,
-    validation: str,
-    registered_model: str,
-    phase: str,
-    max_age: int,
+    run: StepRun, inputs: GateInputs, registered_model: str, phase: str, max_age: int
 ) -> None:
     """Register the model and let the gate decide where it stands.
 
     Decided anew where another run changes the champion meanwhile: a decision rests on one.
     """
-    judged = read_evaluation(run, evaluation)
-    forecasts = read_frame(run, predictions)
-    model = read_model(run, model_uri)
-    unsound = unsound_share(read_json(run, validation))
-    tags = version_tags(judged, forecasts, evaluation, predictions)
+    judged = read_evaluation(run, inputs.evaluation)
+    forecasts = read_frame(run, inputs.predictions)
+    model = read_model(run, inputs.model_uri)
+    unsound = unsound_share(read_json(run, inputs.validation))
+    tags = version_tags(judged, forecasts, inputs.evaluation, inputs.predictions)
     tags["git_commit"] = model.tags.get("git_commit", "unknown")
     if model.source_run_id:
         trained = run.client.get_run(model.source_run_id).data.tags
         if (digest := trained.get(TAG_OUTPUT + MODEL)) is not None:
             tags[TAG_MODEL_SHA256] = digest
-    version = register_version(run.client, registered_model, model_uri, model.source_run_id, tags)
+    version = register_version(
+        run.client, registered_model, inputs.model_uri, model.source_run_id, tags
+    )
     unfit = cache(lambda: why_unfit(run, version))
     while True:
         champion = version_by_alias(run.client, registered_model, CHAMPION)

@@ -1,6 +1,7 @@
 """What a decision on a version rests on: its evaluation, its predictions, the champion's."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,24 @@ from stockpred.gate.metrics import (
     shared_symbols,
 )
 from stockpred.gate.sequential_looks import Look, LookData, hypothesis_of
+
+
+@dataclass(frozen=True)
+class GateInputs:
+    """URIs of what the gate judges.
+
+    Attributes
+    ----------
+    model_uri : str
+        ``models:/m-...`` of a train run.
+    evaluation, predictions, validation : str
+        Artifacts of `evaluate` and `validate`.
+    """
+
+    model_uri: str
+    evaluation: str
+    predictions: str
+    validation: str
 
 
 def read_json(run: StepRun, uri: str) -> Any:

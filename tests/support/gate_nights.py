@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from pipeline.run.step_run import StepRun
 from steps.registration.by_gate import register
+from steps.registration.gate_inputs import GateInputs
 from tests.support.stores import make_store
 
 SOUND = {"listed": 1000, "bars": 1000}
@@ -49,10 +50,12 @@ class Nights:
         given = {"phase": "production", "max_age": 63, **options}
         register(
             run,
-            model,
-            str(scratch / "evaluation.json"),
-            str(scratch / "predictions.parquet"),
-            str(scratch / "validation.json"),
+            GateInputs(
+                model,
+                str(scratch / "evaluation.json"),
+                str(scratch / "predictions.parquet"),
+                str(scratch / "validation.json"),
+            ),
             name,
             **given,
         )
