@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 TESTS ?= tests
 KEEP ?= 30
 
-.PHONY: help env lock run ui workbench workbench-down test test-long test-containers lint format bench honesty prune clean
+.PHONY: help env lock run ui workbench workbench-down test test-long test-containers lint generate format bench honesty prune clean
 
 help:
 	@echo 'make run        the whole chain on the embedded bars'
@@ -19,7 +19,8 @@ help:
 	@echo 'make test       the test suite'
 	@echo 'make test-long  the long forms of the tests'
 	@echo 'make test-containers  both compose files, brought up and checked from outside (Docker)'
-	@echo 'make lint       ruff and mypy'
+	@echo 'make lint       ruff, mypy, and the files that make generate writes'
+	@echo 'make generate   MLproject and the page of parameters, from the table of parameters'
 	@echo 'make bench      the figures of docs/benchmarks.md'
 	@echo 'make honesty    the proof on generated markets, the figures of docs/honesty.md (an hour)'
 	@echo 'make prune      forget artifacts of old runs (KEEP=30 newest main runs stay)'
@@ -52,10 +53,9 @@ lock: | $(UV)
 	   $(UV) export --frozen --no-dev --no-hashes --no-header --no-annotate --quiet \
 	     | sed "s/^/      - \"/; s/\$$/\"/"; } > conda.yaml
 
-# The same entry points for MLflow's docker_env, which wants a file of its own.
-docker/project/MLproject: MLproject
-	@{ echo '# Made by "make docker/project/MLproject" from MLproject.'; \
-	   sed 's/^conda_env: .*/docker_env: {image: stockpred}/' $<; } > $@
+# MLproject, docker/project/MLproject and the tables of docs/parameters.md.
+generate: env
+	python -m steps.cli.generate
 
 run: env
 	mlflow run . -e main --env-manager local
@@ -85,6 +85,7 @@ test-containers: env
 lint: env
 	ruff check .
 	ruff format --check .
+	python -m steps.cli.generate --check
 	mypy
 
 format: env

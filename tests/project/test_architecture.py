@@ -2,14 +2,17 @@
 
 import ast
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
-from steps.cli.parameters import ALONE, PARAMETERS
+from steps.cli import generate
+from steps.cli.parameters import ENTRY_POINTS, PARAMETERS, taken_by
 from steps.main import LAST_STEP, STEPS
 from tests.support.paths import ROOT
 from tests.support.project_files import mlproject
@@ -25,8 +28,7 @@ ROOMS = {
     "benchmarks": {"pipeline", "sources", "stockpred", "reports", "serving", "steps", "studies"},
 }
 PROGRAMS = {f"steps.{path.stem}" for path in (ROOT / "steps").glob("*.py")} - {"steps.__init__"}
-AROUND = ("score", "monitor", "daily", "serve")  # entry points beside the chain
-ENTRIES = ("main", *(step.name for step in STEPS), *AROUND)
+AROUND = {"main", "score", "monitor", "daily", "serve"}  # entry points that are no step of main
 MOST_MODULES = 14
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
@@ -99,58 +101,64 @@ def test_a_test_module_imports_no_other(path: Path) -> None:
     assert all(module.split(".")[1] == "support" for module in modules), modules
 
 
-def test_mlproject_declares_every_parameter_with_its_default() -> None:
-    entries = mlproject()["entry_points"]
-    assert tuple(entries) == ENTRIES
-    taken = {"main": tuple(PARAMETERS)}
-    taken |= {step.name: (*step.inputs, *step.params, *step.unkeyed_params) for step in STEPS}
-    for name, entry in entries.items():
-        declared = entry["parameters"]
-        known = taken.get(name, tuple(declared))
-        # Run alone, a step may take more than the chain gives it.
-        more = {*list(declared)[len(known) :]}
-        assert tuple(declared)[: len(known)] == known and more <= set(ALONE)
-        assert all(spec["type"] == "string" for spec in declared.values())
-        words = " ".join(f"--{p} {{{p}}}" for p in declared)
-        # No quotes: MLflow quotes each value itself, and inside quotes that is an open door.
-        assert entry["command"].strip() == f"python -m steps.{name} {words}"
+def test_generated_files_are_those_of_the_table() -> None:
+    for path, text in generate.files(ROOT).items():
+        assert (ROOT / path).read_text() == text, f"{path}: run make generate"
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_shells_take_what_mlproject_gives(name: str) -> None:
-    module = __import__(f"steps.{name}", fromlist=["main"])
-    declared = mlproject()["entry_points"][name]["parameters"]
-    taken = {p.name: None if p.required else p.default for p in module.main.command.params}
-    assert taken == {parameter: spec.get("default") for parameter, spec in declared.items()}
-    if name == "score":
-        return  # what it takes from elsewhere has another default there
-    known = {**PARAMETERS, **ALONE}
-    for parameter, default in taken.items():
-        # An input is required, unless the entry point has a use without it.
-        own = {None, "none", "auto"} if parameter not in known else {known[parameter].default}
-        if name in AROUND:
-            own |= {"source": {"none"}, "on_alert": {"retrain"}}.get(parameter, set())
-        if name == "daily" and parameter == "ledger":
-            continue
-        assert default in own, parameter
-
-
-def test_the_parameter_page_has_the_same_table() -> None:
-    text = (ROOT / "docs" / "parameters.md").read_text()
-    everything = [*PARAMETERS.values(), *ALONE.values()]
-    rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| (.+) \|$", text, re.MULTILINE)
-    assert [(name, default) for name, default, _ in rows] == [
-        (parameter.name, parameter.default) for parameter in everything
-    ]
-    for (_, _, meaning), parameter in zip(rows, everything, strict=True):
-        assert meaning.startswith(parameter.help), parameter.name
-
-
-def test_every_parameter_is_taken_by_a_step_or_by_main_alone() -> None:
-    taken = {name for step in STEPS for name in (*step.params, *step.unkeyed_params)}
-    unused = set(PARAMETERS) - taken - {"cache", "backend", "phase", "log"}
-    assert not unused
+def test_entry_points_are_programs_and_have_every_step() -> None:
+    named = {name for row in PARAMETERS.values() for name in row.own_defaults}
+    assert named == set(ENTRY_POINTS) <= {name.removeprefix("steps.") for name in PROGRAMS}
+    assert [step.name for step in STEPS] == [n for n in ENTRY_POINTS if n in named - AROUND]
     assert set(LAST_STEP.values()) <= {step.name for step in STEPS}
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_program_takes_what_mlproject_declares(name: str) -> None:
+    module = __import__(f"steps.{name}", fromlist=["main"])
+    entry = mlproject()["entry_points"][name]
+    taken = {p.name: None if p.required else p.default for p in module.main.command.params}
+    assert taken == {name: spec.get("default") for name, spec in entry["parameters"].items()}
+    assert all(spec["type"] == "string" for spec in entry["parameters"].values())
+    # No quotes: MLflow quotes each value itself, and inside quotes that is an open door.
+    words = " ".join(f"--{p} {{{p}}}" for p in entry["parameters"])
+    assert entry["command"].strip() == f"python -m steps.{name} {words}"
+
+
+def test_chain_hands_every_step_its_parameters() -> None:
+    for step in STEPS:
+        handed = {*step.inputs, *step.params, *step.unkeyed_params}
+        required = {name for name, default in taken_by(step.name).items() if default is None}
+        chain = set(taken_by(step.name)) & set(taken_by("main"))
+        assert required | chain <= handed <= set(taken_by(step.name))
+    assert {name for step in STEPS for name in step.unkeyed_params} == {"as_of"}
+
+
+def test_daily_takes_every_parameter_of_main() -> None:
+    assert taken_by("main").items() <= taken_by("daily").items()
+
+
+def test_parameter_added_to_the_table_reaches_command_line_and_mlproject(tmp_path: Path) -> None:
+    for name in ("steps", "stockpred", "pipeline", "sources", "reports", "serving", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / "steps" / "cli" / "parameters.py"
+    row = 'Parameter("depth", "3", click.IntRange(1), "depth of a tree", "main train"),'
+    table.write_text(table.read_text().replace("_ROWS = (\n", f"_ROWS = (\n    {row}\n"))
+    (tmp_path / "docker" / "project").mkdir(parents=True)
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from pathlib import Path\n"
+        "from steps.cli import generate\n"
+        "texts = generate.files(Path('.'))\n"
+        "assert all('depth' in text for text in texts.values()), texts\n"
+        "from steps.main import STEPS, main\n"
+        "assert main.command.params[0].name == 'depth'\n"
+        "assert [s.name for s in STEPS if 'depth' in s.params] == ['train']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_conda_yaml_pins_what_the_lock_pins() -> None:

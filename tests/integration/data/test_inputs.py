@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from steps.cli.command import usage_message
 from stockpred.errors import StockpredError
 from tests.support.python_processes import run_python
 from tests.support.refused_commands import children, refuse
@@ -19,54 +20,62 @@ from tests.support.stores import environment
 
 pytestmark = pytest.mark.run
 WRONG_VALUES = [
-    ("--horizon", "0", "horizon='0': give a whole number from 1 to 252"),
-    ("--horizon", "1.5", "horizon='1.5': give a whole number from 1 to 252"),
-    ("--horizon", "one", "horizon='one': give a whole number"),
-    ("--holdout", "1", "holdout='1': give a share above 0 and below 1"),
-    ("--holdout", "nan", "holdout='nan': give a share above 0 and below 1"),
-    ("--max_missing", "-0.1", "max_missing='-0.1': give a share from 0 to below 1"),
-    ("--models", "logistic,oracle", "models='logistic,oracle': give a comma-separated list out of"),
-    ("--models", "", "models='': give a comma-separated list out of prior"),
-    ("--feature_sets", "astrology", "feature_sets='astrology': give a comma-separated list"),
-    ("--folds", "1", "folds='1': give a whole number from 2 to 50"),
-    ("--gap", "-1", "gap='-1': give a whole number from 0"),
-    ("--refit_every", "0", "refit_every='0': give a whole number of at least 1"),
-    ("--trials", "-1", "trials='-1': give a whole number from 0 to 1000"),
-    ("--trials", "1001", "trials='1001': give a whole number from 0 to 1000"),
-    ("--train_window", "0", "train_window='0': give a whole number from 1 to 100000, or all"),
-    ("--half_life", "all", "half_life='all': give a whole number from 1 to 100000, or none"),
-    ("--calibration", "platt", "calibration='platt': choose one of none, sigmoid, isotonic"),
-    ("--cost_bps", "inf", "cost_bps='inf': give basis points"),
-    ("--short", "yes", "short='yes': choose one of off, on"),
-    ("--borrow_bps", "-1", "borrow_bps='-1': give basis points from 0 to below 10000"),
-    ("--window", "0", "window='0': give a whole number from 1 to 252"),
-    ("--seed", "4294967296", "seed='4294967296': give a whole number from 0 to 4294967295"),
-    ("--phase", "beta", "phase='beta': choose one of ideation, prototyping, pilot, production"),
-    ("--cache", "yes", "cache='yes': choose one of on, off"),
-    ("--backend", "kubernetes", "backend='kubernetes': choose one of warm, local"),
-    ("--registered_model", "a/b", "registered_model='a/b': give a name of letters"),
-    ("--start", "2012-13-01", "start='2012-13-01': give a date such as 2012-12-31, or earliest"),
-    ("--end", "tomorrow", "end='tomorrow': give a date such as 2012-12-31, or latest"),
-    ("--symbols", "", "symbols='': give all, a comma-separated list"),
-    ("--symbols", "AAPL;MSFT", "'AAPL;MSFT' is no symbol"),
-    ("--symbols", "@none.txt", "no such file: "),
-    ("--source", "", "source='': give snapshot, yahoo, or a path or URI"),
+    ("--horizon", "0", "horizon='0': expected a whole number from 1 to 252"),
+    ("--horizon", "1.5", "horizon='1.5': expected a whole number from 1 to 252"),
+    ("--horizon", "one", "horizon='one': expected a whole number"),
+    ("--holdout", "1", "holdout='1': expected a number above 0 and below 1"),
+    ("--holdout", "nan", "holdout='nan': expected a number above 0 and below 1"),
+    ("--max_missing", "-0.1", "max_missing='-0.1': expected a number from 0 to below 1"),
+    (
+        "--models",
+        "logistic,oracle",
+        "models='logistic,oracle': expected a comma-separated list out of",
+    ),
+    ("--models", "", "models='': expected a comma-separated list out of prior"),
+    ("--feature_sets", "astrology", "feature_sets='astrology': expected a comma-separated list"),
+    ("--folds", "1", "folds='1': expected a whole number from 2 to 50"),
+    ("--gap", "-1", "gap='-1': expected a whole number from 0"),
+    ("--refit_every", "0", "refit_every='0': expected a whole number of at least 1"),
+    ("--trials", "-1", "trials='-1': expected a whole number from 0 to 1000"),
+    ("--trials", "1001", "trials='1001': expected a whole number from 0 to 1000"),
+    ("--train_window", "0", "train_window='0': expected a whole number from 1 to 100000, or all"),
+    ("--half_life", "all", "half_life='all': expected a whole number from 1 to 100000, or none"),
+    ("--calibration", "platt", "calibration='platt': expected one of none, sigmoid, isotonic"),
+    ("--cost_bps", "inf", "cost_bps='inf': expected a number from 0 to below 10000 (basis"),
+    ("--short", "yes", "short='yes': expected one of off, on"),
+    ("--borrow_bps", "-1", "borrow_bps='-1': expected a number from 0 to below 10000"),
+    ("--window", "0", "window='0': expected a whole number from 1 to 252"),
+    ("--seed", "4294967296", "seed='4294967296': expected a whole number from 0 to 4294967295"),
+    ("--phase", "beta", "phase='beta': expected one of ideation, prototyping, pilot, production"),
+    ("--cache", "yes", "cache='yes': expected one of on, off"),
+    ("--backend", "kubernetes", "backend='kubernetes': expected one of warm, local"),
+    ("--registered_model", "a/b", "registered_model='a/b': expected a name of letters"),
+    (
+        "--start",
+        "2012-13-01",
+        "start='2012-13-01': expected an ISO date such as 2012-12-31, or earliest",
+    ),
+    ("--end", "tomorrow", "end='tomorrow': expected an ISO date such as 2012-12-31, or latest"),
+    ("--symbols", "", "symbols='': expected a comma-separated list"),
+    ("--symbols", "AAPL;MSFT", "'AAPL;MSFT', which is no symbol"),
+    ("--symbols", "@none.txt", "got no file "),
+    ("--source", "", "source='': expected snapshot, yahoo, or a path or URI"),
     ("--source", "yahoo", "symbols='all': expected Yahoo's symbols"),
-    ("--as_of", "yesterday", "as_of='yesterday': give now, or an instant such"),
-    ("--as_of", "2024-06-28T21:00", "as_of='2024-06-28T21:00': give now, or an instant such"),
-    ("--as_of", "0001-01-01T00:00+23:59", "(its year lies outside of 1900 to 2199)"),
-    ("--as_of", "9999-12-31T23:59-23:59", "(its year lies outside of 1900 to 2199)"),
-    ("--symbols", "@" + "x" * 5000, "...': give all, a comma-separated list such as AAPL,MSFT, or"),
-    ("--symbols", "@/proc/self/mem", "(/proc/self/mem: Input/output error)"),
+    ("--as_of", "yesterday", "as_of='yesterday': expected an instant such"),
+    ("--as_of", "2024-06-28T21:00", "as_of='2024-06-28T21:00': expected an instant such"),
+    ("--as_of", "0001-01-01T00:00+23:59", "got the year"),
+    ("--as_of", "9999-12-31T23:59-23:59", "got the year"),
+    ("--symbols", "@" + "x" * 5000, "...': expected a comma-separated list such as AAPL,MSFT, or"),
+    ("--symbols", "@/proc/self/mem", "got Input/output error on reading /proc/self/mem"),
     ("--symbols", "A" * 5000, "A..."),
-    ("--symbols", "A/B", "'A/B' is no symbol"),
-    ("--symbols", "A\nB", "'A\\nB' is no symbol"),
+    ("--symbols", "A/B", "'A/B', which is no symbol"),
+    ("--symbols", "A\nB", "'A\\nB', which is no symbol"),
     ("--source", "none.csv", "source='none.csv': expected a file of bars, got no such file ("),
     ("--source", "data", "source='data': expected a file of bars, got a folder ("),
     ("--source", "ftp://x/y", "source='ftp://x/y': expected a readable file"),
     ("--source", "http://127.0.0.1:9/x.csv", "source='http://127.0.0.1:9/x.csv': expected"),
-    ("--source", "s3://[bucket/x.csv", "a Parquet or CSV file of bars (no URI: Invalid IPv6 URL)"),
-    ("--horzon", "2", "No such option"),
+    ("--source", "s3://[bucket/x.csv", "got no URI: Invalid IPv6 URL"),
+    ("--horzon", "2", "the unknown option --horzon"),
 ]
 
 
@@ -77,7 +86,7 @@ def convert(name: str, value: str) -> str:
     try:
         main.command.main([name, value], standalone_mode=False)
     except click.ClickException as error:
-        return error.format_message()
+        return usage_message(error)
     except StockpredError as error:
         return str(error)
     raise AssertionError(f"{name}={value} was taken")
@@ -92,16 +101,14 @@ def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, words: str)
 def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
     message = convert("--models", "prior,xgboost")
-    assert message.startswith("models='prior,xgboost': give a comma-separated list")
-    assert message.endswith(
-        "needs the extra 'xgboost', which is not installed: uv sync --extra xgboost)"
-    )
+    assert message.startswith("models='prior,xgboost': expected a comma-separated list")
+    assert "uv sync --extra xgboost" in message
 
 
 def test_end_before_start(root: Path, store: Path) -> None:
     before = children(store)
     line = refuse(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
-    assert line == "end='2011-01-02': lies before start='2012-01-02'; give a later end"
+    assert line.startswith("end='2011-01-02': expected a date from start=2012-01-02 on")
     assert children(store) == before
 
 
@@ -164,11 +171,11 @@ def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ("summary", 2, "Missing option '--run_name'"),
-        ("ci_summary --run_name a'b", 2, """run_name="a'b": give one without quotes"""),
+        ("ci_summary", 2, "run_name: expected"),
+        ("ci_summary --run_name a'b", 2, """run_name="a'b": expected a name without quotes"""),
         ("ci_summary --run_name x --folder MLproject", 2, "Directory 'MLproject' is a file"),
-        ("prune --keep 0", 2, "0 is not in the range x>=1"),
-        ("prune --kept 1", 2, "No such option '--kept'"),
+        ("prune --keep 0", 2, "keep='0': expected a whole number of at least 1"),
+        ("prune --kept 1", 2, "the unknown option --kept"),
     ],
 )
 def test_what_tells_and_tidies_refuses_in_one_line(

@@ -183,7 +183,7 @@ def test_a_phase_that_registers_nothing_is_refused(tmp_path: Path) -> None:
     code, steps, said = Nights(tmp_path).night("2012-05-31", phase="ideation")
     assert code == 2 and not steps
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: phase='ideation': it registers no model")
+    assert line.startswith("error: phase='ideation': expected a phase that registers a model")
 
 
 def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:

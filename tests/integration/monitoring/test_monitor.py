@@ -92,10 +92,8 @@ def test_what_cannot_be_watched_is_one_line(good: World) -> None:
         good.client.create_model_version("other", version.source)
         good.client.set_registered_model_alias("other", "champion", "1")
         good.monitor(bars, registered_model="other")
-    from steps.data.validation import one_of_two
-
-    with pytest.raises(ParameterError, match="give one of them"):
-        one_of_two(bars, "snapshot")
+    with pytest.raises(ParameterError, match="source='snapshot'"):
+        good.monitor(bars, source="snapshot")
 
 
 @pytest.fixture(scope="module")

@@ -157,17 +157,29 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("", "model_uri='auto': action=register takes models:/m-... of a train run"),
-        ("--model_uri models:/m-1", "evaluation='none': action=register rests on it"),
-        ("--action promote", "reason='none': action=promote needs one"),
-        ("--action rollback", "reason='none': action=rollback needs one"),
-        ("--action reject --reason x --date 2020-01-01", "date='2020-01-01': is for action"),
-        ("--action history --reason x", "reason='x': action=history takes none"),
-        ("--action history --model_uri models:/a/1", "model_uri='models:/a/1': action=history"),
-        ("--action promote --reason x --evaluation e", "evaluation='e': action=promote does not"),
-        ("--action demote", "action='demote': choose one of register, promote, reject"),
-        ("--action history --date today", "date='today': give a date such as 2012-12-31, or"),
-        (f"--action reject --reason {'x' * 201}", "give a few words in one line, at most 200"),
+        ("", "model_uri='auto': expected models:/m-..."),
+        ("--model_uri models:/m-1", "evaluation='none': expected a path or URI"),
+        ("--action promote", "reason='none': expected a few words with action=promote"),
+        ("--action rollback", "reason='none': expected a few words with action=rollback"),
+        (
+            "--action reject --reason x --date 2020-01-01",
+            "date='2020-01-01': expected none with action=reject",
+        ),
+        ("--action history --reason x", "reason='x': expected none with action=history"),
+        (
+            "--action history --model_uri models:/a/1",
+            "model_uri='models:/a/1': expected none with action=history",
+        ),
+        (
+            "--action promote --reason x --evaluation e",
+            "evaluation='e': expected none with action=promote",
+        ),
+        ("--action demote", "action='demote': expected one of register, promote, reject"),
+        (
+            "--action history --date today",
+            "date='today': expected an ISO date such as 2012-12-31, or",
+        ),
+        (f"--action reject --reason {'x' * 201}", "expected a few words in one line, at most 200"),
     ],
 )
 def test_what_does_not_go_together_is_one_line_before_anything(options: str, words: str) -> None:

@@ -135,8 +135,8 @@ def test_a_chain_names_what_its_reader_can_open(
 
 
 def test_docker_env_has_the_same_entry_points() -> None:
-    own = (ROOT / "MLproject").read_text()
-    head, theirs = (ROOT / "docker" / "project" / "MLproject").read_text().split("\n", 1)
-    assert theirs == own.replace("conda_env: conda.yaml", "docker_env: {image: stockpred}"), head
+    own, theirs = (read(ROOT / folder / "MLproject") for folder in ("", "docker/project"))
+    assert theirs["docker_env"] == {"image": "stockpred"}
+    assert theirs["entry_points"] == own["entry_points"]
     images = [spec.get("image") for spec in services(ROOT / "docker-compose-demo.yml").values()]
     assert set(images) == {"stockpred"}
