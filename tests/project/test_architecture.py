@@ -33,8 +33,11 @@ MOST_MODULES = 14
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
-def imports(path: Path, *, relative: bool = False) -> set[str]:
-    """Every module that a file imports, at any depth of its code."""
+def imports(path: Path, *, relative: bool = False, names: bool = False) -> set[str]:
+    """Every module that a file imports, at any depth of its code.
+
+    With `names` also what it takes from a package, which may be a module.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -42,6 +45,7 @@ def imports(path: Path, *, relative: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert relative or node.level == 0, f"{path}: a relative import"
             found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if names}
     return found
 
 
@@ -90,6 +94,29 @@ def test_packages_of_a_room_import_each_other_without_circles(room: str) -> None
     while free := {name for name, others in left.items() if not others & set(left)}:
         left = {name: others for name, others in left.items() if name not in free}
     assert not left, f"a circle among {left}"
+
+
+# Started by their path.
+WORKERS = {"serving.model.predict_worker", "serving.model.pyfunc"}
+
+
+def test_every_module_is_imported_or_an_entry_point() -> None:
+    imported = set().union(*(imports(path, names=True) for path in FILES))
+    for path in FILES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        is_entry = 'if __name__ == "__main__":' in path.read_text()
+        if path.name != "__init__.py" and not is_entry:
+            assert name in imported | WORKERS, f"nothing imports {name}"
+
+
+def test_conftest_holds_fixtures_only() -> None:
+    files = [*(ROOT / "tests").rglob("conftest.py")]
+    assert files == [ROOT / "tests" / "conftest.py"]
+    for node in ast.parse(files[0].read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            assert any("pytest.fixture" in ast.unparse(mark) for mark in node.decorator_list)
+        else:
+            assert isinstance(node, ast.Import | ast.ImportFrom | ast.If | ast.Expr), node.lineno
 
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
