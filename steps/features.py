@@ -20,8 +20,7 @@ from stockpred.features.table import (
     rows_from_arrow,
     rows_to_arrow,
 )
-from stockpred.training.selection import rows_before
-from stockpred.training.split import holdout_start
+from stockpred.training.split import holdout_start, rows_before
 
 
 @step("features")

@@ -34,10 +34,9 @@ from stockpred.training.selection import (
     choose_candidate,
     fold_losses,
     predictions,
-    rows_before,
     threshold_and_trials,
 )
-from stockpred.training.split import holdout_start, training_rows
+from stockpred.training.split import holdout_start, rows_before, training_rows
 from stockpred.training.trial import Trial, best_trial
 
 # What computes features and target, weights, fits and calibrates, and predicts: with what these

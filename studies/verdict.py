@@ -21,8 +21,8 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe, Training
 from stockpred.training.fit import fit
 from stockpred.training.folds import Folds
-from stockpred.training.selection import choose_candidate, cross_validate, fold_losses, rows_before
-from stockpred.training.split import holdout_start
+from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
+from stockpred.training.split import holdout_start, rows_before
 from stockpred.training.walk_forward import walk_forward
 
 DEFAULTS = defaults()

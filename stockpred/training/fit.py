@@ -1,7 +1,7 @@
-"""Fitting and asking one estimator, with the cases that scikit-learn leaves open closed."""
+"""Fit of one candidate on one training window, and the probabilities of the fitted classifier."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,30 +16,42 @@ from stockpred.models.recipe import Training
 from stockpred.training.sample_weight import sample_weights
 from stockpred.training.split import PurgedWalkForward
 
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+Classifier: TypeAlias = "ClassifierMixin | Calibrated"
+Features = np.ndarray[Any, np.dtype[np.float32]]
+Labels = np.ndarray[Any, np.dtype[np.int8]]
+
 INNER_FOLDS = 3
 
 
 def import_libraries(names: Iterable[str], training: Training = Training()) -> None:  # noqa: B008
-    """Import what fits of some candidates need, before they run side by side.
+    """Import what fits of some candidates need, before they run in threads.
 
-    Threads that import parts of one package at the same time find each other's half made.
+    Two threads that import parts of one package at the same time can each see it half initialised.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Candidates.
+    training : Training
+        How they are fitted.
 
     Raises
     ------
     ParameterError
         An unknown candidate, or one whose library is not installed.
     """
-    import threadpoolctl  # noqa: F401
-
     for name in {*names, "prior"}:
         get_candidate(name).build(get_candidate(name).defaults, 0)
     if training.calibration != "none":
-        import sklearn.isotonic
-        import sklearn.linear_model  # noqa: F401
+        import sklearn.isotonic  # noqa: PLC0415 - seconds, and only calibration needs it
+        import sklearn.linear_model  # noqa: F401, PLC0415 - as above
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a label: neither a tie nor yet to come."""
+    """Select the rows with a label: no tie, and no outcome that is still to come."""
     return table[table[LABEL].notna()]
 
 
@@ -50,21 +62,34 @@ def fit(
     random_state: int,
     *,
     training: Training = Training(),  # noqa: B008 - a frozen value
-) -> Any:
-    """Fit a candidate on the labelled rows of a table, weighted (`sample_weight.sample_weights`).
+) -> Classifier:
+    """Fit a candidate on the labelled rows of a training window.
 
-    A training window of one class gives the base rate with one made-up row of each class (Laplace),
-    whatever the candidate: most cannot be fitted on it, and a probability of 0 or 1 from a short
-    window would be punished without bound.
+    Rows are weighted (`sample_weight.sample_weights`). A window of one class gives the base rate
+    with one added row of each class (Laplace's rule of succession), whatever the candidate: most
+    cannot be fitted on one class, and a probability of 0 or 1 has an unbounded log loss.
+
+    A calibration map is fitted on forecasts of `INNER_FOLDS` purged folds within the window, and
+    applied to the fit on all of it.
 
     Parameters
     ----------
     table : DataFrame
-        The training window; it has been cut to `training.train_window` already.
+        Training window, cut to `training.train_window` by the caller; rows in any order. NaN in a
+        feature goes to the candidate as it is; rows without a label are left out.
+    name : str
+        Candidate.
+    hyperparameters : mapping of str to value
+        Of the candidate.
+    random_state : int
+        Seed of the candidate's random choices.
+    training : Training
+        Calibration and half-life.
 
     Returns
     -------
-    A fitted classifier with ``predict_proba`` over the classes 0 and 1.
+    ClassifierMixin or Calibrated
+        Fitted classifier with ``predict_proba`` over the classes 0 and 1.
 
     Raises
     ------
@@ -73,63 +98,80 @@ def fit(
     """
     rows = labelled(table)
     if rows.empty:
-        raise NotEnoughData("no labelled row to learn from; give more dates")
+        raise NotEnoughData(
+            "training window", expected="a labelled row", got="none", fix="give more dates"
+        )
     x = rows[feature_columns(table)].to_numpy(np.float32)
     y = rows[LABEL].to_numpy().astype(np.int8)
     weights = sample_weights(rows, training.half_life)
-    estimator = _fit(name, hyperparameters, random_state, x, y, weights)
-    if training.calibration == "none" or not get_candidate(name).calibrate:
+    candidate = get_candidate(name)
+    estimator = _fit(candidate.build(hyperparameters, random_state), x, y, weights)
+    if training.calibration == "none" or not candidate.calibrate:
         return estimator
     try:
         folds = PurgedWalkForward(INNER_FOLDS, 0, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy())
         windows = list(folds.split())
     except NotEnoughData as error:
         raise NotEnoughData(
-            f"calibration={training.calibration}: a training window of {rows[DATE].nunique()} "
-            f"dates is too short for {INNER_FOLDS} inner folds; give none, or more dates"
+            f"calibration={training.calibration}",
+            expected=f"dates for {INNER_FOLDS} inner folds in a training window",
+            got=f"{rows[DATE].nunique()} dates",
+            fix="give calibration=none or more dates",
         ) from error
     forecasts = []
     for train, test in windows:
-        # A window's weights come from its own rows: neighbours beyond it are in its future.
-        own = sample_weights(rows.iloc[train], training.half_life)
-        inner = _fit(name, hyperparameters, random_state, x[train], y[train], own)
-        forecasts.append(inner.predict_proba(x[test])[:, 1].astype(np.float64))
-    seen = np.concatenate([test for _, test in windows])
-    own = None if weights is None else weights[seen]
-    label = y[seen].astype(np.float64)
+        # Weights of a window come from its own rows: neighbours after it are in its future.
+        inner_weights = sample_weights(rows.iloc[train], training.half_life)
+        inner = candidate.build(hyperparameters, random_state)
+        inner = _fit(inner, x[train], y[train], inner_weights)
+        forecasts.append(probabilities(inner, x[test]))
+    tested = np.concatenate([test for _, test in windows])
     return Calibrated(
-        estimator, fit_map(training.calibration, np.concatenate(forecasts), label, own)
+        estimator,
+        fit_map(
+            training.calibration,
+            np.concatenate(forecasts),
+            y[tested].astype(np.float64),
+            None if weights is None else weights[tested],
+        ),
     )
 
 
 def _fit(
-    name: str,
-    hyperparameters: Hyperparameters,
-    random_state: int,
-    x: np.ndarray[Any, np.dtype[np.float32]],
-    y: np.ndarray[Any, np.dtype[np.int8]],
-    weights: Array | None,
-) -> Any:
+    estimator: "ClassifierMixin", x: Features, y: Labels, weights: Array | None
+) -> "ClassifierMixin":
+    """Fit an estimator, or the smoothed base rate where only one class occurs."""
     if y.min() == y.max():
         both = np.concatenate([y, [0, 1]]).astype(np.int8)
         counts = None if weights is None else np.concatenate([weights, [1.0, 1.0]])
-        prior = get_candidate("prior").build({}, random_state)
+        prior = get_candidate("prior").build({}, 0)
         return prior.fit(np.zeros((len(both), x.shape[1])), both, sample_weight=counts)
-    estimator = get_candidate(name).build(hyperparameters, random_state)
     # The last step of a scikit-learn pipeline is the one that learns.
     step = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
     return estimator.fit(x, y, **{f"{step}sample_weight": weights})
 
 
-def probability_up(estimator: Any, table: pd.DataFrame) -> Array:
-    """Probability of label 1 for each row, shape (rows,)."""
+def probability_up(estimator: Classifier, table: pd.DataFrame) -> Array:
+    """Predict the probability of label 1 from the feature columns, shape (rows,)."""
     return probabilities(estimator, table[feature_columns(table)].to_numpy(np.float32))
 
 
-def probabilities(estimator: Any, x: np.ndarray[Any, np.dtype[np.float32]]) -> Array:
-    """Probability of label 1 for each row of features, shape (rows,).
+def probabilities(estimator: Classifier, x: Features) -> Array:
+    """Predict the probability of label 1.
 
-    A row's has the same bits whatever rows are asked about beside it.
+    The result of a row has the same bits whatever other rows are predicted with it.
+
+    Parameters
+    ----------
+    estimator : ClassifierMixin or Calibrated
+        As `fit` returns it.
+    x : array of float32, shape (rows, features)
+        NaN as the candidate takes it.
+
+    Returns
+    -------
+    array, shape (rows,)
+        No NaN from a candidate of `candidates.CANDIDATES`.
     """
     if not len(x):
         return np.empty(0)

@@ -1,10 +1,10 @@
-"""The folds that candidates are tried on, and what one fit on one of them gave."""
+"""Folds that candidates are fitted and scored on before the holdout."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from stockpred.columns import (
     CANDIDATE,
@@ -20,23 +20,25 @@ from stockpred.columns import (
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.models.candidates import Hyperparameters
 from stockpred.models.recipe import Training
-from stockpred.training.fit import fit, probability_up
+from stockpred.training.fit import Classifier, fit, probability_up
 from stockpred.training.split import PurgedWalkForward
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One fit, and its forecasts of a fold that it had not seen.
+    """One fit and its forecasts of the test window of a fold.
 
     Attributes
     ----------
+    estimator : ClassifierMixin or Calibrated
+        Fitted on the training window of the fold.
     predictions : DataFrame
         symbol, date, candidate, fold (from 1), probability_up, label, forward_return, daily_return.
     loss : float
         Mean log loss of the fold's rows, in nats.
     """
 
-    estimator: Any
+    estimator: Classifier
     predictions: pd.DataFrame
     loss: float
 
@@ -47,9 +49,27 @@ class Folds:
     Parameters
     ----------
     table : DataFrame
-        Labelled rows before the holdout (`selection.rows_before`).
-    count, gap : int
-        See `split.PurgedWalkForward`.
+        Labelled rows before the holdout (`split.rows_before`).
+    count : int
+        Number of folds, at least 2.
+    gap : int
+        Sessions left out before each test window, on top of the purge.
+    random_state : int
+        Seed of every fit.
+    training : Training
+        How candidates are fitted, beside their hyperparameters.
+
+    Attributes
+    ----------
+    numbers : range
+        Numbers of the folds, from 1, in time order.
+
+    Raises
+    ------
+    ParameterError
+        A number out of range (see `split.PurgedWalkForward`).
+    NotEnoughData
+        Too few dates for so many folds.
     """
 
     def __init__(
@@ -62,7 +82,11 @@ class Folds:
         training: Training = Training(),  # noqa: B008 - a frozen value
     ) -> None:
         splitter = PurgedWalkForward(
-            count, gap, table[DATE].to_numpy(), table[LABEL_END].to_numpy(), training.train_window
+            count,
+            gap,
+            table[DATE].to_numpy(),
+            table[LABEL_END].to_numpy(),
+            train_window=training.train_window,
         )
         self._table = table
         self._windows = list(splitter.split())
@@ -71,16 +95,34 @@ class Folds:
         self.numbers = range(1, count + 1)
 
     def test_rows(self, number: int) -> pd.DataFrame:
-        """Rows of the test window of a fold."""
+        """Return the rows of the test window of a fold."""
         return self._table.iloc[self._windows[number - 1][1]]
 
     def run(self, name: str, hyperparameters: Hyperparameters, number: int) -> FoldResult:
-        """Fit a candidate on the training window of a fold and forecast its test window."""
-        from threadpoolctl import threadpool_limits
+        """Fit a candidate on the training window of a fold and forecast its test window.
 
+        Parameters
+        ----------
+        name : str
+            Candidate.
+        hyperparameters : mapping of str to value
+            Of the candidate.
+        number : int
+            Fold, from 1.
+
+        Returns
+        -------
+        FoldResult
+            Of this fit.
+
+        Raises
+        ------
+        ArithmeticError
+            A forecast is NaN or infinite.
+        """
         train, _ = self._windows[number - 1]
         rows = self.test_rows(number)
-        # Set for this thread alone: the fits side by side use the cores already.
+        # Limits this thread alone: fits in other threads use the other cores.
         with threadpool_limits(1, user_api="openmp"):
             estimator = fit(
                 self._table.iloc[train],
@@ -91,7 +133,7 @@ class Folds:
             )
             probability = probability_up(estimator, rows)
         if not np.isfinite(probability).all():
-            raise ArithmeticError(f"{name}, fold {number}: a forecast is no finite number")
+            raise ArithmeticError(f"{name}, fold {number}: a forecast is not finite")
         label = rows[LABEL].to_numpy()
         predictions = pd.DataFrame(
             {

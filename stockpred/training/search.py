@@ -1,4 +1,4 @@
-"""Trying candidates on the folds: their defaults first, then as many trials as were asked for."""
+"""Search over candidates and hyperparameters: the defaults first, then further trials."""
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -20,31 +20,34 @@ from stockpred.training.trial import (
     should_prune,
 )
 
-# What a fit may raise on hyperparameters that do not go with the data.
+# Errors of a fit whose hyperparameters do not suit the data: the trial fails, the search goes on.
 FIT_ERRORS = (ValueError, ArithmeticError, MemoryError)
 
 
 class Search:
-    """A search over candidates and their hyperparameters; the result does not depend on `jobs`.
+    """A search over candidates and their hyperparameters.
 
-    Fits run in threads, which scikit-learn's trees, boosting and linear algebra leave free for one
-    another. They touch nothing but the folds.
+    Fits run in threads, which is safe and parallel because scikit-learn's trees, boosting and
+    linear algebra release the interpreter's lock and a fit writes to nothing shared.
 
     Parameters
     ----------
+    folds : Folds
+        Folds that every trial is fitted on.
     models : sequence of str
-    count : int
-        Trials a candidate, its defaults included; 0: the defaults alone. A candidate without a
-        search space has one.
-    adopted : mapping of str to sequence of Trial
-        Trials of an earlier search with the same data, code and parameters that was broken off.
+        Names of candidates.
+    trials : int
+        Trials of each candidate, its defaults included; 0: the defaults alone. A candidate
+        without a search space has one.
+    adopted : mapping of str to sequence of Trial, optional
+        Trials of an earlier search with the same data, code and parameters that was interrupted.
     sharpe : callable, optional
-        Predictions -> Sharpe ratio a period, for each trial.
+        Predictions -> Sharpe ratio by session, recorded with each trial.
 
     Attributes
     ----------
     trials : dict of str to list of Trial
-        All trials of each candidate, as far as the search has come; the best holds its results.
+        All trials of each candidate so far; the best holds its results.
 
     Raises
     ------
@@ -69,57 +72,71 @@ class Search:
         }
         self.trials: dict[str, list[Trial]] = {name: [] for name in models}
         for name in models:
-            known = {trial.number: trial for trial in (adopted or {}).get(name, ())}
+            earlier = {trial.number: trial for trial in (adopted or {}).get(name, ())}
             for number in range(self._counts[name]):
-                if number not in known:
+                if number not in earlier:
                     break
-                self.trials[name].append(known[number])
+                self.trials[name].append(earlier[number])
 
     def run(self, jobs: int = 1) -> Generator[Trial, None, None]:
         """Yield each trial when it has ended, those of one candidate in the order of numbers.
 
-        Adopted trials are not repeated. When the iterator is closed early, no further fit begins.
+        Adopted trials are not repeated. When the iterator is closed early, no further fit starts.
+
+        Parameters
+        ----------
+        jobs : int
+            Fits that run at a time, in threads; the result does not depend on it.
+
+        Yields
+        ------
+        Trial
+            With its results where it is the candidate's best so far.
         """
         import_libraries(self.trials, self._folds.training)
         executor = ThreadPoolExecutor(jobs)
         try:
-            for name, results in self._all_folds(
-                executor,
-                {n: get_candidate(n).defaults for n, known in self.trials.items() if not known},
-            ):
-                yield self._add(self._complete(name, 0, get_candidate(name).defaults, results))
-            yield from self._further(executor)
-            # An adopted trial comes without results; the best one's are wanted.
-            bare = {name: best_trial(known) for name, known in self.trials.items()}
+            defaults = {
+                name: get_candidate(name).defaults
+                for name, trials in self.trials.items()
+                if not trials
+            }
+            for name, results in self._fit_all_folds(executor, defaults):
+                yield self._add(self._complete(name, 0, defaults[name], results))
+            yield from self._further_trials(executor)
+            # An adopted trial comes without results; those of the best are needed.
+            bare = {name: best_trial(trials) for name, trials in self.trials.items()}
             bare = {name: trial for name, trial in bare.items() if not trial.results}
             wanted = {name: trial.hyperparameters for name, trial in bare.items()}
-            for name, results in self._all_folds(executor, wanted):
+            for name, results in self._fit_all_folds(executor, wanted):
                 number = bare[name].number
                 self.trials[name][number] = replace(bare[name], results=results)
         finally:
             self._stopped.set()
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _all_folds(
+    def _fit_all_folds(
         self, executor: ThreadPoolExecutor, wanted: Mapping[str, Hyperparameters]
     ) -> Iterator[tuple[str, tuple[FoldResult, ...]]]:
-        """Fit some candidates on all folds, side by side; yield each when it is through."""
+        """Fit some candidates on all folds in parallel; yield each when all its folds are done."""
         futures = {
-            name: [executor.submit(self._fit, name, given, n) for n in self._folds.numbers]
-            for name, given in wanted.items()
+            name: [
+                executor.submit(self._fit, name, hyperparameters, n) for n in self._folds.numbers
+            ]
+            for name, hyperparameters in wanted.items()
         }
         for name, parts in futures.items():
             yield name, tuple(part.result() for part in parts)
 
-    def _further(self, executor: ThreadPoolExecutor) -> Iterator[Trial]:
-        """Trials beyond the defaults: one at a time a candidate, each a step on from the last."""
+    def _further_trials(self, executor: ThreadPoolExecutor) -> Iterator[Trial]:
+        """Run trials beyond the defaults, one at a time a candidate: each depends on the last."""
         running: dict[Future[Trial], str] = {}
 
         def submit(name: str) -> None:
             if len(self.trials[name]) < self._counts[name]:
-                # Proposed by this thread, in which Optuna may be imported.
-                given = propose(self.trials[name], self._folds.random_state)
-                running[executor.submit(self._try, name, given)] = name
+                # Proposed by this thread, since it may import Optuna.
+                hyperparameters = propose(self.trials[name], self._folds.random_state)
+                running[executor.submit(self._try, name, hyperparameters)] = name
 
         for name in self.trials:
             submit(name)
@@ -131,43 +148,50 @@ class Search:
                 submit(name)
                 yield trial
 
-    def _try(self, name: str, given: Hyperparameters) -> Trial:
-        """Go through the folds as long as there is hope."""
+    def _try(self, name: str, hyperparameters: Hyperparameters) -> Trial:
+        """Fit fold after fold until the trial is complete, pruned or failed."""
         history = self.trials[name]
+        number = len(history)
         results: list[FoldResult] = []
         losses: tuple[float, ...] = ()
-        for number in self._folds.numbers:
+        for fold in self._folds.numbers:
             try:
-                results.append(self._fit(name, given, number))
+                results.append(self._fit(name, hyperparameters, fold))
             except FIT_ERRORS as error:
                 line = " ".join(str(error).split()) or type(error).__name__
-                return Trial(name, len(history), given, FAILED, losses, None, line[:400])
+                return Trial(name, number, hyperparameters, FAILED, losses, None, line[:400])
             losses = tuple(result.loss for result in results)
-            if number < len(self._folds.numbers) and should_prune(losses, history):
-                return Trial(name, len(history), given, PRUNED, losses, self._sharpe_of(results))
-        return self._complete(name, len(history), given, tuple(results))
+            if fold < len(self._folds.numbers) and should_prune(losses, history):
+                sharpe = self._sharpe_of(results)
+                return Trial(name, number, hyperparameters, PRUNED, losses, sharpe)
+        return self._complete(name, number, hyperparameters, tuple(results))
 
-    def _fit(self, name: str, given: Hyperparameters, number: int) -> FoldResult:
+    def _fit(self, name: str, hyperparameters: Hyperparameters, fold: int) -> FoldResult:
         if self._stopped.is_set():
             raise RuntimeError("the search was ended")
-        return self._folds.run(name, given, number)
+        return self._folds.run(name, hyperparameters, fold)
 
     def _complete(
-        self, name: str, number: int, given: Hyperparameters, results: tuple[FoldResult, ...]
+        self,
+        name: str,
+        number: int,
+        hyperparameters: Hyperparameters,
+        results: tuple[FoldResult, ...],
     ) -> Trial:
         losses = tuple(result.loss for result in results)
         sharpe = self._sharpe_of(results)
-        return Trial(name, number, given, COMPLETE, losses, sharpe, results=results)
+        return Trial(name, number, hyperparameters, COMPLETE, losses, sharpe, results=results)
 
     def _sharpe_of(self, results: Sequence[FoldResult]) -> float | None:
         if self._sharpe is None:
             return None
-        return self._sharpe(pd.concat([r.predictions for r in results], ignore_index=True))
+        parts = [result.predictions for result in results]
+        return self._sharpe(pd.concat(parts, ignore_index=True))
 
     def _add(self, trial: Trial) -> Trial:
-        """Take a trial in; of its candidate's trials only the best one keeps its results."""
-        known = self.trials[trial.candidate]
-        known.append(trial)
-        best = best_trial(known)
-        known[:] = [each if each is best else replace(each, results=()) for each in known]
+        """Append a trial; of its candidate's trials only the best keeps its results."""
+        trials = self.trials[trial.candidate]
+        trials.append(trial)
+        best = best_trial(trials)
+        trials[:] = [other if other is best else replace(other, results=()) for other in trials]
         return trial

@@ -1,4 +1,4 @@
-"""A trial: one set of hyperparameters of a candidate, judged on the folds; and which comes next."""
+"""Trials of hyperparameters on the folds: their record, the next proposal, pruning, the best."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,26 @@ MIN_FOLDS = 2  # folds of a trial before it may be pruned
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
+    """One set of hyperparameters of a candidate, scored on the folds.
 
     Attributes
     ----------
+    candidate : str
+        Name of the candidate.
     number : int
-        From 0, the candidate's defaults.
+        From 0, which has the candidate's defaults.
+    hyperparameters : mapping of str to value
+        All of them.
     state : str
-        `COMPLETE`; `PRUNED`, hopeless after some folds; `FAILED`, a fit broke and `error` says why.
+        `COMPLETE`; `PRUNED`, ended after some folds; or `FAILED`, a fit raised `error`.
     losses : tuple of float
-        Mean log loss by fold, in nats, as far as it came.
+        Mean log loss by fold, in nats, of the folds that were fitted.
     sharpe : float, optional
-        Sharpe ratio of its predictions a period, where one was asked for.
+        Sharpe ratio by session of its predictions, where the search computes one.
+    error : str
+        Message of the fit that failed, on one line; empty otherwise.
     results : tuple of FoldResult
-        Held by the best trial of a candidate alone; not part of what the trial is.
+        Kept by the best trial of a candidate alone; not compared.
     """
 
     candidate: str
@@ -44,52 +50,64 @@ class Trial:
 
     @property
     def mean(self) -> float:
-        """Mean log loss over its folds."""
+        """Mean log loss over its folds, in nats."""
         return float(np.mean(self.losses))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data, without results."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.compare}
+        """Return JSON-ready data, without results."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.compare}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Trial":
-        """Read what `to_dict` gave, equal bit by bit."""
+        """Read what `to_dict` returned, equal bit by bit."""
         return cls(**{**content, "losses": tuple(content["losses"])})
 
 
 def propose(history: Sequence[Trial], random_state: int) -> Hyperparameters:
-    """Hyperparameters of the next trial: a pure function of the trials before it.
+    """Propose the hyperparameters of the next trial: a pure function of the trials before it.
 
-    Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), with a seed of its own for
-    each trial: a search that was broken off goes on to where it would have gone.
+    By Optuna's tree-structured Parzen estimator, with a seed of its own for each trial: a search
+    that was interrupted continues as it would have.
 
     Parameters
     ----------
     history : sequence of Trial
-        The trials of a candidate that has a search space, in the order of their numbers.
-    """
-    import optuna
-    from optuna.trial import TrialState, create_trial
+        The trials so far of a candidate with a search space, in the order of their numbers; at
+        least one.
+    random_state : int
+        Seed of the search.
 
-    name = history[0].candidate
-    space = CANDIDATES[name].space
-    distributions = dict(space()) if space else {}
-    digest = hashlib.sha256(f"{random_state}/{name}/{len(history)}".encode()).digest()
-    sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))
+    Returns
+    -------
+    mapping of str to value
+        The candidate's defaults with the proposed values.
+
+    References
+    ----------
+    Bergstra, J., Bardenet, R., Bengio, Y. and Kegl, B. (2011). Algorithms for hyper-parameter
+    optimization. Advances in Neural Information Processing Systems 24.
+    """
+    import optuna  # noqa: PLC0415 - seconds, and only a search needs it
+    from optuna.trial import TrialState, create_trial  # noqa: PLC0415 - as above
+
+    candidate = CANDIDATES[history[0].candidate]
+    distributions = dict(candidate.space()) if candidate.space else {}
+    key = f"{random_state}/{history[0].candidate}/{len(history)}"
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=sampler)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
     for trial in history:
         study.add_trial(
             create_trial(
                 state=states[trial.state],
                 value=trial.mean if trial.state == COMPLETE else None,
-                params={key: trial.hyperparameters[key] for key in distributions},
+                params={name: trial.hyperparameters[name] for name in distributions},
                 distributions=distributions,
                 intermediate_values=dict(enumerate(_running_means(trial.losses), start=1)),
             )
         )
-    return {**CANDIDATES[name].defaults, **study.ask(distributions).params}
+    return {**candidate.defaults, **study.ask(distributions).params}
 
 
 def _running_means(losses: Sequence[float]) -> list[float]:
@@ -97,16 +115,29 @@ def _running_means(losses: Sequence[float]) -> list[float]:
 
 
 def should_prune(losses: Sequence[float], history: Sequence[Trial]) -> bool:
-    """Whether the mean over a trial's first folds is above the median of the complete trials'.
+    """Return whether a trial's mean loss is above the median of the complete trials.
 
     The same folds are compared, since folds differ more than hyperparameters do.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Mean log loss of the trial's first folds, in nats.
+    history : sequence of Trial
+        Trials of the same candidate.
+
+    Returns
+    -------
+    bool
+        False before `MIN_FOLDS` folds and before `MIN_COMPLETE` complete trials.
     """
     complete = [trial.losses for trial in history if trial.state == COMPLETE]
     if len(complete) < MIN_COMPLETE or len(losses) < MIN_FOLDS:
         return False
-    return bool(np.mean(losses) > np.median([np.mean(each[: len(losses)]) for each in complete]))
+    return bool(np.mean(losses) > np.median([np.mean(other[: len(losses)]) for other in complete]))
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The complete trial with the lowest mean log loss; on a tie the first."""
-    return min((t for t in trials if t.state == COMPLETE), key=lambda trial: trial.mean)
+    """Return the complete trial with the lowest mean log loss; on a tie the first."""
+    complete = (trial for trial in trials if trial.state == COMPLETE)
+    return min(complete, key=lambda trial: trial.mean)

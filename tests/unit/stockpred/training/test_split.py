@@ -9,8 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from stockpred.errors import NotEnoughData, ParameterError
-from stockpred.training.selection import rows_before
-from stockpred.training.split import PurgedWalkForward, holdout_start, training_rows
+from stockpred.training.split import PurgedWalkForward, holdout_start, rows_before, training_rows
 
 
 def panel(sessions: int, symbols: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +49,7 @@ def test_rules(
     order = np.random.default_rng(seed).permutation(len(dates))
     dates, ends = dates[order], ends[order]
     try:
-        found = list(PurgedWalkForward(folds, gap, dates, ends, window).split())
+        found = list(PurgedWalkForward(folds, gap, dates, ends, train_window=window).split())
     except NotEnoughData:
         first_test = sessions - folds * (sessions // (folds + 1))
         # The purge takes the window's last sessions that the gap has not taken.
@@ -95,11 +94,17 @@ def test_rows_without_a_label_are_never_trained_on() -> None:
 @pytest.mark.parametrize(
     ("folds", "gap", "sessions", "error", "words"),
     [
-        (1, 0, 50, ParameterError, "folds=1: give at least 2"),
-        (3, -1, 50, ParameterError, "gap=-1: give 0 or more"),
-        (2, 0, 0, NotEnoughData, "0 dates before the holdout are too few"),
-        (5, 5, 8, NotEnoughData, "folds=5, gap=5: 8 dates before the holdout are too few"),
-        (2, 0, 3, NotEnoughData, "fold 1 has no training row"),
+        (1, 0, 50, ParameterError, "folds=1: expected at least 2"),
+        (3, -1, 50, ParameterError, "gap=-1: expected 0 or more"),
+        (2, 0, 0, NotEnoughData, "got 0 dates"),
+        (
+            5,
+            5,
+            8,
+            NotEnoughData,
+            "folds=5, gap=5: expected at least 11 dates",
+        ),
+        (2, 0, 3, NotEnoughData, "a training row in fold 1"),
     ],
 )
 def test_errors_come_before_the_first_fold_and_print_the_numbers(
@@ -114,8 +119,8 @@ def test_errors_come_before_the_first_fold_and_print_the_numbers(
 @pytest.mark.parametrize(
     ("window", "error", "words"),
     [
-        (0, ParameterError, "train_window=0: give 1 or more"),
-        (3, NotEnoughData, "train_window=3: fold 1 has no training row"),
+        (0, ParameterError, "train_window=0: expected 1 or more"),
+        (3, NotEnoughData, "train_window=3: expected a training row in fold 1"),
     ],
 )
 def test_a_window_that_holds_nothing_is_an_error(
@@ -123,7 +128,7 @@ def test_a_window_that_holds_nothing_is_an_error(
 ) -> None:
     dates, ends = panel(60, 1, 3)
     with pytest.raises(error, match=words):
-        next(PurgedWalkForward(3, 0, dates, ends, window).split())
+        next(PurgedWalkForward(3, 0, dates, ends, train_window=window).split())
 
 
 def test_a_rolling_window_after_the_last_session_leaves_out_what_has_no_label_yet() -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from stockpred.training.folds import Folds
-from stockpred.training.selection import choose_candidate, cross_validate, fold_losses, rows_before
-from stockpred.training.split import holdout_start
+from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
+from stockpred.training.split import holdout_start, rows_before
 from stockpred.training.walk_forward import walk_forward
 from tests.support.generated_tables import market
 from tests.support.small_search import recipe
