@@ -1,1 +1,1 @@
-"""The model as MLflow loads it."""
+"""The registered model: logging and loading it, serving it over HTTP."""

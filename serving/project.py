@@ -1,4 +1,4 @@
-"""The checkout that this code runs from."""
+"""Folder of the checkout that this code runs from."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""The registered model: how it is logged, loaded, checked, and asked in a process of its own."""
+"""The registered model: its files, logging, loading, checks, prediction in a subprocess."""

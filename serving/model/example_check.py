@@ -1,24 +1,25 @@
-"""Whether a stored model can be loaded and still gives the answer that was stored with it."""
+"""Check that a stored model loads and still gives the predictions stored with it."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stockpred.columns import DATE
 from stockpred.errors import StockpredError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 EXAMPLE_ANSWER = "example_answer"
 TOLERANCE = 1e-6  # of a probability: another processor may round its last bits otherwise
 
-Answer = Mapping[str, Sequence[Any]]  # column -> values
+Columns = Mapping[str, Sequence[Any]]
 
 
 def check_example(folder: Path) -> str | None:
-    """Put a model's stored input example to it, and compare what it says with the stored answer.
-
-    It answers in a process of its own, with its own code.
+    """Predict a model's input example, with its own code in a process of its own, and compare.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def check_example(folder: Path) -> str | None:
     Returns
     -------
     str or None
-        In a few words what is wrong; None where nothing is.
+        The problem in a few words; None where the predictions are the stored ones.
     """
     import pandas as pd
     import pyarrow as pa
@@ -41,35 +42,35 @@ def check_example(folder: Path) -> str | None:
         stored = json.loads((folder / "artifacts" / f"{EXAMPLE_ANSWER}.json").read_text())
         example = Model.load(str(folder)).load_input_example(str(folder))
         bars = pd.DataFrame(example).assign(**{DATE: lambda rows: pd.to_datetime(rows[DATE])})
-        [given] = predict_isolated(folder, [pa.Table.from_pandas(bars, preserve_index=False)])
+        [answer] = predict_isolated(folder, [pa.Table.from_pandas(bars, preserve_index=False)])
     except (OSError, ValueError, KeyError, MlflowException, StockpredError) as error:
         return f"it does not answer its input example: {' '.join(str(error).split())}"
-    return find_difference(stored, predictions_to_lists(given.to_pandas()))
+    return find_difference(stored, predictions_to_lists(answer.to_pandas()))
 
 
-def predictions_to_lists(rows: Any) -> dict[str, list[Any]]:
-    """A frame of predictions as it is stored: dates as text."""
-    texts = rows.assign(**{DATE: rows[DATE].dt.strftime("%Y-%m-%d")})
-    return dict(texts.to_dict("list"))
+def predictions_to_lists(predictions: "pd.DataFrame") -> dict[str, list[Any]]:
+    """Bring predictions to the stored form: column to values, dates as ISO text."""
+    texts = predictions.assign(**{DATE: predictions[DATE].dt.strftime("%Y-%m-%d")})
+    return {str(name): list(texts[name]) for name in texts}
 
 
-def find_difference(stored: Answer, given: Answer) -> str | None:
-    """The first difference between two answers; NaN equals only NaN.
+def find_difference(stored: Columns, predicted: Columns) -> str | None:
+    """Describe the first difference between stored and new predictions; NaN equals only NaN.
 
-    What `given` has beyond the stored columns does not count.
+    Columns that are not stored are ignored; floats are compared within `TOLERANCE`.
     """
     for column, values in stored.items():
-        answer = given.get(column, ())
-        if len(answer) != len(values):
-            return f"its answer has {len(answer)} values of {column}, stored are {len(values)}"
-        for old, new in zip(values, answer, strict=True):
-            if not _same(old, new):
-                return f"to its input example it answers {column} {new!r}, stored is {old!r}"
+        new_values = predicted.get(column, ())
+        if len(new_values) != len(values):
+            return f"it predicts {len(new_values)} values of {column}, stored are {len(values)}"
+        for old, new in zip(values, new_values, strict=True):
+            if not _is_same(old, new):
+                return f"for its input example it predicts {column} {new!r}, stored is {old!r}"
     return None
 
 
-def _same(old: Any, new: Any) -> bool:
+def _is_same(old: object, new: object) -> bool:
     if isinstance(old, float) and isinstance(new, float):
         both_nan = math.isnan(old) and math.isnan(new)
         return both_nan or math.isclose(old, new, rel_tol=0, abs_tol=TOLERANCE)
-    return bool(old == new)
+    return old == new

@@ -1,7 +1,7 @@
-"""Predicting with a registered model in a process of its own, which knows only the model's code.
+"""Prediction with a registered model in a process of its own, which has only the model's code.
 
-A process that has imported the checkout's `stockpred` would give it to the model, too. While it
-answers one request the next one is made ready; memory holds no more.
+A process that has imported the checkout's `stockpred` would use it for the model, too. While one
+request is answered the next is prepared; no more are held in memory.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -26,28 +26,28 @@ WORKER = Path(__file__).with_name("predict_worker.py")
 def predict_isolated(
     model_path: Path, tables: Iterable[pa.Table], all_dates: bool = False
 ) -> Iterator[pa.Table]:
-    """Ask a logged model, request by request.
+    """Predict with a logged model, request by request.
 
     Parameters
     ----------
     model_path : Path
-        The model's folder, with its MLmodel file.
-    tables : iterable of Table
-        Bars as the model takes them; one request each.
+        Folder of the model, with its MLmodel file.
+    tables : iterable of pyarrow.Table
+        Bars as the model takes them, one request each.
     all_dates : bool
-        See `stockpred.prediction.predict.predict`.
+        Predict every session with enough history, not only the last of each symbol.
 
     Yields
     ------
-    Table
-        The answer to each request, in their order.
+    pyarrow.Table
+        The predictions of each request, in order (`stockpred.prediction.predict.predict`).
 
     Raises
     ------
     DataError
         The model refuses a request.
     ChildProcessError
-        Its process ended early; what went wrong stands on stderr.
+        The process exited early; its reason is on stderr.
     """
     command = [sys.executable, "-P", str(WORKER), str(model_path), "all" if all_dates else "last"]
     child = subprocess.Popen(
@@ -62,7 +62,7 @@ def predict_isolated(
             try:
                 answer = pa.ipc.open_stream(child.stdout).read_all()
             except pa.ArrowInvalid as error:
-                raise _ended(child) from error
+                raise exit_error(child, "the model's process") from error
             if reason := (answer.schema.metadata or {}).get(REFUSED):
                 raise DataError(f"the model refuses the bars: {reason.decode()}")
             answered += 1
@@ -71,7 +71,7 @@ def predict_isolated(
         if sender.error is not None:
             raise sender.error
         if answered < sender.begun:
-            raise _ended(child)
+            raise exit_error(child, "the model's process")
     finally:
         child.kill()
         sender.join()
@@ -80,14 +80,14 @@ def predict_isolated(
 
 
 class _Sender(threading.Thread):
-    """Sends the requests, each as soon as the one before it is taken.
+    """Send the requests, each as soon as the one before is read.
 
     Attributes
     ----------
     begun : int
-        Requests so far.
+        Number of requests begun.
     error : Exception or None
-        What the tables raised.
+        Raised by the iterable of tables.
     """
 
     def __init__(self, requests: IO[bytes], tables: Iterable[pa.Table]) -> None:
@@ -97,8 +97,8 @@ class _Sender(threading.Thread):
         self._requests, self._tables = requests, tables
 
     def run(self) -> None:
-        """Send all; then, or where that fails, let the process know that there is no more."""
-        # A broken pipe: the process has ended, which whoever reads its answers sees.
+        """Send all, then close the pipe, also after an error."""
+        # A broken pipe: the process has exited, which the reader of its answers reports.
         with contextlib.suppress(BrokenPipeError), self._requests:
             try:
                 for table in self._tables:
@@ -112,18 +112,16 @@ class _Sender(threading.Thread):
                 self.error = error
 
 
-def _ended(child: "subprocess.Popen[bytes]") -> ChildProcessError:
-    code = child.wait()
-    why = f"signal {-code} (9 is often: out of memory)" if code < 0 else f"code {code}"
-    return ChildProcessError(f"the model's process ended with {why}; its output above says more")
+def exit_error(process: "subprocess.Popen[Any]", name: str) -> ChildProcessError:
+    """Describe the exit of a process that should have gone on."""
+    code = process.wait()
+    cause = f"signal {-code} (9 is often: out of memory)" if code < 0 else f"code {code}"
+    return ChildProcessError(f"{name} ended with {cause}; its output above has the reason")
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without the checkout on the path that every Python starts with.
-
-    MLflow is told to unpickle nothing.
-    """
+    """Copy this process's environment, without the checkout on PYTHONPATH and without pickle."""
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    kept = [each for each in paths if each and Path(each).resolve() != ROOT]
+    kept = [path for path in paths if path and Path(path).resolve() != ROOT]
     own = {"PYTHONPATH": os.pathsep.join(kept), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     return {**os.environ, **own}

@@ -1,7 +1,7 @@
-"""The server's front: checks requests before MLflow's scoring app, and words what is refused.
+"""ASGI middleware before MLflow's scoring app: checks requests, rewrites its refusals.
 
 Every refusal is `{"error": sentence}`, without a stack trace and without the request's data: MLflow
-repeats the data in its messages, so of these only the model's own sentence is passed on.
+repeats the data in its messages, so only the model's own sentence is taken from them.
 """
 
 import asyncio
@@ -9,50 +9,56 @@ import json
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serving.server.request_check import InvalidRequest, check_request
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ROW_BYTES = 400  # most that a row may take on average; a row of bars as a record takes about 160
 SPARE_BYTES = 1 << 16
-PATIENCE = 4  # times what is allowed: most clients send all of a body before they read the answer
-SENTENCE = 400  # characters; what is longer is none of the model's own
-UNREADABLE = "the model cannot read the request; give rows as its input example has them"
-FAILED = "the server failed on this request; its log tells why"
+DISCARDED = 4  # times the limit: most clients send a whole body before they read the response
+LONGEST_SENTENCE = 400  # characters; a longer one is not the model's own
+UNREADABLE = "body: expected rows like those of the input example, got others. Fix: GET /example."
+FAILED = "the server failed on this request; its log has the cause"
 
 
 class RequestCheckMiddleware:
-    """An ASGI app before the one that scores.
+    """Check requests to /invocations, answer GET of fixed pages, pass on the rest.
 
     Parameters
     ----------
     app : ASGI app
         `mlflow.pyfunc.scoring_server.init(model)`.
     metadata : mlflow.models.Model
-        The model's, for its signature.
-    told : mapping of str to bytes
-        JSON that is told of the model, by path, such as ``/model``.
+        Holds the model's signature.
+    pages : mapping of str to bytes
+        Path, such as ``/model``, to the JSON that GET returns.
     max_rows : int
-        Most rows of one request.
+        Most rows of one request. A body may have `ROW_BYTES` for each, and `SPARE_BYTES`.
     """
 
-    def __init__(self, app: Any, metadata: Any, told: Mapping[str, bytes], max_rows: int) -> None:
+    def __init__(
+        self, app: App, metadata: "Model", pages: Mapping[str, bytes], max_rows: int
+    ) -> None:
         self._app = app
         self._inputs = metadata.get_input_schema()
         self._params = metadata.get_params_schema()
-        self._told = told
+        self._pages = pages
         self._max_rows = max_rows
         self._max_bytes = SPARE_BYTES + ROW_BYTES * max_rows
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         method, path = scope.get("method"), str(scope.get("path"))
-        if method == "GET" and path in self._told:
-            await _send(send, 200, self._told[path])
+        if method == "GET" and path in self._pages:
+            await _send(send, 200, self._pages[path])
         elif method == "POST" and path == "/invocations":
             await self._score(scope, receive, send)
         else:
@@ -62,21 +68,21 @@ class RequestCheckMiddleware:
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         media_type = headers.get("content-type", b"").decode("latin-1")
         try:
-            body = await self._body(receive)
+            body = await self._read_body(receive)
             await asyncio.to_thread(
                 check_request, body, media_type, self._inputs, self._params, self._max_rows
             )
-            status, content = await self._ask(scope, receive, body)
-        except InvalidRequest as refusal:
-            await _send(send, refusal.status, json.dumps({"error": str(refusal)}).encode())
+            status, content = await self._call_app(scope, receive, body)
+        except InvalidRequest as error:
+            await _send(send, error.status, json.dumps({"error": str(error)}).encode())
         else:
             await _send(send, status, content)
 
-    async def _body(self, receive: Receive) -> bytes:
-        """The body; of one that is too long no more is kept than may be."""
+    async def _read_body(self, receive: Receive) -> bytes:
+        """Read the body; keep no more of it than the limit."""
         parts: list[bytes] = []
         size, more = 0, True
-        while more and size <= PATIENCE * self._max_bytes:
+        while more and size <= DISCARDED * self._max_bytes:
             message = await receive()
             part = message.get("body", b"")
             size += len(part)
@@ -84,47 +90,52 @@ class RequestCheckMiddleware:
             if size <= self._max_bytes:
                 parts.append(part)
         if size > self._max_bytes:
-            rule = f"give at most {self._max_rows} rows a request, in {self._max_bytes} bytes"
-            raise InvalidRequest(f"the body is too large; {rule}", 413)
+            raise InvalidRequest(
+                "body",
+                expected=f"at most {self._max_bytes} bytes, for {self._max_rows} rows",
+                got="more",
+                fix="send several requests",
+                status=413,
+            )
         return b"".join(parts)
 
-    async def _ask(self, scope: Message, receive: Receive, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the scoring app's good answer, or `InvalidRequest`."""
-        handed: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-        answer: list[Message] = []
+    async def _call_app(self, scope: Message, receive: Receive, body: bytes) -> tuple[int, bytes]:
+        """Return the scoring app's status and body; raise `InvalidRequest` for an error's."""
+        request: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        response: list[Message] = []
 
-        async def hand_over() -> Message:
-            return handed.pop() if handed else await receive()
+        async def receive_body() -> Message:
+            return request.pop() if request else await receive()
 
-        async def take(message: Message) -> None:
-            answer.append(message)
+        async def collect(message: Message) -> None:
+            response.append(message)
 
         try:
-            await self._app(scope, hand_over, take)
+            await self._app(scope, receive_body, collect)
         except Exception:
             _log(traceback.format_exc())
-            raise InvalidRequest(FAILED, 500) from None
-        status = int(answer[0]["status"])
-        content = b"".join(message.get("body", b"") for message in answer[1:])
+            raise InvalidRequest(FAILED, status=500) from None
+        status = int(response[0]["status"])
+        content = b"".join(message.get("body", b"") for message in response[1:])
         if status == 504:
-            raise InvalidRequest("the request took too long; give fewer rows", status)
+            raise InvalidRequest("the request took too long", fix="give fewer rows", status=status)
         if status >= 400:
-            raise _refusal(content)
+            raise _invalid_request(content)
         return status, content
 
 
-def _refusal(content: bytes) -> InvalidRequest:
-    """The model's own sentence out of MLflow's message about the data."""
+def _invalid_request(content: bytes) -> InvalidRequest:
+    """Take the model's own sentence out of MLflow's message, which repeats the data."""
     try:
-        told = json.loads(content)
-        message, trace = str(told["message"]), told.get("stack_trace")
+        error = json.loads(content)
+        message, trace = str(error["message"]), error.get("stack_trace")
     except (ValueError, KeyError, TypeError):
         return InvalidRequest(UNREADABLE)
     if trace:
         _log(trace)
-        return InvalidRequest(FAILED, 500)
-    _, found, sentence = message.rpartition("\nError: ")
-    if not found or "\n" in sentence or len(sentence) > SENTENCE:
+        return InvalidRequest(FAILED, status=500)
+    _, separator, sentence = message.rpartition("\nError: ")
+    if not separator or "\n" in sentence or len(sentence) > LONGEST_SENTENCE:
         return InvalidRequest(UNREADABLE)
     return InvalidRequest(sentence)
 

@@ -1,4 +1,4 @@
-"""The model server's process, as seen from the one that starts it."""
+"""Process of the model server, as seen by the process that starts it."""
 
 import contextlib
 import errno
@@ -13,21 +13,33 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from serving.model.subprocess_predict import exit_error
 from serving.project import ROOT
 from stockpred.errors import DataError, ParameterError
 
-END_WITHIN = 5  # seconds, then it is killed
-PAUSE = 0.2  # seconds between two looks at whether to stop
+END_WITHIN = 5  # seconds from SIGTERM to SIGKILL
+POLL = 0.2  # seconds between two checks of `stopped`
 Stopped = Callable[[], int | None]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket for the server, bound at once: a port that is taken is told before any work.
+    """Bind a listening socket, so that a taken port is reported before any work.
+
+    Parameters
+    ----------
+    host : str
+        Name or address of this machine, IPv4 or IPv6.
+    port : int
+        0: any free one.
+
+    Returns
+    -------
+    socket.socket
 
     Raises
     ------
     ParameterError
-        The port is taken or not allowed, or the host is none of this machine.
+        The port is taken or not allowed, or the host is not this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -38,72 +50,111 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise ParameterError("host", host, "no address of this machine; give one") from error
-        rule = f"cannot be had on {host} ({error.strerror}); give another port"
-        raise ParameterError("port", port, rule) from error
+            raise ParameterError(
+                "host",
+                host,
+                expected="an address of this machine",
+                got="another",
+                fix="give one, such as 127.0.0.1",
+            ) from error
+        raise ParameterError(
+            "port",
+            port,
+            expected=f"a free port of {host}",
+            got=str(error.strerror),
+            fix="give another port, or 0 for any",
+        ) from error
     return listener
 
 
 class ModelServer:
-    """A server's process; `start_server` makes it."""
+    """A running server's process, made by `start_server`.
+
+    Parameters
+    ----------
+    process : subprocess.Popen
+        Its stdin takes the configuration, its stdout sends the state.
+    """
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def load(self, order: Mapping[str, Any], stopped: Stopped) -> bool:
-        """Tell it what to serve; return once it answers, or False when told to stop before.
+    def load(self, config: Mapping[str, Any], stopped: Stopped) -> bool:
+        """Load a model and wait until it is served.
 
         Parameters
         ----------
-        order : mapping
-            See `serving.server.app.serve`.
+        config : mapping
+            As `serving.server.app.serve` takes it.
+        stopped : callable
+            Returns a signal's number once one has been received.
+
+        Returns
+        -------
+        bool
+            False where it was stopped before.
 
         Raises
         ------
         DataError
-            The model cannot be loaded, or does not answer its own input example.
+            The model cannot be loaded, or fails on its own input example.
         ChildProcessError
-            The process ended.
+            The process exited.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, and is found so below
-            self._process.stdin.write(json.dumps(order) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # it has exited, which the loop finds
+            self._process.stdin.write(json.dumps(config) + "\n")
             self._process.stdin.flush()
         while not stopped():
-            if select.select([self._process.stdout], [], [], PAUSE)[0]:
+            if select.select([self._process.stdout], [], [], POLL)[0]:
                 line = self._process.stdout.readline()
                 if not line:
-                    raise self._ended()
-                told = json.loads(line)
-                if "error" in told:
-                    raise DataError(f"the model cannot be served ({told['error']}); give another")
+                    raise exit_error(self._process, "the model server")
+                state = json.loads(line)
+                if "error" in state:
+                    raise DataError(
+                        "model_uri",
+                        expected="a model that can be served",
+                        got=state["error"],
+                        fix="give another",
+                    )
                 return True
         return False
 
     def wait(self, stopped: Stopped) -> None:
-        """Return when told to stop.
+        """Wait for a stop signal.
+
+        Parameters
+        ----------
+        stopped : callable
+            Returns a signal's number once one has been received.
 
         Raises
         ------
         ChildProcessError
-            The process ended by itself.
+            The process exited by itself.
         """
         while not stopped():
             if self._process.poll() is not None:
-                raise self._ended()
-            time.sleep(PAUSE)
-
-    def _ended(self) -> ChildProcessError:
-        code = self._process.wait()
-        why = f"signal {-code} (9 is often: out of memory)" if code < 0 else f"code {code}"
-        return ChildProcessError(f"the model server ended with {why}; its output above says more")
+                raise exit_error(self._process, "the model server")
+            time.sleep(POLL)
 
 
 @contextmanager
 def start_server(listener: socket.socket) -> Iterator[ModelServer]:
-    """Start a server on a socket; it imports what it needs meanwhile, and ends with the block.
+    """Start a server's process on a socket; stop it at the end of the block.
 
-    It ends, too, when this process does, however it dies: its input ends then.
+    Its imports run while the caller looks up the model. It also exits when this process does,
+    even by SIGKILL: its stdin ends then.
+
+    Parameters
+    ----------
+    listener : socket.socket
+        As `listen` returns it.
+
+    Yields
+    ------
+    ModelServer
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "serving.server.app"],
@@ -112,7 +163,7 @@ def start_server(listener: socket.socket) -> Iterator[ModelServer]:
         text=True,
         cwd=ROOT,
         pass_fds=[listener.fileno()],
-        # One request uses one core; nothing is unpickled; keys pressed reach this process alone.
+        # One core a request; no pickle is loaded; Ctrl-C reaches this process alone.
         env={
             "OMP_NUM_THREADS": "1",
             **os.environ,

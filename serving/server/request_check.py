@@ -1,19 +1,22 @@
-"""Checking the body of a request against a model's signature, before anything reads it.
+"""Check of a request's body against a model's signature, before MLflow reads it.
 
-It knows columns and types from the signature alone, and imports nothing of the project: the process
-that serves a model knows only the model's code. What the numbers must be, the model itself tells.
+Columns and types come from the signature alone; the rules of the numbers are the model's own. It
+imports nothing of the project: the server's process must know only the model's code.
 """
 
 import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow.types import ParamSchema, Schema
 
 FORMATS = ("dataframe_records", "dataframe_split")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00(\.0+)?)?", re.ASCII)
-_YEARS = range(1678, 2262)  # those that nanoseconds in 64 bits can tell
-_SEEN_AS: Mapping[type, str] = {
+_YEARS = range(1678, 2262)  # representable in nanoseconds of 64 bits
+_JSON_NAMES: Mapping[type, str] = {
     str: "text",
     bool: "true or false",
     int: "a number",
@@ -22,7 +25,8 @@ _SEEN_AS: Mapping[type, str] = {
     dict: "an object",
     type(None): "null",
 }
-_TAKEN: Mapping[str, tuple[set[type], str]] = {
+# By MLflow's type: the JSON types accepted, and their name.
+_ACCEPTED: Mapping[str, tuple[set[type], str]] = {
     "boolean": ({bool}, "true or false"),
     "integer": ({int}, "a whole number"),
     "long": ({int}, "a whole number"),
@@ -31,152 +35,258 @@ _TAKEN: Mapping[str, tuple[set[type], str]] = {
     "string": ({str}, "text"),
     "datetime": ({str}, "a date such as 2012-12-31"),
 }
+_DATE_FIX = "write all dates like 2012-12-31"
+_LONGEST_NAME = 40  # characters of a name that is repeated in a message
 
 
 class InvalidRequest(ValueError):
-    """What is wrong with a request, as one sentence without its data."""
-
-    def __init__(self, sentence: str, status: int = 400) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
-def check_request(body: bytes, media_type: str, inputs: Any, params: Any, max_rows: int) -> None:
-    """Raise `InvalidRequest` where MLflow would not read a body, or read something else into it.
+    """A refused request; its message is one line and holds no value of the request.
 
     Parameters
     ----------
-    inputs, params
-        The model's `mlflow.types.Schema` and `mlflow.types.ParamSchema` or None.
+    subject : str
+        Row and column, or part of the body. Without `expected`: what is wrong.
+    expected, got, fix : str, optional
+        As of `stockpred.errors.StockpredError`, which this process must not import.
+    status : int
+        HTTP status.
+    """
+
+    def __init__(  # noqa: PLR0913 - the four parts of a message, and the status
+        self, subject: str, *, expected: str = "", got: str = "", fix: str = "", status: int = 400
+    ) -> None:
+        message = subject
+        if expected:
+            message += f": expected {expected}" + (f", got {got}" if got else "")
+        super().__init__(f"{message}. Fix: {fix}." if fix else message)
+        self.status = status
+
+
+def check_request(
+    body: bytes, media_type: str, inputs: "Schema", params: "ParamSchema | None", max_rows: int
+) -> None:
+    """Refuse a body that MLflow could not read, or would read as something else.
+
+    Parameters
+    ----------
+    body : bytes
+        JSON in UTF-8.
+    media_type : str
+        Value of the header Content-Type.
+    inputs, params : mlflow.types.Schema, mlflow.types.ParamSchema or None
+        The model's signature.
+    max_rows : int
+        Most rows of one request.
+
+    Raises
+    ------
+    InvalidRequest
+        The first fault found. A null passes: the model refuses it by its own rule.
     """
     if media_type.partition(";")[0].strip().lower() != "application/json":
         raise InvalidRequest(
-            "the body must be JSON; send it with the content type application/json"
+            "content type",
+            expected="application/json",
+            got="another",
+            fix="send JSON with the header Content-Type: application/json",
         )
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         raise InvalidRequest(
-            "the body is not JSON; give an object with dataframe_records"
+            "body",
+            expected="JSON",
+            got="something else",
+            fix="send an object with dataframe_records",
         ) from None
-    given = [name for name in FORMATS if isinstance(content, dict) and name in content]
-    if len(given) != 1 or set(content) - {*given, "params"}:
+    present = [name for name in FORMATS if isinstance(content, dict) and name in content]
+    if len(present) != 1 or set(content) - {*present, "params"}:
         raise InvalidRequest(
-            f"the body must hold one of {' or '.join(FORMATS)}, and may hold params"
+            "body",
+            expected=f"an object with one of {' or '.join(FORMATS)}, and perhaps params",
+            got="something else",
+            fix="send just these",
         )
-    read = _records if given[0] == "dataframe_records" else _split
-    columns = read(content[given[0]], max_rows)
-    wanted = {spec.name: spec for spec in inputs.inputs}
-    for name in wanted:
-        if name not in columns and wanted[name].required:
-            raise InvalidRequest(f"column {name!r} is missing; give {', '.join(wanted)}")
+    [form] = present
+    read = _read_records if form == "dataframe_records" else _read_split
+    _check_columns(read(content[form], max_rows), inputs)
+    if content.get("params") is not None:
+        _check_params(content["params"], params)
+
+
+def _check_columns(columns: Mapping[str, Sequence[object]], inputs: "Schema") -> None:
+    specs: dict[str, Any] = {str(spec.name): spec for spec in inputs.inputs}
+    names = ", ".join(specs)
+    for name, spec in specs.items():
+        if name not in columns and spec.required:
+            raise InvalidRequest(
+                f"column {name!r}", expected="a value in each row", got="none", fix=f"give {names}"
+            )
     for name in columns:
-        if name not in wanted:
-            raise InvalidRequest(f"column {_short(name)} is one too many; give {', '.join(wanted)}")
+        if name not in specs:
+            raise InvalidRequest(
+                f"column {_shortened(name)}",
+                expected=f"one of {names}",
+                got="an unknown column",
+                fix="leave it out",
+            )
     for name, values in columns.items():
-        _check_values(f"column {name!r}", wanted[name].type.name, values)
-    _check_params(content.get("params"), params)
+        _check_values(name, specs[name].type.name, values)
 
 
-def _records(rows: Any, max_rows: int) -> Mapping[str, Sequence[Any]]:
-    _check_rows(rows, dict, "an object", max_rows)
-    names = rows[0].keys()
-    for number, row in enumerate(rows, 1):
+def _read_records(rows: object, max_rows: int) -> Mapping[str, Sequence[object]]:
+    records: Sequence[dict[str, object]] = _checked_rows(rows, dict, max_rows)
+    names = records[0].keys()
+    for number, row in enumerate(records, 1):
         if row.keys() != names:
             odd = sorted(row.keys() ^ names)[0]
-            what = "not in row 1" if odd in row else "missing"
             raise InvalidRequest(
-                f"row {number}: column {_short(odd)} is {what}; give all rows the same"
+                f"row {number}, column {_shortened(odd)}",
+                expected="the columns of row 1",
+                got="one more" if odd in row else "one less",
+                fix="give all rows the same columns",
             )
-    return {name: [row[name] for row in rows] for name in names}
+    return {name: [row[name] for row in records] for name in names}
 
 
-def _split(table: Any, max_rows: int) -> Mapping[str, Sequence[Any]]:
+def _read_split(table: object, max_rows: int) -> Mapping[str, Sequence[object]]:
     parts = table if isinstance(table, dict) else {}
     if not {"columns", "data"} <= set(parts) <= {"columns", "data", "index"}:
-        raise InvalidRequest("dataframe_split must be an object of columns and data")
-    names, rows = parts["columns"], parts["data"]
+        raise InvalidRequest(
+            "dataframe_split",
+            expected="an object of columns and data",
+            got="something else",
+            fix="give both, and at most index beside them",
+        )
+    names = parts["columns"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidRequest("columns must be a list of names")
+        raise InvalidRequest(
+            "columns", expected="a list of names", got="something else", fix="give their names"
+        )
     for name in names:
         if names.count(name) > 1:
-            raise InvalidRequest(f"column {_short(name)} stands twice; give it once")
-    _check_rows(rows, list, "a list", max_rows)
+            raise InvalidRequest(
+                f"column {_shortened(name)}",
+                expected="each column once",
+                got=f"{names.count(name)}",
+                fix="give it once",
+            )
+    rows: Sequence[list[object]] = _checked_rows(parts["data"], list, max_rows)
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
             raise InvalidRequest(
-                f"row {number}: {len(row)} values for {len(names)} columns; give as many"
+                f"row {number}",
+                expected=f"{len(names)} values, one a column",
+                got=f"{len(row)}",
+                fix="give as many values as columns",
             )
     index = parts.get("index", list(range(len(rows))))
     if not isinstance(index, list) or len(index) != len(rows) or {*map(type, index)} - {int, str}:
-        raise InvalidRequest("index must be a list with a number or a name a row; or leave it out")
+        raise InvalidRequest(
+            "index",
+            expected="a list with a number or a name for each row",
+            got="something else",
+            fix="leave it out",
+        )
     return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
-def _check_rows(rows: Any, kind: type, word: str, max_rows: int) -> None:
+def _checked_rows(rows: object, kind: type, max_rows: int) -> list[Any]:
     if not isinstance(rows, list):
-        raise InvalidRequest("the rows must be a list")
+        raise InvalidRequest(
+            "rows", expected="a list", got=_JSON_NAMES[type(rows)], fix="give a list of rows"
+        )
     if not rows:
-        raise InvalidRequest("there are no rows; give the bars of at least one symbol")
+        raise InvalidRequest("there are no rows", fix="give the bars of at least one symbol")
     if len(rows) > max_rows:
-        raise InvalidRequest(f"{len(rows)} rows are too many; give at most {max_rows} a request")
+        raise InvalidRequest(
+            "rows", expected=f"at most {max_rows}", got=f"{len(rows)}", fix="send several requests"
+        )
     for number, row in enumerate(rows, 1):
         if not isinstance(row, kind):
-            raise InvalidRequest(f"row {number} is not {word}")
+            raise InvalidRequest(
+                f"row {number}",
+                expected=_JSON_NAMES[kind],
+                got=_JSON_NAMES[type(row)],
+                fix="give all rows the same form",
+            )
+    return rows
 
 
-def _check_values(where: str, kind: str, values: Sequence[Any]) -> None:
-    """Types alone: a null reaches the model, which refuses it by its own rule."""
-    taken, word = _TAKEN[kind]
-    if odd := {*map(type, values)} - taken - {type(None)}:
-        row, value = next((r, v) for r, v in enumerate(values, 1) if type(v) in odd)
-        raise InvalidRequest(f"row {row}: {where} is {_SEEN_AS[type(value)]}; give {word}")
-    bad: set[Any]
-    if kind in ("float", "double", "integer", "long"):
-        bits = 1023 if kind in ("float", "double") else 63
-        bad = {v for v in values if type(v) is int and v.bit_length() > bits}
-    elif kind == "datetime":
-        days = {*values} - {None}
-        bad = {v for v in days if not _is_day(v)}
-        if not bad and len({*map(len, days)}) > 1:
-            raise InvalidRequest(f"{where} is written in two ways; give dates such as 2012-12-31")
+def _check_values(column: str, mlflow_type: str, values: Sequence[object]) -> None:
+    """Check types and ranges of a column; a null passes."""
+    accepted, expected = _ACCEPTED[mlflow_type]
+    if odd := {*map(type, values)} - accepted - {type(None)}:
+        row, value = next((row, v) for row, v in enumerate(values, 1) if type(v) in odd)
+        raise _invalid_value(row, column, expected, _JSON_NAMES[type(value)])
+    distinct, bad = {*values} - {None}, set[object]()
+    if mlflow_type in ("float", "double", "integer", "long"):
+        bits = 1023 if mlflow_type in ("float", "double") else 63
+        bad = {v for v in distinct if type(v) is int and v.bit_length() > bits}
+        got = "one too large"
+    elif mlflow_type == "datetime":
+        bad, got = {v for v in distinct if not _is_day(str(v))}, "other text"
+        if not bad and len({len(str(v)) for v in distinct}) > 1:
+            raise InvalidRequest(
+                f"column {column!r}",
+                expected="all dates written alike",
+                got="two forms",
+                fix=_DATE_FIX,
+            )
     else:
-        bad = {v for v in {*values} - {None} if isinstance(v, str) and not _is_text(v)}
+        bad = {v for v in distinct if isinstance(v, str) and not _is_unicode(v)}
+        got = "half of a surrogate pair"
     if bad:
         row = next(row for row, value in enumerate(values, 1) if value in bad)
-        raise InvalidRequest(f"row {row}: {where} is not {word}; give one")
+        raise _invalid_value(row, column, expected, got)
+
+
+def _invalid_value(row: int, column: str, expected: str, got: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"row {row}, column {column!r}", expected=expected, got=got, fix=f"give {expected}"
+    )
 
 
 def _is_day(text: str) -> bool:
-    found = _DAY.fullmatch(text)
+    match = _DAY.fullmatch(text)
     try:
-        return found is not None and dt.date.fromisoformat(found[1]).year in _YEARS
+        return match is not None and dt.date.fromisoformat(match[1]).year in _YEARS
     except ValueError:
         return False
 
 
-def _is_text(text: str) -> bool:
+def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a pair
+    except UnicodeEncodeError:
         return False
     return True
 
 
-def _check_params(given: Any, params: Any) -> None:
-    known = {spec.name: spec for spec in params.params} if params else {}
-    if given is None:
-        return
-    if not isinstance(given, dict):
-        raise InvalidRequest("params must be an object")
-    for name, value in given.items():
-        if name not in known:
-            there = ", ".join(known) or "nothing"
-            raise InvalidRequest(f"params: {_short(name)} is not known; give {there}")
-        taken, word = _TAKEN[known[name].dtype.name]
-        if type(value) not in taken:
-            raise InvalidRequest(f"params: {name!r} is {_SEEN_AS[type(value)]}; give {word}")
+def _check_params(values: object, params: "ParamSchema | None") -> None:
+    specs: dict[str, Any] = {spec.name: spec for spec in params.params} if params else {}
+    if not isinstance(values, dict):
+        raise InvalidRequest(
+            "params", expected="an object", got=_JSON_NAMES[type(values)], fix="give an object"
+        )
+    for name, value in values.items():
+        if name not in specs:
+            raise InvalidRequest(
+                f"params, {_shortened(name)}",
+                expected=f"one of {', '.join(specs)}" if specs else "no parameter",
+                got="an unknown one",
+                fix="leave it out",
+            )
+        accepted, expected = _ACCEPTED[specs[name].dtype.name]
+        if type(value) not in accepted:
+            raise InvalidRequest(
+                f"params, {name!r}",
+                expected=expected,
+                got=_JSON_NAMES[type(value)],
+                fix=f"give {expected}",
+            )
 
 
-def _short(name: str) -> str:
-    return repr(name) if len(name) <= 40 else repr(name[:37] + "...")
+def _shortened(name: str) -> str:
+    longest = _LONGEST_NAME
+    return repr(name) if len(name) <= longest else repr(name[: longest - 3] + "...")

@@ -119,11 +119,11 @@ def day(row: int) -> str:
 
 # What the front refuses, and what the model does: a test of each way of words.
 REFUSED: dict[str, Callable[[], Any]] = {
-    "the body is not JSON": lambda: b"{",
+    "body: expected JSON": lambda: b"{",
     "there are no rows": lambda: {"dataframe_records": []},
-    "column 'close' is missing": lambda: body(BARS.drop(columns="close")),
-    "column 'turnover' is one too many": lambda: body(BARS.assign(turnover=1.0)),
-    "row 7: column 'close' is text; give a number": lambda: changed(7, close="12.5"),
+    "column 'close': expected": lambda: body(BARS.drop(columns="close")),
+    "column 'turnover': expected": lambda: body(BARS.assign(turnover=1.0)),
+    "row 7, column 'close': expected a number, got text": lambda: changed(7, close="12.5"),
     "row 7, column 'close': expected a finite number": lambda: changed(7, close=None),
     "row 8, column 'close': expected a finite number": lambda: changed(8, close=float("nan")),
     "row 9, column 'volume': expected a finite number": lambda: changed(9, volume=float("inf")),
@@ -131,7 +131,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "row 2, column 'date': expected a date after": lambda: body(BARS.iloc[::-1]),
     "row 7, column 'high': expected one not below": lambda: changed(7, high=1.0),
     "row 1, first of its symbol: expected 61 sessions": lambda: body(BARS.tail(60)),
-    "1040 rows are too many; give at most 1000": lambda: body(pd.concat([BARS] * 13)),
+    "rows: expected at most 1000, got 1040": lambda: body(pd.concat([BARS] * 13)),
 }
 
 
@@ -147,7 +147,7 @@ def test_a_refusal_is_one_sentence_without_the_data(server: Server, words: str) 
 def test_a_body_that_is_too_large_is_refused_unread(server: Server) -> None:
     status, answer = server.ask(b"[" + b"1," * 500_000)
     assert status == 413
-    assert json.loads(answer)["error"].startswith("the body is too large; give at most 1000 rows")
+    assert json.loads(answer)["error"].startswith("body: expected at most ")
     assert server.ask(b"{", "text/csv")[0] == 400
     assert server.get("/ping")[0] == 200
 
@@ -193,7 +193,7 @@ def mlflow_served(registry: Registry, *options: str) -> Iterator[Server]:
         process.wait(HANGS)
 
 
-NOT_SEEN_BY_THE_MODEL = ("JSON", "'turnover'", "is text", "rows are too many")
+NOT_SEEN_BY_THE_MODEL = ("JSON", "'turnover'", "got text", "rows: expected at most")
 
 
 def check_without_front(server: Server, mine: Server) -> None:

@@ -39,10 +39,8 @@ def test_a_port_that_is_taken_is_one_line_and_no_run(registry: Registry) -> None
         process = registry.start(sys.executable, "-m", "steps.serve", "--port", port)
         _, said = process.communicate(timeout=HANGS)
     assert process.returncode == 1
-    assert said == (
-        f"error: port={port}: cannot be had on 127.0.0.1 (Address already in use); "
-        "give another port\n"
-    )
+    [line] = said.splitlines()
+    assert line.startswith(f"error: port={port}: ") and "Address already in use" in line
     assert len(registry.runs()) == before
 
 
@@ -94,7 +92,9 @@ def test_a_model_that_cannot_be_loaded_is_one_line(registry: Registry) -> None:
     finally:
         estimator.write_bytes(kept)
     assert process.returncode == 1
-    assert said.splitlines()[-1].startswith("error: the model cannot be served (BadZipFile")
+    assert said.splitlines()[-1].startswith(
+        "error: model_uri: expected a model that can be served, got BadZipFile"
+    )
     assert registry.runs()[0].info.status == "FAILED"
 
 

@@ -79,7 +79,7 @@ def test_a_model_is_held_to_the_answer_stored_with_it(
     code = broken / "code" / "stockpred" / "prediction" / "predict.py"
     code.write_text(code.read_text().replace("probability > 0.5", "probability <= 0.5"))
     found = check_example(broken)
-    assert found is not None and "it answers direction" in found
+    assert found is not None and "it predicts direction" in found
     code.write_text("raise RuntimeError('torn')\n")
     found = check_example(broken)
     assert found is not None and found.startswith("it does not answer") and "\n" not in found

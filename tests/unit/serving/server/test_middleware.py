@@ -1,4 +1,4 @@
-"""The front before MLflow's real scoring app, where a model or a client goes wrong."""
+"""The middleware before MLflow's real scoring app, where a model or a client goes wrong."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    folder: Path = tmp_path_factory.mktemp("front")
+    folder: Path = tmp_path_factory.mktemp("model")
     (folder / "model.py").write_text(MODEL)
     signature = ModelSignature(Schema([ColSpec(DataType.string, "word")]))
     mlflow.pyfunc.save_model(
@@ -63,8 +63,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return mlflow.pyfunc.load_model(str(folder / "saved"))
 
 
-def front_of(model: Any, seconds: int) -> RequestCheckMiddleware:
-    """A front whose requests may take so long."""
+def app_with_timeout(model: Any, seconds: int) -> RequestCheckMiddleware:
+    """A app whose requests may take so long."""
     from mlflow.pyfunc import scoring_server
 
     with pytest.MonkeyPatch.context() as patch:
@@ -77,12 +77,12 @@ def front_of(model: Any, seconds: int) -> RequestCheckMiddleware:
 
 
 @pytest.fixture(scope="module")
-def front(model: Any) -> RequestCheckMiddleware:
-    return front_of(model, 600)
+def app(model: Any) -> RequestCheckMiddleware:
+    return app_with_timeout(model, 600)
 
 
 def call(
-    front: RequestCheckMiddleware, parts: list[bytes], path: str = "/invocations"
+    app: RequestCheckMiddleware, parts: list[bytes], path: str = "/invocations"
 ) -> tuple[int, str]:
     """Send a body in parts; return status and body of the answer."""
     left, sent = list(parts), []
@@ -105,19 +105,19 @@ def call(
         "scheme": "http",
         "headers": [(b"content-type", b"application/json")],
     }
-    asyncio.run(front(scope, receive, send))
+    asyncio.run(app(scope, receive, send))
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode()
 
 
-def ask(front: RequestCheckMiddleware, word: str) -> tuple[int, str]:
-    return call(front, [json.dumps({"dataframe_records": [{"word": word}]}).encode()])
+def ask(app: RequestCheckMiddleware, word: str) -> tuple[int, str]:
+    return call(app, [json.dumps({"dataframe_records": [{"word": word}]}).encode()])
 
 
-def test_what_passes_is_answered_as_mlflow_answers(front: RequestCheckMiddleware) -> None:
-    assert ask(front, "fine") == (200, '{"predictions": [{"word": "fine"}]}')
+def test_middleware_passes_valid_requests_to_mlflow(app: RequestCheckMiddleware) -> None:
+    assert ask(app, "fine") == (200, '{"predictions": [{"word": "fine"}]}')
     whole = json.dumps({"dataframe_records": [{"word": "fine"}]}).encode()
-    assert call(front, [whole[:9], b"", whole[9:]])[0] == 200
-    assert call(front, [b""], "/elsewhere")[0] == 404
+    assert call(app, [whole[:9], b"", whole[9:]])[0] == 200
+    assert call(app, [b""], "/elsewhere")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -128,28 +128,28 @@ def test_what_passes_is_answered_as_mlflow_answers(front: RequestCheckMiddleware
         ("bug", 500, FAILED),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(
-    front: RequestCheckMiddleware,
+def test_middleware_answers_errors_in_one_sentence(
+    app: RequestCheckMiddleware,
     capsys: pytest.CaptureFixture[str],
     word: str,
     status: int,
     sentence: str,
 ) -> None:
-    assert ask(front, word) == (status, json.dumps({"error": sentence}))
+    assert ask(app, word) == (status, json.dumps({"error": sentence}))
     said = capsys.readouterr().err
     # The operator sees what the client does not.
     assert ("KeyError: 'SECRET'" in said) == (word == "bug")
 
 
-def test_a_request_that_takes_too_long_is_told_so(model: Any) -> None:
-    told = json.dumps({"error": "the request took too long; give fewer rows"})
-    assert ask(front_of(model, 1), "sleep") == (504, told)
+def test_middleware_answers_a_timeout_with_504(model: Any) -> None:
+    told = json.dumps({"error": "the request took too long. Fix: give fewer rows."})
+    assert ask(app_with_timeout(model, 1), "sleep") == (504, told)
 
 
-def test_no_more_of_a_body_is_kept_than_may_be(front: RequestCheckMiddleware) -> None:
+def test_middleware_refuses_a_body_over_the_limit_with_413(app: RequestCheckMiddleware) -> None:
     most = SPARE_BYTES + 10 * ROW_BYTES
-    status, answer = call(front, [b" " * most, b" "])
-    assert status == 413 and f"in {most} bytes" in answer
-    assert call(front, [b" " * (most - 1), b"{"])[0] == 400
+    status, answer = call(app, [b" " * most, b" "])
+    assert status == 413 and f"{most} bytes" in answer
+    assert call(app, [b" " * (most - 1), b"{"])[0] == 400
     # One that never ends is answered all the same.
-    assert call(front, [b" " * most] * 1000)[0] == 413
+    assert call(app, [b" " * most] * 1000)[0] == 413

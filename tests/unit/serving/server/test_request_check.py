@@ -1,4 +1,4 @@
-"""Request bodies against a signature: what passes, what is refused, and in which words."""
+"""Request bodies against a signature: accepted and refused ones."""
 
 import json
 from typing import Any
@@ -56,60 +56,77 @@ GOOD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_the_model_can_read_passes(name: str) -> None:
+def test_check_request_accepts_readable_bodies(name: str) -> None:
     ask(GOOD[name])
     ask(GOOD[name], "Application/JSON; charset=utf-8")
 
 
+# Start of the message -> a body that it refuses.
 BAD: dict[str, Any] = {
-    "the body is not JSON": b"{",
-    "the body is not JSON; give": b"\xff\xfe{",
-    "the body is not JSON; give an object": b"[" * 100_000,
-    "the body must hold one of dataframe_records or dataframe_split": [1],
-    "the body must hold one of": {"inputs": ROWS},
-    "the body must hold one": {"dataframe_records": ROWS, "dataframe_split": SPLIT},
-    "the body must hold": {"dataframe_records": ROWS, "more": 1},
-    "the rows must be a list": {"dataframe_records": {"0": ROWS[0]}},
+    "body: expected JSON": b"{",
+    "body: expected JSON, got": b"\xff\xfe{",
+    "body: expected JSON, got some": b"[" * 100_000,
+    "body: expected an object with one of dataframe_records or dataframe_split": [1],
+    "body: expected an object with one of": {"inputs": ROWS},
+    "body: expected an object with one": {"dataframe_records": ROWS, "dataframe_split": SPLIT},
+    "body: expected an object with": {"dataframe_records": ROWS, "more": 1},
+    "rows: expected a list, got an object": {"dataframe_records": {"0": ROWS[0]}},
     "there are no rows": {"dataframe_records": []},
-    "there are no rows; give": {"dataframe_split": {**SPLIT, "data": []}},
-    "6 rows are too many; give at most 5": {"dataframe_records": ROWS * 2},
-    "row 2 is not an object": {"dataframe_records": [ROWS[0], 1]},
-    "row 2 is not a list": {"dataframe_split": {**SPLIT, "data": [[1, 2, 3], {}]}},
-    "row 2: column 'close' is missing": {"dataframe_records": [ROWS[0], {"symbol": "SECRET"}]},
-    "row 2: column 'x' is not in row 1": {"dataframe_records": rows(x=1)},
-    "row 1: 2 values for 3 columns": {"dataframe_split": {**SPLIT, "data": [[1, 2]]}},
-    "dataframe_split must be an object": {"dataframe_split": [1]},
-    "dataframe_split must be": {"dataframe_split": {"columns": ["close"]}},
-    "columns must be a list of names": {"dataframe_split": {**SPLIT, "columns": [1, 2, 3]}},
-    "column 'date' stands twice": {"dataframe_split": {**SPLIT, "columns": ["date"] * 3}},
-    "index must be a list": {"dataframe_split": {**SPLIT, "index": [1]}},
-    "index must be a list with": {"dataframe_split": {**SPLIT, "index": [{}, [], 1]}},
-    "column 'symbol' is missing; give symbol, date, close, adj_close, count": {
+    "there are no rows. Fix": {"dataframe_split": {**SPLIT, "data": []}},
+    "rows: expected at most 5, got 6": {"dataframe_records": ROWS * 2},
+    "row 2: expected an object, got a number": {"dataframe_records": [ROWS[0], 1]},
+    "row 2: expected a list": {"dataframe_split": {**SPLIT, "data": [[1, 2, 3], {}]}},
+    "row 2, column 'close': expected the columns of row 1, got one less": {
+        "dataframe_records": [ROWS[0], {"symbol": "SECRET"}]
+    },
+    "row 2, column 'x': expected the columns of row 1, got one more": {
+        "dataframe_records": rows(x=1)
+    },
+    "row 1: expected 3 values, one a column, got 2": {
+        "dataframe_split": {**SPLIT, "data": [[1, 2]]}
+    },
+    "dataframe_split: expected an object": {"dataframe_split": [1]},
+    "dataframe_split: expected": {"dataframe_split": {"columns": ["close"]}},
+    "columns: expected a list of names": {"dataframe_split": {**SPLIT, "columns": [1, 2, 3]}},
+    "column 'date': expected each column once": {
+        "dataframe_split": {**SPLIT, "columns": ["date"] * 3}
+    },
+    "index: expected a list": {"dataframe_split": {**SPLIT, "index": [1]}},
+    "index: expected a list with": {"dataframe_split": {**SPLIT, "index": [{}, [], 1]}},
+    "column 'symbol': .* got none. Fix: give symbol, date, close, adj_close, count": {
         "dataframe_records": [{"date": DAYS[0], "close": 1.0}]
     },
-    "column 'x' is one too many": {"dataframe_records": all_rows(x="SECRET")},
-    "column 'xxxxxxxxxx.*xxx...' is one too many": {"dataframe_records": all_rows(**{"x" * 99: 1})},
-    "row 2: column 'close' is text; give a number": {"dataframe_records": rows(close="SECRET")},
-    "row 2: column 'close' is true or false": {"dataframe_records": rows(close=True)},
-    "row 2: column 'close' is a list": {"dataframe_records": rows(close=["SECRET"])},
-    "row 2: column 'close' is not a number": {"dataframe_records": rows(close=10**400)},
-    "row 1: column 'count' is a number; give a whole": {"dataframe_records": all_rows(count=1.5)},
-    "row 1: column 'count' is not a whole": {"dataframe_records": all_rows(count=2**64)},
-    "row 2: column 'symbol' is a number; give text": {"dataframe_records": rows(symbol=7)},
-    "row 2: column 'symbol' is not text": {"dataframe_records": rows(symbol="\ud800")},
-    "row 2: column 'date' is a number": {"dataframe_records": rows(date=1356912000)},
-    "row 2: column 'date' is not a date": {"dataframe_records": rows(date="31.12.2012")},
-    "row 2: column 'date' is not a date such as": {"dataframe_records": rows(date="2012-13-31")},
-    "row 2: column 'date' is not a date such": {"dataframe_records": rows(date="0001-01-01")},
-    "row 2: column 'date' is not a": {"dataframe_records": rows(date="2012-12-31T09:30:00")},
-    "row 2: column 'date' is not": {"dataframe_records": rows(date="2012-12-31T00:00:00Z")},
-    "column 'date' is written in two ways": {"dataframe_records": rows(date="2012-12-31T00:00:00")},
-    "params must be an object": {"dataframe_records": ROWS, "params": [1]},
-    "params: 'SECRET' is not known; give all_dates": {
+    "column 'x': .* got an unknown column": {"dataframe_records": all_rows(x="SECRET")},
+    "column 'xxxxxxxxxx.*xxx...': .* got an unknown column": {
+        "dataframe_records": all_rows(**{"x" * 99: 1})
+    },
+    "row 2, column 'close': expected a number, got text": {
+        "dataframe_records": rows(close="SECRET")
+    },
+    "row 2, column 'close': expected a number, got true": {"dataframe_records": rows(close=True)},
+    "row 2, column 'close': expected a number, got a list": {
+        "dataframe_records": rows(close=["SECRET"])
+    },
+    "row 2, column 'close': .* got one too large": {"dataframe_records": rows(close=10**400)},
+    "row 1, column 'count': expected a whole number, got a number": {
+        "dataframe_records": all_rows(count=1.5)
+    },
+    "row 1, column 'count': .* got one too large": {"dataframe_records": all_rows(count=2**64)},
+    "row 2, column 'symbol': expected text, got a number": {"dataframe_records": rows(symbol=7)},
+    "row 2, column 'symbol': expected text, got half": {"dataframe_records": rows(symbol="\ud800")},
+    "row 2, column 'date': .* got a number": {"dataframe_records": rows(date=1356912000)},
+    "row 2, column 'date': expected a date": {"dataframe_records": rows(date="31.12.2012")},
+    "row 2, column 'date': expected a date such": {"dataframe_records": rows(date="2012-13-31")},
+    "row 2, column 'date': expected a date such as": {"dataframe_records": rows(date="0001-01-01")},
+    "row 2, column 'date': expected a": {"dataframe_records": rows(date="2012-12-31T09:30:00")},
+    "row 2, column 'date': expected": {"dataframe_records": rows(date="2012-12-31T00:00:00Z")},
+    "column 'date': .* got two forms": {"dataframe_records": rows(date="2012-12-31T00:00:00")},
+    "params: expected an object, got a list": {"dataframe_records": ROWS, "params": [1]},
+    "params, 'SECRET': expected one of all_dates": {
         "dataframe_records": ROWS,
         "params": {"SECRET": 1},
     },
-    "params: 'all_dates' is text; give true or false": {
+    "params, 'all_dates': expected true or false, got text": {
         "dataframe_records": ROWS,
         "params": {"all_dates": "SECRET"},
     },
@@ -117,17 +134,17 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("words", BAD)
-def test_what_is_wrong_is_one_sentence(words: str) -> None:
-    with pytest.raises(InvalidRequest, match=f"^{words}") as refusal:
+def test_check_request_refuses_a_bad_body_in_one_line_without_data(words: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{words}") as caught:
         ask(BAD[words])
-    text = str(refusal.value)
-    assert "\n" not in text and len(text) < 200 and refusal.value.status == 400
+    text = str(caught.value)
+    assert "\n" not in text and len(text) < 200 and caught.value.status == 400
     assert ("SECRET" in text) == ("SECRET" in words), "the name of a column or parameter alone"
 
 
 @pytest.mark.parametrize("media_type", ["", "text/csv", "text/plain", "application/jsonx"])
-def test_another_content_type_is_refused(media_type: str) -> None:
-    with pytest.raises(InvalidRequest, match="the body must be JSON"):
+def test_check_request_refuses_another_content_type(media_type: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^content type: expected application/json"):
         ask({"dataframe_records": ROWS}, media_type)
 
 
@@ -144,7 +161,7 @@ ANYTHING = st.recursive(
 
 @given(change=ANYTHING, place=st.sampled_from(["body", "rows", "row", "cell", "split", "params"]))
 @settings(max_examples=200, deadline=None)
-def test_whatever_comes_is_read_or_refused(change: Any, place: str) -> None:
+def test_check_request_accepts_only_what_mlflow_reads(change: Any, place: str) -> None:
     content = {
         "body": change,
         "rows": {"dataframe_records": change},
@@ -155,8 +172,8 @@ def test_whatever_comes_is_read_or_refused(change: Any, place: str) -> None:
     }[place]
     try:
         ask(content)
-    except InvalidRequest as refusal:
-        assert "\n" not in str(refusal) and len(str(refusal)) < 300
+    except InvalidRequest as error:
+        assert "\n" not in str(error) and len(str(error)) < 300
     else:
         # What passes, MLflow reads.
         from mlflow.pyfunc.scoring_server import infer_and_parse_data
@@ -165,6 +182,6 @@ def test_whatever_comes_is_read_or_refused(change: Any, place: str) -> None:
 
 
 @given(body=st.binary(max_size=30))
-def test_bytes_are_never_more_than_refused(body: bytes) -> None:
+def test_check_request_refuses_any_bytes_that_are_no_request(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         ask(body)
