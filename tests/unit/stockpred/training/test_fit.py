@@ -150,7 +150,7 @@ def test_one_class_only_gives_its_smoothed_base_rate(name: str, side: float) -> 
 
 
 def test_nothing_to_learn_from_is_an_error() -> None:
-    with pytest.raises(NotEnoughData, match="no labelled row"):
+    with pytest.raises(NotEnoughData, match="a labelled row"):
         fit(market(dates=20).assign(label=np.nan), "prior", {}, 0)
 
 
