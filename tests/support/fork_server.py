@@ -3,6 +3,7 @@
 Run as a script: `fork_server.py SOCKET FOLDER`. It ends when its standard input closes. Each
 connection to the socket is one command: a length, JSON with `argv`, `cwd`, `env` and `session`, and
 with it the command's standard streams and a pipe for its wait status. The answer is its process id.
+`Forked` is the other end. The module imports nothing of the project, and is no part of a command.
 """
 
 import atexit
@@ -16,14 +17,16 @@ import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import traceback
 import types
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 # Of other people only: a command imports the project's own modules anew.
 PRELOAD = (
@@ -47,6 +50,76 @@ PRELOAD = (
 STREAMS = 3
 TEMPLATE = "template.db"
 HEAD = 8  # bytes of the length
+
+
+class Forked(subprocess.Popen[Any]):
+    """A Popen whose process the server forks, instead of a new interpreter."""
+
+    address: ClassVar[str] = ""
+    status = -1  # the pipe's end; -1 for a process of the usual kind
+
+    def is_forked(self, args: Sequence[str]) -> bool:
+        return True
+
+    # What follows are the methods that Popen itself has one of for each system.
+    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
+        if not self.is_forked(args):
+            super()._execute_child(args, *given)  # type: ignore[misc]
+            return
+        _, _, _, _, cwd, env, _, _, _, *streams = given[:15]
+        ends = zip(range(STREAMS), (streams[0], streams[3], streams[5]), strict=True)
+        order = {
+            "argv": [*args[1:]],
+            "cwd": str(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+            "session": given[20],
+        }
+        self.status, other = os.pipe()
+        try:
+            fds = [own if fd == -1 else fd for own, fd in ends]
+            self.pid = request(self.address, order, [*fds, other])
+        finally:
+            os.close(other)
+            self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
+        self._child_created = True
+
+    def _internal_poll(self, *given: Any, **named: Any) -> int | None:
+        if self.status == -1:
+            return super()._internal_poll(*given, **named)  # type: ignore[misc]
+        if self.returncode is None:
+            self._try_wait(os.WNOHANG)
+        return self.returncode
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        if self.status == -1:
+            return super()._try_wait(wait_flags)  # type: ignore[misc]
+        if wait_flags == os.WNOHANG and not select.select([self.status], [], [], 0)[0]:
+            return 0, 0
+        if not (status := os.read(self.status, 16)):
+            raise RuntimeError("the fork server has ended")
+        os.close(self.status)
+        self.returncode = os.waitstatus_to_exitcode(int(status))
+        return self.pid, int(status)
+
+
+class WorkersForked(Forked):
+    """A Popen that forks what predicts with a model, `python -P file`, and nothing else."""
+
+    def is_forked(self, args: Sequence[str]) -> bool:
+        return not isinstance(args, str) and list(args[:2]) == [sys.executable, "-P"]
+
+
+def request(address: str, order: Mapping[str, Any], fds: Sequence[int]) -> int:
+    """Have a command run on these file descriptors; return its process id."""
+    data = json.dumps(order).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(address)
+        socket.send_fds(connection, [len(data).to_bytes(HEAD, "big")], [*fds])
+        connection.sendall(data)
+        answer = connection.recv(HEAD)
+    if not answer:
+        raise RuntimeError("the fork server has ended")
+    return int.from_bytes(answer, "big")
 
 
 def serve(address: str, folder: Path) -> None:
@@ -137,6 +210,7 @@ def become(order: dict[str, Any], streams: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
+    subprocess.Popen = WorkersForked  # type: ignore[misc]
     sys.dont_write_bytecode = bool(order["env"].get("PYTHONDONTWRITEBYTECODE"))
     tempfile.tempdir = None
     random.seed()
@@ -165,7 +239,11 @@ def run(argv: list[str]) -> None:
         argv = argv[2:]
     sys.path[1:1] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     option, what, *rest = argv
-    if option == "-m":
+    if option == "-P":
+        del sys.path[0]
+        sys.argv = [what, *rest]
+        runpy.run_path(what, run_name="__main__")
+    elif option == "-m":
         sys.path[0] = str(Path.cwd())
         sys.argv = [what, *rest]
         runpy.run_module(what, run_name="__main__", alter_sys=True)
@@ -185,6 +263,7 @@ def exit_code(end: SystemExit) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1]:
+        Forked.address = sys.argv[1]
         serve(sys.argv[1], Path(sys.argv[2]))
     else:
         make_template(Path(sys.argv[2]))

@@ -5,10 +5,7 @@ start of a process itself, its command line or what it imports uses `subprocess`
 """
 
 import functools
-import json
 import os
-import select
-import socket
 import subprocess
 import sys
 import tempfile
@@ -51,23 +48,21 @@ class ForkServer:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)
 
-    def fork(self, order: dict[str, Any], fds: Sequence[int]) -> int:
-        """Have a command run on these streams; return its process id."""
-        self.wait_until_ready()
-        data = json.dumps(order).encode()
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.address))
-            socket.send_fds(connection, [len(data).to_bytes(fork_server.HEAD, "big")], [*fds])
-            connection.sendall(data)
-            answer = connection.recv(fork_server.HEAD)
-        if not answer:
-            raise RuntimeError((self.folder / "log").read_text())
-        return int.from_bytes(answer, "big")
-
 
 @functools.cache
 def server() -> ForkServer:
-    return ForkServer()
+    """The server of this process, ready to fork."""
+    started = ForkServer()
+    started.wait_until_ready()
+    fork_server.Forked.address = str(started.address)
+    return started
+
+
+class LocalWorkers(fork_server.WorkersForked):
+    """A Popen for this process, that starts the server when it first forks."""
+
+    def is_forked(self, args: Sequence[str]) -> bool:
+        return super().is_forked(args) and bool(server())
 
 
 @functools.cache
@@ -77,50 +72,8 @@ def template() -> Path:
         folder = Path(tempfile.mkdtemp(prefix="template-"))
         subprocess.run([sys.executable, fork_server.__file__, "", str(folder)], check=True)
     else:
-        server().wait_until_ready()
         folder = server().folder
     return folder / fork_server.TEMPLATE
-
-
-class _Forked(subprocess.Popen[str]):
-    """A Popen whose process is forked by the server instead of executed."""
-
-    def __init__(self, argv: Sequence[str], *, start_new_session: bool, **options: Any) -> None:
-        self._order = {
-            "argv": [*argv],
-            "cwd": str(options["cwd"]),
-            "env": dict(options["env"]),
-            "session": start_new_session,
-        }
-        self._status, self._status_end = os.pipe()
-        super().__init__([sys.executable, *argv], **options)
-
-    # What Popen itself overrides for each system. The streams are its arguments 10 to 15.
-    def _execute_child(self, *given: Any) -> None:
-        streams = given[10:16]
-        ends = [(0, streams[0]), (1, streams[3]), (2, streams[5])]
-        fds = [own if fd == -1 else fd for own, fd in ends]
-        try:
-            self.pid = server().fork(self._order, [*fds, self._status_end])
-        finally:
-            os.close(self._status_end)
-            self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
-        self._child_created = True
-
-    def _internal_poll(self, _deadstate: int | None = None) -> int | None:
-        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
-            self._try_wait(0)
-        return self.returncode
-
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        if wait_flags == os.WNOHANG and not select.select([self._status], [], [], 0)[0]:
-            return 0, 0
-        status = os.read(self._status, 16)
-        os.close(self._status)
-        if not status:
-            raise RuntimeError("the fork server has ended")
-        self.returncode = os.waitstatus_to_exitcode(int(status))
-        return self.pid, int(status)
 
 
 def start_python(
@@ -133,9 +86,17 @@ def start_python(
 ) -> "subprocess.Popen[str]":
     """Start `python *argv`, where argv is `-m module ...` or `-c code ...`."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-    kind = subprocess.Popen if IS_REAL else _Forked
-    argv = [sys.executable, *argv] if IS_REAL else argv
-    return kind(argv, cwd=cwd, env=env, start_new_session=start_new_session, **options)
+    kind = subprocess.Popen
+    if not IS_REAL:
+        server()
+        kind = fork_server.Forked
+    return kind(
+        [sys.executable, *argv],
+        cwd=cwd,
+        env=env,
+        start_new_session=start_new_session,
+        **options,
+    )
 
 
 def run_python(

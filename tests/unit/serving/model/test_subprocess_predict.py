@@ -1,9 +1,9 @@
 """A model in a process of its own: its own code, one request at a time, an orderly end."""
 
+import itertools
 import os
 import shutil
 import subprocess
-import sys
 import weakref
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from stockpred.prediction.batch import SymbolForecasts, request_table
 from tests.support.bars import make_bars
 from tests.support.logged_models import log_models
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
 
 pytestmark = pytest.mark.run
 ASK = """
@@ -57,6 +58,25 @@ def bars(symbol: str, sessions: int = 50, seed: int = 1) -> pa.Table:
     return request_table([SymbolForecasts(symbol, made, nothing, nothing, nothing)])
 
 
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
+    """The processes that a test has started."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args: object, **options: object) -> None:
+            processes.append(self)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    return processes
+
+
+def are_alive(processes: list["subprocess.Popen[bytes]"]) -> list[bool]:
+    return [process.poll() is None for process in processes]
+
+
+@pytest.mark.real_workers
 def test_answers_come_in_order_and_as_they_are_asked_for(model: Path, folder: Path) -> None:
     given: list[str] = []
 
@@ -89,7 +109,9 @@ def test_no_request_is_made_ready_before_the_last_one_is_sent(model: Path) -> No
     assert len(list(predict_isolated(model, tables()))) == len(made) == 8
 
 
-def test_what_breaks_while_requests_are_made_is_raised(model: Path) -> None:
+def test_what_breaks_while_requests_are_made_is_raised(
+    model: Path, started: list["subprocess.Popen[bytes]"]
+) -> None:
     def tables() -> Iterator[pa.Table]:
         yield bars("AAA")
         raise DataError("AAA stands in two places")
@@ -98,7 +120,7 @@ def test_what_breaks_while_requests_are_made_is_raised(model: Path) -> None:
     assert next(answers)["symbol"].to_pylist() == ["AAA"]
     with pytest.raises(DataError, match="two places"):
         next(answers)
-    assert not children()
+    assert are_alive(started) == [False]
 
 
 def test_requirements_that_are_not_met_are_told(
@@ -117,16 +139,21 @@ def test_requirements_that_are_not_met_are_told(
     assert line.startswith(f"warning: made with numpy 1.0 (here {here}), unheard-of 3 (here none):")
 
 
-def test_a_refusal_is_one_line_and_leaves_no_process(model: Path) -> None:
+def test_a_refusal_is_one_line_and_leaves_no_process(
+    model: Path, started: list["subprocess.Popen[bytes]"]
+) -> None:
     answers = predict_isolated(model, [bars("AAA"), bars("BBB", 3)])
     assert next(answers)["symbol"].to_pylist() == ["AAA"]
     with pytest.raises(DataError, match=r"the model refuses the bars: .*sessions or more"):
         next(answers)
-    assert not children()
+    assert are_alive(started) == [False]
 
 
 def test_a_process_that_ends_early_is_said_so(
-    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    model: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    started: list["subprocess.Popen[bytes]"],
 ) -> None:
     broken = tmp_path / "model"
     shutil.copytree(model, broken)
@@ -135,21 +162,11 @@ def test_a_process_that_ends_early_is_said_so(
         list(predict_isolated(broken, [bars("AAA")]))
     assert "key 'candidate' is missing" in capfd.readouterr().err
     # Whoever breaks off ends it, too.
-    answers = predict_isolated(model, [bars("AAA"), bars("BBB")])
+    answers = predict_isolated(model, itertools.repeat(bars("AAA")))
     next(answers)
-    assert len(children()) == 1
+    assert are_alive(started) == [False, True]
     answers.close()
-    assert not children()
-
-
-def children() -> list[str]:
-    listed = subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(os.getpid())],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    return [line for line in listed.splitlines() if "serving/model/predict_worker.py" in line]
+    assert are_alive(started) == [False, False]
 
 
 def test_a_model_answers_with_its_own_code_when_the_checkouts_has_changed(
@@ -166,13 +183,11 @@ def test_a_model_answers_with_its_own_code_when_the_checkouts_has_changed(
     assert "bars.close > bars.open" in text and "closed above its open" in text
     text = text.replace("bars.close > bars.open", "bars.close < bars.open")
     changed.write_text(text.replace("closed above its open", "closed below its open"))
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, str(model), str(tmp_path / "bars.arrow")],
+    done = run_python(
+        ["-c", ASK, str(model), str(tmp_path / "bars.arrow")],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=True,
     )
     told, answer = done.stdout.splitlines()
     assert "closed below its open" in told
