@@ -1,6 +1,5 @@
 """Which changes of the project make another recipe, and which run its steps again."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from pipeline.chain.code_digest import Code
 from steps.main import STEPS
 from steps.train import RECIPE_CODE
-from tests.support.paths import ROOT
+from tests.support.project_files import copy_project
 
-ROOMS = ("pipeline", "reports", "serving", "sources", "steps", "stockpred")
 ALL = {step.name for step in STEPS}
 
 
@@ -18,16 +16,13 @@ class Project:
     """A copy of the project's code, with the digests that it had at first."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for room in ROOMS:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / room, folder / room, ignore=ignored)
+        self.folder = copy_project(folder / "project")
         self.recipe, self.steps = self.digests()
 
     def digests(self) -> tuple[str, dict[str, str]]:
         """Of the code of recipes, and of each step's."""
         code = Code(self.folder)
-        steps = {step.name: code.of_step(f"steps.{step.runs}") for step in STEPS}
+        steps = {step.name: code.of_step(f"steps.{step.name}") for step in STEPS}
         return code.of_modules(*RECIPE_CODE), steps
 
     def changed(self, files: list[Path], text: str) -> tuple[bool, set[str]]:

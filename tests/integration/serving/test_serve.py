@@ -27,6 +27,7 @@ from tests.support.model_server import (
     served,
     wait_until,
 )
+from tests.support.project_files import copy_project
 from tests.support.servers import free_port
 from tests.support.toy_project import HANGS
 
@@ -156,15 +157,11 @@ def test_a_body_that_is_too_large_is_refused_unread(server: Server) -> None:
 def test_the_model_answers_with_its_own_code(
     registry: Registry, server: Server, tmp_path: Path
 ) -> None:
-    checkout = tmp_path / "checkout"
-    for room in ("steps", "pipeline", "sources", "stockpred", "reports", "serving"):
-        shutil.copytree(registry.root / room, checkout / room)
-    for name in ("MLproject", "conda.yaml"):
-        shutil.copy(registry.root / name, checkout)
-    for name in ("features/direction.py", "features/technical.py", "predict.py"):
+    checkout = copy_project(tmp_path / "checkout")
+    for name in ("features/direction.py", "features/technical.py", "prediction/predict.py"):
         path = checkout / "stockpred" / name
         path.write_text(path.read_text().replace("np.", "np.broken."))
-    estimator = checkout / "serving" / "estimator.py"
+    estimator = checkout / "serving" / "model" / "estimator_files.py"
     estimator.write_text("raise ImportError('the checkout was asked')\n")
     with served(registry, "--max_rows", "1000", cwd=checkout) as changed_server:
         assert changed_server.ask(body(BARS)) == server.ask(body(BARS))
