@@ -165,8 +165,8 @@ def register_version(
 
 def versions(client: Any, name: str) -> list[Any]:
     """Every version of a registered model, without its aliases: a search leaves them out."""
-    quoted = name.replace("'", "''")
-    return list(client.search_model_versions(f"name = '{quoted}'"))
+    quote = '"' if "'" in name else "'"  # MLflow's filters know no escape
+    return list(client.search_model_versions(f"name = {quote}{name}{quote}"))
 
 
 def _version_at(client: Any, name: str, location: str) -> Any | None:

@@ -99,11 +99,11 @@ def _end_as_killed() -> None:
 def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
     """Create the run as `mlflow run` would: same source, entry point, commit and parameters."""
     from mlflow import MlflowClient
-    from mlflow.projects.utils import get_or_create_run
-    from mlflow.tracking.fluent import _get_experiment_id
+
+    from pipeline.tracking.mlflow_private import current_experiment_id, get_or_create_run
 
     given = {name: str(value) for name, value in params.items()}
-    experiment_id = _get_experiment_id()
+    experiment_id = current_experiment_id()
     run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
     run_id = str(run.info.run_id)
     MlflowClient().set_tag(run_id, TAG_BACKEND, "local")

@@ -1,20 +1,30 @@
-"""Files to and from a tracking server that hands artifacts on (`mlflow-artifacts:`)."""
+"""Uploads and downloads through a tracking server (`mlflow-artifacts:`): in parallel, retried."""
 
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
-from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+from typing import TYPE_CHECKING
 
 from pipeline.tracking.idempotent_store import retry
+from pipeline.tracking.mlflow_private import MlflowArtifactsRepository, artifact_repositories
+
+if TYPE_CHECKING:
+    from mlflow.entities import FileInfo
 
 
 class ArtifactRepository(MlflowArtifactsRepository):
-    """MLflow's own, with the files of a folder sent side by side, and with more patience."""
+    """MLflow's repository, each of its calls retried (see `idempotent_store.retry`)."""
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
-        """As MLflow's, which sends one file after the other: a model has some eighty."""
+        """Upload the files of a folder in parallel; MLflow sends a model's eighty one by one.
+
+        Parameters
+        ----------
+        local_dir : str
+            Folder to upload, with its subfolders.
+        artifact_path : str, optional
+            Folder of the repository; by default its root.
+        """
         top = Path(local_dir)
         futures: list[Future[None]] = []
         for path in sorted(path for path in top.rglob("*") if path.is_file()):
@@ -25,26 +35,26 @@ class ArtifactRepository(MlflowArtifactsRepository):
             for future in futures:
                 future.result()
         finally:
-            # Whoever is told to end does not wait for what has not begun.
+            # A process that is told to end does not wait for uploads that have not begun.
             for future in futures:
                 future.cancel()
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
-        """As MLflow's."""
-        retry(lambda: super(ArtifactRepository, self).log_artifact(local_file, artifact_path))
+        """Upload a file to a folder of the repository."""
+        retry(partial(super().log_artifact, local_file, artifact_path))
 
-    def list_artifacts(self, path: str | None = None) -> list[Any]:
-        """As MLflow's."""
-        return retry(lambda: super(ArtifactRepository, self).list_artifacts(path))
+    def list_artifacts(self, path: str | None = None) -> "list[FileInfo]":
+        """List a folder of the repository."""
+        return retry(partial(super().list_artifacts, path))
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
-        """As MLflow's."""
-        retry(lambda: super(ArtifactRepository, self).delete_artifacts(artifact_path))
+        """Delete a folder of the repository."""
+        retry(partial(super().delete_artifacts, artifact_path))
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        retry(lambda: super(ArtifactRepository, self)._download_file(remote_file_path, local_path))
+        retry(partial(super()._download_file, remote_file_path, local_path))
 
 
 def install() -> None:
-    """Have MLflow use this, in this process."""
-    _artifact_repository_registry.register("mlflow-artifacts", ArtifactRepository)
+    """Have MLflow use this repository for `mlflow-artifacts:` URIs in this process."""
+    artifact_repositories.register("mlflow-artifacts", ArtifactRepository)

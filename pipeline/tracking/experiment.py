@@ -1,24 +1,31 @@
-"""The experiment that runs of this environment are in: found, never made."""
+"""The experiment that runs of this environment are in; never created here."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
-def experiment_id(client: Any) -> str:
-    """Id of the experiment that MLflow would put a run into.
+
+def experiment_id(client: "MlflowClient") -> str:
+    """Return the id of the experiment that MLflow would put a run into.
 
     Raises
     ------
     InputError
-        There is none of the name in `MLFLOW_EXPERIMENT_NAME`: MLflow would make it.
+        No experiment has the name in `MLFLOW_EXPERIMENT_NAME`: MLflow would create it.
     """
-    from mlflow.tracking.fluent import _get_experiment_id
+    # Imports mlflow, which quick commands do only when they need it.
+    from pipeline.tracking.mlflow_private import current_experiment_id  # noqa: PLC0415
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if name is not None and client.get_experiment_by_name(name) is None:
         raise InputError(
-            f"MLFLOW_EXPERIMENT_NAME={name!r}: no experiment of that name there; give one that is"
+            f"MLFLOW_EXPERIMENT_NAME={name!r}",
+            expected="the name of an experiment",
+            got="one that the server does not have",
+            fix="set an existing name",
         )
-    return str(_get_experiment_id())
+    return str(current_experiment_id())

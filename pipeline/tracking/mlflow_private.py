@@ -1,0 +1,44 @@
+"""Names of MLflow that are not its public API, all imported here.
+
+MLflow may change them in any release, so pyproject.toml pins its minor version, and a test compares
+their signatures with those that this project was written for. `import mlflow` has loaded all of
+these modules: to import this one costs nothing more.
+"""
+
+from mlflow.projects.backend.abstract_backend import AbstractBackend
+from mlflow.projects.backend.loader import MLFLOW_BACKENDS
+from mlflow.projects.backend.local import LocalBackend
+from mlflow.projects.submitted_run import SubmittedRun
+from mlflow.projects.utils import (
+    PROJECT_STORAGE_DIR,
+    PROJECT_SYNCHRONOUS,
+    fetch_and_validate_project,
+    get_entry_point_command,
+    get_or_create_run,
+    get_run_env_vars,
+    load_project,
+)
+from mlflow.protos.model_registry_pb2 import CreateModelVersion, SearchModelVersions
+from mlflow.protos.service_pb2 import (
+    CreateExperiment,
+    CreateLoggedModel,
+    CreateRun,
+    LogOutputs,
+    SearchLoggedModels,
+    SearchRuns,
+)
+from mlflow.store.artifact.artifact_repository_registry import (
+    _artifact_repository_registry as artifact_repositories,
+)
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+from mlflow.store.model_registry.rest_store import RestStore as RegistryRestStore
+from mlflow.store.tracking.rest_store import RestStore as TrackingRestStore
+from mlflow.tracking._model_registry.utils import _get_store_registry as registry_stores
+from mlflow.tracking._tracking_service.utils import _register as register_tracking_store
+from mlflow.tracking.fluent import _get_experiment_id as current_experiment_id
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.proto_json_utils import parse_dict
+from mlflow.utils.request_utils import _TRANSIENT_FAILURE_RESPONSE_CODES as TRANSIENT_STATUSES
+from mlflow.utils.rest_utils import http_request, verify_rest_response
+from mlflow.utils.time import get_current_time_millis
