@@ -9,21 +9,21 @@ import sys
 from typing import Any
 
 from mlflow.entities import RunStatus
-from mlflow.projects.backend import loader
-from mlflow.projects.backend.abstract_backend import AbstractBackend
-from mlflow.projects.backend.local import LocalBackend
-from mlflow.projects.submitted_run import SubmittedRun
-from mlflow.projects.utils import (
+
+from pipeline.process.fork_server import TICK, WarmServer
+from pipeline.tracking.mlflow_private import (
+    MLFLOW_BACKENDS,
     PROJECT_STORAGE_DIR,
     PROJECT_SYNCHRONOUS,
+    AbstractBackend,
+    LocalBackend,
+    SubmittedRun,
     fetch_and_validate_project,
     get_entry_point_command,
     get_or_create_run,
     get_run_env_vars,
     load_project,
 )
-
-from pipeline.process.fork_server import TICK, WarmServer
 
 PYTHON_MODULE = re.compile(r"python -m ([A-Za-z_][\w.]*)(?: |$)")
 
@@ -143,10 +143,10 @@ class NonBlockingLocalBackend(LocalBackend):
 def install(name: str, server: WarmServer | None) -> None:
     """Put the backend into MLflow's table under its name, for this process."""
     if name == "warm" and server is not None:
-        table: dict[str, Any] = loader.MLFLOW_BACKENDS
+        table: dict[str, Any] = MLFLOW_BACKENDS
         table["warm"] = lambda: WarmBackend(server)
     else:
-        loader.MLFLOW_BACKENDS["local"] = NonBlockingLocalBackend
+        MLFLOW_BACKENDS["local"] = NonBlockingLocalBackend
 
 
 def can_fork() -> bool:
