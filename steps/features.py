@@ -2,22 +2,27 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
+from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.features import render_features_page
 from steps.cli.command import step
 from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, SYMBOL
+from stockpred.features.leakage import LeakageCheck
+from stockpred.features.summary import TableSummary
 from stockpred.features.table import (
     TableInfo,
     feature_rows,
     list_features,
     longest_lookback,
-    rows_from_arrow,
+    part_from_arrow,
     rows_to_arrow,
 )
 from stockpred.training.split import holdout_start, rows_before
@@ -36,11 +41,13 @@ def main(
     """Compute features and labels, symbol by symbol."""
     source = run.fetch_input(bars)
     info = BarsInfo.from_metadata(read_metadata(source))
+    features = list_features(feature_sets, window)
+    names = [feature.name for feature in features]
+    check = LeakageCheck(names)
     with run.output("features.parquet") as path:
         table_info = TableInfo(feature_sets, window, horizon, info.source)
-        rows = write_groups(path, _tables(source, info, table_info), table_info.to_metadata)
-        table = rows_from_arrow(read_table(path))
-    features = list_features(feature_sets, window)
+        rows = write_groups(path, _tables(source, info, table_info, check), table_info.to_metadata)
+        check.finish()
     run.write_json(
         "features.json",
         {
@@ -51,14 +58,20 @@ def main(
             "features": [dataclasses.asdict(feature) for feature in features],
         },
     )
-    # Nobody looks at the holdout before it is used, not even in a report.
-    seen = rows_before(table, holdout_start(table[DATE], holdout))
-    run.write_report("data_report.html", render_features_page(seen, features, info.source).encode())
+    summary = TableSummary(names, rows)
+    for part in _parts_before_holdout(run.output_path("features.parquet"), holdout):
+        summary.add(part)
+    run.write_report(
+        "data_report.html", render_features_page(summary, features, info.source).encode()
+    )
     run.log_metrics({"rows": rows, "features": len(features)})
     run.set_key_figure(f"{rows:,} rows x {len(features)} features")
 
 
-def _tables(source: Path, info: BarsInfo, table_info: TableInfo) -> Iterator[pa.Table]:
+def _tables(
+    source: Path, info: BarsInfo, table_info: TableInfo, check: LeakageCheck
+) -> Iterator[pa.Table]:
+    """Yield each symbol's rows, one symbol in memory, after adding them to the check."""
     for group in read_groups(source):
         for symbol, rows in from_arrow(group).groupby(SYMBOL, sort=False, observed=True):
             quarantines = info.quarantines_of(str(symbol))
@@ -67,7 +80,19 @@ def _tables(source: Path, info: BarsInfo, table_info: TableInfo) -> Iterator[pa.
                 bars, table_info.feature_sets, table_info.window, table_info.horizon, quarantines
             )
             if len(table):
+                check.add(table)
                 yield rows_to_arrow(table)
+
+
+def _parts_before_holdout(path: Path, holdout: float) -> Iterator[pd.DataFrame]:
+    """Yield the labelled rows that end before the holdout, one symbol in memory.
+
+    No one may look at the holdout before it is used, not even in a report.
+    """
+    dates = (group[DATE].cast(pa.timestamp("s")) for group in read_groups(path, [DATE]))
+    start = holdout_start(reduce(np.union1d, (part.to_numpy() for part in dates)), holdout)
+    for group in read_groups(path):
+        yield rows_before(part_from_arrow(group), start)
 
 
 if __name__ == "__main__":

@@ -2,58 +2,53 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from reports.pages.html import heading, page, paragraph, table
-from stockpred.columns import DATE, LABEL, SYMBOL
 from stockpred.features.base import Feature
+from stockpred.features.summary import TableSummary
 
 
-def render_features_page(rows: pd.DataFrame, features: Sequence[Feature], source: str) -> str:
-    """A page on a feature table.
+def render_features_page(summary: TableSummary, features: Sequence[Feature], source: str) -> str:
+    """Render a page on a feature table.
 
     Parameters
     ----------
-    rows : DataFrame
-        Labelled rows that end before the holdout: a picture of the holdout would be a look at it.
+    summary : TableSummary
+        Of labelled rows that end before the holdout: a picture of the holdout would be a look at
+        it.
+    features : sequence of Feature
+        In the order of the page.
+    source : str
+        Where the bars come from.
+
+    Returns
+    -------
+    str
+        HTML.
     """
-    by_symbol = (
-        (
-            str(symbol),
-            len(part),
-            f"{part[DATE].min():%Y-%m-%d}",
-            f"{part[DATE].max():%Y-%m-%d}",
-            float(part[LABEL].mean()),
-        )
-        for symbol, part in rows.groupby(SYMBOL, observed=True)
-    )
-    label = rows[LABEL]
-    described = []
-    for feature in features:
-        values = rows[feature.name].astype("float64")
-        correlation = values.corr(label, method="spearman") if values.nunique() > 1 else None
-        described.append(
-            (
-                feature.name,
-                feature.lookback,
-                float(values.mean()),
-                float(values.std()),
-                float(values.min()),
-                float(values.max()),
-                correlation,
-                feature.meaning,
-            )
-        )
+    sampled = f" Rank correlations are of every {summary.every}th row." if summary.every > 1 else ""
     return page(
         "The data before the holdout",
         [
             paragraph(
-                f"{len(rows):,} rows from {source}; the share of ups is "
-                f"{label.mean():.1%}. Nothing on this page has seen a date of the holdout.",
+                f"{summary.rows:,} rows from {source}; the share of ups is "
+                f"{summary.up_share:.1%}. Nothing on this page has seen a date of the holdout."
+                f"{sampled}",
                 lead=True,
             ),
             heading("Symbols"),
-            table(("symbol", "rows", "first", "last", "share of ups"), by_symbol),
+            table(
+                ("symbol", "rows", "first", "last", "share of ups"),
+                (
+                    (
+                        part.symbol,
+                        part.rows,
+                        str(part.first)[:10],
+                        str(part.last)[:10],
+                        part.up_share,
+                    )
+                    for part in summary.symbols()
+                ),
+            ),
             heading("Features"),
             table(
                 (
@@ -66,7 +61,21 @@ def render_features_page(rows: pd.DataFrame, features: Sequence[Feature], source
                     "rank correlation with label",
                     "meaning",
                 ),
-                described,
+                (_row(summary, feature) for feature in features),
             ),
         ],
+    )
+
+
+def _row(summary: TableSummary, feature: Feature) -> tuple[object, ...]:
+    found = summary.feature(feature.name)
+    return (
+        feature.name,
+        feature.lookback,
+        found.mean,
+        found.deviation,
+        found.lowest,
+        found.highest,
+        found.correlation,
+        feature.meaning,
     )

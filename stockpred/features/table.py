@@ -165,13 +165,45 @@ def rows_to_arrow(table: pd.DataFrame) -> pa.Table:
 
 
 def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
-    """The reverse of `rows_to_arrow`.
+    """Read a whole table of features.parquet, and check it for leakage.
+
+    Parameters
+    ----------
+    table : Table
+        In the form of `rows_to_arrow`.
+
+    Returns
+    -------
+    DataFrame
+        As from `feature_rows`.
 
     Raises
     ------
     DataError
-        A column of the key or the outcome is missing, or there is no feature; or the rows are not
-        to be believed (`check_table`).
+        As `part_from_arrow` and `leakage.check_table`.
+    """
+    rows = part_from_arrow(table)
+    check_table(rows, feature_columns(rows))
+    return rows
+
+
+def part_from_arrow(table: pa.Table) -> pd.DataFrame:
+    """Read some rows of features.parquet, without the check for leakage.
+
+    Parameters
+    ----------
+    table : Table
+        In the form of `rows_to_arrow`.
+
+    Returns
+    -------
+    DataFrame
+        As from `feature_rows`; an unknown outcome is NaN or NaT.
+
+    Raises
+    ------
+    DataError
+        A column of the key or the outcome is missing, or there is no feature.
     """
     there = table.column_names
     missing = [name for name in (*KEY, *OUTCOME) if name not in there]
@@ -187,6 +219,4 @@ def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
             data[name] = column.cast(pa.timestamp("s")).to_numpy()
         else:
             data[name] = column.to_numpy()
-    rows = pd.DataFrame(data)
-    check_table(rows, feature_columns(rows))
-    return rows
+    return pd.DataFrame(data)

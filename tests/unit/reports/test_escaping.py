@@ -23,6 +23,7 @@ from reports.pages.validation import render_validation_page
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from stockpred.features.base import Feature
+from stockpred.features.summary import TableSummary
 from tests.support.bars import make_bars
 from tests.support.live_records import dying, scored
 from tests.support.pages.evaluation import evaluation_inputs, walked
@@ -90,7 +91,9 @@ def features_page() -> str:
     rows = pd.concat(
         [make_bars(30, symbol).assign(label=[0.0, 1.0] * 15, x=range(30)) for symbol in HOSTILE]
     )
-    return render_features_page(rows, [Feature("x", 1, "".join(HOSTILE))], "".join(HOSTILE))
+    summary = TableSummary(["x"], len(rows))
+    summary.add(rows)
+    return render_features_page(summary, [Feature("x", 1, "".join(HOSTILE))], "".join(HOSTILE))
 
 
 def evaluation_page() -> str:

@@ -18,7 +18,7 @@ from stockpred.bars.schema import NUMBERS
 from stockpred.errors import DataError
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.features.base import Feature, FeatureSet
-from stockpred.features.leakage import check_table
+from stockpred.features.leakage import LeakageCheck, check_table
 from stockpred.features.table import feature_columns, feature_rows, rows_from_arrow, rows_to_arrow
 from stockpred.training.split import PurgedWalkForward
 from studies.markets import market
@@ -135,14 +135,24 @@ def test_leak_backfilled_gap_is_caught() -> None:
         leak_guards.blind_to_the_future(planted(filled), make_bars(90), 14, 70)
 
 
-@pytest.mark.parametrize("made", ["label", "forward_return"])
+def check_by_symbol(table: pd.DataFrame) -> None:
+    check = LeakageCheck(feature_columns(table))
+    for _, rows in table.groupby("symbol"):
+        check.add(rows)
+    check.finish()
+
+
+@pytest.mark.parametrize("outcome", ["label", "forward_return"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_leak_label_among_features_is_caught(made: str, sign: int) -> None:
+def test_leak_label_among_features_is_caught(outcome: str, sign: int) -> None:
     table = table_of(market(2, 200, 0).bars, DIRECTION)
     assert len(rows_from_arrow(rows_to_arrow(table))) == len(table)
-    leaky = table.assign(clever=np.float32(sign) * table[made].fillna(0).astype(np.float32))
-    with pytest.raises(DataError, match="feature 'clever' alone tells every up from every down"):
+    check_by_symbol(table)
+    leaky = table.assign(clever=np.float32(sign) * table[outcome].fillna(0).astype(np.float32))
+    with pytest.raises(DataError, match="feature 'clever'"):
         rows_from_arrow(rows_to_arrow(leaky))
+    with pytest.raises(DataError, match="feature 'clever'"):
+        check_by_symbol(leaky)
     assert judged(leaky, recipe_of("logistic", DIRECTION), DIRECTION).auc > 0.9
 
 
@@ -213,8 +223,17 @@ def test_leak_one_date_on_both_sides_is_caught() -> None:
 def test_leak_duplicated_row_is_caught() -> None:
     table = labelled(2, 300, 0, horizon=1)
     doubled = pd.concat([table, table], ignore_index=True)
-    with pytest.raises(DataError, match=r"S000 has .* twice; keep one row a symbol and date"):
-        rows_from_arrow(rows_to_arrow(doubled))
+    for refuse in (
+        lambda: rows_from_arrow(rows_to_arrow(doubled)),
+        lambda: check_by_symbol(doubled),
+    ):
+        with pytest.raises(DataError, match=r"S000 .*: expected one row a symbol and date"):
+            refuse()
+    check = LeakageCheck(feature_columns(table))
+    first = table[table["symbol"] == "S000"]
+    check.add(first)
+    with pytest.raises(DataError, match=f"S000 .*: expected a date after {first['date'].max():%F}"):
+        check.add(first)
     # Were it let in: a split by rows has a copy on each side, one by dates has not.
     x = np.column_stack([1e6 * position(doubled["symbol"]), position(doubled["date"])])
     assert out_of_fold_auc(x, doubled, KFold(5, shuffle=True, random_state=0).split(x)) > PAYS

@@ -1,0 +1,68 @@
+"""Statistics gathered part by part against pandas on the whole table."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockpred.features import summary
+from stockpred.features.summary import TableSummary
+from tests.support.generated_tables import market
+
+FEATURES = ["x0", "x1", "flat"]
+
+
+def labelled_table(dates: int, symbols: int) -> pd.DataFrame:
+    table = market(dates=dates, symbols=symbols, strength=1.0)
+    return table[table["label"].notna()].assign(x1=lambda rows: rows["x1"] * 1e4, flat=0.5)
+
+
+@given(
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    sample_rows=st.sampled_from([20, 67, 10_000]),
+)
+@settings(max_examples=30, deadline=None)
+def test_summary_of_parts_equals_pandas_on_the_whole(cuts: list[int], sample_rows: int) -> None:
+    table = labelled_table(dates=40, symbols=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "SAMPLE_ROWS", sample_rows)
+        found = TableSummary(FEATURES, len(table))
+    edges = [0, *sorted(cuts), len(table)]
+    for first, last in pairwise(edges):
+        found.add(table.iloc[first:last])
+    assert found.rows == len(table)
+    assert found.up_share == pytest.approx(table["label"].mean())
+    sample = table.iloc[:: found.every]
+    assert len(sample) <= sample_rows
+    for name in FEATURES:
+        one, values = found.feature(name), table[name].astype(float)
+        expected = [values.mean(), values.std(), values.min(), values.max()]
+        assert [one.mean, one.deviation, one.lowest, one.highest] == pytest.approx(expected)
+        if name == "flat":
+            assert one.correlation is None
+        else:
+            rank = sample[name].corr(sample["label"], method="spearman")
+            assert one.correlation == pytest.approx(rank)
+    by_symbol = table.groupby("symbol")
+    expected = zip(
+        by_symbol.groups,
+        by_symbol.size(),
+        by_symbol["date"].min(),
+        by_symbol["date"].max(),
+        strict=True,
+    )
+    parts = list(found.symbols())
+    assert [(p.symbol, p.rows, p.first, p.last) for p in parts] == list(expected)
+    shares = by_symbol["label"].mean().tolist()
+    assert [part.up_share for part in parts] == pytest.approx(shares)
+
+
+def test_summary_without_a_row_is_nan() -> None:
+    found = TableSummary(["x0"], 0)
+    found.add(labelled_table(40, 1).iloc[:0])
+    one = found.feature("x0")
+    assert np.isnan([found.up_share, one.mean, one.deviation, one.lowest]).all()
+    assert one.correlation is None and list(found.symbols()) == []
