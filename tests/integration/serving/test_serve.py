@@ -57,7 +57,7 @@ print(json.dumps(answer.to_dict("records")))
 """
 
 
-def test_an_answer_is_that_of_the_model_itself(registry: Registry, server: Server) -> None:
+def test_server_answers_as_the_model_itself(registry: Registry, server: Server) -> None:
     other = make_bars(70, "OTHER", 6)
     both = pd.concat([BARS, other]).sort_values("date", kind="stable")
     status, answer = server.ask(body(both, params={"all_dates": True}))
@@ -93,7 +93,7 @@ def test_an_answer_is_that_of_the_model_itself(registry: Registry, server: Serve
         assert {*pool.map(server.ask, [split] * 16)} == {(200, alone)}
 
 
-def test_it_tells_of_its_model(server: Server) -> None:
+def test_server_describes_its_model(server: Server) -> None:
     assert server.get("/ping")[0] == server.get("/health")[0] == 200
     assert re.fullmatch(r"3\.\d+\.\d+", server.get("/version")[1])
     told = json.loads(server.get("/model")[1])
@@ -118,7 +118,7 @@ def day(row: int) -> str:
     return str(records(BARS)[row - 1]["date"])
 
 
-# What the front refuses, and what the model does: a test of each way of words.
+# Start of the message -> a body refused by the middleware or by the model.
 REFUSED: dict[str, Callable[[], Any]] = {
     "body: expected JSON": lambda: b"{",
     "there are no rows": lambda: {"dataframe_records": []},
@@ -137,7 +137,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("words", REFUSED)
-def test_a_refusal_is_one_sentence_without_the_data(server: Server, words: str) -> None:
+def test_server_refusal_is_one_sentence_without_the_data(server: Server, words: str) -> None:
     status, answer = server.ask(REFUSED[words]())
     assert status == 400
     told = json.loads(answer)
@@ -145,7 +145,7 @@ def test_a_refusal_is_one_sentence_without_the_data(server: Server, words: str) 
     assert "SECRET" not in answer and "Traceback" not in answer and "\\n" not in answer
 
 
-def test_a_body_that_is_too_large_is_refused_unread(server: Server) -> None:
+def test_server_refuses_a_too_large_body_unread(server: Server) -> None:
     status, answer = server.ask(b"[" + b"1," * 500_000)
     assert status == 413
     assert json.loads(answer)["error"].startswith("body: expected at most ")
@@ -154,7 +154,7 @@ def test_a_body_that_is_too_large_is_refused_unread(server: Server) -> None:
 
 
 @pytest.mark.long
-def test_the_model_answers_with_its_own_code(
+def test_server_uses_the_models_code_not_the_checkouts(
     registry: Registry, server: Server, tmp_path: Path
 ) -> None:
     checkout = copy_project(tmp_path / "checkout")
@@ -210,16 +210,14 @@ def check_without_front(server: Server, mine: Server) -> None:
 
 
 @pytest.mark.long
-def test_mlflows_own_server_refuses_what_reaches_the_model(
-    registry: Registry, server: Server
-) -> None:
+def test_mlflow_server_refuses_what_reaches_the_model(registry: Registry, server: Server) -> None:
     with mlflow_served(registry, "--env-manager", "local") as plain:
         check_without_front(plain, server)
 
 
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("uv", path=PATH) is None, reason="no uv; make env brings one")
-def test_mlflows_own_server_in_an_environment_of_its_requirements(
+def test_mlflow_server_works_in_an_environment_of_the_models_requirements(
     registry: Registry, server: Server
 ) -> None:
     """Just what prediction needs, as the model asks for it."""

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 
-def test_a_port_that_is_taken_is_one_line_and_no_run(registry: Registry) -> None:
+def test_serve_on_a_taken_port_fails_in_one_line_without_a_run(registry: Registry) -> None:
     before = len(registry.runs())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -45,7 +45,7 @@ def test_a_port_that_is_taken_is_one_line_and_no_run(registry: Registry) -> None
 
 
 @pytest.mark.long
-def test_its_run_goes_on_as_long_as_it_serves(registry: Registry) -> None:
+def test_serve_run_is_running_while_it_serves(registry: Registry) -> None:
     with served(registry, "--model_uri", "models:/stockpred/1") as server:
         run = registry.runs()[0]
         assert run.info.status == "RUNNING"
@@ -55,7 +55,7 @@ def test_its_run_goes_on_as_long_as_it_serves(registry: Registry) -> None:
 
 
 @pytest.mark.long
-def test_a_server_whose_starter_is_killed_ends_too(registry: Registry) -> None:
+def test_server_exits_when_its_starter_is_killed(registry: Registry) -> None:
     with served(registry) as server:
         [child] = children(server.process.pid)
         server.process.kill()
@@ -63,7 +63,7 @@ def test_a_server_whose_starter_is_killed_ends_too(registry: Registry) -> None:
 
 
 @pytest.mark.long
-def test_the_end_of_mlflow_run_is_the_servers_end(registry: Registry) -> None:
+def test_server_exits_when_mlflow_run_is_terminated(registry: Registry) -> None:
     """SIGTERM to the command alone, as a scheduler sends it."""
     command = ("mlflow", "run", ".", "-e", "serve", "--env-manager", "local", "-P", "port=0")
     process = registry.start(*command)
@@ -81,7 +81,7 @@ def test_the_end_of_mlflow_run_is_the_servers_end(registry: Registry) -> None:
 
 
 @pytest.mark.long
-def test_a_model_that_cannot_be_loaded_is_one_line(registry: Registry) -> None:
+def test_serve_of_a_model_that_cannot_be_loaded_fails_in_one_line(registry: Registry) -> None:
     location = registry.client.get_model_version("stockpred", "1").source
     estimator = Path(location.removeprefix("file://")) / "artifacts" / "estimator.skops"
     kept = estimator.read_bytes()
@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line(registry: Registry) -> None:
 
 
 @pytest.mark.long
-def test_the_readme_holds(registry: Registry) -> None:
+def test_readme_commands_of_serving_work(registry: Registry) -> None:
     """Its commands and its script as they stand, but for the ports and the environment's place."""
     text = (registry.root / "README.md").read_text()
     section = text.partition("## Serve\n")[2].partition("\n## ")[0]

@@ -69,7 +69,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.run
 @pytest.mark.filterwarnings("ignore")
-def test_a_model_is_held_to_the_answer_stored_with_it(
+def test_check_example_compares_with_the_stored_predictions(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert check_example(model) is None
@@ -88,7 +88,7 @@ def test_a_model_is_held_to_the_answer_stored_with_it(
 
 @pytest.mark.run
 @pytest.mark.filterwarnings("ignore")
-def test_a_model_without_its_files_does_not_pass(model: Path, tmp_path: Path) -> None:
+def test_check_example_of_an_incomplete_model_fails(model: Path, tmp_path: Path) -> None:
     answer = json.loads((model / "artifacts" / "example_answer.json").read_text())
     assert list(answer)[:4] == ["symbol", "date", "probability_up", "direction"]
     for lost in ("artifacts/example_answer.json", "MLmodel", "input_example.json"):

@@ -7,7 +7,7 @@ import pytest
 from serving.model.log_model import _no_word_of_pip
 
 
-def test_of_pip_no_word_is_heard_and_of_all_else_every_one(
+def test_log_model_silences_only_the_warning_on_pip(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("mlflow.utils.environment")

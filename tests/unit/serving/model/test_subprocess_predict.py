@@ -1,4 +1,4 @@
-"""A model in a process of its own: its own code, one request at a time, an orderly end."""
+"""Prediction in a subprocess: the model's code, one request at a time, an orderly end."""
 
 import itertools
 import os
@@ -77,7 +77,7 @@ def are_alive(processes: list["subprocess.Popen[bytes]"]) -> list[bool]:
 
 
 @pytest.mark.real_workers
-def test_answers_come_in_order_and_as_they_are_asked_for(model: Path, folder: Path) -> None:
+def test_predict_isolated_answers_requests_in_order(model: Path, folder: Path) -> None:
     given: list[str] = []
 
     def tables() -> Iterator[pa.Table]:
@@ -94,7 +94,7 @@ def test_answers_come_in_order_and_as_they_are_asked_for(model: Path, folder: Pa
     assert len(given) == 3 == number + 1
 
 
-def test_no_request_is_made_ready_before_the_last_one_is_sent(model: Path) -> None:
+def test_predict_isolated_prepares_one_request_at_a_time(model: Path) -> None:
     made: list[weakref.ref[pa.Table]] = []
 
     def tables() -> Iterator[pa.Table]:
@@ -109,7 +109,7 @@ def test_no_request_is_made_ready_before_the_last_one_is_sent(model: Path) -> No
     assert len(list(predict_isolated(model, tables()))) == len(made) == 8
 
 
-def test_what_breaks_while_requests_are_made_is_raised(
+def test_predict_isolated_raises_the_error_of_its_tables(
     model: Path, started: list["subprocess.Popen[bytes]"]
 ) -> None:
     def tables() -> Iterator[pa.Table]:
@@ -123,7 +123,7 @@ def test_what_breaks_while_requests_are_made_is_raised(
     assert are_alive(started) == [False]
 
 
-def test_requirements_that_are_not_met_are_told(
+def test_predict_isolated_warns_of_unmet_requirements(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     list(predict_isolated(model, [bars("AAA")]))
@@ -139,7 +139,7 @@ def test_requirements_that_are_not_met_are_told(
     assert line.startswith(f"warning: made with numpy 1.0 (here {here}), unheard-of 3 (here none):")
 
 
-def test_a_refusal_is_one_line_and_leaves_no_process(
+def test_predict_isolated_refusal_is_one_line_and_leaves_no_process(
     model: Path, started: list["subprocess.Popen[bytes]"]
 ) -> None:
     answers = predict_isolated(model, [bars("AAA"), bars("BBB", 3)])
@@ -149,7 +149,7 @@ def test_a_refusal_is_one_line_and_leaves_no_process(
     assert are_alive(started) == [False]
 
 
-def test_a_process_that_ends_early_is_said_so(
+def test_predict_isolated_reports_a_process_that_exits_early(
     model: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -161,7 +161,7 @@ def test_a_process_that_ends_early_is_said_so(
     with pytest.raises(ChildProcessError, match="ended with code 1; its output above"):
         list(predict_isolated(broken, [bars("AAA")]))
     assert "key 'candidate' is missing" in capfd.readouterr().err
-    # Whoever breaks off ends it, too.
+    # Closing the generator ends the process, too.
     answers = predict_isolated(model, itertools.repeat(bars("AAA")))
     next(answers)
     assert are_alive(started) == [False, True]
@@ -169,7 +169,7 @@ def test_a_process_that_ends_early_is_said_so(
     assert are_alive(started) == [False, False]
 
 
-def test_a_model_answers_with_its_own_code_when_the_checkouts_has_changed(
+def test_predict_isolated_uses_the_models_code_not_the_checkouts(
     model: Path, folder: Path, tmp_path: Path
 ) -> None:
     for room in ("serving", "stockpred"):
