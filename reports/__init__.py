@@ -1,1 +1,1 @@
-"""Data in, pictures and pages out."""
+"""Reports: HTML pages, plots and sentences made of the artifacts' contents."""

@@ -1,1 +1,1 @@
-"""HTML pages."""
+"""HTML pages, one module each."""

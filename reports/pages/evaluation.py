@@ -29,16 +29,23 @@ _PICTURES = {
 def render_evaluation_page(
     evaluation: Mapping[str, Any], images: Mapping[str, bytes], source: str, repeat: str
 ) -> str:
-    """A self-contained page on evaluation.json, with its pictures inside.
+    """Render the page of an evaluation.
 
     Parameters
     ----------
-    images : mapping
-        As `holdout.draw` gives them.
+    evaluation : mapping
+        Content of evaluation.json.
+    images : mapping of str to bytes
+        File name to PNG, as `reports.plots.evaluation` draws them; a missing one is left out.
     source : str
-        Where the bars came from.
+        Source of the bars, as the parameter names it.
     repeat : str
-        The commands that make the same page again.
+        Commands that make the same page again.
+
+    Returns
+    -------
+    str
+        A self-contained HTML document.
     """
     holdout, recipe = evaluation["holdout"], evaluation["recipe"]
     return page(
@@ -98,7 +105,7 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
                 name,
                 value,
                 format_interval(intervals["model"].get(name)),
-                *(each.get(name) for each in baselines),
+                *(baseline.get(name) for baseline in baselines),
             )
             for name, value in model.items()
         ),
@@ -107,9 +114,9 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
     groups = evaluation["ic"]["groups"]
     mean = f"then the mean of {groups:,}" if groups else "of which none is defined here"
     seen = evaluation["detectable"]
-    alike = (
-        f" As rows of a date are alike, all rows tell as much as {1 / seen['design_effect']:.0%} "
-        "of them would if they were independent."
+    correlated = (
+        f" As rows of a date are correlated, all rows are worth {1 / seen['design_effect']:.0%} "
+        "of as many independent ones."
         if seen["design_effect"]
         else ""
     )
@@ -117,7 +124,7 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
         f"Intervals: blocks of {intervals['block_sessions']} dates drawn {intervals['resamples']:,}"
         " times, all symbols of a date together; a dash where there are too few blocks or the "
         f"figure is undefined. ic and rank_ic: the correlation of probability and return "
-        f"{kind[evaluation['ic']['kind']]}, {mean}.{alike}"
+        f"{kind[evaluation['ic']['kind']]}, {mean}.{correlated}"
     )
     leads = ("lead_over_prior", "lead_over_prior_by_symbol")
     yield table(
@@ -136,18 +143,18 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:
-    found, intervals = evaluation["calibration"], evaluation["intervals"]["model"]
+    parts, intervals = evaluation["calibration"], evaluation["intervals"]["model"]
     meaning = {
-        "reliability": "part of the Brier score that recalibrating would take off; 0 is best",
-        "resolution": "part that telling likely from unlikely takes off; more is better",
-        "uncertainty": "part that lies in the outcomes alone",
+        "reliability": "part of the Brier score that recalibration would remove; 0 is best",
+        "resolution": "part removed by separating likely from unlikely; more is better",
+        "uncertainty": "part of the outcomes alone",
         "slope": "of a logistic recalibration; 1 is perfect, below 1 too bold",
         "intercept": "of the same; 0 is perfect",
     }
     yield table(
         ("part", "value", "95 % interval", "meaning"),
         (
-            (name, found[name], format_interval(intervals.get(name)), text)
+            (name, parts[name], format_interval(intervals.get(name)), text)
             for name, text in meaning.items()
         ),
         words=("meaning",),
@@ -202,16 +209,16 @@ def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
         (
             (
                 name,
-                format_percent(each["gross"]["annual_return"]),
-                format_percent(each["net"]["annual_return"]),
-                format_percent(each["net"]["volatility"]),
-                each["net"]["sharpe"],
-                format_percent(each["net"]["max_drawdown"]),
-                each["turnover"],
-                format_percent(each["exposure"]),
-                each["break_even_bps"],
+                format_percent(strategy["gross"]["annual_return"]),
+                format_percent(strategy["net"]["annual_return"]),
+                format_percent(strategy["net"]["volatility"]),
+                strategy["net"]["sharpe"],
+                format_percent(strategy["net"]["max_drawdown"]),
+                strategy["turnover"],
+                format_percent(strategy["exposure"]),
+                strategy["break_even_bps"],
             )
-            for name, each in rows
+            for name, strategy in rows
         ),
     )
     yield paragraph(

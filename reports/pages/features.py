@@ -1,4 +1,4 @@
-"""The data report: what a model will learn from, on the dates before the holdout only."""
+"""Page of the feature table, on the dates before the holdout only."""
 
 from collections.abc import Sequence
 

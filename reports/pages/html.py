@@ -1,4 +1,4 @@
-"""A self-contained HTML page: text, tables and pictures, no network, every value escaped."""
+"""Parts of a self-contained HTML page: no script, no network, every value escaped."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ th:first-child,td:first-child,.words{text-align:left}
 .wide{overflow-x:auto;margin:.8rem 0}
 pre{background:#f6f8fa;padding:.7rem 1rem;white-space:pre-wrap;font-size:12px}
 """
-# What is escaped runs nothing; a browser is told so beside it.
+# Escaped text runs nothing; the policy forbids it to the browser as well.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
     """content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">"""
@@ -25,7 +25,7 @@ POLICY = (
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """A whole page around parts made by the functions below."""
+    """Render a page; `body` is made by the functions below."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(body)}</body></html>\n"
@@ -33,17 +33,32 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def heading(text: str) -> str:
-    """A section's heading."""
+    """Render the heading of a section."""
     return f"<h2>{escape(text)}</h2>"
 
 
 def paragraph(text: str, lead: bool = False) -> str:
-    """A paragraph; the lead one stands out."""
+    """Render a paragraph; `lead` emphasises it."""
     return f"<p{' class=lead' if lead else ''}>{escape(text)}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], words: Sequence[str] = ()) -> str:
-    """A table; None is shown as a dash, a float with four digits; columns in `words` are text."""
+    """Render a table.
+
+    Parameters
+    ----------
+    head : sequence of str
+        Names of the columns.
+    rows : iterable of sequence
+        Cells, as many as columns: None is shown as a dash, a float with four significant digits.
+    words : sequence of str
+        Columns of text, aligned to the left.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     kinds = [" class=words" if name in words else "" for name in head]
     top = _cells("th", head, kinds)
     lines = (_cells("td", row, kinds) for row in rows)
@@ -63,17 +78,17 @@ def _shown(cell: object) -> str:
 
 
 def bullets(items: Iterable[str]) -> str:
-    """A list."""
+    """Render a list."""
     return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
 
 
 def code(text: str) -> str:
-    """Commands, line by line."""
+    """Render commands, line by line."""
     return f"<pre>{escape(text)}</pre>"
 
 
 def pictures(images: Iterable[tuple[str, bytes]]) -> str:
-    """PNG pictures side by side, each with a text for those who cannot see it."""
+    """Render pictures side by side, given as (alternative text, PNG)."""
     tags = (
         f'<img alt="{escape(text)}" width="{_width(png)}" '
         f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
@@ -83,5 +98,5 @@ def pictures(images: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _width(png: bytes) -> int:
-    """Width to show a picture at, in CSS pixels: two of 6 inches at 110 dpi fit side by side."""
+    """Width in CSS pixels, so that two pictures of 6 inches at 110 dpi fit side by side."""
     return int.from_bytes(png[16:20]) * 7 // 10

@@ -1,4 +1,4 @@
-"""The monitor's page: is something wrong, what was forecast, what came of it, how the data are."""
+"""Page of the monitor: alerts, forecasts, their outcomes, versions, data, drift."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from reports.pages.html import bullets, heading, page, paragraph, pictures, tabl
 from reports.text.verdict import format_interval, format_percent
 
 SHOWN = 200  # symbols; monitoring.json has them all
-DRIFTED = 15
+MOST_DRIFTED = 15
 _FIGURES = {
     "log_loss": "log loss",
     "lead": "lead over the prior",
@@ -27,12 +27,19 @@ _PICTURES = {
 
 
 def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
-    """A self-contained page on monitoring.json.
+    """Render the page of monitoring.json.
 
     Parameters
     ----------
-    images : mapping
-        As `monitoring.draw` gives them.
+    content : mapping
+        Content of monitoring.json.
+    images : mapping of str to bytes
+        File name to PNG, as `reports.plots.monitoring` draws them; a missing one is left out.
+
+    Returns
+    -------
+    str
+        A self-contained HTML document.
     """
     champion = content["champion"]
     return page(
@@ -41,13 +48,13 @@ def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, byte
             paragraph(content["sentence"], lead=True),
             paragraph(champion["sentence"]),
             *(
-                [bullets(each["sentence"] for each in content["alerts"])]
+                [bullets(alert["sentence"] for alert in content["alerts"])]
                 if len(content["alerts"]) > 1
                 else []
             ),
             heading("Newest forecasts"),
             *_today(content),
-            heading("What came of them"),
+            heading("Outcomes"),
             *_record(content),
             pictures((_PICTURES[name], images[name]) for name in _PICTURES if name in images),
             heading("Champion and challengers"),
@@ -77,23 +84,23 @@ def _today(content: Mapping[str, Any]) -> Iterable[str]:
         ),
         (
             (
-                each["symbol"],
-                each["date"],
-                each["probability_up"],
-                "up" if each["direction"] else "down",
-                each["outcomes"],
-                format_percent(each["hit_rate"]),
-                format_interval(each["interval"]),
+                forecast["symbol"],
+                forecast["date"],
+                forecast["probability_up"],
+                "up" if forecast["direction"] else "down",
+                forecast["outcomes"],
+                format_percent(forecast["hit_rate"]),
+                format_interval(forecast["interval"]),
             )
-            for each in shown[:SHOWN]
+            for forecast in shown[:SHOWN]
         ),
         words=("forecast",),
     )
     if len(shown) > SHOWN:
-        yield paragraph(f"{len(shown) - SHOWN:,} more stand in monitoring.json.")
+        yield paragraph(f"{len(shown) - SHOWN:,} more are in monitoring.json.")
     if content["in_range"] is not None and content["in_range"] < 1:
         yield paragraph(
-            f"{1 - content['in_range']:.1%} of the newest rows lie outside of what training saw."
+            f"{1 - content['in_range']:.1%} of the newest rows are outside the training range."
         )
 
 
@@ -146,14 +153,14 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
             ),
             (
                 (
-                    each["version"],
-                    each["dates"],
-                    each["rows"],
-                    each["lead"],
-                    format_interval(each["interval"]),
-                    each["p_value"],
+                    version["version"],
+                    version["dates"],
+                    version["rows"],
+                    version["lead"],
+                    format_interval(version["interval"]),
+                    version["p_value"],
                 )
-                for each in content["versions"]
+                for version in content["versions"]
             ),
         )
     else:
@@ -166,13 +173,13 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
             ("when", "version", "from", "to", "why"),
             (
                 (
-                    each["when"][:16].replace("T", " "),
-                    each["version"],
-                    each["from"],
-                    each["to"],
-                    each["why"],
+                    move["when"][:16].replace("T", " "),
+                    move["version"],
+                    move["from"],
+                    move["to"],
+                    move["why"],
                 )
-                for each in reversed(content["moves"])
+                for move in reversed(content["moves"])
             ),
             words=("version", "from", "to", "why"),
         )
@@ -190,16 +197,16 @@ def _data(data: Mapping[str, Any]) -> Iterable[str]:
     )
     if data["validations"]:
         yield table(
-            ("validated", "sound bars", "stretches taken out", "symbols dropped", "broken rules"),
+            ("validated", "sound bars", "periods taken out", "symbols dropped", "broken rules"),
             (
                 (
-                    each["when"],
-                    each["rows"],
-                    each["stretches"],
-                    each["symbols_dropped"],
-                    each["problems"],
+                    validation["when"],
+                    validation["rows"],
+                    validation["stretches"],
+                    validation["symbols_dropped"],
+                    validation["problems"],
                 )
-                for each in data["validations"]
+                for validation in data["validations"]
             ),
         )
 
@@ -207,16 +214,21 @@ def _data(data: Mapping[str, Any]) -> Iterable[str]:
 def _drift(drift: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterable[str]:
     yield paragraph(
         "Distance between recent values and those of training, in standard deviations "
-        "(Wasserstein). It informs: volatility moves without harm, and no alert comes of it."
+        "(Wasserstein). For information: volatility drifts without harm, and drift raises no alert."
     )
-    for kind, found in drift.items():
-        if found:
+    for kind, columns in drift.items():
+        if columns:
             yield table(
-                (kind, "distance", "mean in training", "mean of late"),
+                (kind, "distance", "mean in training", "recent mean"),
                 (
-                    (each["name"], each["distance"], each["reference_mean"], each["current_mean"])
-                    for each in found[:DRIFTED]
+                    (
+                        column["name"],
+                        column["distance"],
+                        column["reference_mean"],
+                        column["current_mean"],
+                    )
+                    for column in columns[:MOST_DRIFTED]
                 ),
             )
         else:
-            yield paragraph(f"Of {kind} there is nothing to compare.")
+            yield paragraph(f"No {kind} to compare.")

@@ -1,4 +1,4 @@
-"""The validation's page: what may reach a model, and what was found in the rest."""
+"""Page of the validation: bars that may reach a model, and the problems of the rest."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ WORDS = (
 
 
 def validation_summary(content: Mapping[str, Any]) -> str:
-    """One plain sentence on how much may reach a model, and one on the rest."""
+    """Summarise a validation: bars that may reach a model, what was taken out, warnings."""
     kept, listed, symbols = content["bars"], content["listed"], content["symbols"]
     dropped, stretches = len(content["dropped"]), len(content["quarantined"])
     first = f"{kept:,} of {listed:,} bars of {symbols:,} symbols may reach a model"
@@ -36,27 +36,32 @@ def _count(number: int, one: str, plural: str) -> str:
 
 
 def render_validation_page(content: Mapping[str, Any], picture: bytes | None) -> str:
-    """A self-contained page on validation.json.
+    """Render the page of a validation.
 
     Parameters
     ----------
     content : mapping
-        As `stockpred.bars.checks.summarise` makes it.
+        Content of validation.json.
     picture : bytes, optional
-        The missing sessions, as PNG.
+        PNG of the missing sessions.
+
+    Returns
+    -------
+    str
+        A self-contained HTML document.
     """
     calendars = content["sessions"]
-    unchecked = sorted({each["calendar"] for each in calendars.values() if not each["expected"]})
-    gaps = sorted(
-        ((symbol, each) for symbol, each in calendars.items() if each["missing"] or each["extra"]),
+    unchecked = sorted({gaps["calendar"] for gaps in calendars.values() if not gaps["expected"]})
+    with_gaps = sorted(
+        ((symbol, g) for symbol, g in calendars.items() if g["missing"] or g["extra"]),
         key=lambda item: -item[1]["missing"] - item[1]["extra"],
     )
     body = [
         paragraph(validation_summary(content), lead=True),
         heading("Checks"),
         paragraph(
-            "What fails is quarantined, from date to date: no look-back and no label bridges it. "
-            "What warns is kept."
+            "A failed check quarantines its bars: no look-back and no label crosses them. A "
+            "warning keeps them."
         ),
         table(
             ("check", "level", "rule", "symbols", "times", "first example"),
@@ -84,10 +89,10 @@ def render_validation_page(content: Mapping[str, Any], picture: bytes | None) ->
                     ", ".join(g["first_missing"]),
                     ", ".join(g["first_extra"]),
                 )
-                for symbol, g in gaps
+                for symbol, g in with_gaps
             ],
             "Every session of the known calendars has its bar, and there is no other."
-            if any(each["expected"] for each in calendars.values())
+            if any(g["expected"] for g in calendars.values())
             else "No symbol has a calendar to compare with.",
         ),
         *([paragraph(f"Not checked, since unknown: {', '.join(unchecked)}.")] if unchecked else []),
@@ -110,5 +115,5 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]], if_none: str) -> 
         return [paragraph(if_none)] if if_none else []
     parts = [table(head, rows[:SHOWN], WORDS)]
     if len(rows) > SHOWN:
-        parts.append(paragraph(f"{len(rows) - SHOWN:,} more stand in validation.json."))
+        parts.append(paragraph(f"{len(rows) - SHOWN:,} more are in validation.json."))
     return parts

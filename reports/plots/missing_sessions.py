@@ -1,4 +1,4 @@
-"""The picture of missing sessions: a strip of time for each symbol."""
+"""Plot of missing sessions: a strip of time for each symbol."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +8,9 @@ from reports.plots.figure import BASELINE, new_figure, to_png
 from stockpred.arrays import Array, Dates
 from stockpred.bars.checks.sessions import SessionGaps
 
-WORST = 40  # symbols with a strip of their own; more cannot be read
+MOST_SYMBOLS = 40  # with a strip of their own; more would be unreadable
 BINS = 120
-# Share of a bin's sessions that are missing, one colour each; white: the symbol was not listed.
+# Name, lower bound and colour of the share of missing sessions; white: no session expected.
 SHARES = (
     ("none", 0.0, "#e4ebf1"),
     ("to 5 %", 1e-9, "#f5d08c"),
@@ -21,19 +21,26 @@ SHARES = (
 
 
 def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> bytes | None:
-    """Share of sessions missing, over time, as PNG: all symbols together, then the worst.
+    """Draw the share of missing sessions over time: all symbols together, then the worst.
+
+    Parameters
+    ----------
+    gaps : mapping of str to Gaps
+        Symbol to its expected and missing sessions.
 
     Returns
     -------
     bytes or None
-        None where nothing is missing.
+        PNG; None where no session is missing.
     """
-    lacking = {symbol: found for symbol, found in gaps.items() if len(found.missing)}
+    lacking = {symbol: part for symbol, part in gaps.items() if len(part.missing)}
     if not lacking:
         return None
-    checked = [found for found in gaps.values() if len(found.expected)]
+    checked = [part for part in gaps.values() if len(part.expected)]
     edges = _edges(checked)
-    worst = sorted(lacking, key=lambda symbol: (-len(lacking[symbol].missing), symbol))[:WORST]
+    worst = sorted(lacking, key=lambda symbol: (-len(lacking[symbol].missing), symbol))[
+        :MOST_SYMBOLS
+    ]
     strips = [_share(checked, edges), *(_share([lacking[symbol]], edges) for symbol in worst)]
     title = f"Sessions missing in {len(lacking):,} of {len(checked):,} symbols"
     if len(lacking) > len(worst):
@@ -42,17 +49,17 @@ def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> bytes | None:
 
 
 def _edges(gaps: Sequence[SessionGaps]) -> Dates:
-    """Edges of equal bins over all expected sessions, shape (bins + 1,); the last is exclusive."""
-    first = min(found.expected[0] for found in gaps).astype("datetime64[D]").astype(int)
-    last = max(found.expected[-1] for found in gaps).astype("datetime64[D]").astype(int) + 1
+    """Edges of equal bins over all expected sessions, shape (bins + 1,), the last exclusive."""
+    first = min(part.expected[0] for part in gaps).astype("datetime64[D]").astype(int)
+    last = max(part.expected[-1] for part in gaps).astype("datetime64[D]").astype(int) + 1
     days = np.linspace(first, last, min(BINS, last - first) + 1).astype(int)
     return days.astype("datetime64[D]").astype("datetime64[s]")
 
 
 def _share(gaps: Sequence[SessionGaps], edges: Dates) -> Array:
-    """Share of the sessions in each bin that are missing; NaN where none is expected."""
-    missing = sum(np.diff(np.searchsorted(found.missing, edges)) for found in gaps)
-    expected = sum(np.diff(np.searchsorted(found.expected, edges)) for found in gaps)
+    """Share of missing sessions in each bin, shape (bins,); NaN where none is expected."""
+    missing = sum(np.diff(np.searchsorted(part.missing, edges)) for part in gaps)
+    expected = sum(np.diff(np.searchsorted(part.expected, edges)) for part in gaps)
     with np.errstate(invalid="ignore"):
         return np.asarray(missing / expected)
 

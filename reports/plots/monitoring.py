@@ -1,6 +1,6 @@
-"""Pictures of a monitored record: weeks against the promise, the alarm, versions over time."""
+"""Plots of the monitoring page: weekly figures, change detector, versions over time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from reports.plots.figure import BASELINE, DOWN, MODEL, UP, new_figure, to_png
 from stockpred.monitoring.change_detector import THRESHOLD, ChangeDetection
 from stockpred.monitoring.performance import metrics_by_date
 
-MOST = 6  # versions in one picture
+MOST_VERSIONS = 6  # in one plot
 _OTHERS = (UP, DOWN, "#8a6bb1", "#c99a2e", "#4f9aa8")
 _WEEKLY = {
     "lead": "lead over the prior, nats",
@@ -20,55 +20,62 @@ _WEEKLY = {
 
 
 def draw_monitoring_plots(
-    content: Mapping[str, Any], found: ChangeDetection, versions: Mapping[str, pd.DataFrame]
+    content: Mapping[str, Any], detection: ChangeDetection, versions: Mapping[str, pd.DataFrame]
 ) -> dict[str, bytes]:
-    """All pictures of a record, file name -> PNG; none before there is an outcome.
+    """Draw all plots of a live record.
 
     Parameters
     ----------
     content : mapping
-        As `record.monitor_champion` gives it.
+        As `stockpred.monitoring.record` returns it.
+    detection : ChangeDetection
+        Level of the change detector by date.
     versions : mapping of str to DataFrame
-        Label of a version -> its labelled rows; the champion's first.
+        Label of a version to its forecasts that have an outcome; the champion first.
+
+    Returns
+    -------
+    dict of str to bytes
+        File name to PNG; empty before the first outcome.
     """
     if not content["weeks"]:
         return {}
     return {
-        "lead.png": weeks(content, "lead"),
-        "accuracy.png": weeks(content, "accuracy"),
-        "gap.png": weeks(content, "gap"),
-        "alarm.png": level(found),
-        "versions.png": over_time(versions),
+        "lead.png": _draw_weeks(content, "lead"),
+        "accuracy.png": _draw_weeks(content, "accuracy"),
+        "gap.png": _draw_weeks(content, "gap"),
+        "alarm.png": _draw_detector(detection),
+        "versions.png": _draw_versions(versions),
     }
 
 
-def weeks(content: Mapping[str, Any], name: str) -> bytes:
-    """A figure by week with 95 % intervals, and what was promised of it."""
-    shown = content["weeks"]
-    monday = np.array([each["week"] for each in shown], dtype="datetime64[D]")
-    mean = np.array([each[name]["mean"] for each in shown], np.float64)
-    spans = [each[name]["interval"] or (m, m) for each, m in zip(shown, mean, strict=True)]
-    error = np.abs(np.array(spans).T - mean)
-    figure, axes = new_figure(f"By week, with 95 % intervals: {_WEEKLY[name]}")
-    axes.axhline(0.5 if name == "accuracy" else 0.0, color=BASELINE, linestyle="--")
-    promised = content["promise"]
-    if name == "lead" and promised:
-        wide = 1.96 * promised["standard_error"]
-        low, high = promised["lead"] - wide, promised["lead"] + wide
+def _draw_weeks(content: Mapping[str, Any], metric: str) -> bytes:
+    """Draw a weekly metric with 95 % intervals; for the lead also what the gate expected."""
+    weeks = content["weeks"]
+    monday = np.array([week["week"] for week in weeks], dtype="datetime64[D]")
+    mean = np.array([week[metric]["mean"] for week in weeks], np.float64)
+    intervals = [week[metric]["interval"] or (week[metric]["mean"],) * 2 for week in weeks]
+    error = np.abs(np.array(intervals, np.float64).T - mean)
+    figure, axes = new_figure(f"By week, with 95 % intervals: {_WEEKLY[metric]}")
+    axes.axhline(0.5 if metric == "accuracy" else 0.0, color=BASELINE, linestyle="--")
+    promise = content["promise"]
+    if metric == "lead" and promise:
+        half_width = 1.96 * promise["standard_error"]
+        low, high = promise["lead"] - half_width, promise["lead"] + half_width
         axes.axhspan(low, high, color=UP, alpha=0.2, label="promised, 95 %")
         axes.legend(frameon=False)
     axes.errorbar(monday, mean, yerr=error, fmt="o", color=MODEL, markersize=4, capsize=2)
-    if name == "accuracy":
+    if metric == "accuracy":
         axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
-    axes.set_ylabel(_WEEKLY[name])
+    axes.set_ylabel(_WEEKLY[metric])
     figure.autofmt_xdate()
     return to_png(figure)
 
 
-def level(found: ChangeDetection) -> bytes:
-    """The detector after each date, and its threshold."""
-    figure, axes = new_figure("Bets against the promise")
-    axes.plot(found.dates, np.maximum(found.level, 1e-3), color=MODEL)
+def _draw_detector(detection: ChangeDetection) -> bytes:
+    """Draw the level of the change detector by date, and its threshold."""
+    figure, axes = new_figure("Bets against the promised lead")
+    axes.plot(detection.dates, np.maximum(detection.level, 1e-3), color=MODEL)
     axes.axhline(THRESHOLD, color=DOWN, linestyle="--", label=f"alarm at {THRESHOLD:,.0f}")
     axes.set_yscale("log")
     axes.set_ylabel("sum of the wealths begun on each date")
@@ -77,14 +84,15 @@ def level(found: ChangeDetection) -> bytes:
     return to_png(figure)
 
 
-def over_time(versions: Mapping[str, pd.DataFrame]) -> bytes:
-    """Cumulative lead over the prior of champion and others."""
+def _draw_versions(versions: Mapping[str, pd.DataFrame]) -> bytes:
+    """Draw the cumulative lead over the prior of the champion and the longest other records."""
+    champion, *others = versions
+    others = sorted(others, key=lambda name: -len(versions[name]))[: MOST_VERSIONS - 1]
     figure, axes = new_figure("Cumulative lead over the prior, on what was forecast")
     axes.axhline(0, color=BASELINE, linestyle="--")
-    first, *others = _longest(versions)
-    for name, color in zip((first, *others), (MODEL, *_OTHERS), strict=False):
+    for name, color in zip((champion, *others), (MODEL, *_OTHERS), strict=False):
         lead = metrics_by_date(versions[name])["lead"].cumsum()
-        width, order = (2.2, 3) if name == first else (1.2, 2)
+        width, order = (2.2, 3) if name == champion else (1.2, 2)
         axes.plot(
             lead.index.to_numpy(),
             lead.to_numpy(),
@@ -97,8 +105,3 @@ def over_time(versions: Mapping[str, pd.DataFrame]) -> bytes:
     axes.legend(frameon=False, fontsize=8)
     figure.autofmt_xdate()
     return to_png(figure)
-
-
-def _longest(versions: Mapping[str, pd.DataFrame]) -> Sequence[str]:
-    first, *others = versions
-    return first, *sorted(others, key=lambda name: -len(versions[name]))[: MOST - 1]

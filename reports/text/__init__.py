@@ -1,1 +1,1 @@
-"""Text: the verdict's sentences, the summary for a CI job."""
+"""Text: sentences on an evaluation, the summary for a CI job."""

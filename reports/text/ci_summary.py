@@ -1,4 +1,4 @@
-"""A run in a few lines of Markdown, for the summary of a CI job."""
+"""Summary of a run in a few lines of Markdown, for a CI job."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,22 @@ from reports.text.verdict import verdict_sentence
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run as it ended, and what its steps found.
+    """A finished run and the results of its steps.
 
     Attributes
     ----------
     entry_point, status, error : str
-        Of the run itself; the status as MLflow has it, the error in one line or empty.
+        Of the run itself: MLflow's status, the error in one line or empty.
+    run_id : str
     source, commit : str
+        Address of the project, commit in full.
     link : str
-        With ``{run_id}`` in it: where a run can be seen; empty where nowhere.
+        Address of a run's page with ``{run_id}`` in it; empty where there is none.
     on_alert : str
-        ``report`` where an alert is only told.
+        ``report``: an alert does not change the exit code.
     steps : sequence of (name, status, run id, key figure)
-    evaluation, decision, monitoring : mapping or None
-        The JSON artifacts of those names; None where there is none.
+    evaluation, decision, monitoring : mapping, optional
+        Content of the JSON artifact of that name.
     """
 
     entry_point: str
@@ -42,12 +44,12 @@ class FinishedRun:
 
     @property
     def alerts(self) -> Sequence[Mapping[str, Any]]:
-        """What the monitor says is wrong."""
+        """Alerts of the monitor."""
         return self.monitoring["alerts"] if self.monitoring else []
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 failed, 3 an alert; a refused model is a good end."""
+        """0: finished, 1: failed, 3: an alert; a refused model is a normal outcome."""
         stopped_by_alert = self.monitoring is not None and self.error == self.monitoring["sentence"]
         if self.status != "FINISHED" and not stopped_by_alert:
             return 1
@@ -55,7 +57,17 @@ class FinishedRun:
 
 
 def render_ci_summary(run: FinishedRun) -> str:
-    """The run as Markdown; whatever stands in an artifact or a tag is shown, not rendered."""
+    """Render a run as Markdown; texts of artifacts and tags are escaped.
+
+    Parameters
+    ----------
+    run : FinishedRun
+
+    Returns
+    -------
+    str
+        Markdown: alerts, decision, evidence, a table of the steps, a link.
+    """
     lines = [f"## {_heading(run)}", ""]
     if run.error:
         lines += [f"**{_text(run.error)}**", ""]
@@ -65,16 +77,16 @@ def render_ci_summary(run: FinishedRun) -> str:
         lines += [f"- monitoring: {_text(run.monitoring['sentence'])}"]
         lines += [f"- champion: {_text(champion['sentence'])} Newest bar: {_text(newest)}."]
     if run.decision:
-        told = run.decision
+        decision = run.decision
         lines += [
-            f"- gate: {_text(told['registered_model'])}, version {_text(told['version'])}: "
-            f"**{_text(told['stage'])}**, {_text(told['sentence'])}"
+            f"- gate: {_text(decision['registered_model'])}, version {_text(decision['version'])}: "
+            f"**{_text(decision['stage'])}**, {_text(decision['sentence'])}"
         ]
     if run.evaluation:
         lines += [f"- evidence: {_text(verdict_sentence(run.evaluation))}"]
     lines += ["", *_steps(run), *_rules(run.decision)]
-    seen = f"[run {run.run_id}]({run.link.format(run_id=run.run_id)})" if run.link else run.run_id
-    lines += ["", f"{seen}, {_text(run.source)} at `{_text(run.commit)}`", ""]
+    link = f"[run {run.run_id}]({run.link.format(run_id=run.run_id)})" if run.link else run.run_id
+    lines += ["", f"{link}, {_text(run.source)} at `{_text(run.commit)}`", ""]
     return "\n".join(lines)
 
 
@@ -107,6 +119,6 @@ def _rules(decision: Mapping[str, Any] | None) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """One line that neither Markdown nor HTML takes for anything but text."""
+    """Escape a value to one line that Markdown and HTML show as text."""
     line = " ".join(escape(str(value), quote=False).split())
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)

@@ -4,15 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 SKILL_P = 0.05
-# No daily forecast of a direction is known to reach this; what shows only above it shows nothing.
+# No daily forecast of a direction is known to reach this AUC.
 HOPELESS_AUC = 0.60
 
 
 def verdict_sentence(evaluation: Mapping[str, Any]) -> str:
-    """One plain sentence on whether the forecasts are better than the prior's.
+    """State in one sentence whether the forecasts are better than the prior's.
 
-    "No evidence" and "no chance to see it" are two answers: the second is given where even the
-    smallest effect that could have shown is larger than any to be hoped for.
+    Parameters
+    ----------
+    evaluation : mapping
+        Content of evaluation.json.
+
+    Returns
+    -------
+    str
+        Begins with ``Evidence of skill``, ``No evidence of skill``, or ``No chance to see skill``
+        where even the smallest detectable effect is larger than any to be hoped for.
     """
     lead, seen = evaluation["lead_over_prior"], evaluation["detectable"]
     ours = evaluation["model"]["log_loss"]
@@ -35,7 +43,18 @@ def _own_prior(evaluation: Mapping[str, Any]) -> str:
 
 
 def trading_summary(evaluation: Mapping[str, Any]) -> str:
-    """One or two sentences on what trading would have left: skill is not profit."""
+    """State the return of trading the forecasts on paper: skill is not profit.
+
+    Parameters
+    ----------
+    evaluation : mapping
+        Content of evaluation.json.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
     traded = evaluation["backtest"]
     rule = f"a probability above {traded['threshold']:.3f}"
     if not traded["turnover"]:
@@ -52,12 +71,12 @@ def trading_summary(evaluation: Mapping[str, Any]) -> str:
         return f"{earned} At this cost it could not have been traded, whatever its skill."
     interval = traded["sharpe_interval"]
     if interval is None or interval[0] <= 0:
-        return f"{earned} The profit is not told from luck: {describe_sharpe(traded)}."
+        return f"{earned} The profit cannot be told from luck: {describe_sharpe(traded)}."
     return f"{earned} The profit is unlike plain luck: {describe_sharpe(traded)}; it need not last."
 
 
 def describe_sharpe(traded: Mapping[str, Any]) -> str:
-    """The model's Sharpe ratio net of costs, its interval, and what it is after deflation."""
+    """State the model's Sharpe ratio net of costs, its interval and its deflated value."""
     ratio, interval = traded["net"]["sharpe"], traded["sharpe_interval"]
     deflated, count = traded["deflated_sharpe"], traded["trials"]["count"]
     if ratio is None:
@@ -71,12 +90,12 @@ def describe_sharpe(traded: Mapping[str, Any]) -> str:
 
 
 def format_interval(interval: tuple[float, float] | None) -> str | None:
-    """An interval in words; None stays."""
+    """Format an interval; None stays None."""
     return None if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
 
 
 def format_percent(value: float | None) -> str:
-    """A share as a percentage."""
+    """Format a share as a percentage; None is a dash."""
     return "-" if value is None else f"{value:.1%}"
 
 
@@ -85,7 +104,18 @@ def _p(value: float) -> str:
 
 
 def known_biases(source: str) -> list[str]:
-    """What is known to be wrong with data of a source, and with any backtest on daily bars."""
+    """List the known biases of a source's data and of any backtest on daily bars.
+
+    Parameters
+    ----------
+    source : str
+        ``snapshot``, ``yahoo``, or a file.
+
+    Returns
+    -------
+    list of str
+        One sentence or two each.
+    """
     survivors = {
         "snapshot": "Survivorship: the embedded bars are five companies that later did well. A "
         "return or an accuracy got on them is biased upwards.",
@@ -93,8 +123,8 @@ def known_biases(source: str) -> list[str]:
         "those that did well. Returns and accuracies are biased upwards.",
     }
     unknown = (
-        f"Survivorship: this page cannot tell how the symbols of {source!r} were picked. Where "
-        "those that failed or were delisted are missing, everything here is biased upwards."
+        f"Survivorship: how the symbols of {source!r} were picked is not known here. Where those "
+        "that failed or were delisted are missing, everything here is biased upwards."
     )
     return [
         survivors.get(source, unknown),

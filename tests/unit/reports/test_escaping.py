@@ -143,7 +143,7 @@ class Elements(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_hostile_text_makes_no_element_and_no_attribute(name: str) -> None:
+def test_page_with_hostile_text_has_no_foreign_element_or_attribute(name: str) -> None:
     found = Elements(PAGES[name]())
     assert found.tags <= TAGS and found.attributes <= ATTRIBUTES
     assert all(text in found.text for text in HOSTILE)
@@ -152,7 +152,7 @@ def test_hostile_text_makes_no_element_and_no_attribute(name: str) -> None:
 @pytest.mark.long
 @pytest.mark.run
 @pytest.mark.parametrize("name", PAGES)
-def test_a_browser_runs_no_hostile_text(name: str, tmp_path: Path) -> None:
+def test_browser_runs_no_hostile_text(name: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
@@ -185,7 +185,7 @@ def test_a_browser_runs_no_hostile_text(name: str, tmp_path: Path) -> None:
         assert title is not None and (title[1] == "pwned") == runs
 
 
-def test_only_one_module_writes_markup() -> None:
+def test_only_html_module_writes_markup() -> None:
     """What writes markup escapes each value itself; the other modules hand it plain text."""
     for path in sorted((ROOT / "reports").rglob("*.py")):
         texts = [
@@ -198,7 +198,7 @@ def test_only_one_module_writes_markup() -> None:
         assert not any("svg" in text.lower() for text in texts), "pictures are PNG"
 
 
-def test_a_note_in_the_ui_holds_no_markup_and_no_row_of_its_own() -> None:
+def test_note_of_a_run_with_hostile_text_has_no_markup() -> None:
     figure = "".join(HOSTILE) + "\n| a | row |"
     text = markdown_table(
         [FinishedStep("train", "r", "executed", 1.0, {}, {TAG_KEY_FIGURE: figure})], "1"

@@ -21,7 +21,7 @@ def page() -> str:
     return evaluation_page(walked(0.5))[0]
 
 
-def test_the_page_stands_alone_and_begins_with_the_verdict(page: str) -> None:
+def test_evaluation_page_is_self_contained_and_begins_with_the_verdict(page: str) -> None:
     assert len(page) < 3 << 20
     body = page[page.index("<body>") :]
     assert re.match(r"<body><h1>Holdout of logistic, [-\d to]+</h1><p class=lead>Evidence", body)
@@ -34,14 +34,14 @@ def test_the_page_stands_alone_and_begins_with_the_verdict(page: str) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_a_correlation_that_is_nowhere_defined_has_no_mean(page: str) -> None:
+def test_evaluation_page_without_a_defined_correlation_says_so(page: str) -> None:
     assert re.search(r"date by date, then the mean of [1-9][0-9]*\.", page)
     told, evaluation = evaluation_page(walked(0.5).assign(probability_up=0.5))
     assert evaluation["ic"]["groups"] == 0
     assert "date by date, of which none is defined here." in told
 
 
-def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> None:
+def test_evaluation_page_without_importances_of_many_symbols_stays_small() -> None:
     table = market(120, 60, 0.3)
     predictions = walk_forward(
         table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0
@@ -60,7 +60,7 @@ def test_without_importances_and_with_many_symbols_there_is_still_a_page() -> No
     ],
     ids=["ups only", "one row", "constant"],
 )
-def test_a_poor_holdout_has_a_page_without_nan(poor) -> None:
+def test_evaluation_page_of_a_degenerate_holdout_has_no_nan(poor) -> None:
     text, _ = evaluation_page(poor(walked(0.0)))
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", re.sub(r'src="[^"]*"', "", text))
 
@@ -76,7 +76,7 @@ def sentence(**given: object) -> str:
     return verdict_sentence({**evaluation, **given})
 
 
-def test_no_evidence_and_no_chance_to_see_it_are_two_answers() -> None:
+def test_verdict_sentence_separates_no_evidence_from_no_power() -> None:
     assert sentence() == (
         "No evidence of skill: log loss 0.6931 against 0.6929 for the prior, p = 0.61; "
         "an AUC under 0.53 could not have been seen on these 500 dates."
@@ -91,7 +91,7 @@ def test_no_evidence_and_no_chance_to_see_it_are_two_answers() -> None:
     assert one_class.startswith("No chance to see skill: every outcome was up; log loss")
 
 
-def test_evidence_needs_a_lead_and_its_p_and_names_a_moved_base_rate() -> None:
+def test_verdict_sentence_of_evidence_needs_a_lead_and_a_small_p() -> None:
     lead = {"mean": 0.01, "p_value": 0.012, "dates": 500}
     assert sentence(lead_over_prior=lead) == (
         "Evidence of skill: log loss 0.6931 against 0.6929 for the prior, p = 0.012 "
@@ -104,7 +104,7 @@ def test_evidence_needs_a_lead_and_its_p_and_names_a_moved_base_rate() -> None:
         assert sentence(lead_over_prior={**lead, **poor}).startswith("No evidence of skill")
 
 
-def test_skill_never_reads_as_profit() -> None:
+def test_trading_summary_separates_skill_from_profit() -> None:
     _, evaluation = evaluation_page(walked(0.5))
     assert verdict_sentence(evaluation).startswith("Evidence of skill")
     assert "profit" not in verdict_sentence(evaluation)
@@ -112,14 +112,16 @@ def test_skill_never_reads_as_profit() -> None:
     words = trading_summary({"backtest": dear})
     assert words.endswith("At this cost it could not have been traded, whatever its skill.")
     lucky = {**evaluation["backtest"], "sharpe_interval": [-0.1, 3.0]}
-    assert "The profit is not told from luck: Sharpe ratio" in trading_summary({"backtest": lucky})
+    assert "The profit cannot be told from luck: Sharpe ratio" in trading_summary(
+        {"backtest": lucky}
+    )
     sure = {**evaluation["backtest"], "sharpe_interval": [0.1, 3.0]}
     assert "it need not last" in trading_summary({"backtest": sure})
     idle = {**evaluation["backtest"], "turnover": 0.0}
     assert trading_summary({"backtest": idle}).startswith("Nothing was traded: no forecast reached")
 
 
-def test_each_source_has_its_bias() -> None:
+def test_known_biases_depend_on_the_source() -> None:
     assert "five companies" in known_biases("snapshot")[0]
     assert "delisted" in known_biases("yahoo")[0]
     assert "'mine.csv'" in known_biases("mine.csv")[0]
@@ -138,7 +140,7 @@ addEventListener('load', () => {
 
 
 @pytest.mark.run
-def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
+def test_browser_shows_the_evaluation_page(page: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")

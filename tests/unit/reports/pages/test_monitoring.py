@@ -20,19 +20,19 @@ def page() -> str:
     return monitoring_page(pd.concat([scored(rows), scored(rows, "2")]))
 
 
-def test_the_page_stands_alone_and_begins_with_what_is_wrong(page: str) -> None:
+def test_monitoring_page_is_self_contained_and_begins_with_the_alert(page: str) -> None:
     body = page[page.index("<body>") :]
     assert re.match(r"<body><h1>[^<]*</h1><p class=lead>Alert: the forecasts are worse", body)
     assert not re.search(r"https?://|<script|<link|@import|url\(|srcset", page)
     assert "&lt;script&gt;" in page and len(page) < 2 << 20
     assert page.count("data:image/png;base64,") == 5
-    assert "the first to pass" in page and "Of forecasts there is nothing to compare." in page
+    assert "the first to pass" in page and "No forecasts to compare." in page
     newest = re.findall(r"<tr><td>(S\d+)</td><td>([-\d]+)</td>", page)
     assert len(newest) == 20 and len({date for _, date in newest}) == 1
 
 
 @pytest.mark.parametrize("outcomes", [0, 1, 2, 15])
-def test_the_first_days_have_a_page_without_nan(outcomes: int) -> None:
+def test_monitoring_page_of_the_first_days_has_no_nan(outcomes: int) -> None:
     rows = scored(forecasts(0, 15))
     is_open = rows["date"] >= np.append(np.unique(rows["date"]), DAYS[-1])[outcomes]
     rows.loc[is_open, ["label", "forward_return"]] = np.nan
@@ -43,7 +43,7 @@ def test_the_first_days_have_a_page_without_nan(outcomes: int) -> None:
 
 
 @pytest.mark.run
-def test_a_browser_shows_the_page(page: str, tmp_path: Path) -> None:
+def test_browser_shows_the_monitoring_page(page: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
