@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.support.python_processes import start_python
 from tests.support.stores import make_store
 
 BIN = Path(sys.executable).parent
@@ -49,13 +50,10 @@ class Away:
         given = {**SMALL, **params} if entry == "main" else params
         options = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
         manager = () if "--env-manager" in words else ("--env-manager", "local")
-        return subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "run", url, *words, "-e", entry, *manager, *options],
+        return start_python(
+            ["-m", "mlflow", "run", url, *words, "-e", entry, *manager, *options],
             cwd=self.folder / "here",
             env=self.env(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             start_new_session=True,
         )
 

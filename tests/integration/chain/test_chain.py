@@ -15,21 +15,6 @@ from tests.support.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, g
 pytestmark = pytest.mark.run
 
 
-def test_independent_steps_run_side_by_side(toy: Toy) -> None:
-    # Each goes on when the other has begun.
-    toy.behave(left={"meet": "right"}, right={"meet": "left"})
-    for backend in ("warm", "local"):
-        (toy.folder / "log.txt").write_text("")
-        toy.run("--cache", "off", "--backend", backend)
-        times = {}
-        for line in (toy.folder / "log.txt").read_text().splitlines():
-            step, what, when, _ = line.split()
-            times[step, what] = float(when)
-        assert times["left", "start"] < times["right", "end"]
-        assert times["right", "start"] < times["left", "end"]
-        assert times["last", "start"] > max(times["left", "end"], times["right", "end"])
-
-
 @both_backends
 def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
     toy.behave(left={"fail": "there is no left"}, right={"sleep": HANGS})
@@ -100,10 +85,22 @@ def test_a_step_that_wrote_another_artifact_is_named_and_not_reused(toy: Toy) ->
     assert toy.statuses("--word", "another") == expected
 
 
-def test_both_backends_leave_the_same_runs(toy: Toy) -> None:
+def test_both_backends_run_independent_steps_side_by_side_and_leave_the_same_runs(
+    toy: Toy,
+) -> None:
+    # Each of the two goes on when the other has begun.
+    toy.behave(left={"meet": "right"}, right={"meet": "left"})
     kinds = {}
     for backend in ("warm", "local"):
+        (toy.folder / "log.txt").write_text("")
         done = toy.run("--cache", "off", "--backend", backend)
+        times = {}
+        for line in (toy.folder / "log.txt").read_text().splitlines():
+            step, event, instant, _ = line.split()
+            times[step, event] = float(instant)
+        assert times["left", "start"] < times["right", "end"]
+        assert times["right", "start"] < times["left", "end"]
+        assert times["last", "start"] > max(times["left", "end"], times["right", "end"])
         kinds[backend] = {}
         for step, (_, run_id) in done.items():
             where = f"where run_uuid = '{run_id}'"

@@ -1,5 +1,6 @@
 """Parameters are data: whatever a value holds, no shell reads it and no other option gets it."""
 
+import itertools
 import os
 import shlex
 import subprocess
@@ -51,17 +52,25 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
-    entry: str, kind: str, root: Path, tmp_path: Path, path: str
+    entry: str, root: Path, tmp_path: Path, path: str
 ) -> None:
     point = load_project(str(root)).get_entry_point(entry)
-    # Each parameter gets a value of its own, so that none can stand in for another.
-    values = {name: HOSTILE[kind] + name * (kind != "empty") for name in point.parameters}
-    command = point.compute_command(values, str(tmp_path))
+    commands, calls = [], []
+    for kind, text in HOSTILE.items():
+        # Each parameter gets a value of its own, so that none can stand in for another.
+        values = {name: text + name * (kind != "empty") for name in point.parameters}
+        command = point.compute_command(values, str(tmp_path))
+        words = [word for name, value in values.items() for word in (f"--{name}", value)]
+        # The warm processes read the same command.
+        match = PYTHON_MODULE.match(command)
+        assert match is not None and match[1] == f"steps.{entry}"
+        assert shlex.split(command)[3:] == words
+        commands.append(command)
+        calls += [str(len(words) + 2), "-m", f"steps.{entry}", *words]
     done = subprocess.run(
-        ["bash", "-c", command],
+        ["bash", "-e", "-c", "\n".join(commands)],
         cwd=tmp_path,
         env={**os.environ, "PATH": path},
         capture_output=True,
@@ -70,35 +79,25 @@ def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     called = (tmp_path / "called").read_bytes().decode().split("\0")
-    expected = ["-m", f"steps.{entry}"]
-    for name, value in values.items():
-        expected += [f"--{name}", value]
-    assert called == [str(len(expected)), *expected, ""]  # once, and nothing beside
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["called"]
-    # The warm processes read the same command.
-    match = PYTHON_MODULE.match(command)
-    assert match is not None and match[1] == f"steps.{entry}"
-    assert shlex.split(command)[3:] == expected[2:]
+    assert called == [*calls, ""]  # each once, and nothing beside
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["called"]
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_value_is_taken_as_it_is_or_refused_by_the_name_of_its_parameter(
-    entry: str, kind: str
-) -> None:
+def test_a_value_is_taken_as_it_is_or_refused_by_the_name_of_its_parameter(entry: str) -> None:
     command = __import__(f"steps.{entry}", fromlist=["main"]).main.command
     fine = {p.name: p.default if not p.required else "x" for p in command.params}
-    for name in fine:
-        words = [w for n, v in {**fine, name: HOSTILE[kind]}.items() for w in (f"--{n}", v)]
+    for name, text in itertools.product(fine, HOSTILE.values()):
+        words = [w for n, v in {**fine, name: text}.items() for w in (f"--{n}", v)]
         try:
             context = command.make_context(entry, words)
         except click.UsageError as error:
             shown = error.format_message()
-            assert shown.startswith(f"{name}={HOSTILE[kind]!r}"[:80]) and "\n" not in shown
+            assert shown.startswith(f"{name}={text!r}"[:80]) and "\n" not in shown
         except StockpredError as error:
             assert str(error).startswith(f"{name}=")
         else:
-            assert context.meta["texts"] == {**fine, name: HOSTILE[kind]}
+            assert context.meta["texts"] == {**fine, name: text}
 
 
 @pytest.mark.long
