@@ -1,33 +1,42 @@
-"""The record of moves in the registry: which version was champion when, and why."""
+"""The record of stage and alias changes of a registered model, kept in its tags."""
 
 import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.registry.models import CHAMPION, TAG_LIMIT, model_tags, write_model_tag
 
-PREFIX = "moves."
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PREFIX = "moves."  # of the tags, numbered pages of JSON rows
 REASON_LIMIT = 300  # characters of a reason on record
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What one run did to one version.
+    """A change of one version's stage and aliases by one run.
 
     Attributes
     ----------
     when : datetime
-        UTC, to the millisecond; later than every move made before, whatever the clocks say.
+        UTC, to the millisecond; later than every transition recorded before, whatever the clocks
+        say.
+    version : str
+        Number of the version.
     stage_before, stage : str
         Tag `stage` before and after; `stage_before` is empty for a version that had none.
-    aliases, without : tuple of str
-        Gained and lost; what another version gained at the same time, this one lost.
+    aliases, removed_aliases : tuple of str
+        Gained and lost. An alias that another version gained at the same time is not listed as
+        lost.
     run_id : str
-        Of the run that moved it; empty where nobody knows.
+        Run that made the change; empty where it is unknown.
+    reason : str
+        Sentence for people.
     by_hand : bool
-        A person wanted it, not the gate.
+        Whether a person wanted it, not the gate.
     """
 
     when: dt.datetime
@@ -35,90 +44,109 @@ class Transition:
     stage_before: str
     stage: str
     aliases: tuple[str, ...]
-    without: tuple[str, ...]
+    removed_aliases: tuple[str, ...]
     run_id: str
-    why: str
+    reason: str
     by_hand: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data."""
+        """Return JSON-ready data, as decision.json and history.json hold it."""
         return {
             "when": self.when.isoformat(timespec="milliseconds"),
             "version": self.version,
             "from": self.stage_before,
             "to": self.stage,
             "aliases": list(self.aliases),
-            "without": list(self.without),
+            "without": list(self.removed_aliases),
             "run_id": self.run_id,
-            "why": self.why,
+            "why": self.reason,
             "by_hand": self.by_hand,
         }
 
 
 @dataclass(frozen=True)
 class ChampionPeriod:
-    """A version's time as champion: the move that began it, and its end, None for today's."""
+    """A version's time as champion.
+
+    Attributes
+    ----------
+    began : Transition
+        Change that made it champion.
+    ended : datetime or None
+        UTC; None for the current champion.
+    """
 
     began: Transition
     ended: dt.datetime | None
 
 
-def history(client: Any, name: str) -> list[Transition]:
-    """Every move on record, oldest first; the record outlives versions and runs."""
+def history(client: "MlflowClient", name: str) -> list[Transition]:
+    """Return every recorded transition of a registered model, oldest first.
+
+    The record outlives versions and runs.
+    """
     pages = model_tags(client, name, PREFIX)
-    return [_move_from(row) for key in sorted(pages) for row in json.loads(pages[key])]
+    return [_from_row(row) for key in sorted(pages) for row in json.loads(pages[key])]
 
 
-def champion_periods(moves: Iterable[Transition]) -> list[ChampionPeriod]:
-    """Who was champion from when to when, in order."""
-    found: list[ChampionPeriod] = []
-    for move in moves:
-        current = found[-1] if found and found[-1].ended is None else None
-        gained = CHAMPION in move.aliases
-        lost = current is not None and CHAMPION in move.without
-        if current is not None and (gained or (lost and move.version == current.began.version)):
-            found[-1] = ChampionPeriod(current.began, move.when)
-        if gained:
-            found.append(ChampionPeriod(move, None))
-    return found
+def champion_periods(transitions: Iterable[Transition]) -> list[ChampionPeriod]:
+    """Return the periods of all champions, oldest first."""
+    periods: list[ChampionPeriod] = []
+    for transition in transitions:
+        current = periods[-1] if periods and periods[-1].ended is None else None
+        is_gained = CHAMPION in transition.aliases
+        if current is not None:
+            is_current = transition.version == current.began.version
+            if is_gained or (is_current and CHAMPION in transition.removed_aliases):
+                periods[-1] = ChampionPeriod(current.began, transition.when)
+        if is_gained:
+            periods.append(ChampionPeriod(transition, None))
+    return periods
 
 
-def champion_of(moves: Iterable[Transition]) -> str | None:
-    """The champion after some moves."""
-    last = champion_periods(moves)[-1:]
+def champion_of(transitions: Iterable[Transition]) -> str | None:
+    """Return the version that is champion after some transitions, None where none is."""
+    last = champion_periods(transitions)[-1:]
     return last[0].began.version if last and last[0].ended is None else None
 
 
-def champion_periods_on(moves: Iterable[Transition], day: dt.date) -> list[ChampionPeriod]:
-    """Who was champion at any moment of a day, UTC; usually one."""
+def champion_periods_on(transitions: Iterable[Transition], day: dt.date) -> list[ChampionPeriod]:
+    """Return the champion periods that overlap a day, UTC; usually one."""
     start = dt.datetime.combine(day, dt.time(), dt.UTC)
     end = start + dt.timedelta(days=1)
     return [
-        r
-        for r in champion_periods(moves)
-        if r.began.when < end and (r.ended is None or r.ended > start)
+        period
+        for period in champion_periods(transitions)
+        if period.began.when < end and (period.ended is None or period.ended > start)
     ]
 
 
-def next_instant(moves: Sequence[Transition]) -> dt.datetime:
-    """Now, UTC, to the millisecond; or just after the last move where a clock lags behind."""
+def next_instant(transitions: Sequence[Transition]) -> dt.datetime:
+    """Return now, UTC, to the millisecond; a millisecond after the last where a clock lags."""
     now = dt.datetime.now(dt.UTC)
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    return max([now, *(move.when + dt.timedelta(milliseconds=1) for move in moves[-1:])])
+    return max([now, *(last.when + dt.timedelta(milliseconds=1) for last in transitions[-1:])])
 
 
-def append_transitions(client: Any, name: str, moves: Sequence[Transition]) -> None:
-    """Append moves to the last page, or begin a new one where it is full. Only within a turn."""
-    if not moves:
+def append_transitions(
+    client: "MlflowClient", name: str, transitions: Sequence[Transition]
+) -> None:
+    """Append to the record; call it only under the model's lock.
+
+    Fills the last page up to `TAG_LIMIT` characters, then begins another. Not idempotent: a second
+    call appends the same rows again.
+    """
+    if not transitions:
         return
     pages = model_tags(client, name, PREFIX)
     key = max(pages, default=f"{PREFIX}00001")
     rows = json.loads(pages.get(key, "[]"))
-    for move in moves:
-        if len(_text([*rows, _row(move)])) > TAG_LIMIT:
+    for transition in transitions:
+        row = _row(transition)
+        if len(_text([*rows, row])) > TAG_LIMIT:
             write_model_tag(client, name, key, _text(rows))
             key, rows = f"{PREFIX}{int(key.removeprefix(PREFIX)) + 1:05}", []
-        rows.append(_row(move))
+        rows.append(row)
     write_model_tag(client, name, key, _text(rows))
 
 
@@ -126,21 +154,12 @@ def _text(rows: Sequence[Any]) -> str:
     return json.dumps(rows, separators=(",", ":"), ensure_ascii=False)
 
 
-def _row(move: Transition) -> list[Any]:
-    content = move.to_dict()
-    return list({**content, "why": move.why[:REASON_LIMIT], "by_hand": int(move.by_hand)}.values())
+def _row(transition: Transition) -> list[Any]:
+    *values, reason, by_hand = transition.to_dict().values()
+    return [*values, reason[:REASON_LIMIT], int(by_hand)]
 
 
-def _move_from(row: Sequence[Any]) -> Transition:
-    when, version, before, after, aliases, without, run_id, why, by_hand = row
-    return Transition(
-        dt.datetime.fromisoformat(when),
-        version,
-        before,
-        after,
-        tuple(aliases),
-        tuple(without),
-        run_id,
-        why,
-        bool(by_hand),
-    )
+def _from_row(row: Sequence[Any]) -> Transition:
+    when, version, before, after, aliases, removed, run_id, reason, by_hand = row
+    when, aliases, removed = dt.datetime.fromisoformat(when), tuple(aliases), tuple(removed)
+    return Transition(when, version, before, after, aliases, removed, run_id, reason, bool(by_hand))

@@ -161,9 +161,9 @@ def _carry_out(
         number_of(version),
         stage=decision.stage,
         aliases=(*candidate, *decision.aliases),
-        without=(CHALLENGER,) if CHALLENGER not in decision.aliases else (),
+        remove_aliases=(CHALLENGER,) if CHALLENGER not in decision.aliases else (),
         champion=number_of(champion) if champion is not None else None,
         run_id=run.run_id,
-        why=decision.sentence,
+        reason=decision.sentence,
         tags=told,
     )

@@ -102,7 +102,7 @@ def table(moves: Sequence[Transition]) -> list[str]:
     """Moves as an aligned text table, a line each."""
     rows = [("when (UTC)", "version", "from", "to", "aliases", "by run", "why")]
     for each in moves:
-        aliases = [f"+{a}" for a in each.aliases] + [f"-{a}" for a in each.without]
+        aliases = [f"+{a}" for a in each.aliases] + [f"-{a}" for a in each.removed_aliases]
         who = each.run_id + (" (by hand)" if each.by_hand else "")
         rows.append(
             (
@@ -112,7 +112,7 @@ def table(moves: Sequence[Transition]) -> list[str]:
                 each.stage,
                 " ".join(aliases),
                 who,
-                each.why,
+                each.reason,
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -133,4 +133,4 @@ def _sentence(each: ChampionPeriod) -> str:
     until = f" until {each.ended:%Y-%m-%d %H:%M}" if each.ended else ""
     by = f" by run {each.began.run_id}" if each.began.run_id else ""
     since = f"since {each.began.when:%Y-%m-%d %H:%M}"
-    return f"version {each.began.version}, {since}{until},{by}: {each.began.why}"
+    return f"version {each.began.version}, {since}{until},{by}: {each.began.reason}"

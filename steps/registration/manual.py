@@ -92,10 +92,10 @@ def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> 
             version.name,
             number_of(version),
             stage=ARCHIVED,
-            without=(CANDIDATE, CHALLENGER, CHAMPION),
+            remove_aliases=(CANDIDATE, CHALLENGER, CHAMPION),
             champion=number_of(champion) if champion is not None else None,
             run_id=run.run_id,
-            why=sentence,
+            reason=sentence,
             by_hand=True,
         )
     decided(run, "reject", version, ARCHIVED, sentence, champion, moves)
@@ -122,10 +122,10 @@ def _crown(run: StepRun, action: str, version: Any, champion: Any | None, senten
         number_of(version),
         stage=PRODUCTION,
         aliases=(CHAMPION,),
-        without=(CHALLENGER,),
+        remove_aliases=(CHALLENGER,),
         champion=number_of(champion) if champion is not None else None,
         run_id=run.run_id,
-        why=sentence,
+        reason=sentence,
         by_hand=True,
         tags={GATE_TAG: sentence},
     )

@@ -198,7 +198,7 @@ def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) ->
 @pytest.mark.parametrize(
     ("words", "given", "said"),
     [
-        ("ci_summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': no experiment"),
+        ("ci_summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': expected"),
         ("prune", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': expected the name of an experiment"),
         ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID environment variable value `99` does not ex"),
     ],

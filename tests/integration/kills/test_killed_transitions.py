@@ -47,7 +47,7 @@ def one(model, known):
     champion = registry.version_by_alias(client, name, "champion")
     transitions.move_version(
         client, name, number, stage="Production", aliases=["champion", "candidate"],
-        champion=str(champion.version) if champion else None, run_id=number, why="better",
+        champion=str(champion.version) if champion else None, run_id=number, reason="better",
         tags={"promise": f"of {number}"},
     )
 

@@ -111,7 +111,7 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
             aliases=[alias],
             champion=champion,
             run_id="gate",
-            why="it passed",
+            reason="it passed",
         )
     shadow = {"shadow": "true", "retrain_every": "99"}
     for end in ("2012-06-08", "2012-06-11"):

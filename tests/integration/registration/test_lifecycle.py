@@ -60,7 +60,7 @@ class Registry:
             aliases=["champion"],
             champion=None,
             run_id="gate",
-            why="the first",
+            reason="the first",
         )
 
     def _log(self) -> Path:
@@ -149,7 +149,7 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
     assert registry_state(client, NAME).aliases == {}
     with pytest.raises(InputError, match="no champion to roll back from"):
         rollback(registry.step(), NAME, "losses")
-    assert [each.why for each in history(client, NAME)][-1] == "rejected by hand: nothing works"
+    assert [each.reason for each in history(client, NAME)][-1] == "rejected by hand: nothing works"
     with pytest.raises(InputError, match="registered_model='none': no such name"):
         tell_history(registry.step(), "none", None)
 

@@ -114,7 +114,7 @@ def promote(client, name, version):
         before = str(champion.version) if champion else None
         try:
             move_version(client, name, version, stage="Production", aliases=["champion"],
-                 champion=before, run_id=f"run-{version}", why="the best")
+                 champion=before, run_id=f"run-{version}", reason="the best")
             return
         except ChampionChanged:
             continue
@@ -161,7 +161,7 @@ def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
     whens = [each.when for each in moves]
     assert whens == sorted(whens)
     won = [each.version for each in moves if "champion" in each.aliases]
-    lost = [each.version for each in moves if "champion" in each.without]
+    lost = [each.version for each in moves if "champion" in each.removed_aliases]
     assert won[:-1] == lost and all(one != other for one, other in pairwise(won))
     assert set(won) == set(now.stages) and not model_tags(client, "race", QUEUE)
     assert json.dumps([each.to_dict() for each in moves])

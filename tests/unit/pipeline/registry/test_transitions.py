@@ -45,14 +45,21 @@ def put(
     given = {
         "champion": registry_state(client, name).aliases.get("champion"),
         "run_id": "r",
-        "why": "w",
+        "reason": "w",
     }
     return move_version(client, name, version, stage=stage, aliases=aliases, **{**given, **how})
 
 
 def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
     return [
-        (m.version, m.stage_before, m.stage, "+".join(m.aliases), "+".join(m.without), m.why)
+        (
+            m.version,
+            m.stage_before,
+            m.stage,
+            "+".join(m.aliases),
+            "+".join(m.removed_aliases),
+            m.reason,
+        )
         for m in moves
     ]
 
@@ -60,13 +67,13 @@ def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
 @pytest.mark.run
 def test_every_move_is_made_and_told(client: MlflowClient) -> None:
     new(client, "one", 3)
-    put(client, "one", "1", "Development", "candidate", why="a")
-    made = put(client, "one", "1", "Production", "champion", "candidate", why="b")
+    put(client, "one", "1", "Development", "candidate", reason="a")
+    made = put(client, "one", "1", "Production", "champion", "candidate", reason="b")
     assert brief(made) == [("1", "Development", "Production", "champion", "", "b")]
-    put(client, "one", "2", "Staging", "challenger", why="c")
-    put(client, "one", "3", "Production", "champion", "candidate", why="d", by_hand=True)
-    put(client, "one", "2", "Archived", without=["challenger", "champion"], why="e")
-    assert put(client, "one", "3", "Production", "champion", why="nothing new") == []
+    put(client, "one", "2", "Staging", "challenger", reason="c")
+    put(client, "one", "3", "Production", "champion", "candidate", reason="d", by_hand=True)
+    put(client, "one", "2", "Archived", remove_aliases=["challenger", "champion"], reason="e")
+    assert put(client, "one", "3", "Production", "champion", reason="nothing new") == []
     assert brief(history(client, "one")) == [
         # `candidate` is for the newest version alone.
         ("1", "", "Development", "", "", "a"),
@@ -87,8 +94,8 @@ def test_every_move_is_made_and_told(client: MlflowClient) -> None:
 @pytest.mark.run
 def test_the_record_outlives_what_prune_removes(client: MlflowClient, tmp_path: Path) -> None:
     new(client, "pruned", 2)
-    put(client, "pruned", "1", "Development", why="refused")
-    put(client, "pruned", "2", "Development", "candidate", why="refused, too")
+    put(client, "pruned", "1", "Development", reason="refused")
+    put(client, "pruned", "2", "Development", "candidate", reason="refused, too")
     known = history(client, "pruned")
     experiment = client.create_experiment("pruned", artifact_location=tmp_path.as_uri())
     for version in "12":
@@ -118,7 +125,7 @@ def test_what_moved_without_a_record_is_found_and_told(client: MlflowClient) -> 
     put(client, "three", "1", "Production", "champion")
     client.set_registered_model_alias("three", "champion", "2")  # in the UI, or killed half way
     [seen] = find_unrecorded(history(client, "three"), registry_state(client, "three"), DAY)
-    assert (seen.version, seen.aliases, seen.why) == ("2", ("champion",), UNRECORDED_REASON)
+    assert (seen.version, seen.aliases, seen.reason) == ("2", ("champion",), UNRECORDED_REASON)
     put(client, "three", "3", "Development", "candidate")
     assert champion_of(history(client, "three")) == "2"
     stages = registry_state(client, "three").stages
@@ -126,7 +133,7 @@ def test_what_moved_without_a_record_is_found_and_told(client: MlflowClient) -> 
     client.delete_registered_model_alias("three", "champion")
     put(client, "three", "3", "Staging", "challenger")
     assert champion_of(history(client, "three")) is None
-    assert [m.why for m in history(client, "three")].count(UNRECORDED_REASON) == 2
+    assert [m.reason for m in history(client, "three")].count(UNRECORDED_REASON) == 2
 
 
 @pytest.mark.run
@@ -145,7 +152,7 @@ def test_the_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
     assert 2 <= len(pages) <= 4 and all(len(text) <= TAG_LIMIT for text in pages.values())
     wordy = Transition(DAY, "1", "", "Staging", (), (), "r", "x" * 9999, False)
     append_transitions(client, "four", [wordy])
-    assert history(client, "four")[-1].why == "x" * REASON_LIMIT
+    assert history(client, "four")[-1].reason == "x" * REASON_LIMIT
 
 
 def test_a_move_is_later_than_the_last_also_where_the_clock_lags() -> None:
