@@ -15,8 +15,7 @@ from pipeline.tags import (
     TAG_STAGE,
     TAG_STEP,
 )
-
-PAGE = 500
+from pipeline.tracking.search import all_runs
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def prune(
     entry_points : collection of str
         Those of the parents.
     """
-    runs = list(_runs(client, experiment_id))
+    runs = list(all_runs(client, [experiment_id], order_by=["attributes.start_time DESC"]))
     parents = [r for r in runs if r.data.tags.get(TAG_ENTRY_POINT) in entry_points]
     running = {
         r.info.run_id for r in parents if r.info.status not in ("FAILED", "KILLED", "FINISHED")
@@ -87,22 +86,6 @@ def prune(
             _delete(each.info.artifact_uri)
         client.set_tag(run.info.run_id, TAG_PRUNED, "true")
     return Pruned(len(removed), models, versions)
-
-
-def _runs(client: Any, experiment_id: str) -> Iterator[Any]:
-    """All runs of an experiment, newest first."""
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            order_by=["attributes.start_time DESC"],
-            max_results=PAGE,
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _nested(below: dict[str, list[Any]], run_id: str) -> Iterator[Any]:

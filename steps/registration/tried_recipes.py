@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.tracking.search import all_runs
 from steps.training.nested_runs import TAG_RECIPE
 from stockpred.evaluation.sharpe import Moments, deflated_sharpe
-
-PAGE = 1000
 
 
 def deflated_over_experiment(run: Any, backtest: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,18 +36,7 @@ def deflated_over_experiment(run: Any, backtest: Mapping[str, Any]) -> dict[str,
 
 def _sharpes(client: Any, experiment_id: str) -> dict[str, float | None]:
     """Recipe id -> Sharpe ratio by session on the folds, of its newest try."""
-    found: dict[str, float | None] = {}
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            f"tags.`{TAG_RECIPE}` LIKE '%'",
-            max_results=PAGE,
-            page_token=token,
-            order_by=["attributes.start_time ASC"],
-        )
-        for tried in page:
-            found[tried.data.tags[TAG_RECIPE]] = tried.data.metrics.get("sharpe")
-        token = page.token
-        if not token:
-            return found
+    return {
+        run.data.tags[TAG_RECIPE]: run.data.metrics.get("sharpe")
+        for run in all_runs(client, [experiment_id], f"tags.`{TAG_RECIPE}` LIKE '%'")
+    }
