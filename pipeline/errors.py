@@ -1,18 +1,18 @@
-"""What can go wrong in a chain on the user's side, as one tree.
+"""Errors of the user in a chain, as one tree.
 
 PipelineError
-├── InputError      an input artifact is missing or is not what its producer wrote
-├── StoreError      the tracking server or database is not there, refuses us or does not fit
+├── InputError      an input artifact is missing or differs from what its producer wrote
+├── StoreError      the tracking server or database is out of reach, refuses access or does not fit
 ├── StepFailed      a child run did not finish
-├── AlertRaised         what a step watches is not as it should be
-└── Interrupted     the chain was told to stop
+├── AlertRaised     a step did its work and found a reason for an alert
+└── Interrupted     a signal stopped the chain
 """
 
 import errno
 import re
 
 ANOTHER = "give another MLFLOW_TRACKING_URI"
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PipelineError(RuntimeError):
@@ -21,14 +21,19 @@ class PipelineError(RuntimeError):
     Parameters
     ----------
     subject : str
-        What is wrong: ``name='value'``, or a file with row and column. Without `expected`, the
+        The wrong value, as ``name='value'``, or a file with row and column. Without `expected`, the
         whole message.
     expected : str, optional
-        What would be right, such as ``a whole number from 2 to 50``.
+        A right value, such as ``a whole number from 2 to 50``.
     got : str, optional
-        What was found instead.
+        The actual value.
     fix : str, optional
-        What the user can do, as an imperative.
+        Instruction to the user, as an imperative without a full stop.
+
+    Examples
+    --------
+    >>> print(PipelineError("rows=0", expected="at least 1", got="0", fix="give more files"))
+    rows=0: expected at least 1, got 0. Fix: give more files.
     """
 
     def __init__(self, subject: str, *, expected: str = "", got: str = "", fix: str = "") -> None:
@@ -39,11 +44,11 @@ class PipelineError(RuntimeError):
 
 
 class InputError(PipelineError):
-    """An input artifact is missing or is not what its producer wrote."""
+    """An input artifact is missing or differs from what its producer wrote."""
 
 
 class StoreError(PipelineError):
-    """The tracking server or database is not there, refuses us or does not fit."""
+    """The tracking server or database is out of reach, refuses access or does not fit."""
 
 
 class StepFailed(PipelineError):
@@ -51,13 +56,13 @@ class StepFailed(PipelineError):
 
 
 class AlertRaised(PipelineError):
-    """What a step watches is not as it should be; the step itself did its work."""
+    """A step did its work and found a reason for an alert."""
 
     exit_code = 3
 
 
 class Interrupted(PipelineError):
-    """The chain was told to stop; `signum` says how."""
+    """A signal stopped the chain; `signum` is its number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}; run it again, finished steps are reused")
@@ -65,17 +70,17 @@ class Interrupted(PipelineError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line, without a database's SQL and its advice."""
+    """Return an error's message in one line, without the SQL and the advice of SQLAlchemy."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\) ", "", text)
-    if getattr(error, "errno", None) in FULL or "disk is full" in text:
+    if getattr(error, "errno", None) in DISK_FULL or "disk is full" in text:
         return "no space is left on the disk; free some"
     if isinstance(error, ModuleNotFoundError):
         return f"{text}; install the package that has it"
-    # As SQLAlchemy tells it; a source's own cache may be such a file, too.
+    # In SQLAlchemy's words, without the file's name, which may be a source's own cache.
     if "(sqlite3.OperationalError) attempt to write a readonly database" in text:
-        from mlflow import get_tracking_uri
+        from mlflow import get_tracking_uri  # noqa: PLC0415 - costs 4 s of CPU
 
-        if (uri := get_tracking_uri()).startswith("sqlite"):  # it does not say of which
+        if (uri := get_tracking_uri()).startswith("sqlite"):
             return f"{uri}: is read-only; make file and folder writable, or {ANOTHER}"
     return re.split(r" \[SQL: | \(Background on this error", text)[0]

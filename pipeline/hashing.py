@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Return the hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(pairs: Iterable[tuple[str, str]]) -> str:
-    """Hex sha256 over (name, hash) pairs, whatever order they come in."""
+    """Return the hex sha256 over (name, hash) pairs, independent of their order."""
     lines = sorted(f"{name}\0{value}\n" for name, value in pairs)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

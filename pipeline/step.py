@@ -1,10 +1,17 @@
-"""The words of a chain: a step, what it takes, and what it left behind."""
+"""Steps of a chain, the project that they belong to, and their parameters."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.tags import TAG_MODEL_URI
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 MODEL = "model"
 
@@ -57,15 +64,30 @@ class Step:
         if not self.entry_point:
             object.__setattr__(self, "entry_point", self.name)
 
+    @property
+    def upstream(self) -> set[str]:
+        """Names of the steps that must finish before this one."""
+        return {*self.after, *(output.step for output in self.inputs.values())}
+
 
 @dataclass(frozen=True)
 class FinishedStep:
-    """A finished step: its run, how it came about, and what it wrote.
+    """A step that ran or was answered from the cache.
 
     Attributes
     ----------
+    step : str
+        Name of its row.
+    run_id : str
+        Its run; of a cached step, the earlier run.
+    status : str
+        `EXECUTED` or `CACHED`.
+    seconds : float
+        Wall time in this chain.
     outputs : mapping of str to str
         Artifact -> sha256 (see `artifacts.model_digest` for the artifact `model`).
+    tags : mapping of str to str
+        Tags of its run.
     """
 
     step: str
@@ -76,27 +98,92 @@ class FinishedStep:
     tags: Mapping[str, str]
 
     def uri(self, artifact: str) -> str:
-        """URI of an artifact, as the next step takes it."""
+        """Return the URI of an artifact, as the next step takes it."""
         if artifact == MODEL:
             return self.tags[TAG_MODEL_URI]
         return f"runs:/{self.run_id}/{artifact}"
 
 
+def _always(client: MlflowClient, step: str, run: Run) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Project:
+    """The MLflow project that a chain's steps are entry points of.
+
+    Attributes
+    ----------
+    root : Path
+        Its folder.
+    package : str
+        Package of the entry points' modules.
+    preload : sequence of str
+        Third-party modules that steps import (see `fork_server.ForkServer`).
+    is_reusable : callable
+        (client, step name, run) -> whether a finished run may be reused, beyond the check that its
+        artifacts are intact.
+    """
+
+    root: Path
+    package: str
+    preload: Sequence[str] = ()
+    is_reusable: Callable[[MlflowClient, str, Run], bool] = _always
+
+
+@dataclass(frozen=True)
+class ChainParams:
+    """The parameters of a chain, in the forms that it needs.
+
+    Attributes
+    ----------
+    typed : mapping
+        Parsed values; cache keys are made of them. ``cache`` is ``on`` or ``off``, ``backend``
+        ``warm`` or ``local``.
+    raw : mapping of str to str
+        The same as text: logged on the parent run and passed to the steps.
+    resolved : mapping of str to str
+        Text that replaces a raw value in what is passed, such as an instant for ``now``; also set
+        as tags of the parent run.
+    """
+
+    typed: Mapping[str, Any]
+    raw: Mapping[str, str]
+    resolved: Mapping[str, str] = field(default_factory=dict)
+
+    def for_step(self, step: Step) -> dict[str, str]:
+        """Return the text of the parameters that a step takes, inputs excluded."""
+        passed = {**self.raw, **self.resolved}
+        names = (*step.params, *step.unkeyed_params)
+        return {**{name: passed[name] for name in names}, **step.fixed_params}
+
+
 def check_steps(steps: Sequence[Step]) -> None:
-    """Raise ValueError where a table names an unknown or a later step, or a name twice."""
-    seen: set[str] = set()
+    """Check that step names are unique and that every upstream step is a row above.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+
+    Raises
+    ------
+    ValueError
+        Naming the step and the row that is missing or comes later.
+
+    Examples
+    --------
+    >>> fetch = Step("fetch", ("symbols",))
+    >>> train = Step("train", ("seed",), {"bars": Output("fetch", "bars.parquet")})
+    >>> check_steps([fetch, train])
+    >>> check_steps([train, fetch])
+    Traceback (most recent call last):
+    ValueError: step train: 'fetch' is in no row above it (none)
+    """
+    above: set[str] = set()
     for step in steps:
-        if step.name in seen:
-            raise ValueError(f"step {step.name} stands twice in the table")
-        for parameter, output in step.inputs.items():
-            if output.step not in seen:
-                raise ValueError(
-                    f"step {step.name}: input {parameter} comes from {output.step!r}, "
-                    f"which is not a row above it ({', '.join(sorted(seen)) or 'none'})"
-                )
-        for name in step.after:
-            if name not in seen:
-                raise ValueError(
-                    f"step {step.name}: comes after {name!r}, which is no row above it"
-                )
-        seen.add(step.name)
+        if step.name in above:
+            raise ValueError(f"step {step.name}: two rows have this name")
+        for name in sorted(step.upstream - above):
+            rows = ", ".join(sorted(above)) or "none"
+            raise ValueError(f"step {step.name}: {name!r} is in no row above it ({rows})")
+        above.add(step.name)

@@ -6,16 +6,17 @@ All are children of one run. Where there is no model yet, the training chain com
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import AlertRaised, InputError
 from pipeline.git.clone import require_outside_clone
 from pipeline.process.scratch import scratch_folder
-from pipeline.step import FinishedStep, Output, Step
+from pipeline.step import ChainParams, FinishedStep, Output, Step
 from pipeline.tags import TAG_STAGE
 from steps.cli.command import OptionError, given_texts, program
 from steps.cli.types import ROOT
-from steps.main import LAST_STEP, PRELOAD, STEPS, settle, still_valid
+from steps.main import LAST_STEP, PROJECT, STEPS, settle
 from steps.output.notify import noticed
 
 DATA, TRAINING = STEPS[:2], STEPS[2:]
@@ -98,10 +99,10 @@ def _monitoring(client: Any, monitor: FinishedStep) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
 
 
-def stands(client: Any, step: str, run: Any) -> bool:
+def is_reusable(client: Any, step: str, run: Any) -> bool:
     """Of what is not training only the data may come from the cache: the rest looks outside."""
     chain = {each.name for each in STEPS}
-    return step in chain and still_valid(client, step, run)
+    return step in chain and PROJECT.is_reusable(client, step, run)
 
 
 @program("daily")
@@ -128,16 +129,11 @@ def main(**params: Any) -> None:
             return rows_that_follow(client, done, settled)
 
         ended.finished = run_project(
+            replace(PROJECT, is_reusable=is_reusable),
             DATA,
-            settled,
-            texts,
-            root=ROOT,
-            package="steps",
-            preload=PRELOAD,
-            still_valid=stands,
-            settled=settled_texts,
+            ChainParams(settled, texts, settled_texts),
             entry_point="daily",
-            then=follow,
+            next_steps=follow,
         )
         from mlflow import get_tracking_uri
 

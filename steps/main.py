@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.step import Output, Step
+from pipeline.step import ChainParams, Output, Project, Step
 from steps.cli.command import OptionError, given_texts, program
 from steps.cli.parameters import of_chain
 from steps.cli.types import ROOT
@@ -83,7 +83,7 @@ PRELOAD = (
 )
 
 
-def still_valid(client: Any, step: str, run: Any) -> bool:
+def is_reusable(client: Any, step: str, run: Any) -> bool:
     """A registration stands in only as long as its version exists; what lacks a part, never."""
     from pipeline.registry.models import version_exists
     from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
@@ -91,6 +91,9 @@ def still_valid(client: Any, step: str, run: Any) -> bool:
     if TAG_INCOMPLETE in run.data.tags:
         return False
     return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
+
+
+PROJECT = Project(ROOT, "steps", PRELOAD, is_reusable)
 
 
 def settle(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -146,16 +149,7 @@ def main(**params: Any) -> None:
         from steps.output.chain_summary import show
 
         steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
-        ended.finished = run_project(
-            steps,
-            settled,
-            texts,
-            root=ROOT,
-            package="steps",
-            preload=PRELOAD,
-            still_valid=still_valid,
-            settled=settled_texts,
-        )
+        ended.finished = run_project(PROJECT, steps, ChainParams(settled, texts, settled_texts))
         from mlflow import get_tracking_uri
 
         ended.standing = show(ended.finished, get_tracking_uri())

@@ -71,7 +71,7 @@ def main(
     start = holdout_start(rows[DATE], holdout)
     cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
     sha256 = file_sha256(path)
-    source = dataset("features", table, sha256, arrow.schema, arrow.num_rows)
+    source = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
     sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
     code = Code(ROOT).of_modules(*RECIPE_CODE)
     recipe_of = partial(_recipe, training=training, info=info, code=code)

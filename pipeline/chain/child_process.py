@@ -1,55 +1,82 @@
-"""A step as the chain sees it run: its process, its log, and why it failed."""
+"""The child process of a step: its handle, its environment, and the reason of its failure."""
+
+from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from pipeline.process.fork_server import ForkedProcess
 from pipeline.tags import TAG_ERROR
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 @dataclass(frozen=True)
-class Child:
-    """A step that was started, when, and where it keeps its log."""
+class ChildProcess:
+    """A started step.
 
-    submitted: Any
-    began: float
+    Attributes
+    ----------
+    run_id : str
+        The MLflow run that it works for.
+    process : ForkedProcess or Popen
+    started : float
+        `time.monotonic` at its start.
+    log : Path
+        File with its output, which survives a kill.
+    """
+
+    run_id: str
+    process: ForkedProcess | subprocess.Popen[bytes]
+    started: float
     log: Path
 
 
-def why_failed(name: str, run: Any, code: int | None, logged: str | None) -> str:
-    """One line on a step that failed.
+def failure_reason(name: str, run: Run, exit_code: int, logged: str | None) -> str:
+    """Describe a failed step in one line.
 
     Parameters
     ----------
     name : str
-    run : mlflow.entities.Run
-    code : int, optional
-        Exit code of its process, if it has ended; negative or over 128: by a signal.
+        The step's.
+    run : Run
+    exit_code : int
+        Of its process; negative or above 128: ended by a signal.
     logged : str, optional
-        The error that its log ends with, for where its run holds none.
+        The error at the end of its log, for a run without the tag `TAG_ERROR`.
+
+    Returns
+    -------
+    str
+        Step, reason, run id and what to do.
     """
     reason = run.data.tags.get(TAG_ERROR, logged)
-    if reason is None and code is not None and (code < 0 or code > 128):
-        signum = -code if code < 0 else code - 128
+    if reason is None and (exit_code < 0 or exit_code > 128):
+        signum = -exit_code if exit_code < 0 else exit_code - 128
         reason = f"its process was ended by signal {signum} (9 is often: out of memory)"
-    reason = reason or f"its process ended with code {code}; its output above says why"
+    reason = reason or f"its process ended with code {exit_code}; its output above says why"
     return (
-        f"{name}: {reason} [run {run.info.run_id}; mend it and give the same command again: "
+        f"{name}: {reason} [run {run.info.run_id}; fix it and give the same command again: "
         "finished steps are reused]"
     )
 
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables of the environment that hold within the block."""
-    before = dict(os.environ)
+    """Set environment variables within the block."""
+    before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update({name: before[name] for name in variables if name in before})
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,127 +1,105 @@
-"""A chain as a whole: its warm server, its parent run, its table at the end."""
+"""A chain from its first import to its last tag: fork server, parent run, steps, summary."""
+
+from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.chain.summary import markdown_table
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.log.console import logger, set_log_context
 from pipeline.log.redact import redact
-from pipeline.process.fork_server import WarmServer
+from pipeline.process.fork_server import ForkServer, can_fork
 from pipeline.process.scratch import remove_abandoned, scratch_folder
-from pipeline.process.signals import parent_pids
+from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.run.active_run import SignalReceived, open_run
 from pipeline.run.orphans import close_orphans
-from pipeline.step import FinishedStep, Step
+from pipeline.step import ChainParams, FinishedStep, Project, Step
 from pipeline.tags import TAG_ERROR, TAG_NOTE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def run_project(
+    project: Project,
     steps: Sequence[Step],
-    params: Mapping[str, Any],
-    texts: Mapping[str, str],
+    params: ChainParams,
     *,
-    root: Path,
-    package: str,
-    preload: Sequence[str],
-    still_valid: Callable[[Any, str, Any], bool],
-    settled: Mapping[str, str] | None = None,
     entry_point: str = "main",
-    then: Callable[[Any, Sequence[FinishedStep]], Sequence[Step]] = lambda client, done: (),
+    next_steps: Callable[[MlflowClient, Sequence[FinishedStep]], Sequence[Step]] = (
+        lambda client, finished: ()
+    ),
 ) -> list[FinishedStep]:
-    """Run the steps as children of this process's run (`active_run.open_run`).
+    """Run steps as children of this process's run (see `active_run.open_run`).
 
     Parameters
     ----------
+    project : Project
     steps : sequence of Step
-    params, texts : mapping
-        Typed parameters, and the same as text. `params["cache"]` is ``on`` or ``off``,
-        `params["backend"]` ``warm`` or ``local``.
-    root : Path
-        The project's folder.
-    package : str
-        Package of the shells.
-    preload : sequence of str
-        Third-party modules that steps want (see `fork_server.WarmServer`).
-    still_valid : callable
-        See `chain.Chain`.
-    settled : mapping of str to str, optional
-        Parameters whose text is settled once for the whole chain, such as an instant for ``now``:
-        handed to the steps instead of `texts`, and set as tags of the parent run.
+        In an order in which every input comes from a row above.
+    params : ChainParams
     entry_point : str
         The parent's.
-    then : callable
-        (client, finished steps) -> rows that follow (see `Chain.run`). What it raises of
-        `PipelineError` ends the chain, too.
+    next_steps : callable
+        (client, finished steps) -> rows to add when all have finished (see `Chain.run`). A
+        `PipelineError` that it raises ends the chain.
+
+    Returns
+    -------
+    list of FinishedStep
+        In the table's order.
 
     Raises
     ------
-    StepFailed, Interrupted
-        As `Chain.run`; the parent run is then FAILED or KILLED.
+    PipelineError
+        A step failed, or the store is out of reach; the parent run is FAILED.
+    Interrupted
+        A signal stopped the chain; the parent run is KILLED.
     """
-    # Before the imports, which take seconds: who started this may be told to end meanwhile.
-    handed_over, above = "MLFLOW_RUN_ID" in os.environ, parent_pids()
-    # What the server has imported, every step has; and it must be forked before a store opens.
-    import mlflow
-    import mlflow.projects
-    from mlflow import MlflowClient
+    # Before the imports, which take seconds: `mlflow run` may be told to end meanwhile.
+    is_child_of_mlflow, parents = "MLFLOW_RUN_ID" in os.environ, parent_pids()
+    # mlflow costs 4 s of CPU to import. Forks have what the server has imported, and the server
+    # must be forked before a store opens.
+    import mlflow.projects  # noqa: PLC0415
 
-    from pipeline.chain import backends
-    from pipeline.chain.chain import Chain
+    from pipeline.chain.backends import install_backend  # noqa: PLC0415 - imports mlflow
+    from pipeline.chain.chain import Chain  # noqa: PLC0415 - as above
 
     if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
-        import mlflow.store.tracking.sqlalchemy_store
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: PLC0415 - only for a database
 
-    warm = params["backend"] == "warm" and backends.can_fork()
-    server = WarmServer(root, preload) if warm else None
-    backend = "warm" if warm else "local"
-    backends.install(backend, server)
+    is_warm = params.typed["backend"] == "warm" and can_fork()
+    server = ForkServer(project.root, project.preload) if is_warm else None
+    backend = install_backend(server)
     remove_abandoned()
     try:
         with (
-            scratch_folder(entry_point) as storage,
-            open_run(root, entry_point, texts, settled) as (run, _),
+            scratch_folder(entry_point) as storage_dir,
+            open_run(project.root, entry_point, params.raw, params.resolved) as (run, _),
         ):
-            client = MlflowClient()
-            about = {"run": run.info.run_id, "experiment": run.info.experiment_id}
-            set_log_context(step=entry_point, **about)
-            if dead := close_orphans(client, run):
-                logger.info(f"set to FAILED, as whoever ran them was killed: {_list(dead)}")
-            chain = Chain(
-                steps,
-                root,
-                package,
-                client,
-                run,
-                params["cache"] == "on",
-                backend,
-                still_valid,
-                logger.info,
-                str(storage),
-                watch_parent=handed_over,
-                above=above,
-            )
-            try:
-                finished = chain.run(
-                    params, {**texts, **(settled or {})}, lambda done: then(client, done)
+            client, run_id = mlflow.MlflowClient(), run.info.run_id
+            set_log_context(step=entry_point, run=run_id, experiment=run.info.experiment_id)
+            if orphans := close_orphans(client, run):
+                closed = "; ".join(
+                    f"{orphan.info.run_name} {orphan.info.run_id} ({why})"
+                    for orphan, why in orphans
                 )
-            except Interrupted as error:
-                # Ends the run as KILLED on the way out.
-                raise SignalReceived(error.signum) from error
+                logger.info(f"runs of killed processes, set to FAILED: {closed}")
+            chain = Chain(project, client, run, params, backend, storage_dir)
+            try:
+                with catch_stop_signals(is_child_of_mlflow, parents) as received_signal:
+                    finished = chain.run(
+                        steps, received_signal, lambda finished: next_steps(client, finished)
+                    )
             except PipelineError as error:
-                client.set_tag(run.info.run_id, TAG_ERROR, redact(str(error))[:4000])
+                client.set_tag(run_id, TAG_ERROR, redact(str(error))[:4000])
                 raise
-            text = markdown_table(finished, run.info.experiment_id)
-            client.set_tag(run.info.run_id, TAG_NOTE, text)
+            client.set_tag(run_id, TAG_NOTE, markdown_table(finished, run.info.experiment_id))
             return finished
-    except SignalReceived as stop:
-        raise Interrupted(stop.signum) from stop
+    except SignalReceived as received:  # its way out has set the run to KILLED
+        raise Interrupted(received.signum) from received
     finally:
         if server is not None:
             server.close()
-
-
-def _list(dead: Sequence[tuple[Any, str]]) -> str:
-    return "; ".join(f"{run.info.run_name} {run.info.run_id} ({why})" for run, why in dead)

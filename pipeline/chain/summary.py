@@ -1,4 +1,4 @@
-"""What people see when a chain has ended: a table on the terminal, a note on the parent run."""
+"""Summary of a chain: a table for the terminal and a note for the MLflow UI."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,36 +10,36 @@ _HEAD = ("step", "", "seconds", "key figure", "run id")
 
 
 def text_table(finished: Sequence[FinishedStep]) -> str:
-    """The finished steps as an aligned text table, one line a step."""
+    """Return the finished steps as an aligned text table, one line a step."""
     rows = [
-        (
-            done.step,
-            done.status,
-            f"{done.seconds:.1f}",
-            done.tags.get(TAG_KEY_FIGURE, ""),
-            done.run_id,
-        )
-        for done in finished
+        (s.step, s.status, f"{s.seconds:.1f}", s.tags.get(TAG_KEY_FIGURE, ""), s.run_id)
+        for s in finished
     ]
-    widths = [max(len(row[i]) for row in [_HEAD, *rows]) for i in range(len(_HEAD))]
-    lines = [_line(_HEAD, widths), "  ".join("-" * width for width in widths)]
-    return "\n".join(lines + [_line(row, widths) for row in rows])
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    right = 2  # seconds
-    aligned = [
-        cell.rjust(width) if i == right else cell.ljust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(aligned).rstrip()
+    name, status, seconds, figure, run_id = (
+        max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)
+    )
+    form = f"{{:<{name}}}  {{:<{status}}}  {{:>{seconds}}}  {{:<{figure}}}  {{:<{run_id}}}"
+    rule = tuple("-" * width for width in (name, status, seconds, figure, run_id))
+    return "\n".join(form.format(*row).rstrip() for row in (_HEAD, rule, *rows))
 
 
 def markdown_table(finished: Sequence[FinishedStep], experiment_id: str) -> str:
-    """The same as Markdown with links, for the parent run's description in the MLflow UI."""
+    """Return the finished steps as a Markdown table with links, a description in the MLflow UI.
+
+    Parameters
+    ----------
+    finished : sequence of FinishedStep
+    experiment_id : str
+        Part of the links.
+
+    Returns
+    -------
+    str
+        Markup in key figures is escaped.
+    """
     lines = ["| step | | seconds | key figure |", "| --- | --- | ---: | --- |"]
-    for done in finished:
-        link = f"[{done.step}](#/experiments/{experiment_id}/runs/{done.run_id})"
-        figure = escape(" ".join(done.tags.get(TAG_KEY_FIGURE, "").split())).replace("|", "\\|")
-        lines.append(f"| {link} | {done.status} | {done.seconds:.1f} | {figure} |")
+    for step in finished:
+        link = f"[{step.step}](#/experiments/{experiment_id}/runs/{step.run_id})"
+        figure = escape(" ".join(step.tags.get(TAG_KEY_FIGURE, "").split())).replace("|", "\\|")
+        lines.append(f"| {link} | {step.status} | {step.seconds:.1f} | {figure} |")
     return "\n".join(lines)

@@ -1,6 +1,4 @@
-"""Folders for temporary files, named by the process that they are for: who is killed leaves its
-own behind, and the next chain removes it.
-"""
+"""Scratch folders, named by their process so that a later chain removes those of killed ones."""
 
 import contextlib
 import os
@@ -18,16 +16,21 @@ NAME = re.compile(rf"pipeline-.+-({SLUG})-[a-z0-9_]{{8}}")
 
 
 @contextmanager
-def scratch_folder(what: str) -> Iterator[Path]:
-    """A new folder that goes with the block.
+def scratch_folder(label: str) -> Iterator[Path]:
+    """Make a folder that is removed with the block.
 
     Parameters
     ----------
-    what : str
-        A word for people who come upon it, such as an entry point.
+    label : str
+        Part of its name for people, such as an entry point.
+
+    Yields
+    ------
+    Path
+        Empty, of this user alone.
     """
-    mark = process_of(os.getpid()).slug()
-    folder = Path(tempfile.mkdtemp(prefix=f"pipeline-{what}-{mark}-"))
+    slug = process_of(os.getpid()).slug()
+    folder = Path(tempfile.mkdtemp(prefix=f"pipeline-{label}-{slug}-"))
     try:
         yield folder
     finally:
@@ -35,23 +38,22 @@ def scratch_folder(what: str) -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Remove what processes of this machine and user that are gone have left.
+    """Remove scratch folders of this user's exited processes on this machine.
 
-    Only what has a name as above, and is a folder of this user's own, which nobody else may
-    enter; no link is followed.
+    Only folders with a name as above that are private to this user; no link is followed.
     """
-    with contextlib.suppress(OSError):  # it may be a folder that can be written to, not listed
+    with contextlib.suppress(OSError):  # the folder around may be writable, but not listable
         for path in Path(tempfile.gettempdir()).iterdir():
-            named = NAME.fullmatch(path.name)
-            if named and _is_own_folder(path) and slug_has_exited(named[1]):
+            match = NAME.fullmatch(path.name)
+            if match and _is_private_folder(path) and slug_has_exited(match[1]):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_own_folder(path: Path) -> bool:
-    """Whether it is what `tempfile.mkdtemp` makes for this user."""
+def _is_private_folder(path: Path) -> bool:
+    """Return whether it is a folder as `tempfile.mkdtemp` makes one for this user."""
     try:
-        about = path.lstat()
-    except OSError:  # another chain has removed it this moment
+        status = path.lstat()
+    except OSError:  # another chain has removed it in this moment
         return False
-    is_private = about.st_uid == os.getuid() and about.st_mode & 0o077 == 0
-    return stat.S_ISDIR(about.st_mode) and is_private
+    is_private = status.st_uid == os.getuid() and status.st_mode & 0o077 == 0
+    return stat.S_ISDIR(status.st_mode) and is_private

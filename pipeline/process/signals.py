@@ -1,4 +1,4 @@
-"""Orders to stop: signals, and the end of the process that started this one."""
+"""Reasons to stop a process: signals, and the end of the process that started it."""
 
 import os
 import signal
@@ -6,65 +6,71 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.process.identity import stat_fields
+
 ParentPids = tuple[int, int]
 
 
 @contextmanager
 def catch_stop_signals(
-    watch_parent: bool, above: ParentPids | None = None
+    stops_with_parent: bool, parents: ParentPids | None = None
 ) -> Iterator[Callable[[], int | None]]:
-    """Within the block SIGINT and SIGTERM are noted, not raised; yield what tells which came.
+    """Note SIGINT and SIGTERM within the block instead of raising them.
 
     Parameters
     ----------
-    watch_parent : bool
-        Whether the end of the process above counts as SIGTERM.
-    above : optional
-        What `parent_pids` said when this process began, where that is a while ago.
+    stops_with_parent : bool
+        Whether the end of the parent process counts as SIGTERM: `mlflow run` that is ended leaves
+        its command running, and nothing else would end that.
+    parents : (int, int), optional
+        `parent_pids` at the start of this process, where that is a while ago.
+
+    Yields
+    ------
+    callable
+        Returns the number of the signal that came first, or None.
     """
-    noted: list[int] = []
-    above = above or parent_pids()
+    received: list[int] = []
+    parents = parents or parent_pids()
 
     def handle(signum: int, frame: object) -> None:
-        noted.append(signum)
+        received.append(signum)
 
-    def stopped() -> int | None:
-        if watch_parent and not noted and (parent_pids() != above or is_orphan()):
-            noted.append(signal.SIGTERM)
-        return noted[0] if noted else None
+    def received_signal() -> int | None:
+        if stops_with_parent and not received and (parent_pids() != parents or is_orphan()):
+            received.append(signal.SIGTERM)
+        return received[0] if received else None
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield stopped
+        yield received_signal
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
 
 def parent_pids() -> ParentPids:
-    """The parent, and its parent where the former is a shell that only carries out a command.
+    """Return the ids of the parent and, where that is a `bash -c`, of the shell's parent, else 0.
 
     `mlflow run` starts `bash -c "source .../activate && python ..."` where it made the environment:
-    then it is the process above the shell whose end counts.
+    then the process above the shell is the one whose end counts.
     """
     parent = os.getppid()
     try:
         command = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
-        if command[:2] != [b"bash", b"-c"]:
-            return parent, 0
-        # The name in parentheses may hold anything; the fields after it are plain.
-        stat = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()
+        is_shell = command[:2] == [b"bash", b"-c"]
+        return parent, int(stat_fields(parent)[1]) if is_shell else 0
     except OSError:
         return parent, 0
-    return parent, int(stat[1])
 
 
 def is_orphan() -> bool:
-    """Whether what started this process may have been gone before it could be seen.
+    """Return whether the process that started this one may have ended before it could be seen.
 
-    The system gives an orphan to a process further above, which is mostly of another session. What
-    was started in a session of its own is the first of that, or its shell is: no orphan. Nor is the
-    first process of a container. An orphan whose new parent is of its session is not told by this.
+    The system gives an orphan to a process further above, which is mostly of another session. A
+    process started in a session of its own is the first of that session, or its shell is: no
+    orphan. Nor is the first process of a container. An orphan whose new parent is of its own
+    session is not found.
     """
     parent, above_shell = parent_pids()
     started = {os.getpid(), parent} if above_shell else {os.getpid()}
@@ -72,5 +78,5 @@ def is_orphan() -> bool:
     try:
         session = os.getsid(0)
         return starter != 0 and session not in started and os.getsid(starter) != session
-    except OSError:  # it has gone this moment, as the next look will tell
+    except OSError:  # the starter ended in this moment, which the next look will show
         return False

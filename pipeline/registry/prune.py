@@ -76,7 +76,8 @@ def prune(
     # A run that stays may have registered a version that an old one merely asked.
     gone = {run.info.run_id for run in removed}
     named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id not in gone}
-    unwanted = {run.data.tags.get(TAG_MODEL_VERSION) for run in removed} - named - {None}
+    registered = [run for run in removed if TAG_MODEL_VERSION in run.data.tags]
+    unwanted = {run.data.tags[TAG_MODEL_VERSION] for run in registered} - named
     models = 0
     versions = sum(_drop_version(client, each, kept_versions) for each in sorted(unwanted))
     for run in removed:

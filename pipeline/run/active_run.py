@@ -1,4 +1,6 @@
-"""The MLflow run that a process works for: how it begins, beats and ends."""
+"""The MLflow run of this process: its start, its heartbeat, its status at the end."""
+
+from __future__ import annotations
 
 import atexit
 import contextlib
@@ -7,7 +9,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.git.clone import claim_clone
 from pipeline.log.console import logger
@@ -15,9 +17,14 @@ from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
 from pipeline.tracking.server_check import prepare_store, shorten_retries
 
+if TYPE_CHECKING:
+    from mlflow import ActiveRun
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class SignalReceived(BaseException):
-    """SIGTERM or an interrupt arrived; no handler of ordinary errors may swallow it."""
+    """SIGTERM or SIGINT arrived; not an `Exception`, so that no handler of errors catches it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -30,36 +37,50 @@ def open_run(
     entry_point: str,
     params: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
-) -> Iterator[tuple[Any, Heartbeat]]:
-    """The MLflow run that this process works for, active within the block, and what beats for it.
+) -> Iterator[tuple[ActiveRun, Heartbeat]]:
+    """Make this process's run active within the block, with a heartbeat.
 
-    `mlflow run` hands it over in the environment; a shell started by hand makes one with the same
-    tags and parameters. It ends FINISHED, FAILED on an error, KILLED on SIGTERM or an interrupt.
+    `mlflow run` names the run in the environment; a step started by hand creates one with the same
+    tags and parameters. The run ends FINISHED, FAILED on an error, KILLED on SIGTERM or SIGINT.
 
     Parameters
     ----------
+    root : Path
+        The project's folder.
+    entry_point : str
+    params : mapping
+        Parameters of a run that is created here.
     tags : mapping of str to str, optional
-        To set when it begins.
+        Set at the start.
+
+    Yields
+    ------
+    (ActiveRun, Heartbeat)
+
+    Raises
+    ------
+    StoreError
+        The tracking store is out of reach or does not fit.
+    SignalReceived
+        Within the block, on SIGTERM or SIGINT.
     """
     import mlflow
 
     prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ)
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if run_id is None:
-        run_id = _create_run(root, entry_point, params)
-    # The chain signs the runs of its children in the request that gives them their key.
+    run_id = os.environ.get("MLFLOW_RUN_ID") or _create_run(root, entry_point, params)
+    # The chain tags its children's runs in the request that sets their cache key.
     first = {**({} if ENV_IN_CHAIN in os.environ else process_tags()), **(tags or {})}
     client = mlflow.MlflowClient()
     heartbeat = Heartbeat(client, run_id)
-    status = "KILLED"  # by whatever is no error, such as a second signal at any line below
-    # MLflow's own exit handler, which runs after ours, calls FINISHED whatever is active.
+    status = "KILLED"  # by anything but an error, such as a second signal at any line below
+    # MLflow's own exit handler, which runs after ours, sets FINISHED on an active run.
     atexit.register(_end_as_killed)
     with _signals_raise():
         try:
             run = mlflow.start_run(run_id=run_id, tags=first)
             heartbeat.start()
             claim_clone(client, run, root)
-            if TAG_ERROR in run.data.tags:  # it was taken for dead while its environment was made
+            if TAG_ERROR in run.data.tags:  # closed as an orphan while its environment was made
                 client.delete_tag(run_id, TAG_ERROR)
             yield run, heartbeat
             status = "FINISHED"
@@ -67,7 +88,7 @@ def open_run(
             status = "FAILED"
             raise
         finally:
-            ignore_signals()  # ends in order even when the user presses the keys again
+            ignore_signals()  # end in order even when the user presses the keys again
             heartbeat.stop()
             if status == "KILLED":
                 shorten_retries()
@@ -79,15 +100,15 @@ def open_run(
             except Exception:
                 if status == "FINISHED":
                     raise
-                # What ended the block is what is told.
+                # The error that ended the block must be the one that is seen.
                 logger.warning(
-                    f"the store did not take that run {run_id} ended {status}; the next "
-                    "chain sets it to FAILED"
+                    f"the store did not record that run {run_id} ended {status}; the next chain "
+                    "sets it to FAILED"
                 )
 
 
 def _end_as_killed() -> None:
-    """Where a signal came between two lines of what ends a run, and that run is still active."""
+    """End a run that is still active: a signal came between two lines that were ending it."""
     import mlflow
 
     if mlflow.active_run() is not None:
@@ -102,9 +123,9 @@ def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
 
     from pipeline.tracking.mlflow_private import current_experiment_id, get_or_create_run
 
-    given = {name: str(value) for name, value in params.items()}
+    texts = {name: str(value) for name, value in params.items()}
     experiment_id = current_experiment_id()
-    run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, given)
+    run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, texts)
     run_id = str(run.info.run_id)
     MlflowClient().set_tag(run_id, TAG_BACKEND, "local")
     return run_id
@@ -115,7 +136,7 @@ def _signals_raise() -> Iterator[None]:
     def handle(signum: int, frame: object) -> None:
         raise SignalReceived(signum)
 
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
     try:
         for signum in before:  # one that comes here must not leave a handler behind
             signal.signal(signum, handle)
@@ -126,6 +147,6 @@ def _signals_raise() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """From here on the process ends in order, whatever keys are pressed."""
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    """Ignore SIGTERM and SIGINT from here on, so that the process ends in order."""
+    for signum in STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

@@ -1,15 +1,17 @@
-"""Plain nested runs below a step's run: what the step tried, each with figures of its own.
+"""Nested runs below a step's run: one for each candidate or trial, with its own metrics.
 
-They have no cache key and no outputs: nothing is reused from them, but a step that was broken off
-may take up what its own nested runs have recorded.
+They have no cache key and no outputs: nothing is reused from them, but a step that was interrupted
+may continue from the records of its own nested runs.
 """
+
+from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -19,26 +21,31 @@ from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.run.orphans import close_nested
 from pipeline.run.step_run import StepRun
 from pipeline.tags import ENV_IN_CHAIN, TAG_CACHE_KEY, TAG_PARENT
+from pipeline.tracking.run_data import Point, log_run_data
+from pipeline.tracking.search import all_runs
 
-MAX_FOUND = 1000
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Dataset, Run
+
 DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
-
-
-class Point(NamedTuple):
-    """One value of a metric at a step of its axis."""
-
-    metric: str
-    value: float
-    step: int
 
 
 class NestedRuns:
     """Opens, fills and closes nested runs; use `nested_runs`, which leaves none open.
 
     Only the thread that made it may use it.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run : Run
+        The step's.
+    heartbeat : Heartbeat
+        Beats for the open runs, too.
     """
 
-    def __init__(self, client: Any, run: Any, heartbeat: Heartbeat) -> None:
+    def __init__(self, client: MlflowClient, run: Run, heartbeat: Heartbeat) -> None:
         self._client = client
         self._run = run
         self._heartbeat = heartbeat
@@ -61,20 +68,11 @@ class NestedRuns:
         points: Sequence[Point],
         tags: Mapping[str, str],
     ) -> None:
-        """Log all that a run has to say, in one request."""
-        from mlflow.entities import Metric, Param, RunTag
-        from mlflow.utils.time import get_current_time_millis
+        """Log parameters, metrics and tags of a run (see `run_data.log_run_data`)."""
+        log_run_data(self._client, run_id, params=params, points=points, tags=tags)
 
-        now = get_current_time_millis()
-        self._client.log_batch(
-            run_id,
-            metrics=[Metric(point.metric, point.value, now, point.step) for point in points],
-            params=[Param(name, str(value)) for name, value in params.items()],
-            tags=[RunTag(name, value) for name, value in tags.items()],
-        )
-
-    def log_input(self, run_id: str, dataset: Any) -> None:
-        """Name the dataset (see `dataset`) that a run learnt from."""
+    def log_input(self, run_id: str, dataset: Dataset) -> None:
+        """Log the dataset (see `dataset`) that a run was trained on."""
         from mlflow.entities import DatasetInput, InputTag
 
         context = InputTag("mlflow.data.context", "training")
@@ -90,45 +88,53 @@ class NestedRuns:
         self._client.set_terminated(run_id, status)
 
     def close_all(self, status: str) -> None:
-        """End every run that is still open, the innermost first; also one that was just made."""
+        """End every open run, the innermost first, also one whose creation was interrupted."""
         for run in close_nested(self._client, self._run, status):
             self._heartbeat.remove(run.info.run_id)
 
-    def unfinished(self) -> list[tuple[Any, list[Any]]]:
-        """What earlier runs of this step with the same cache key left that did not finish.
+    def unfinished(self) -> list[tuple[Run, list[Run]]]:
+        """Return the nested runs of earlier runs of this step that did not finish.
 
-        What stands as RUNNING is left alone: it is at work in another chain, or whoever worked for
-        it was killed, and then the next chain ends it (see `orphans.close_orphans`). A step
-        that was started alone, outside of a chain, has no cache key and finds nothing.
+        The earlier runs have the same cache key. Those still RUNNING are left out: they are at work
+        in another chain, or their process was killed, and the next chain closes them (see
+        `orphans.close_orphans`). A step started outside of a chain has no cache key and gets none.
 
         Returns
         -------
-        list of (run, its own nested runs)
-            Of the level below the step; newest last.
+        list of (Run, list of Run)
+            Each run of the level below the step, with the runs nested in it; newest last.
         """
         key = os.environ.get(ENV_IN_CHAIN)
         if key is None:
             return []
-        unfinished = f"tags.`{TAG_CACHE_KEY}` = '{key}' and attributes.status != 'FINISHED'"
-        found = []
-        for step in self._search(unfinished):
-            if step.info.run_id != self._run.info.run_id:
-                for run in self._below(step):
-                    found.append((run, self._below(run)))
-        return found
+        return [
+            (run, self._below(run))
+            for step in self._search(
+                f"tags.`{TAG_CACHE_KEY}` = '{key}' and attributes.status != 'FINISHED'"
+            )
+            if step.info.run_id != self._run.info.run_id
+            for run in self._below(step)
+        ]
 
-    def _below(self, run: Any) -> list[Any]:
+    def _below(self, run: Run) -> list[Run]:
         return self._search(f"tags.`{TAG_PARENT}` = '{run.info.run_id}'")
 
-    def _search(self, condition: str) -> list[Any]:
-        experiment = self._run.info.experiment_id
-        order = ["attributes.start_time ASC"]
-        return list(self._client.search_runs([experiment], condition, 1, MAX_FOUND, order))
+    def _search(self, condition: str) -> list[Run]:
+        return list(all_runs(self._client, [self._run.info.experiment_id], condition))
 
 
 @contextmanager
 def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
-    """Nested runs of a step; what is open when the block is broken off ends as the step does."""
+    """Yield the nested runs of a step; those still open at an error or signal end as the step does.
+
+    Parameters
+    ----------
+    step : StepRun
+
+    Yields
+    ------
+    NestedRuns
+    """
     nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heartbeat)
     try:
         try:  # within the other: a signal may come while an error's runs are being closed
@@ -142,10 +148,24 @@ def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
         raise
 
 
-def dataset(name: str, uri: str, sha256: str, schema: pa.Schema, rows: int) -> Any:
-    """A Parquet file as MLflow's dataset; nothing is read, its schema is the file's own.
+def dataset(name: str, uri: str, *, sha256: str, schema: pa.Schema, rows: int) -> Dataset:
+    """Describe a Parquet file as MLflow's dataset, from its schema alone.
 
     MLflow would digest the first 10,000 rows only and infer types from every value.
+
+    Parameters
+    ----------
+    name : str
+    uri : str
+        Of the file.
+    sha256 : str
+        Of its bytes, hex.
+    schema : pyarrow.Schema
+    rows : int
+
+    Returns
+    -------
+    Dataset
     """
     from mlflow.entities import Dataset
     from mlflow.types import ColSpec, Schema

@@ -1,4 +1,6 @@
-"""The runs of the dead: who was killed leaves its run RUNNING, the next chain ends it."""
+"""Orphans: runs left RUNNING by killed processes, closed by the next chain."""
+
+from __future__ import annotations
 
 import contextlib
 import datetime as dt
@@ -6,155 +8,170 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.log.redact import public_url
-from pipeline.process.identity import Process, has_exited, process_of, start_of
+from pipeline.process.identity import Process, process_of, start_of
 from pipeline.run.heartbeat import now, read_process_tags
 from pipeline.tags import TAG_ENTRY_POINT, TAG_ERROR, TAG_PARENT, TAG_SOURCE
+from pipeline.tracking.search import all_runs
 
-SILENCE = dt.timedelta(minutes=5)  # without a heartbeat on another host, whose clock may differ
-UNSIGNED = dt.timedelta(minutes=1)  # in which a process that was started gets to sign its run
-MAX_FOUND = 1000
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SILENCE = dt.timedelta(minutes=5)  # without a heartbeat from another host, whose clock may differ
+UNTAGGED = dt.timedelta(minutes=1)  # that a started process has to tag its run
 
 
-def close_orphans(client: Any, run: Any) -> list[tuple[Any, str]]:
-    """Set to FAILED the runs of this project that stand as RUNNING but whose process is gone.
+def close_orphans(client: MlflowClient, own: Run) -> list[tuple[Run, str]]:
+    """Set to FAILED the runs of this project that are RUNNING although their process has exited.
 
-    One search; what is above a run stays until all below it has ended, so that a call that is cut
-    short is made good by the next.
+    One search. A run stays open until all below it are closed, so that the next call completes one
+    that was interrupted.
 
     Parameters
     ----------
     client : MlflowClient
-    run : mlflow.entities.Run
-        Of this process: it says which experiment, and what the project is called there.
+    own : Run
+        Of this process: names the experiment and the project.
 
     Returns
     -------
-    list of (run, why)
-        The innermost first. The reason stands on each as its error.
+    list of (Run, str)
+        Each closed run and the reason, which is also its error tag; the innermost first.
     """
-    running = client.search_runs(
-        [run.info.experiment_id], "attributes.status = 'RUNNING'", max_results=MAX_FOUND
-    )
-    found = _Found({each.info.run_id: each for each in running}, run)
-    ended = []
-    for each, why in sorted(found.dead(), key=lambda pair: -found.depth(pair[0])):
-        # It may have ended in order since it was found.
-        if client.get_run(each.info.run_id).info.status != "RUNNING":
+    running = all_runs(client, [own.info.experiment_id], "attributes.status = 'RUNNING'")
+    view = _RunningRuns({run.info.run_id: run for run in running}, own)
+    closed = []
+    for run, reason in sorted(view.orphans(), key=lambda pair: -view.depth(pair[0])):
+        # It may have ended in order since the search.
+        if client.get_run(run.info.run_id).info.status != "RUNNING":
             continue
-        client.set_tag(each.info.run_id, TAG_ERROR, why)
-        last = read_process_tags(each.data.tags)
-        end = int(last[1].timestamp() * 1000) if last else None
-        client.set_terminated(each.info.run_id, "FAILED", end_time=end)
-        ended.append((each, why))
-    return ended
+        client.set_tag(run.info.run_id, TAG_ERROR, reason)
+        tagged = read_process_tags(run.data.tags)
+        end = int(tagged[1].timestamp() * 1000) if tagged else None
+        client.set_terminated(run.info.run_id, "FAILED", end_time=end)
+        closed.append((run, reason))
+    return closed
 
 
-def close_with_nested(client: Any, run: Any, status: str) -> None:
-    """Give a run whose process was killed its status, and first the runs that it left open below.
+def close_with_nested(client: MlflowClient, run: Run, status: str) -> None:
+    """Close the run of a killed process, after the nested runs that it left open.
 
     Parameters
     ----------
     client : MlflowClient
-    run : mlflow.entities.Run
+    run : Run
     status : str
-        KILLED or FAILED.
+        ``KILLED`` or ``FAILED``.
     """
     close_nested(client, run, status)
     client.set_terminated(run.info.run_id, status)
 
 
-def close_nested(client: Any, run: Any, status: str) -> list[Any]:
-    """Give the runs below that are RUNNING a status, the innermost first; return them."""
-    found = list(_nested(client, run, frozenset()))
-    for each in found:
-        client.set_terminated(each.info.run_id, status)
-    return found
+def close_nested(client: MlflowClient, run: Run, status: str) -> list[Run]:
+    """Close the RUNNING runs below a run, the innermost first.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run : Run
+    status : str
+        ``FINISHED``, ``KILLED`` or ``FAILED``.
+
+    Returns
+    -------
+    list of Run
+        The closed ones.
+    """
+    nested = list(_running_below(client, run, frozenset()))
+    for nested_run in nested:
+        client.set_terminated(nested_run.info.run_id, status)
+    return nested
 
 
-def _nested(client: Any, run: Any, above: frozenset[str]) -> Iterator[Any]:
-    """The runs below that are RUNNING, the innermost first; no circle goes round."""
+def _running_below(client: MlflowClient, run: Run, above: frozenset[str]) -> Iterator[Run]:
+    """Yield the RUNNING runs below a run, the innermost first, each once even in a cycle."""
     above |= {run.info.run_id}
-    is_below = f"tags.`{TAG_PARENT}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
-    for each in client.search_runs([run.info.experiment_id], is_below, max_results=MAX_FOUND):
-        if each.info.run_id not in above:
-            yield from _nested(client, each, above)
-            yield each
+    is_child = f"tags.`{TAG_PARENT}` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+    for child in all_runs(client, [run.info.experiment_id], is_child):
+        if child.info.run_id not in above:
+            yield from _running_below(client, child, above)
+            yield child
 
 
-class _Found:
-    """Runs found RUNNING, by id, as seen from a run of this process."""
+class _RunningRuns:
+    """The RUNNING runs of an experiment by id, as seen from this process's run."""
 
-    def __init__(self, runs: Mapping[str, Any], own: Any) -> None:
+    def __init__(self, runs: Mapping[str, Run], own: Run) -> None:
         self._runs = runs
         self._own = own
         self._here, self._now = process_of(os.getpid()), now()
 
-    def dead(self) -> list[tuple[Any, str]]:
+    def orphans(self) -> list[tuple[Run, str]]:
         others = (run for run_id, run in self._runs.items() if run_id != self._own.info.run_id)
-        judged = ((run, self._why_dead(run)) for run in others)
-        return [(run, why) for run, why in judged if why is not None]
+        judged = ((run, self._why_orphan(run)) for run in others)
+        return [(run, reason) for run, reason in judged if reason is not None]
 
-    def depth(self, run: Any) -> int:
-        return len(self._above(run))
+    def depth(self, run: Run) -> int:
+        return len(self._processes_above(run))
 
-    def _above(self, run: Any) -> list[tuple[Process, dt.datetime]]:
-        """Who signed the runs above, the nearest first; no circle goes round.
+    def _processes_above(self, run: Run) -> list[tuple[Process, dt.datetime]]:
+        """Return process and heartbeat of the runs above, the nearest first, each once.
 
-        Up to one that is not RUNNING or that no process of ours has signed.
+        Up to one that is not RUNNING or has no process tags.
         """
-        found: list[tuple[Process, dt.datetime]] = []
-        met = {run.info.run_id}
-        while (above := run.data.tags.get(TAG_PARENT)) in self._runs and above not in met:
-            run = self._runs[above]
-            if (known := read_process_tags(run.data.tags)) is None:
+        processes: list[tuple[Process, dt.datetime]] = []
+        seen = {run.info.run_id}
+        while (parent := run.data.tags.get(TAG_PARENT, "")) in self._runs and parent not in seen:
+            run = self._runs[parent]
+            if (tagged := read_process_tags(run.data.tags)) is None:
                 break
-            met.add(above)
-            found.append(known)
-        return found
+            seen.add(parent)
+            processes.append(tagged)
+        return processes
 
-    def _why_dead(self, run: Any) -> str | None:
-        above = self._above(run)
-        # A parent that lives ends its children itself, and knows more about how they ended.
-        if any(self._why_gone(*known) is None for known in above):
+    def _why_orphan(self, run: Run) -> str | None:
+        above = self._processes_above(run)
+        # A living parent closes its children itself, and knows more about how they ended.
+        if any(self._why_exited(*tagged) is None for tagged in above):
             return None
-        if (known := read_process_tags(run.data.tags)) is not None:
-            return self._why_gone(*known)
+        if (tagged := read_process_tags(run.data.tags)) is not None:
+            return self._why_exited(*tagged)
         if above:
-            return "its process was killed before it could sign the run, and so was its parent"
-        began = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC)
-        if self._is_ours(run) and self._now - began > UNSIGNED:
-            return "its process was killed before it could sign the run"
+            return "its process was killed before it tagged the run, and so was its parent"
+        started = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC)
+        if self._is_of_this_project(run) and self._now - started > UNTAGGED:
+            return "its process was killed before it tagged the run"
         return None
 
-    def _why_gone(self, process: Process, beat: dt.datetime) -> str | None:
-        silent = f"no heartbeat from {process.host} since {beat:%Y-%m-%d %H:%M:%S} UTC"
+    def _why_exited(self, process: Process, heartbeat: dt.datetime) -> str | None:
+        silence = self._now - heartbeat
+        silent = f"no heartbeat from {process.host} since {heartbeat:%Y-%m-%d %H:%M:%S} UTC"
         if process.place() == self._here.place():
-            if has_exited(process.pid, process.start):
-                return f"its process {process.pid} on {process.host} is gone"
+            if process.has_exited():
+                return f"its process {process.pid} on {process.host} has exited"
             if start_of(process.pid):
                 return None
-        elif process.host == self._here.host and beat < _booted() and self._now - beat > UNSIGNED:
-            return f"{silent}, and it was booted since"
-        return silent if self._now - beat > SILENCE else None
+        elif process.host == self._here.host and heartbeat < boot_time() and silence > UNTAGGED:
+            return f"{silent}, and the machine was booted since"
+        return silent if silence > SILENCE else None
 
-    def _is_ours(self, run: Any) -> bool:
-        """Whether it was started of the same project as this process's run."""
-        theirs, ours = _source(run), _source(self._own)
-        return TAG_ENTRY_POINT in run.data.tags and theirs == ours != ""
+    def _is_of_this_project(self, run: Run) -> bool:
+        sources = {_source(run), _source(self._own)}
+        return TAG_ENTRY_POINT in run.data.tags and len(sources) == 1 and sources != {""}
 
 
-def _source(run: Any) -> str:
-    """Folder or repository of its project; a password in the URL is no part of its name."""
+def _source(run: Run) -> str:
+    """Return folder or repository of a run's project, without a password in the URL."""
     return public_url(run.data.tags.get(TAG_SOURCE, ""))
 
 
-def _booted() -> dt.datetime:
-    """When this machine was started; where it does not tell, long ago."""
+def boot_time() -> dt.datetime:
+    """Return the start of this machine; 1970 where the system does not say."""
     text = ""
     with contextlib.suppress(OSError):
         text = Path("/proc/stat").read_text()
-    found = re.search(r"^btime (\d+)$", text, re.MULTILINE)
-    return dt.datetime.fromtimestamp(int(found[1]) if found else 0, dt.UTC)
+    match = re.search(r"^btime (\d+)$", text, re.MULTILINE)
+    return dt.datetime.fromtimestamp(int(match[1]) if match else 0, dt.UTC)

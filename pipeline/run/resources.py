@@ -1,4 +1,9 @@
-"""What a step took of the machine: seconds, bytes, rows, memory."""
+"""Resources that a step used: seconds, bytes, rows, memory.
+
+From the kernel's account of this process: `getrusage` includes the program that it was forked from,
+and psutil has no peak. MLflow's system metrics sample the whole machine in a thread, every ten
+seconds, by psutil: neither the peak nor the process is in them.
+"""
 
 import re
 import time
@@ -9,34 +14,36 @@ PARQUET = ".parquet"
 
 
 class ResourceUsage:
-    """Measured from the moment that it is made, which is when a step's run opens."""
+    """Measures from its construction, when a step's run opens."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._held = _memory("VmRSS")
+        self._started = time.monotonic()
+        self._initial_rss = _memory("VmRSS")
 
     def metrics(self, written: Iterable[Path]) -> dict[str, float | None]:
-        """Metrics of a step up to now; None for what it has none of, or the system does not tell.
+        """Return the metrics up to now.
 
         Parameters
         ----------
         written : iterable of Path
-            The files that it has stored.
+            Files that the step has stored.
 
         Returns
         -------
         dict
-            ``seconds``; ``bytes``, and ``rows`` of the Parquet files among them;
-            ``peak_rss_mib``, the most memory that its process held at any time, with Python and
-            what is imported, of which a warm process shares what its server had imported before;
-            ``peak_added_mib``, how much of that came on top of what the process held at first.
+            ``seconds``; ``bytes`` of the files, and ``rows`` of the Parquet files among them (None
+            without any); ``peak_rss_mib``, the most memory that the process held at any time,
+            Python and imports included, of which a warm process shares the fork server's;
+            ``peak_added_mib``, how much of that was added to the memory at the start. Both None
+            where there is no ``/proc``.
         """
         files = [path for path in written if path.is_file()]
         tables = [path for path in files if path.suffix == PARQUET]
         peak = _memory("VmHWM")
-        added = None if peak is None or self._held is None else max(peak - self._held, 0.0)
+        initial = self._initial_rss
+        added = None if peak is None or initial is None else max(peak - initial, 0.0)
         return {
-            "seconds": time.monotonic() - self._began,
+            "seconds": time.monotonic() - self._started,
             "bytes": float(sum(path.stat().st_size for path in files)),
             "rows": float(sum(map(_rows, tables))) if tables else None,
             "peak_rss_mib": peak,
@@ -45,18 +52,16 @@ class ResourceUsage:
 
 
 def _rows(path: Path) -> int:
-    import pyarrow.parquet as pq
+    import pyarrow.parquet as pq  # noqa: PLC0415 - only steps that write tables pay for it
 
     return int(pq.read_metadata(path).num_rows)
 
 
 def _memory(name: str) -> float | None:
-    """MiB of this process, from the kernel's account of it alone: of its own life, not of the
-    program or the process that it was forked from, as `getrusage` may say.
-    """
+    """Return a field of ``/proc/self/status`` in MiB, None where there is no ``/proc``."""
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:
         return None
-    found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
-    return int(found[1]) / 1024 if found else None
+    match = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+    return int(match[1]) / 1024 if match else None

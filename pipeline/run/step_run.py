@@ -1,4 +1,6 @@
-"""One step's own run: what a shell reads, writes and logs."""
+"""The run of one step: its inputs, outputs, metrics and tags."""
+
+from __future__ import annotations
 
 import datetime as dt
 import json
@@ -7,7 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import one_line
 from pipeline.hashing import file_sha256
@@ -29,19 +31,35 @@ from pipeline.tags import (
     TAG_OUTPUT,
 )
 from pipeline.tracking.artifacts import atomic_write, fetch
+from pipeline.tracking.run_data import Point, log_run_data
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 class StepRun:
-    """What a shell is handed: its inputs, its outputs, its figures.
+    """A step's run, as its function receives it.
 
     Outputs are written to a scratch folder first, and reach the run's artifacts whole or not at
-    all; their hashes become tags when the step has ended well, so that a run without them has
-    none to offer.
+    all; their hashes become tags when the step has ended well, so that a run without them offers
+    none.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+    root : Path
+        The project's folder.
+    scratch : Path
+        An empty folder that is removed with the step.
+    heartbeat : Heartbeat, optional
+        Of the process; default: one that is not started.
     """
 
     def __init__(
         self,
-        client: Any,
+        client: MlflowClient,
         run_id: str,
         root: Path,
         scratch: Path,
@@ -58,7 +76,7 @@ class StepRun:
         self._metrics: dict[tuple[str, int], float] = {}
 
     def fetch_input(self, uri: str) -> Path:
-        """Path of an input on this machine (see `artifacts.fetch`)."""
+        """Return the path of an input on this machine (see `artifacts.fetch`)."""
         into = self._folder / "inputs"
         into.mkdir(exist_ok=True)
         return fetch(self.client, uri, self.root, into)
@@ -71,12 +89,12 @@ class StepRun:
 
     @property
     def started(self) -> dt.datetime:
-        """When the run began, UTC."""
+        """Start of the run, UTC."""
         milliseconds = self.client.get_run(self.run_id).info.start_time
         return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
     def scratch_folder(self, name: str) -> Path:
-        """An empty folder that goes with the step."""
+        """Make an empty folder that is removed with the step."""
         folder = self._folder / name
         folder.mkdir()
         return folder
@@ -91,35 +109,42 @@ class StepRun:
         self._store(path)
 
     def output_path(self, artifact: str) -> Path:
-        """Path of an artifact that this step has written."""
+        """Return the path of an artifact that this step has written."""
         return self._folder / artifact
 
     def keep_outputs(self, reason: str) -> None:
-        """Let what has been written so far count although the step will not end well.
+        """Keep the outputs written so far although the step will fail.
 
-        Its hashes become tags at once, so that a later run can take up from it (`earlier_runs`);
-        no cache reuses a run that did not finish.
+        Their hashes become tags at once, so that a later run can start from them (`earlier_runs`);
+        the cache reuses no run that did not finish.
         """
         self.set_tags({TAG_KEPT: reason})
         self.flush()
 
-    def earlier_runs(self, entry_point: str, params: Mapping[str, str], most: int) -> Iterator[Any]:
-        """Ended runs of an entry point in this experiment that left something, newest first.
+    def earlier_runs(
+        self, entry_point: str, params: Mapping[str, str], limit: int
+    ) -> Iterator[Run]:
+        """Yield ended runs of this experiment that have outputs, newest first.
 
         Parameters
         ----------
+        entry_point : str
         params : mapping of str to str
-            What they were given, as MLflow stored it.
-        most : int
-            How many at the most.
+            Parameters that the runs had, as stored by MLflow.
+        limit : int
+            Number of runs that are looked at.
+
+        Yields
+        ------
+        Run
+            FINISHED, or failed with `keep_outputs`.
         """
-        this = self.client.get_run(self.run_id)
-        wanted = [f"tags.`{TAG_ENTRY_POINT}` = '{entry_point}'"]
-        wanted += [f"params.`{name}` = '{value}'" for name, value in params.items()]
+        conditions = [f"tags.`{TAG_ENTRY_POINT}` = '{entry_point}'"]
+        conditions += [f"params.`{name}` = '{value}'" for name, value in params.items()]
         runs = self.client.search_runs(
-            [this.info.experiment_id],
-            " and ".join(wanted),
-            max_results=most,
+            [self.client.get_run(self.run_id).info.experiment_id],
+            " and ".join(conditions),
+            max_results=limit,
             order_by=["attributes.start_time DESC"],
         )
         for run in runs:
@@ -127,12 +152,12 @@ class StepRun:
                 yield run
 
     def write_json(self, artifact: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON artifact; NaN is not JSON, and is an error here."""
+        """Write a JSON artifact; ValueError for NaN, which is not JSON."""
         with self.output(artifact) as path:
             path.write_text(json.dumps(content, indent=2, allow_nan=False, default=str) + "\n")
 
     def write_report(self, artifact: str, content: bytes) -> None:
-        """Store a picture or page for people; nothing downstream reads it, so it has no hash."""
+        """Write a chart or page for people; no step reads it, so it has no hash."""
         path = self._folder / artifact
         path.write_bytes(content)
         self._store(path)
@@ -142,30 +167,30 @@ class StepRun:
         self.client.log_artifact(self.run_id, str(path))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Tags to set when the step has ended well."""
+        """Collect tags, set when the step has ended well."""
         self._tags.update(tags)
 
     def log_metrics(self, values: Mapping[str, float | None]) -> None:
-        """Metrics to log when the step has ended well; undefined ones (None) are left out."""
+        """Collect metrics, logged when the step has ended well; None is left out."""
         self._metrics.update({(k, 0): float(v) for k, v in values.items() if v is not None})
 
     def log_series(self, name: str, values: Iterable[tuple[int, float | None]]) -> None:
-        """A metric of many steps, which the MLflow UI draws as a line; at most 1,000 in all."""
+        """Collect a metric by step, a line in the MLflow UI; at most 1,000 values a run."""
         self._metrics.update({(name, step): float(v) for step, v in values if v is not None})
 
     def set_key_figure(self, text: str) -> None:
-        """The one figure of this step in the chain's table."""
+        """Set the step's one figure in the chain's summary."""
         self._tags[TAG_KEY_FIGURE] = text
 
     def end(self) -> None:
-        """Log what was collected, and what the step took of the machine."""
+        """Log all that was collected, and the resources that the step used."""
         used = self._usage.metrics(self._stored)
-        # A step's own count of rows says more than that of its files.
+        # The step's own count of rows is more precise than that of its files.
         self.log_metrics({k: v for k, v in used.items() if (k, 0) not in self._metrics})
         self.flush()
 
     def fail(self, error: Exception) -> None:
-        """Log in one line what went wrong, and what the step took; nothing else of it counts."""
+        """Log the error in one line and the resources used; drop all that was collected."""
         self._tags.clear()
         self._metrics.clear()
         self.set_tags({TAG_ERROR: redact(one_line(error))[:4000]})
@@ -173,27 +198,31 @@ class StepRun:
 
     def flush(self) -> None:
         """Log the collected tags and metrics in one request."""
-        from mlflow.entities import Metric, RunTag
-        from mlflow.utils.time import get_current_time_millis
-
-        now = get_current_time_millis()
-        self.client.log_batch(
-            self.run_id,
-            metrics=[
-                Metric(name, value, now, step) for (name, step), value in self._metrics.items()
-            ],
-            tags=[RunTag(name, value) for name, value in self._tags.items()],
-        )
+        points = [Point(name, value, step) for (name, step), value in self._metrics.items()]
+        log_run_data(self.client, self.run_id, points=points, tags=self._tags)
 
 
 @contextmanager
 def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[StepRun]:
-    """Open the step's run and a scratch folder; an error leaves its one line and the log's end."""
-    from mlflow import MlflowClient
+    """Open a step's run with a scratch folder; on an error log its line and the log's tail.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder.
+    entry_point : str
+    params : mapping
+        Parameters of a run that is created here (see `active_run.open_run`).
+
+    Yields
+    ------
+    StepRun
+    """
+    from mlflow import MlflowClient  # noqa: PLC0415 - costs 4 s of CPU
 
     with scratch_folder(entry_point) as scratch:
         log = Path(os.environ.get(ENV_LOG_FILE) or scratch / "log")
-        with open_run(root, entry_point, params) as (active, heartbeat), tee_output(log) as note:
+        with open_run(root, entry_point, params) as (active, heartbeat), tee_output(log) as append:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heartbeat)
             try:
                 set_log_context(run=step.run_id, step=entry_point)
@@ -202,11 +231,11 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
             except Exception as error:
                 error.is_logged = True  # type: ignore[attr-defined]
                 line = one_line(error)
-                told = note(f"{traceback.format_exc()}{ERROR}{line}\n")
+                is_in_log = append(f"{traceback.format_exc()}{ERROR}{line}\n")
                 store_log_tail(step.client, step.run_id, log)
                 try:
                     step.fail(error)
-                except Exception:  # the store is what is wrong: the chain takes it from the log
-                    if ENV_IN_CHAIN in os.environ and not told:
+                except Exception:  # the store is at fault: the chain reads the error from the log
+                    if ENV_IN_CHAIN in os.environ and not is_in_log:
                         logger.error(line)
                 raise

@@ -5,10 +5,9 @@ their signatures with those that this project was written for. `import mlflow` h
 these modules: to import this one costs nothing more.
 """
 
-from mlflow.projects.backend.abstract_backend import AbstractBackend
 from mlflow.projects.backend.loader import MLFLOW_BACKENDS
 from mlflow.projects.backend.local import LocalBackend
-from mlflow.projects.submitted_run import SubmittedRun
+from mlflow.projects.submitted_run import LocalSubmittedRun
 from mlflow.projects.utils import (
     PROJECT_STORAGE_DIR,
     PROJECT_SYNCHRONOUS,
@@ -41,4 +40,3 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.proto_json_utils import parse_dict
 from mlflow.utils.request_utils import _TRANSIENT_FAILURE_RESPONSE_CODES as TRANSIENT_STATUSES
 from mlflow.utils.rest_utils import http_request, verify_rest_response
-from mlflow.utils.time import get_current_time_millis

@@ -65,7 +65,7 @@ def settings_of(run: StepRun, found: ResolvedModel) -> Settings:
     DataError
         Not a model of `train`.
     """
-    where = run.client.get_model_version_download_uri(found.name, found.version)
+    where = run.client.get_model_version_download_uri(str(found.name), str(found.version))
     try:
         content = json.loads(run.fetch_input(f"{where}/artifacts/recipe.json").read_text())
         return Settings(
@@ -112,7 +112,7 @@ def _sessions(path: Path) -> Dates:
 
 def _promised_probabilities(run: StepRun, found: ResolvedModel) -> np.ndarray[Any, Any]:
     """The forecasts of a version's own evaluation; none where they are gone."""
-    tags = run.client.get_model_version(found.name, found.version).tags
+    tags = run.client.get_model_version(str(found.name), str(found.version)).tags
     try:
         return read_table(run.fetch_input(tags[PREDICTIONS_TAG]))[PROBABILITY_UP].to_numpy()
     except (InputError, KeyError):

@@ -135,7 +135,7 @@ def _crown(run: StepRun, action: str, version: Any, champion: Any | None, senten
 
 def _version(run: StepRun, model_uri: str, registered_model: str) -> Any:
     found = resolve(run.client, model_uri, registered_model)
-    if found.name is None:
+    if found.name is None or found.version is None:
         raise InputError(
             f"model_uri={model_uri!r}: no version of {registered_model!r} holds this model; "
             "register it first"

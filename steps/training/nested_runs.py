@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.log.console import logger
-from pipeline.run.nested import NestedRuns, Point, nested_runs
+from pipeline.run.nested import NestedRuns, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
+from pipeline.tracking.run_data import Point
 from reports.plots.training import draw_importances
 from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds

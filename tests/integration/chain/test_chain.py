@@ -151,5 +151,5 @@ def test_whoever_works_for_long_beats_every_quarter_of_a_minute(toy: Toy, backen
 
 def test_a_table_may_not_wait_for_what_is_not_above() -> None:
     check_steps([Step("a", ()), Step("b", (), after=("a",))])
-    with pytest.raises(ValueError, match="comes after 'b', which is no row above"):
+    with pytest.raises(ValueError, match="step a: 'b' is in no row above"):
         check_steps([Step("a", (), after=("b",)), Step("b", ())])

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import mlflow
 from pipeline.run import active_run, nested, orphans
 from pipeline.run.heartbeat import Heartbeat
+from pipeline.tracking import run_data
 from tests.support.kill_at_lines import ROOT, tries
 
 fails, signum, stride = map(int, sys.argv[1:])
@@ -37,7 +38,7 @@ def work():
                 outer = runs.open("outer")
                 for number in range(2):
                     inner = runs.open("inner", outer)
-                    points = [nested.Point("loss", 0.5, 1)]
+                    points = [run_data.Point("loss", 0.5, 1)]
                     runs.log(inner, {"number": number}, points, {"record": str(number)})
                     runs.close(inner)
                 if fails:
@@ -49,7 +50,7 @@ def work():
         sys.exit(128 + stop.signum)
 
 
-for each in tries(work, (nested,), signum, stride, 0, before):
+for each in tries(work, (nested, run_data), signum, stride, 0, before):
     step = client.get_run(os.environ["MLFLOW_RUN_ID"])
     if step.info.status == "RUNNING":
         orphans.close_with_nested(client, step, "FAILED")  # as the chain does

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.chain.run_project import run_project
-from pipeline.step import Output, Step
+from pipeline.step import ChainParams, Output, Project, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = "out.txt"
@@ -18,7 +18,7 @@ STEPS = (
 )
 
 
-def then(client, done):
+def next_steps(client, done):
     """A second first, after everything, where the first said so."""
     said = client.get_run(done[0].run_id).data.params["word"]
     if said != "more" or len(done) > len(STEPS):
@@ -32,16 +32,8 @@ def main():
     given = {argv[i].removeprefix("--"): argv[i + 1] for i in range(0, len(argv), 2)}
     params = {"word": "a", "cache": "on", "backend": "warm", **given}
     try:
-        done = run_project(
-            STEPS,
-            params,
-            params,
-            root=ROOT,
-            package="steps",
-            preload=("json",),
-            still_valid=lambda client, step, run: True,
-            then=then,
-        )
+        project = Project(ROOT, "steps", preload=("json",))
+        done = run_project(project, STEPS, ChainParams(params, params), next_steps=next_steps)
     except Interrupted as stop:
         sys.exit(128 + stop.signum)
     except PipelineError as error:

@@ -15,14 +15,11 @@ import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
 import stockpred.bars.schema  # the chain's own imports must not reach a step
 from pathlib import Path
-from pipeline.process.fork_server import WarmServer
-server = WarmServer(Path({root!r}), ["colorsys"])
+from pipeline.process.fork_server import ForkServer
+server = ForkServer(Path({root!r}), ["colorsys"])
 results = {{}}
 def run(name, module, *argv):
-    pid = server.start(module, argv, {cwd!r}, {{**os.environ, "GIVEN": name}})
-    while (code := server.poll(pid)) is None:
-        time.sleep(0.01)
-    results[name] = code
+    results[name] = server.start(module, argv, {cwd!r}, {{**os.environ, "GIVEN": name}}).wait()
 run("ok", "probe", "say", "a b")
 run("code", "probe", "exit", "7")
 run("text", "probe", "exit_text", "bad end")
@@ -31,18 +28,14 @@ run("kill", "probe", "kill", "")
 run("atexit", "probe", "atexit", "")
 run("threads", "probe", "thread", "")
 run("missing", "no_such_module", "")
-pids = [server.start("probe", ("sleep", "60"), {cwd!r}, dict(os.environ)) for _ in range(3)]
+sleeping = [server.start("probe", ("sleep", "60"), {cwd!r}, dict(os.environ)) for _ in range(3)]
 many = [server.start("probe", ("exit", str(n)), {cwd!r}, dict(os.environ)) for n in range(20)]
-codes = []
-for pid in many:
-    while (code := server.poll(pid)) is None:
-        time.sleep(0.01)
-    codes.append(code)
+codes = [process.wait() for process in many]
 server.close()
-for pid in pids:
+for process in sleeping:
     try:
-        os.kill(pid, 0)
-        results["left"] = pid
+        os.kill(process.pid, 0)
+        results["left"] = process.pid
     except ProcessLookupError:
         pass
 print("RESULTS", json.dumps([results, codes]))

@@ -49,12 +49,13 @@ def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_has_exited(
 HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
 LOOK = """
 import os, sys
-from pipeline.process.identity import has_exited, start_of
+from pipeline.process.identity import process_of, start_of
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 pid, start = int(sys.argv[1]), sys.argv[2]
-gone = [has_exited(one, start) for one in (pid, 2**22 + 1, 10**30)]
+here = process_of(pid)._replace(start=start)
+gone = [here._replace(pid=one).has_exited() for one in (pid, 2**22 + 1, 10**30)]
 print([start_of(pid), *gone])
 """
 

@@ -126,8 +126,14 @@ def test_signs_of_what_is_gone_already_are_of_the_dead(
     ],
 )
 def test_elsewhere_silence_tells(
-    store: Store, fields: dict[str, str], ago: float, dead: bool
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, str],
+    ago: float,
+    dead: bool,
 ) -> None:
+    long_ago = dt.datetime.fromtimestamp(0, dt.UTC)
+    monkeypatch.setattr("pipeline.run.orphans.boot_time", lambda: long_ago)
     run = store.run(beaten(changed(process_tags(), **fields), ago))
     assert list(store.ended()) == [run.info.run_id] * dead
 
@@ -136,7 +142,7 @@ def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = dt.datetime.now(dt.UTC)
-    monkeypatch.setattr("pipeline.run.orphans._booted", lambda: now - dt.timedelta(seconds=70))
+    monkeypatch.setattr("pipeline.run.orphans.boot_time", lambda: now - dt.timedelta(seconds=70))
     run = store.run(beaten(changed(process_tags(), boot="b"), 90))
     store.run(beaten(changed(process_tags(), boot="b"), 60))
     store.run(beaten(changed(process_tags(), boot="b", host="elsewhere"), 90))

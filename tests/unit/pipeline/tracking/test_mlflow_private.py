@@ -37,10 +37,7 @@ SIGNATURES = {
         "(self, project_uri, entry_point, params, version, backend_config, tracking_uri, "
         "experiment_id)"
     ),
-    private.AbstractBackend.run: (
-        "(self, project_uri, entry_point, params, version, backend_config, tracking_uri, "
-        "experiment_id)"
-    ),
+    private.LocalSubmittedRun: "(run_id, command_proc)",
     private.fetch_and_validate_project: "(uri, version, entry_point, parameters)",
     private.get_entry_point_command: "(project, entry_point, parameters, storage_dir)",
     private.get_or_create_run: (
@@ -91,4 +88,6 @@ def test_mlflow_stores_have_the_attributes_that_are_used() -> None:
     registry = private.RegistryRestStore(lambda: None)
     path, method = registry._get_endpoint_from_method(private.CreateModelVersion)
     assert (path, method) == ("/api/2.0/mlflow/model-versions/create", "POST")
-    assert {"wait", "get_status", "cancel", "run_id"} <= set(vars(private.SubmittedRun))
+    process = object()
+    submitted = private.LocalSubmittedRun("run", process)
+    assert (submitted.run_id, submitted.command_proc) == ("run", process)
