@@ -1,6 +1,6 @@
-"""A process that is told to end, or killed, as it comes to one line after another of some modules.
+"""Signals sent to a process at one line after another of some modules.
 
-`tries` is for a script with one thread, run by `told`: each try is a fork of it.
+`kill_at_every_line` is for a script with one thread, run by `run_script`: each try is a fork of it.
 """
 
 import atexit
@@ -21,16 +21,16 @@ NOP = dis.opmap["NOP"]
 
 
 class Try(NamedTuple):
-    """What became of one fork.
+    """The result of one fork.
 
     Attributes
     ----------
     line : int
-        Which of the lines that it came to, counted from 1.
+        Number of the line among those executed, from 1.
     where : str
-        That line; empty where the work was done before.
+        Module and line; empty if the work ended before.
     code : int
-        As `os.waitstatus_to_exitcode` tells.
+        Exit code as of `os.waitstatus_to_exitcode`.
     """
 
     line: int
@@ -38,7 +38,7 @@ class Try(NamedTuple):
     code: int
 
 
-def tries(
+def kill_at_every_line(
     work: Callable[[], object],
     modules: Collection[ModuleType],
     signum: int,
@@ -46,20 +46,26 @@ def tries(
     again: int = 0,
     before: Callable[[], object] = lambda: None,
 ) -> Iterator[Try]:
-    """Fork for every `stride`-th line, until one comes to its end before that: the last.
+    """Fork for every `stride`-th line, until a fork ends before its line: the last.
 
     Parameters
     ----------
     work : callable
-        What a fork does, exit handlers included; it ends as an interpreter would.
+        Run by each fork, exit handlers included, as by an interpreter.
     modules : collection of module
-        Whose lines count.
+        Modules whose lines count.
     signum : int
-        Sent by the fork to itself.
+        Signal that the fork sends to itself.
+    stride : int
+        Lines between two tries.
     again : int
-        So many lines later it is sent once more; 0: it is not.
+        Lines until the signal is sent once more; 0: never.
     before : callable
-        Done before each fork.
+        Called before each fork.
+
+    Yields
+    ------
+    Try
     """
     line = 1
     while True:
@@ -69,12 +75,12 @@ def tries(
         ours, theirs = os.pipe()
         if not (pid := os.fork()):
             os.close(ours)
-            _live(
+            _run_fork(
                 work, _Tracer({module.__file__ for module in modules}, signum, line, again, theirs)
             )
         os.close(theirs)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        os.set_blocking(ours, False)  # what the fork has started may hold the other end
+        os.set_blocking(ours, False)  # a child of the fork may hold the other end
         try:
             where = os.read(ours, 1 << 12).decode().strip()
         except BlockingIOError:
@@ -86,10 +92,10 @@ def tries(
         line += stride
 
 
-def _live(work: Callable[[], object], tracer: "_Tracer") -> NoReturn:
+def _run_fork(work: Callable[[], object], tracer: "_Tracer") -> NoReturn:
     code = 0
     try:
-        # What the work forks is not what is told to end.
+        # Forks of the work get no signal.
         os.register_at_fork(after_in_child=lambda: sys.settrace(None))
         sys.settrace(tracer.trace)
         work()
@@ -108,9 +114,9 @@ def _live(work: Callable[[], object], tracer: "_Tracer") -> NoReturn:
 
 class _Tracer:
     def __init__(
-        self, files: Collection[str | None], signum: int, line: int, again: int, told: int
+        self, files: Collection[str | None], signum: int, line: int, again: int, pipe: int
     ) -> None:
-        self._files, self._signum, self._told = files, signum, told
+        self._files, self._signum, self._pipe = files, signum, pipe
         self._left, self._again = line, again
 
     def trace(self, frame: FrameType, event: str, arg: object) -> Any:
@@ -121,7 +127,7 @@ class _Tracer:
         if event == "line" and code.co_code[frame.f_lasti] != NOP:
             self._left -= 1
             if self._left == 0:
-                os.write(self._told, f"{Path(code.co_filename).stem}:{frame.f_lineno} ".encode())
+                os.write(self._pipe, f"{Path(code.co_filename).stem}:{frame.f_lineno} ".encode())
                 self._left, self._again = self._again, 0
                 if self._left:
                     sys.setprofile(self._take_up)
@@ -138,8 +144,8 @@ class _Tracer:
         sys.settrace(self.trace)
 
 
-def told(script: str, *words: object, env: Mapping[str, str], cwd: Path = ROOT) -> list[Any]:
-    """What a script prints: JSON, a line each."""
+def run_script(script: str, *words: object, env: Mapping[str, str], cwd: Path = ROOT) -> list[Any]:
+    """Run a script and return its output, one JSON value a line."""
     done = run_python(
         ["-c", script, *map(str, words)],
         env={**os.environ, **env, "PYTHONPATH": f"{cwd}{os.pathsep}{ROOT}"},

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.run
 
 
 @both_backends
-def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
+def test_chain_with_a_failing_step_fails(toy: Toy, backend: str) -> None:
     toy.behave(left={"fail": "there is no left"}, right={"sleep": HANGS})
     process = toy.start("--word", f"fail {backend}", "--backend", backend)
     _, err = process.communicate(timeout=HANGS)
@@ -34,9 +34,7 @@ def test_a_failing_step_fails_the_chain(toy: Toy, backend: str) -> None:
 
 @both_backends
 @pytest.mark.parametrize("how", [{"fail": "no left"}, {"kill": True}])
-def test_a_failed_step_leaves_the_end_of_its_log(
-    toy: Toy, backend: str, how: dict[str, Any]
-) -> None:
+def test_failed_step_stores_its_log_tail(toy: Toy, backend: str, how: dict[str, Any]) -> None:
     said = [f"line {number} to https://me:secret@example.org" for number in range(60)]
     toy.behave(left={"say": said, **how})
     process = toy.start("--word", f"log {backend} {[*how]}", "--backend", backend)
@@ -59,7 +57,7 @@ def test_a_failed_step_leaves_the_end_of_its_log(
 
 @both_backends
 @pytest.mark.parametrize("moment", ["kill_late", pytest.param("kill", marks=pytest.mark.long)])
-def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
+def test_chain_with_a_killed_step_fails_and_reuses_nothing_of_it(
     toy: Toy, backend: str, moment: str
 ) -> None:
     toy.behave(first={moment: True})
@@ -73,7 +71,7 @@ def test_a_killed_step_fails_the_chain_and_leaves_nothing_to_reuse(
     assert toy.statuses("--word", word) == ALL_EXECUTED
 
 
-def test_a_step_that_wrote_another_artifact_is_named_and_not_reused(toy: Toy) -> None:
+def test_step_without_the_artifact_that_is_read_is_named_and_not_reused(toy: Toy) -> None:
     toy.behave(left={"writes": "text.txt"})
     process = toy.start("--word", "another")
     _, err = process.communicate(timeout=HANGS)
@@ -85,7 +83,7 @@ def test_a_step_that_wrote_another_artifact_is_named_and_not_reused(toy: Toy) ->
     assert toy.statuses("--word", "another") == expected
 
 
-def test_both_backends_run_independent_steps_side_by_side_and_leave_the_same_runs(
+def test_backends_run_independent_steps_side_by_side_and_record_the_same_runs(
     toy: Toy,
 ) -> None:
     # Each of the two goes on when the other has begun.
@@ -132,7 +130,7 @@ def test_both_backends_run_independent_steps_side_by_side_and_leave_the_same_run
 
 @pytest.mark.long
 @both_backends
-def test_whoever_works_for_long_beats_every_quarter_of_a_minute(toy: Toy, backend: str) -> None:
+def test_long_step_renews_its_heartbeat(toy: Toy, backend: str) -> None:
     toy.behave(left={"sleep": 20})
     done = toy.run("--word", f"heart {backend}", "--backend", backend)
     [main] = toy.query(
@@ -149,7 +147,7 @@ def test_whoever_works_for_long_beats_every_quarter_of_a_minute(toy: Toy, backen
         assert ended - when < 30_000
 
 
-def test_a_table_may_not_wait_for_what_is_not_above() -> None:
+def test_check_steps_refuses_after_of_a_later_row() -> None:
     check_steps([Step("a", ()), Step("b", (), after=("a",))])
     with pytest.raises(ValueError, match="step a: 'b' is in no row above"):
         check_steps([Step("a", (), after=("b",)), Step("b", ())])

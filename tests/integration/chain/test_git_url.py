@@ -52,7 +52,7 @@ def check_source(run: Run, url: str, commit: str) -> None:
     assert tags["mlflow.source.type"] == "PROJECT"
 
 
-def test_a_password_in_the_url_stays_out(server: GitServer, away: Away) -> None:
+def test_git_url_password_is_in_no_tag_or_log(server: GitServer, away: Away) -> None:
     """One step: its run tells commit and URL, its clone is gone, the embedded data came along."""
     url, commit = server.url("private/stockpred", SECRET), server.commits[1]
     code, said = away.run(url, "-v", "main", entry="acquire", symbols="IBM,AAPL")
@@ -68,7 +68,7 @@ def test_a_password_in_the_url_stays_out(server: GitServer, away: Away) -> None:
 
 
 @pytest.mark.long
-def test_a_chain_by_branch_tag_and_commit_is_one(server: GitServer, away: Away) -> None:
+def test_git_url_by_branch_tag_and_commit_reuses_one_chain(server: GitServer, away: Away) -> None:
     url, commit = server.url("stockpred"), server.commits[0]
     code, said = away.run(url, "-v", "main")
     assert code == 0, said
@@ -107,7 +107,7 @@ def test_a_chain_by_branch_tag_and_commit_is_one(server: GitServer, away: Away) 
 
 
 @pytest.mark.long
-def test_a_project_in_a_subfolder(server: GitServer, away: Away) -> None:
+def test_git_url_with_subfolder_runs(server: GitServer, away: Away) -> None:
     url, commit = f"{server.url('many')}#of/them", server.commits[2]
     code, said = away.run(url, "-v", "main")
     assert code == 0 and list(table(said)) == STEPS, said
@@ -120,7 +120,9 @@ def test_a_project_in_a_subfolder(server: GitServer, away: Away) -> None:
 
 
 @pytest.mark.long
-def test_an_environment_made_by_uv(server: GitServer, away: Away, tmp_path: Path) -> None:
+def test_git_url_with_environment_made_by_uv_reuses_the_chain(
+    server: GitServer, away: Away, tmp_path: Path
+) -> None:
     """`--env-manager uv` makes the environment of the clone's lock; the next run finds it."""
     uv = shutil.which("uv") or next(iter(ROOT.glob(".tools/bin/uv")), None)
     if uv is None:
@@ -146,7 +148,7 @@ def test_an_environment_made_by_uv(server: GitServer, away: Away, tmp_path: Path
 
 
 @pytest.mark.long
-def test_ten_runs_leave_no_clone(server: GitServer, away: Away) -> None:
+def test_git_url_runs_leave_no_clone(server: GitServer, away: Away) -> None:
     """Nine that end well, fail or have a wrong option, then one that is killed; and the next."""
     url = server.url("private/stockpred", SECRET)
     kinds = [{"symbols": "IBM"}, {"source": "mine.csv"}, {"max_missing": "much"}] * 3
@@ -191,7 +193,7 @@ def _at_work_in(folder: Path) -> list[int]:
 
 
 @pytest.mark.long
-def test_a_ledger_in_the_clone_is_refused_at_once(server: GitServer, away: Away) -> None:
+def test_git_url_with_ledger_in_the_clone_is_refused(server: GitServer, away: Away) -> None:
     code, said = away.run(server.url("stockpred"), "-v", "main", entry="daily")
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
     assert code == 1 and line.startswith("error: '.stockpred/ledger': lies in the clone of http")
@@ -200,7 +202,7 @@ def test_a_ledger_in_the_clone_is_refused_at_once(server: GitServer, away: Away)
 
 
 @pytest.mark.long
-def test_what_mlflow_says_where_it_cannot_fetch(server: GitServer, away: Away) -> None:
+def test_git_url_that_cannot_be_fetched_fails_before_any_run(server: GitServer, away: Away) -> None:
     """Before any code of ours: no run, and git's reason in the last lines; with `-v` no traceback.
 
     `python -m pipeline.git.resolve_ref` reports each in one line.
@@ -225,7 +227,7 @@ def block(text: str, after: str) -> str:
 
 
 @pytest.mark.long
-def test_the_script_for_cron(server: GitServer, away: Away) -> None:
+def test_cron_script_runs_a_night(server: GitServer, away: Away) -> None:
     """As docs/operations.md has it, with its own settings changed."""
     text = (ROOT / "docs" / "operations.md").read_text()
     here = away.folder / "here"

@@ -56,7 +56,7 @@ def told(server: Server) -> dict[str, Any]:
     return dict(content)
 
 
-def test_a_good_end_is_told_with_its_figures(server: Server) -> None:
+def test_webhook_of_a_finished_chain_has_its_figures(server: Server) -> None:
     set_log_context(run="r1", experiment="1")
     with noticed("main") as ended:
         tags = {TAG_KEY_FIGURE: "9 bars"}
@@ -102,7 +102,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("error", "status", "words", "alerts"), ENDS)
-def test_a_bad_end_is_told_and_stays_what_it_is(
+def test_webhook_of_a_failed_chain_has_its_error(
     error: BaseException, status: str, words: str, alerts: list[str], server: Server
 ) -> None:
     with pytest.raises(type(error)) as caught, noticed("daily"):
@@ -113,7 +113,7 @@ def test_a_bad_end_is_told_and_stays_what_it_is(
 
 
 @pytest.mark.parametrize("path", ["500", "redirect", "hang"])
-def test_a_webhook_that_fails_is_one_warning_without_its_url(
+def test_webhook_failure_is_one_warning_without_the_url(
     path: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(WEBHOOK, server.url(f"{path}/pl4nted-s3cret"))
@@ -126,7 +126,7 @@ def test_a_webhook_that_fails_is_one_warning_without_its_url(
     assert line.startswith(f"warning: {WEBHOOK} on 127.0.0.1: ") and "s3cret" not in line
 
 
-def test_without_a_webhook_nothing_is_said_unless_as_json(
+def test_no_webhook_logs_the_end_only_as_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(WEBHOOK, raising=False)
@@ -143,7 +143,9 @@ def test_without_a_webhook_nothing_is_said_unless_as_json(
 
 @pytest.mark.long
 @pytest.mark.run
-def test_a_real_chain_tells_its_verdict(server: Server, root: Path, tmp_path: Path) -> None:
+def test_webhook_of_a_real_chain_has_its_verdict(
+    server: Server, root: Path, tmp_path: Path
+) -> None:
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
     done = subprocess.run(
         [
@@ -186,7 +188,7 @@ def test_a_real_chain_tells_its_verdict(server: Server, root: Path, tmp_path: Pa
 @pytest.mark.long
 @pytest.mark.run
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_chain_that_is_told_to_stop_says_so(
+def test_webhook_of_a_stopped_chain_says_killed(
     form: str, server: Server, root: Path, tmp_path: Path
 ) -> None:
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}

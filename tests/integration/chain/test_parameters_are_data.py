@@ -53,7 +53,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
+def test_parameter_value_reaches_the_command_unchanged(
     entry: str, root: Path, tmp_path: Path, path: str
 ) -> None:
     point = load_project(str(root)).get_entry_point(entry)
@@ -84,7 +84,7 @@ def test_a_value_reaches_the_command_as_it_was_given_and_runs_nothing(
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_value_is_taken_as_it_is_or_refused_by_the_name_of_its_parameter(entry: str) -> None:
+def test_parameter_value_is_taken_unchanged_or_refused_by_name(entry: str) -> None:
     command = __import__(f"steps.{entry}", fromlist=["main"]).main.command
     fine = {p.name: p.default if not p.required else "x" for p in command.params}
     for name, text in itertools.product(fine, HOSTILE.values()):
@@ -101,7 +101,7 @@ def test_a_value_is_taken_as_it_is_or_refused_by_the_name_of_its_parameter(entry
 
 
 @pytest.mark.long
-def test_a_hostile_value_through_the_mlflow_command_is_one_line(root: Path, tmp_path: Path) -> None:
+def test_parameter_value_that_is_hostile_is_refused_in_one_line(root: Path, tmp_path: Path) -> None:
     hostile = "'$(touch pwned)`touch pwned`\"; touch pwned; \n--symbols x"
     done = subprocess.run(
         [

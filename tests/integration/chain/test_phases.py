@@ -18,14 +18,14 @@ PAGE = (ROOT / "docs" / "process.md").read_text()
 FAST = {"models": "prior,logistic", "refit_every": "200", "holdout": "0.3"}
 
 
-def test_the_page_has_the_phases_of_the_chain() -> None:
+def test_docs_list_the_phases_of_the_chain() -> None:
     rows = re.findall(r"^\| `(\w+)` \|.*\| `(\w+)`[^|]*\|$", PAGE, re.MULTILINE)
     assert dict(rows) == LAST_STEP and [phase for phase, _ in rows] == list(LAST_STEP)
 
 
 @pytest.mark.run
 @pytest.mark.long
-def test_each_phase_runs_what_is_new_and_production_moves_the_version(tmp_path: Path) -> None:
+def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Path) -> None:
     market(20, 1000, seed=1, signal="linear", strength=0.84).bars.to_parquet(tmp_path / "b.parquet")
     store = Store(ROOT, tmp_path)
     make_store(tmp_path, "whole")

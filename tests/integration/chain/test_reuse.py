@@ -12,16 +12,16 @@ from tests.support.toy_project import ALL_CACHED, ALL_EXECUTED, HANGS, Toy, long
 pytestmark = pytest.mark.run
 
 
-def test_nothing_changed_nothing_runs(toy: Toy) -> None:
+def test_unchanged_chain_runs_nothing(toy: Toy) -> None:
     assert toy.statuses() == ALL_CACHED
 
 
-def test_a_touched_file_is_no_change(toy: Toy) -> None:
+def test_touched_file_runs_nothing(toy: Toy) -> None:
     (toy.project / "helper" / "__init__.py").touch()
     assert toy.statuses() == ALL_CACHED
 
 
-def test_a_moved_checkout_is_no_change(toy: Toy, tmp_path: Path) -> None:
+def test_moved_checkout_runs_nothing(toy: Toy, tmp_path: Path) -> None:
     home = toy.project
     toy.project = Path(shutil.move(home, tmp_path / "elsewhere"))
     assert toy.statuses() == ALL_CACHED
@@ -47,13 +47,15 @@ def test_cache_off_runs_every_step(toy: Toy) -> None:
         long("steps/shell.py", "CHANGED = 1\n", set(ALL_EXECUTED)),
     ],
 )
-def test_a_change_runs_what_it_may_change(toy: Toy, file: str, text: str, again: set[str]) -> None:
+def test_changed_file_runs_the_steps_that_reach_it(
+    toy: Toy, file: str, text: str, again: set[str]
+) -> None:
     with (toy.project / file).open("a") as out:
         out.write(text)
     assert executed(toy) == again
 
 
-def test_a_moved_file_runs_nothing(toy: Toy) -> None:
+def test_moved_file_runs_nothing(toy: Toy) -> None:
     helpers = toy.project / "lib" / "helpers"
     helpers.mkdir(parents=True)
     (toy.project / "helper" / "__init__.py").rename(helpers / "mark.py")
@@ -64,7 +66,7 @@ def test_a_moved_file_runs_nothing(toy: Toy) -> None:
     assert executed(toy) == set()
 
 
-def test_a_planted_dynamic_import_counts_as_every_package(toy: Toy) -> None:
+def test_dynamic_import_counts_as_every_package(toy: Toy) -> None:
     with (toy.project / "steps" / "left.py").open("a") as out:
         out.write("import importlib\n")
     assert executed(toy) == {"left"}
@@ -78,7 +80,7 @@ def executed(toy: Toy) -> set[str]:
     return {step for step, status in toy.statuses().items() if status == "executed"}
 
 
-def test_a_helper_that_nobody_added_to_git_counts(toy: Toy) -> None:
+def test_untracked_helper_counts(toy: Toy) -> None:
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run([*git, "init", "-q"], cwd=toy.project, check=True)
     subprocess.run([*git, "add", "-A"], cwd=toy.project, check=True)
@@ -90,13 +92,13 @@ def test_a_helper_that_nobody_added_to_git_counts(toy: Toy) -> None:
         assert executed(toy) == {"first"}
 
 
-def test_a_changed_parameter_runs_only_until_outputs_are_known(toy: Toy) -> None:
+def test_changed_parameter_runs_only_until_outputs_repeat(toy: Toy) -> None:
     assert toy.statuses("--word", "b") == ALL_EXECUTED
     assert toy.statuses("--word", "a") == ALL_CACHED
 
 
 @pytest.mark.parametrize("damage", ["changed", long("removed"), long("emptied")])
-def test_a_damaged_artifact_is_made_anew(toy: Toy, damage: str) -> None:
+def test_damaged_artifact_runs_its_step_again(toy: Toy, damage: str) -> None:
     # Every run of `left`: a whole one of an earlier run would stand in.
     for (uri,) in toy.query(
         "select artifact_uri from runs r join tags t on t.run_uuid = r.run_uuid "
@@ -112,7 +114,7 @@ def test_a_damaged_artifact_is_made_anew(toy: Toy, damage: str) -> None:
     assert statuses == {**ALL_CACHED, "left": "executed"}
 
 
-def test_two_mains_at_once_do_no_harm(toy: Toy) -> None:
+def test_concurrent_chains_both_finish(toy: Toy) -> None:
     processes = [toy.start("--word", "twice") for _ in range(2)]
     errors = [process.communicate(timeout=HANGS)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
@@ -139,7 +141,7 @@ print(sorted({"pipeline.pruned" in client.get_run(step).data.tags for step in tr
 """
 
 
-def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
+def test_prune_keeps_the_outputs_of_the_newest_runs(toy: Toy) -> None:
     toy.run("--word", "old")
     toy.run("--word", "new")
     done = run_python(["-c", PRUNE, "1"], cwd=toy.project, env=toy.env())
@@ -149,7 +151,7 @@ def test_prune_keeps_what_the_newest_runs_are_made_of(toy: Toy) -> None:
     assert toy.statuses("--word", "old") == ALL_EXECUTED
 
 
-def test_rows_that_follow_from_what_was_found(toy: Toy) -> None:
+def test_next_steps_add_rows_to_the_chain(toy: Toy) -> None:
     done = toy.run("--word", "more")
     assert list(done) == ["first", "left", "right", "last", "again"]
     again = done["again"][1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.toy_project import Toy, long
 
 pytestmark = pytest.mark.run
@@ -20,7 +20,7 @@ import steps.main
 from pipeline.chain import backends, chain, child_process, run_project
 from pipeline.process import fork_server, signals
 from pipeline.run import active_run, orphans
-from tests.support.kill_at_lines import tries
+from tests.support.kill_at_lines import kill_at_every_line
 
 STORE, SAID = Path("../store.db"), Path("../said.txt")
 modules = (active_run, backends, chain, child_process, orphans, run_project, signals, fork_server)
@@ -72,14 +72,14 @@ def runs():
 def whole():
     # An undisturbed chain: its exit code, and what it says of its steps.
     SAID.write_text("")
-    [(_, _, code)] = tries(work, (), signum)
+    [(_, _, code)] = kill_at_every_line(work, (), signum)
     return [code, json.loads(SAID.read_text().splitlines()[-1]) if code == 0 else SAID.read_text()]
 
 
 if words == "cached":
     before()
     whole()
-for each in tries(work, modules, signum, stride, again, before):
+for each in kill_at_every_line(work, modules, signum, stride, again, before):
     is_gone, ended = gone(), runs()
     # A run that nobody has signed yet has a minute to be.
     query("update runs set start_time = start_time - 90000 where status = 'RUNNING'")
@@ -99,11 +99,13 @@ for each in tries(work, modules, signum, stride, again, before):
         long("new", signal.SIGTERM, 3, 61),
     ],
 )
-def test_a_chain_that_is_ended_anywhere_leaves_nothing_at_work_and_the_next_goes_on(
+def test_chain_ended_at_any_line_leaves_no_process_and_the_next_resumes(
     tmp_path: Path, words: str, signum: int, again: int, stride: int
 ) -> None:
     toy = Toy(tmp_path)
-    tried = told(AT_EVERY_LINE, words, int(signum), again, stride, env=toy.env(), cwd=toy.project)
+    tried = run_script(
+        AT_EVERY_LINE, words, int(signum), again, stride, env=toy.env(), cwd=toy.project
+    )
     assert len(tried) >= 300 // stride, "no lines were traced"
     for (_, where, code), is_gone, ended, then, steps, is_gone_then, after in tried:
         assert is_gone and is_gone_then, where

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 from pipeline.storage import ledger
 from pipeline.tracking import artifacts
-from tests.support.kill_at_lines import tries
+from tests.support.kill_at_lines import kill_at_every_line
 
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 pa.set_cpu_count(1)
@@ -49,7 +49,7 @@ def work():
     book().append(rows([1, 3], "abc", 2.0), "v1", "key", ["value"])
 
 
-for each in tries(work, (artifacts, ledger), signum, stride, 0, before):
+for each in kill_at_every_line(work, (artifacts, ledger), signum, stride, 0, before):
     ended = content()
     done = book().append(rows([1, 3], "abc", 2.0), "v1", "key", ["value"])
     files = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file())
@@ -65,10 +65,10 @@ NEW = [[3, key, 2.0] for key in "abc"]
     ("signum", "stride"),
     [(signal.SIGKILL, 17), *(long(signum, 1) for signum in (signal.SIGKILL, signal.SIGTERM))],
 )
-def test_a_writer_that_is_ended_anywhere_has_added_whole_files_or_nothing(
+def test_ledger_writer_ended_at_any_line_adds_whole_files_or_nothing(
     tmp_path: Path, signum: int, stride: int
 ) -> None:
-    tried = told(AT_EVERY_LINE, tmp_path / "here", int(signum), stride, env=ENV)
+    tried = run_script(AT_EVERY_LINE, tmp_path / "here", int(signum), stride, env=ENV)
     assert len(tried) >= 60 // stride, "no lines were traced"
     states = [FIRST + OTHER, FIRST + MORE + OTHER, FIRST + MORE + OTHER + NEW]
     met = []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
@@ -18,7 +18,7 @@ import mlflow
 from pipeline.run import active_run, nested, orphans
 from pipeline.run.heartbeat import Heartbeat
 from pipeline.tracking import run_data
-from tests.support.kill_at_lines import ROOT, tries
+from tests.support.kill_at_lines import ROOT, kill_at_every_line
 
 fails, signum, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()
@@ -50,7 +50,7 @@ def work():
         sys.exit(128 + stop.signum)
 
 
-for each in tries(work, (nested, run_data), signum, stride, 0, before):
+for each in kill_at_every_line(work, (nested, run_data), signum, stride, 0, before):
     step = client.get_run(os.environ["MLFLOW_RUN_ID"])
     if step.info.status == "RUNNING":
         orphans.close_with_nested(client, step, "FAILED")  # as the chain does
@@ -72,11 +72,11 @@ for each in tries(work, (nested, run_data), signum, stride, 0, before):
         long(0, signal.SIGKILL, 1),
     ],
 )
-def test_a_step_that_is_ended_anywhere_leaves_no_nested_run_open(
+def test_step_ended_at_any_line_leaves_no_nested_run_open(
     tmp_path: Path, fails: int, signum: int, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    tried = told(AT_EVERY_LINE, fails, int(signum), stride, env=env)
+    tried = run_script(AT_EVERY_LINE, fails, int(signum), stride, env=env)
     assert len(tried) >= 60 // stride, "no lines were traced"
     least = 0
     for (_, where, code), status, below in tried:

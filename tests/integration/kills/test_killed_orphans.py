@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
@@ -15,7 +15,7 @@ AT_EVERY_LINE = """
 import json, os, sys
 import mlflow
 from pipeline.run import heartbeat, orphans
-from tests.support.kill_at_lines import tries
+from tests.support.kill_at_lines import kill_at_every_line
 
 signum, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()
@@ -48,7 +48,7 @@ def work():
     orphans.close_orphans(client, own)
 
 
-for each in tries(work, (orphans,), signum, stride, 0, before):
+for each in kill_at_every_line(work, (orphans,), signum, stride, 0, before):
     ended = state()
     work()
     print(json.dumps([each, ended, state(), client.get_run(own.info.run_id).info.status]))
@@ -56,11 +56,11 @@ for each in tries(work, (orphans,), signum, stride, 0, before):
 
 
 @pytest.mark.parametrize("stride", [31, long(1)])
-def test_a_chain_killed_while_it_ends_the_dead_leaves_them_to_the_next(
+def test_chain_killed_while_closing_orphans_leaves_them_to_the_next(
     tmp_path: Path, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    tried = told(AT_EVERY_LINE, int(signal.SIGKILL), stride, env=env)
+    tried = run_script(AT_EVERY_LINE, int(signal.SIGKILL), stride, env=env)
     assert len(tried) >= 100 // stride, "no lines were traced"
     counts = set()
     for (_, where, _), ended, after, own in tried:

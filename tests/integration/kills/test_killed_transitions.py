@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
@@ -19,7 +19,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from pipeline.registry import history, lock, transitions
 from pipeline.registry import models as registry
-from tests.support.kill_at_lines import tries
+from tests.support.kill_at_lines import kill_at_every_line
 from steps.registration import look_store
 from stockpred.gate.sequential_looks import LookData, hypothesis_of
 
@@ -84,7 +84,7 @@ def state():
 
 
 modules = (history, transitions, registry, lock, look_store)
-for each in tries(work, modules, signum, stride, 0, before):
+for each in kill_at_every_line(work, modules, signum, stride, 0, before):
     ended = state()
     work()
     print(json.dumps([each, ended, state()]), flush=True)
@@ -95,11 +95,11 @@ for each in tries(work, modules, signum, stride, 0, before):
     ("signum", "stride"),
     [(signal.SIGKILL, 41), long(signal.SIGKILL, 1), long(signal.SIGTERM, 1)],
 )
-def test_who_is_killed_in_moving_a_version_leaves_one_champion_and_the_next_tells_all(
+def test_transition_killed_at_any_line_leaves_one_champion(
     tmp_path: Path, signum: int, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    *tried, untold = told(AT_EVERY_LINE, tmp_path / "models", int(signum), stride, env=env)
+    *tried, untold = run_script(AT_EVERY_LINE, tmp_path / "models", int(signum), stride, env=env)
     assert len(tried) >= 250 // stride, "no lines were traced"
     (_, _, code), whole, _ = untold
     assert code == 0 and len(whole["moves"]) == 3

@@ -26,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("kills"))
 
 
-def test_killed_in_training_and_in_registering_it_goes_on(store: Store) -> None:
+def test_chain_killed_in_training_and_registration_resumes(store: Store) -> None:
     rng = random.Random(0)
     for line, longest in (("train: started", 2.0), ("register: started", 0.2)):
         main = store.start(**NEW)
@@ -39,7 +39,7 @@ def test_killed_in_training_and_in_registering_it_goes_on(store: Store) -> None:
 
 
 @pytest.mark.long
-def test_thirty_kills_at_random_moments_and_one_at_every_step_border(root: Path) -> None:
+def test_chain_survives_kills_at_random_moments_and_step_borders(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.kills"],
         cwd=root,
@@ -57,7 +57,7 @@ def test_thirty_kills_at_random_moments_and_one_at_every_step_border(root: Path)
     ("backend", "start"),
     [("warm", "2011-01-04"), ("local", "2011-01-05")],
 )
-def test_sigterm_to_mlflow_run_alone_kills_candidates_and_trials_too(
+def test_sigterm_to_mlflow_run_alone_ends_candidates_and_trials(
     store: Store, backend: str, start: str
 ) -> None:
     command = (str(BIN / "mlflow"), "run", ".", "-e", "main", "--env-manager", "local")
@@ -96,7 +96,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.long
-def test_a_full_disk_is_told_in_a_line_and_the_next_run_goes_on(small_disk: Path) -> None:
+def test_full_disk_is_reported_in_a_line_and_the_next_run_resumes(small_disk: Path) -> None:
     store = Store(small_disk)
     reached = set()
     # KiB that are left: for the first run's record, one step, some steps, a model by half.
@@ -119,7 +119,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_run_goes_on(small_disk: Path
 
 
 @pytest.mark.long
-def test_two_mains_at_once_five_times(tmp_path: Path) -> None:
+def test_concurrent_mains_leave_one_champion(tmp_path: Path) -> None:
     store = Store(tmp_path)
     prepare(store)
     for number in range(1, 6):

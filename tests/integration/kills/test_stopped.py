@@ -30,7 +30,7 @@ pytestmark = pytest.mark.run
 @both_backends
 @pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize("whole_group", [False, long(True)])
-def test_a_signal_ends_the_children_and_leaves_killed(
+def test_signal_to_main_ends_the_steps_as_killed(
     toy: Toy, backend: str, signum: signal.Signals, whole_group: bool
 ) -> None:
     toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
@@ -56,7 +56,7 @@ def test_a_signal_ends_the_children_and_leaves_killed(
 @pytest.mark.long
 @pytest.mark.parametrize("backend", ["warm", "local"])
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_chain_told_to_end_ends_within_seconds_while_its_server_is_away(
+def test_signal_to_main_without_server_ends_within_seconds(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, fault: int
 ) -> None:
     """Killed, or silent: none of its processes is left, and the next chain sets its runs right."""
@@ -92,7 +92,7 @@ def test_a_chain_told_to_end_ends_within_seconds_while_its_server_is_away(
 
 
 @both_backends
-def test_nested_runs_of_a_step_that_had_to_be_killed_end_with_it(toy: Toy, backend: str) -> None:
+def test_nested_runs_of_a_killed_step_are_closed(toy: Toy, backend: str) -> None:
     toy.behave(left={"nested": True, "deaf": True, "sleep": HANGS}, right={"sleep": HANGS})
     (toy.folder / "log.txt").write_text("")
     process = toy.start("--word", f"deaf {backend}", "--backend", backend)
@@ -120,7 +120,7 @@ def test_nested_runs_of_a_step_that_had_to_be_killed_end_with_it(toy: Toy, backe
     assert not [name for name, status in toy.runs() if status == "RUNNING"]
 
 
-def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(
+def test_steps_of_a_killed_main_end_and_the_next_run_resumes(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -148,7 +148,7 @@ def test_steps_die_with_a_killed_main_and_the_next_run_goes_on(
 
 
 @pytest.mark.long
-def test_the_scratch_folders_of_the_killed_go_with_the_next_run(
+def test_scratch_folders_of_killed_steps_are_removed_by_the_next_run(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -207,7 +207,7 @@ def mlflow_run(toy: Toy, word: str, shell: bool) -> "subprocess.Popen[str]":
         long(signal.SIGKILL, True),
     ],
 )
-def test_a_signal_to_mlflow_run_alone_ends_everything(toy: Toy, signum: int, shell: bool) -> None:
+def test_signal_to_mlflow_run_alone_ends_all_processes(toy: Toy, signum: int, shell: bool) -> None:
     toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     process = mlflow_run(toy, f"cancelled {signum:d} {shell}", shell)
     toy.wait_for("left start")
@@ -220,7 +220,7 @@ def test_a_signal_to_mlflow_run_alone_ends_everything(toy: Toy, signum: int, she
 @pytest.mark.long
 @pytest.mark.parametrize("shell", [False, True])
 @pytest.mark.parametrize(("file", "word"), [("cmdline", "steps.main"), ("maps", "/numpy/")])
-def test_sigterm_to_mlflow_run_while_main_only_starts(
+def test_sigterm_to_mlflow_run_while_main_starts_ends_all(
     toy: Toy, file: str, word: str, shell: bool
 ) -> None:
     """As soon as its process is there, before it has run a line of ours; and while it imports."""

@@ -85,7 +85,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list, str, 
     return results, codes, done.stdout, done.stderr, folder
 
 
-def test_exit_codes_are_those_of_a_command_of_its_own(outcome) -> None:
+def test_fork_exit_code_is_that_of_a_command(outcome) -> None:
     results, codes, _, err, _ = outcome
     assert results == {
         "ok": 0,
@@ -101,7 +101,7 @@ def test_exit_codes_are_those_of_a_command_of_its_own(outcome) -> None:
     assert "bad end" in err and "ValueError: a bug" in err and "no_such_module" in err
 
 
-def test_a_step_is_given_its_own_world(outcome) -> None:
+def test_fork_has_its_own_arguments_environment_and_folder(outcome) -> None:
     _, _, out, _, folder = outcome
     [said] = [json.loads(x[4:]) for x in out.splitlines() if x.startswith("SAY ")]
     assert said == {
@@ -116,17 +116,17 @@ def test_a_step_is_given_its_own_world(outcome) -> None:
     }
 
 
-def test_a_step_ends_as_an_interpreter_would(outcome) -> None:
+def test_fork_at_its_end_joins_threads_and_runs_exit_handlers(outcome) -> None:
     _, _, out, _, _ = outcome
     assert "AT EXIT" in out and "THREAD DONE" in out
 
 
-def test_closing_the_server_ends_what_still_runs(outcome) -> None:
+def test_server_close_ends_running_forks(outcome) -> None:
     assert "left" not in outcome[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own way is Linux's")
-def test_a_step_ends_whose_server_died_before_the_kernel_was_asked() -> None:
+def test_fork_of_a_dead_server_exits() -> None:
     script = (
         "import os; from pipeline.process.fork_server import _die_with; "
         "_die_with({}); print('goes on')"

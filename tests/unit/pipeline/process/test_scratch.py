@@ -37,7 +37,7 @@ def make(folder: Path, process: Process, name: str = "pipeline-train-{}-abcdefgh
     return made
 
 
-def test_a_folder_goes_with_its_block(folder: Path) -> None:
+def test_scratch_folder_is_removed_with_its_block(folder: Path) -> None:
     with pytest.raises(ValueError, match="why"), scratch_folder("train") as made:
         assert NAME.fullmatch(made.name) and made.parent == folder
         assert made.stat().st_mode & 0o777 == 0o700
@@ -46,7 +46,9 @@ def test_a_folder_goes_with_its_block(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_what_the_dead_left_is_removed_and_nothing_else(folder: Path, dead: Process) -> None:
+def test_remove_abandoned_removes_only_folders_of_exited_processes(
+    folder: Path, dead: Process
+) -> None:
     (kept := folder / "of the user").mkdir()
     (kept / "file").write_text("x")
     left = make(folder, dead)
@@ -74,7 +76,7 @@ def test_what_the_dead_left_is_removed_and_nothing_else(folder: Path, dead: Proc
     assert (kept / "file").read_text() == "x"
 
 
-def test_a_folder_of_another_user_stays(folder: Path, dead: Process) -> None:
+def test_remove_abandoned_keeps_folder_of_another_user(folder: Path, dead: Process) -> None:
     if os.getuid() != 0:
         pytest.skip("only root gives a folder away")
     theirs = make(folder, dead)

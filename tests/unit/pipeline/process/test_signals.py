@@ -38,14 +38,16 @@ SHELL = ("bash", "-c", 'true && "$@" && true', "bash")
 
 @pytest.mark.parametrize("new_session", [False, True])
 @pytest.mark.parametrize("shell", [(), SHELL])
-def test_who_is_still_there(tmp_path: Path, shell: tuple[str, ...], new_session: bool) -> None:
+def test_is_orphan_with_living_starter_is_false(
+    tmp_path: Path, shell: tuple[str, ...], new_session: bool
+) -> None:
     file = tmp_path / "told"
     command = (*shell, PYTHON, "-c", LOOK, str(file), "0.2")
     assert not looked(file, *command, new_session=new_session)
 
 
 @pytest.mark.parametrize("shell", [(), SHELL])
-def test_who_was_gone_before_it_could_be_seen(tmp_path: Path, shell: tuple[str, ...]) -> None:
+def test_is_orphan_with_exited_starter_is_true(tmp_path: Path, shell: tuple[str, ...]) -> None:
     file = tmp_path / "told"
     command = (PYTHON, "-c", LEAVE, *shell, PYTHON, "-c", LOOK, str(file), "30")
     assert looked(file, *command, new_session=True)

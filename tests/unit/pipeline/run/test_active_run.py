@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
@@ -15,7 +15,7 @@ import json, os, signal, sys
 import mlflow
 import mlflow.tracking.fluent
 from pipeline.run import active_run
-from tests.support.kill_at_lines import ROOT, tries
+from tests.support.kill_at_lines import ROOT, kill_at_every_line
 
 fails, again, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()
@@ -40,7 +40,7 @@ def work():
 
 
 modules = (active_run, mlflow.tracking.fluent)
-for each in tries(work, modules, signal.SIGTERM, stride, again, before):
+for each in kill_at_every_line(work, modules, signal.SIGTERM, stride, again, before):
     status = client.get_run(os.environ["MLFLOW_RUN_ID"]).info.status
     print(json.dumps([each, status]), flush=True)
 """
@@ -50,11 +50,11 @@ for each in tries(work, modules, signal.SIGTERM, stride, again, before):
     ("fails", "again", "stride"),
     [(0, 0, 7), *(long(fails, again, 1) for fails in (0, 1) for again in (0, 1, 3, 9))],
 )
-def test_a_process_told_to_end_never_leaves_a_run_that_looks_finished(
+def test_open_run_stopped_at_any_line_never_ends_finished(
     tmp_path: Path, fails: int, again: int, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    *tried, ((_, _, code), untold) = told(TOLD_AT_EVERY_LINE, fails, again, stride, env=env)
+    *tried, ((_, _, code), untold) = run_script(TOLD_AT_EVERY_LINE, fails, again, stride, env=env)
     assert (code, untold) == ((1, "FAILED") if fails else (0, "FINISHED"))
     assert len(tried) >= 70 // stride, "no lines were traced"
     statuses = [status for _, status in tried]

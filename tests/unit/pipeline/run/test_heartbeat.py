@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.run
 
 
-def test_signs_tell_who_and_when() -> None:
+def test_process_tags_are_read_back_and_malformed_ones_are_none() -> None:
     process, beat = read_process_tags(process_tags()) or pytest.fail()
     assert abs(dt.datetime.now(dt.UTC) - beat) < dt.timedelta(minutes=5)
     assert process.start.isdigit() and process.boot and process.namespace.isdigit()
@@ -32,7 +32,7 @@ def test_signs_tell_who_and_when() -> None:
     assert read_process_tags({**process_tags(), TAG_HEARTBEAT: "today"}) is None
 
 
-def test_a_mark_is_of_the_dead_where_its_process_on_this_machine_has_exited(
+def test_slug_has_exited_only_for_an_exited_process_of_this_place(
     process: "subprocess.Popen[bytes]",
 ) -> None:
     here = process_of(process.pid)
@@ -61,7 +61,7 @@ print([start_of(pid), *gone])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounts a /proc, and becomes another user")
-def test_a_process_that_another_user_hides_is_not_gone(
+def test_process_hidden_from_this_user_has_not_exited(
     process: "subprocess.Popen[bytes]",
 ) -> None:
     here = process_of(process.pid)
@@ -74,7 +74,7 @@ def test_a_process_that_another_user_hides_is_not_gone(
     assert done.stdout == "['', False, True, True]\n", done.stderr
 
 
-def test_a_heart_holds_no_process_up() -> None:
+def test_heartbeat_does_not_delay_the_end_of_its_process() -> None:
     script = (
         "from pipeline.run.heartbeat import Heartbeat; Heartbeat(None, 'x').start(); print('end')"
     )

@@ -16,7 +16,7 @@ from pipeline.run.resources import ResourceUsage
 from tests.support.paths import ROOT
 
 
-def test_streams_are_kept_and_still_go_where_they_went(
+def test_tee_output_writes_file_and_stream(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
@@ -37,7 +37,7 @@ def test_streams_are_kept_and_still_go_where_they_went(
     assert capfd.readouterr().err.endswith("two \N{SNOWMAN}\nthree\n")
 
 
-def test_only_the_last_lines_and_what_stood_last_in_each(tmp_path: Path) -> None:
+def test_last_lines_are_limited_and_show_the_last_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("".join(f"line {i}\n" for i in range(5000)) + "\n 1%\r 50%\r100%\r\nend")
     lines = last_lines(path).splitlines()
@@ -47,7 +47,7 @@ def test_only_the_last_lines_and_what_stood_last_in_each(tmp_path: Path) -> None
     assert len(last_lines(path)) < 70_000
 
 
-def test_the_error_that_a_log_ends_with(tmp_path: Path) -> None:
+def test_logged_error_is_the_one_that_ends_the_log(tmp_path: Path) -> None:
     path = tmp_path / "log"
     assert logged_error(path) is None
     for text, error in (
@@ -59,7 +59,7 @@ def test_the_error_that_a_log_ends_with(tmp_path: Path) -> None:
         assert logged_error(path) == error
 
 
-def test_one_line_for_what_ails_the_outside() -> None:
+def test_one_line_of_disk_and_database_errors_is_short() -> None:
     full = "(sqlite3.OperationalError) database or disk is full [SQL: INSERT x] [parameters: ('1')]"
     assert one_line(RuntimeError(full)) == one_line(OSError(28, "?")) != ""
     locked = RuntimeError("(sqlite3.OperationalError) database\n is locked [SQL: UPDATE x]")
@@ -67,7 +67,7 @@ def test_one_line_for_what_ails_the_outside() -> None:
     assert one_line(KeyError()) == "KeyError"
 
 
-def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_of_a_read_only_database_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/a/store.db")
     said = "(sqlite3.OperationalError) attempt to write a readonly database [SQL: UPDATE x]"
     early = (
@@ -87,7 +87,7 @@ def test_a_database_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPa
     assert one_line(RuntimeError(said)) == f"(sqlite3.OperationalError) {plain}", "a registry"
 
 
-def test_no_secret_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_tail_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "open sesame")
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_0123")
     monkeypatch.setenv("SOME_KEY", "yes")
@@ -126,7 +126,7 @@ print(ResourceUsage().metrics([])["peak_rss_mib"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
-def test_memory_is_that_of_the_process_alone() -> None:
+def test_resource_usage_memory_is_of_this_process_alone() -> None:
     def said(*argv: str) -> list[float]:
         done = subprocess.run(
             [sys.executable, "-c", MEMORY, *argv], cwd=ROOT, capture_output=True, text=True
@@ -138,7 +138,7 @@ def test_memory_is_that_of_the_process_alone() -> None:
     assert said(SMALL)[0] < 100
 
 
-def test_what_a_step_took(tmp_path: Path) -> None:
+def test_resource_usage_counts_bytes_and_rows(tmp_path: Path) -> None:
     usage = ResourceUsage()
     assert usage.metrics([])["rows"] is None
     (tmp_path / "a.json").write_bytes(b"12345")

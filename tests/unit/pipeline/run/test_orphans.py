@@ -77,7 +77,7 @@ def beaten(tags: dict[str, str], ago: float) -> dict[str, str]:
     return {**tags, TAG_HEARTBEAT: when.isoformat()}
 
 
-def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(
+def test_orphan_is_closed_once_its_process_is_killed(
     store: Store, process: "subprocess.Popen[bytes]"
 ) -> None:
     run = store.run(beaten(process_tags(process.pid), 3600))
@@ -97,14 +97,14 @@ def test_a_process_that_is_killed_is_dead_and_one_that_lives_is_not(
     assert store.status(store.own) == "RUNNING"
 
 
-def test_a_process_id_given_again_is_another_process(store: Store) -> None:
+def test_orphan_with_a_reused_process_id_is_closed(store: Store) -> None:
     mine = process_tags()
     store.run(mine)
     other = store.run(changed(mine, start="1"))
     assert list(store.ended()) == [other.info.run_id]
 
 
-def test_signs_of_what_is_gone_already_are_of_the_dead(
+def test_orphan_tagged_after_its_process_exited_is_closed(
     store: Store, process: "subprocess.Popen[bytes]"
 ) -> None:
     process.kill()
@@ -125,7 +125,7 @@ def test_signs_of_what_is_gone_already_are_of_the_dead(
         ({"boot": "b"}, 10 * 365 * 86400, True),
     ],
 )
-def test_elsewhere_silence_tells(
+def test_orphan_of_another_place_is_closed_after_silence(
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
     fields: dict[str, str],
@@ -138,7 +138,7 @@ def test_elsewhere_silence_tells(
     assert list(store.ended()) == [run.info.run_id] * dead
 
 
-def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
+def test_orphan_from_before_the_boot_is_closed_after_a_minute(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = dt.datetime.now(dt.UTC)
@@ -149,7 +149,9 @@ def test_a_machine_that_was_booted_since_need_not_be_silent_for_long(
     assert list(store.ended()) == [run.info.run_id]
 
 
-def test_without_signs_only_our_own_and_only_after_a_minute(store: Store) -> None:
+def test_orphan_without_process_tags_is_closed_only_in_this_project_after_a_minute(
+    store: Store,
+) -> None:
     old = store.run(OURS, age=70)
     store.run(OURS, age=5)
     store.run({**OURS, "mlflow.source.name": "/some/other/project"}, age=7200)
@@ -160,7 +162,7 @@ def test_without_signs_only_our_own_and_only_after_a_minute(store: Store) -> Non
     assert list(store.ended()) == [old.info.run_id]
 
 
-def test_children_and_nested_runs_go_with_their_parents(
+def test_orphans_are_closed_with_their_parent_innermost_first(
     store: Store, process: "subprocess.Popen[bytes]"
 ) -> None:
     theirs = process_tags(process.pid)
@@ -180,7 +182,7 @@ def test_children_and_nested_runs_go_with_their_parents(
 
 
 @pytest.mark.parametrize("alive", [False, True])
-def test_runs_that_name_each_other_as_their_parent(store: Store, alive: bool) -> None:
+def test_orphans_in_a_cycle_are_closed_once(store: Store, alive: bool) -> None:
     gone = changed(process_tags(), start="1")
     one = store.run(gone)
     other = store.run({**(process_tags() if alive else gone), TAG_PARENT: one.info.run_id})
@@ -192,7 +194,7 @@ def test_runs_that_name_each_other_as_their_parent(store: Store, alive: bool) ->
     assert sorted(store.ended()) == sorted([*circle, itself.info.run_id])
 
 
-def test_runs_go_with_the_run_above_also_where_they_name_each_other(store: Store) -> None:
+def test_close_with_nested_in_a_cycle_closes_each_run_once(store: Store) -> None:
     step = store.run({})
     nested = store.run({TAG_PARENT: step.info.run_id})
     inner = store.run({TAG_PARENT: nested.info.run_id})
@@ -205,7 +207,7 @@ def test_runs_go_with_the_run_above_also_where_they_name_each_other(store: Store
     assert (store.status(done), store.status(other)) == ("FINISHED", "RUNNING")
 
 
-def test_what_ended_in_order_meanwhile_keeps_its_status(uri: str) -> None:
+def test_run_finished_since_the_search_keeps_its_status(uri: str) -> None:
     class Late(MlflowClient):
         def search_runs(self, *args: Any, **kwargs: Any) -> Any:
             found = super().search_runs(*args, **kwargs)
@@ -217,7 +219,7 @@ def test_what_ended_in_order_meanwhile_keeps_its_status(uri: str) -> None:
     assert store.ended() == {} and store.status(run) == "FINISHED"
 
 
-def test_a_heart_beats_for_its_runs_also_after_the_server_failed(
+def test_heartbeat_continues_after_a_failure_of_the_server(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline.run.heartbeat, "INTERVAL", 0.05)

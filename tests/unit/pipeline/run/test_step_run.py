@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import told
+from tests.support.kill_at_lines import run_script
 from tests.support.stores import make_store
 from tests.support.toy_project import ENV, long
 
@@ -19,7 +19,7 @@ import mlflow.tracking.fluent
 from pipeline.process import scratch
 from pipeline.run import active_run, log_tail, step_run
 from pipeline.tracking import artifacts
-from tests.support.kill_at_lines import ROOT, tries
+from tests.support.kill_at_lines import ROOT, kill_at_every_line
 
 FOLDER, (fails, signum, again, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 LOG = FOLDER / "log"
@@ -53,7 +53,7 @@ def work():
         sys.exit(128 + stop.signum)
 
 
-for each in tries(work, MODULES, signum, stride, again, before):
+for each in kill_at_every_line(work, MODULES, signum, stride, again, before):
     ended = client.get_run(os.environ["MLFLOW_RUN_ID"])
     scratch.remove_abandoned()
     left = [path.name for path in FOLDER.iterdir() if path != LOG]
@@ -74,7 +74,7 @@ KINDS = [(signal.SIGTERM, 0), (signal.SIGKILL, 0), *((signal.SIGTERM, n) for n i
         *(long(fails, *kind, 1) for fails in (False, True) for kind in KINDS),
     ],
 )
-def test_a_step_that_is_ended_anywhere_leaves_no_run_that_offers_what_it_has_not(
+def test_step_run_ended_at_any_line_offers_only_whole_outputs(
     tmp_path: Path, fails: bool, signum: int, again: int, stride: int
 ) -> None:
     scratch = tmp_path / "scratch"
@@ -82,7 +82,7 @@ def test_a_step_that_is_ended_anywhere_leaves_no_run_that_offers_what_it_has_not
     store = make_store(tmp_path)
     env = {**ENV, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(scratch)}
     how = (int(fails), int(signum), again, stride)
-    *tried, untold = told(AT_EVERY_LINE, scratch, *how, env=env)
+    *tried, untold = run_script(AT_EVERY_LINE, scratch, *how, env=env)
     assert len(tried) >= 200 // stride, "no lines were traced"
     if fails:
         assert untold[0][2] == 1 and untold[1:] == ["FAILED", ["table.txt"], [True, True], []]
