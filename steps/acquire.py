@@ -6,7 +6,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_INCOMPLETE
 from sources import FetchedBars
 from steps.cli.command import step
-from steps.data.source import SourceOptions, check_failures, open_requested
+from steps.data.source import SourceOptions, check_failures, open_step_source
 from steps.data.stored_bars import PARTIAL, REPORT, WHOLE, write_bars
 from stockpred.columns import SYMBOL
 
@@ -18,7 +18,7 @@ def main(
     run: StepRun, *, options: SourceOptions, start: dt.date | None, end: dt.date | None
 ) -> None:
     """Fetch the bars of the requested symbols and dates."""
-    source = open_requested(run, options)
+    source = open_step_source(run, options)
     try:
         fetched = source.read(options.symbols, start, end)
         failures = check_failures(fetched, options)

@@ -13,7 +13,7 @@ from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
 from steps.cli.command import step
 from steps.data.source import BarsOptions
-from steps.data.validation import valid_bars
+from steps.data.validation import sound_bars_file
 from steps.monitoring.inputs import (
     data_of,
     drift_of,
@@ -47,7 +47,7 @@ def main(
     found = resolve_and_warn(run.client, "auto", registered_model)
     made = settings_of(run, found)
     forecasts = forecasts_of(ledger, registered_model)
-    path = valid_bars(run, options, longest_lookback(made.feature_sets, made.window))
+    path = sound_bars_file(run, options, longest_lookback(made.feature_sets, made.window))
     versions = versions_of(run.client, registered_model)
     champion = versions[str(found.version)]
     outcomes, seen = read_bars(path, made, champion.trained_to, forecasts[DATE].unique())

@@ -14,65 +14,68 @@ from pipeline.tags import TAG_MODEL_VERSION
 from steps.cli.command import step
 from steps.cli.types import ROOT
 from steps.data.source import BarsOptions
-from steps.data.validation import valid_bars
-from steps.scoring.batch import Between, Scored, Scorer, predictions, scorer
+from steps.data.validation import sound_bars_file
+from steps.scoring.batch import BatchPrediction, DateSpan, DownloadedModel, download_model
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
+
+PREDICTIONS = "predictions.parquet"
 
 
 @step("score")
-def main(
+def main(  # noqa: PLR0913 - one argument a parameter
     run: StepRun,
     *,
     model_uri: str,
     registered_model: str,
     options: BarsOptions,
-    dates: Between,
+    dates: DateSpan,
     to: str | None,
 ) -> None:
     """Forecast with a registered model."""
     ledger = Ledger(to, ROOT, DATE) if to is not None else None
-    found = resolve_and_warn(run.client, model_uri, registered_model)
-    model = scorer(run, found)
-    path = valid_bars(run, options, model.lookback)
-    symbols = options.symbols if options.bars is not None else None  # a source gives no others
-    scored = Scored()
-    with run.output("predictions.parquet") as out:
-        write_groups(out, predictions(path, model, symbols, dates, scored))
-    added = _enter(ledger, model, run) if ledger else {}
+    resolved = resolve_and_warn(run.client, model_uri, registered_model)
+    model = download_model(run, resolved)
+    path = sound_bars_file(run, options, model.lookback)
+    symbols = options.symbols if options.bars is not None else None  # a source gave no others
+    prediction = BatchPrediction(path, model, symbols, dates)
+    with run.output(PREDICTIONS) as out:
+        write_groups(out, prediction.tables())
+    added = _append(ledger, model, run) if ledger else {}
+    counts = prediction.counts
     run.write_json(
         "score.json",
         {
-            **dataclasses.asdict(found),
+            **dataclasses.asdict(resolved),
             "trained_by": model.run_id,
             "trained_to": model.trained_to,
             "horizon": model.horizon,
-            **dataclasses.asdict(scored),
+            **dataclasses.asdict(counts),
             "ledger": {"to": to, **added} if ledger else None,
         },
     )
-    if found.name:
-        run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
-    skipped = len(scored.skipped)
+    if resolved.name:
+        run.set_tags({TAG_MODEL_VERSION: f"{resolved.name}/{resolved.version}"})
+    skipped = len(counts.skipped)
     run.log_metrics(
         {
-            "rows": scored.rows,
-            "symbols": scored.symbols,
+            "rows": counts.rows,
+            "symbols": counts.symbols,
             "symbols_skipped": skipped,
-            "out_of_range": scored.out_of_range,
+            "out_of_range": counts.out_of_range,
             **{f"ledger_{name}": count for name, count in added.items()},
         }
     )
-    by = f"{found.name} {found.version}" if found.name else model.version
+    model_text = f"{resolved.name} {resolved.version}" if resolved.name else model.version
     run.set_key_figure(
-        f"{scored.rows:,} forecasts of {scored.symbols} symbols by {by}"
+        f"{counts.rows:,} forecasts of {counts.symbols} symbols by {model_text}"
         + (f"; {skipped} symbols skipped" if skipped else "")
-        + (f"; ledger: {_told(added)}" if ledger else "")
+        + (f"; ledger: {_ledger_text(added)}" if ledger else "")
     )
 
 
-def _enter(ledger: Ledger, model: Scorer, run: StepRun) -> dict[str, int]:
-    """Add the predictions to the ledger, with when and by which run they were made."""
-    rows = read_table(run.output_path("predictions.parquet"))
+def _append(ledger: Ledger, model: DownloadedModel, run: StepRun) -> dict[str, int]:
+    """Add the forecasts to the ledger, with the instant and the run that made them."""
+    rows = read_table(run.output_path(PREDICTIONS))
     when = pa.scalar(run.started, pa.timestamp("ms", "UTC"))
     rows = rows.append_column(SCORED_AT, pa.repeat(when, len(rows)))
     rows = rows.append_column(SCORED_BY, pa.repeat(run.run_id, len(rows)).dictionary_encode())
@@ -80,10 +83,10 @@ def _enter(ledger: Ledger, model: Scorer, run: StepRun) -> dict[str, int]:
     return dataclasses.asdict(ledger.append(rows, name, SYMBOL, (PROBABILITY_UP,)))
 
 
-def _told(added: dict[str, int]) -> str:
+def _ledger_text(added: dict[str, int]) -> str:
     differing = added["differing"]
-    known = f"{added['added']} added, {added['known']} known"
-    return known + (f", {differing} of them other now and left as they were" if differing else "")
+    text = f"{added['added']} added, {added['known']} known"
+    return text + (f", {differing} of them other now and left as they were" if differing else "")
 
 
 if __name__ == "__main__":

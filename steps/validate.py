@@ -2,7 +2,7 @@
 
 from pipeline.run.step_run import StepRun
 from steps.cli.command import step
-from steps.data.validation import write_valid
+from steps.data.validation import validate_file
 from stockpred.features.table import longest_lookback
 
 
@@ -10,8 +10,8 @@ from stockpred.features.table import longest_lookback
 def main(
     run: StepRun, *, bars: str, max_missing: float, feature_sets: tuple[str, ...], window: int
 ) -> None:
-    """Take out what must not reach a model, and say what and why."""
-    write_valid(run, run.fetch_input(bars), max_missing, longest_lookback(feature_sets, window))
+    """Quarantine bars that must not reach a model, and report them."""
+    validate_file(run, run.fetch_input(bars), max_missing, longest_lookback(feature_sets, window))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Bars of a step: the source asked for, bars of earlier runs, validation."""
+"""Bars of a step: their source, bars stored by earlier runs, validation."""

@@ -1,4 +1,4 @@
-"""The source of bars that a step reads, and the share of symbols that may be missing."""
+"""The source of a step's bars, and the share of its symbols that may be missing."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from stockpred.errors import ParameterError
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """A source and what to read of it.
+    """A source, and the symbols and instant to read it at.
 
     Attributes
     ----------
     source : str
-        See `sources.open_source`.
+        ``snapshot``, ``yahoo``, or a path or URI (see `sources.open_source`).
     symbols : tuple of str, optional
         None: every symbol of the source.
     as_of : datetime, optional
-        With a time zone; None: now.
+        Instant with a time zone; None: now.
     max_missing : float
-        Largest share of symbols that may fail.
+        Largest share of symbols that may fail, from 0 to below 1.
     """
 
     source: str
@@ -38,16 +38,20 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class BarsOptions:
-    """Bars of an artifact, or of a source that is fetched and validated.
+    """Sound bars of an artifact, or a source to fetch and validate.
 
     Attributes
     ----------
     bars : str, optional
-        URI of valid bars.
+        Path or URI of bars.parquet of `validate`; None: fetch from `source`.
     source : str, optional
-        See `SourceOptions`; None where `bars` is None, too: the snapshot.
-    symbols, as_of, max_missing
-        See `SourceOptions`.
+        As in `SourceOptions`; None: ``snapshot``.
+    symbols : tuple of str, optional
+        None: every symbol.
+    as_of : datetime, optional
+        Instant with a time zone; None: now.
+    max_missing : float
+        Largest share of symbols that may fail or be dropped, from 0 to below 1.
 
     Raises
     ------
@@ -65,17 +69,33 @@ class BarsOptions:
         """Refuse bars from two places."""
         if self.bars is not None and self.source is not None:
             raise ParameterError(
-                "source", self.source, f"bars={self.bars!r} is given, too; give one of them"
+                "source",
+                self.source,
+                expected="none beside bars",
+                got=f"bars={self.bars!r}, too",
+                fix="leave one of them out",
             )
 
     @property
-    def fetched(self) -> SourceOptions:
-        """The source, where there is no artifact."""
+    def source_options(self) -> SourceOptions:
+        """The source to fetch from where there is no artifact."""
         return SourceOptions(self.source or "snapshot", self.symbols, self.as_of, self.max_missing)
 
 
-def open_requested(run: StepRun, options: SourceOptions) -> Source:
-    """Open a source for reading; yahoo extends what earlier runs of `acquire` fetched."""
+def open_step_source(run: StepRun, options: SourceOptions) -> Source:
+    """Open a source for reading.
+
+    Parameters
+    ----------
+    run : StepRun
+        Open run of the step; `yahoo` uses its scratch folder and the bars that earlier runs of
+        `acquire` in its experiment fetched.
+    options : SourceOptions
+
+    Returns
+    -------
+    Source
+    """
     yahoo: dict[str, Any] = {}
     if options.source == YAHOO:
         yahoo = {
@@ -86,16 +106,26 @@ def open_requested(run: StepRun, options: SourceOptions) -> Source:
     return open_source(options.source, ROOT, options.as_of or dt.datetime.now(dt.UTC), **yahoo)
 
 
-def check_failures(acquired: FetchedBars, options: SourceOptions) -> Mapping[str, Any]:
-    """Return the failures that a source reports by symbol.
+def check_failures(fetched: FetchedBars, options: SourceOptions) -> Mapping[str, Any]:
+    """Compare the failures that a source reports with the allowed share.
+
+    Parameters
+    ----------
+    fetched : FetchedBars
+    options : SourceOptions
+
+    Returns
+    -------
+    mapping of str to mapping
+        Symbol -> reason and detail of its failure.
 
     Raises
     ------
     NotEnoughData
-        They are more than `max_missing` of the symbols.
+        More than `max_missing` of the symbols failed.
     """
-    failures: Mapping[str, Any] = acquired.report.get("failures", {})
+    failures: Mapping[str, Any] = fetched.report.get("failures", {})
     reasons = {name: f"{why['reason']} ({why['detail']})" for name, why in failures.items()}
-    count = len(options.symbols or ()) or len(acquired.info.calendars)
+    count = len(options.symbols or ()) or len(fetched.info.calendars)
     check_missing_symbols(reasons, count, options.max_missing, "could not be fetched")
     return failures

@@ -1,4 +1,4 @@
-"""What earlier runs of `acquire` fetched from a source, read from the tracking server.
+"""Bars as files: written by `acquire`, and read back from earlier runs on the tracking server.
 
 The store may be a server and this machine new every night: still only new sessions are fetched.
 """
@@ -21,18 +21,31 @@ from stockpred.errors import DataError
 
 WHOLE, PARTIAL = "bars.parquet", "partial.parquet"
 REPORT = "acquire.json"
-LOOK_BACK = 20  # runs: other universes, and failed runs, may lie between
+LOOK_BACK = 20  # runs: runs of other symbols and failed runs may be among them
 
 
 def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, StoredBars]:
-    """The newest stored bars of each symbol; a symbol without any is left out.
+    """Read the newest stored bars of each symbol.
 
-    An artifact that is gone or damaged is passed over and said so: its symbols are fetched whole.
+    A missing or damaged artifact is skipped with a log line: its symbols are fetched whole.
+
+    Parameters
+    ----------
+    run : StepRun
+        Open run; its experiment is searched.
+    source : str
+        Value of the parameter `source` of the earlier runs.
+    symbols : sequence of str
+
+    Returns
+    -------
+    dict of str to StoredBars
+        Symbol -> its bars; without the symbols that no run has stored.
     """
-    found: dict[str, StoredBars] = {}
+    stored: dict[str, StoredBars] = {}
     for earlier in run.earlier_runs("acquire", {"source": source}, LOOK_BACK):
-        wanted = set(symbols) - set(found)
-        if not wanted:
+        missing = set(symbols) - set(stored)
+        if not missing:
             break
         artifact = next((a for a in (WHOLE, PARTIAL) if TAG_OUTPUT + a in earlier.data.tags), None)
         if artifact is None:
@@ -40,11 +53,11 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
         uri = f"runs:/{earlier.info.run_id}"
         try:
             report = json.loads(run.fetch_input(f"{uri}/{REPORT}").read_text())["symbols"]
-            if wanted & set(report):
-                found |= _read(run.fetch_input(f"{uri}/{artifact}"), report, wanted)
+            if missing & set(report):
+                stored |= _read(run.fetch_input(f"{uri}/{artifact}"), report, missing)
         except (InputError, DataError, ValueError, KeyError) as error:
-            logger.info(f"stored bars of run {earlier.info.run_id} are passed over: {error}")
-    return found
+            logger.info(f"stored bars of run {earlier.info.run_id} are skipped: {error}")
+    return stored
 
 
 def write_bars(path: Path, fetched: FetchedBars) -> int:
@@ -54,15 +67,13 @@ def write_bars(path: Path, fetched: FetchedBars) -> int:
     return write_groups(path, tables, fetched.info.to_metadata)
 
 
-def _read(path: Path, report: dict[str, Any], wanted: set[str]) -> dict[str, StoredBars]:
-    found = {}
+def _read(path: Path, report: dict[str, Any], symbols: set[str]) -> dict[str, StoredBars]:
+    stored = {}
     for group in read_groups(path):
         bars = from_arrow(group)
         symbol = str(bars[SYMBOL].iloc[0])
-        if symbol in wanted:
-            about = report[symbol]
-            asked = about["asked_from"]
-            found[symbol] = StoredBars(
-                bars, dt.date.fromisoformat(asked) if asked else None, about["calendar"]
-            )
-    return found
+        if symbol in symbols:
+            entry = report[symbol]
+            start = dt.date.fromisoformat(entry["asked_from"]) if entry["asked_from"] else None
+            stored[symbol] = StoredBars(bars, start, entry["calendar"])
+    return stored

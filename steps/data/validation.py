@@ -1,9 +1,8 @@
-"""Taking out the bars that must not reach a model, and telling what and why."""
+"""Validation of a file of bars: sound bars as an artifact, the rest in a report."""
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
-from steps.data.source import BarsOptions, check_failures, open_requested
+from steps.data.source import BarsOptions, check_failures, open_step_source
 from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.summary import summarise
@@ -25,47 +24,57 @@ from stockpred.columns import DATE, KEY
 from stockpred.errors import DataError
 
 
-def write_valid(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:
-    """Write the sound ones of some bars as bars.parquet, validation.json and validation.html.
-
-    Parameters
-    ----------
-    source : Path
-        Bars as `acquire` writes them.
-    max_missing : float
-        Share of symbols that may have too few sound bars.
-    lookback : int
-        The longest of the features.
-
-    Returns
-    -------
-    Path
-        The sound bars.
-    """
-    info = BarsInfo.from_metadata(read_metadata(source))
-    # Exchanges ahead of UTC are a day further on.
-    latest = np.datetime64(run.started.date() + dt.timedelta(days=1), "s")
-    judge = partial(validate, latest=latest, lookback=lookback)
-    sessions = expected_sessions(info.calendars, _dates(source), latest)
-    judged: dict[str, SymbolValidation] = {}
-
-    def tables() -> Iterator[pa.Table]:
-        yield from _sound(source, info, sessions, judge, judged)
-        _report(run, judged)  # first, so that a run that fails shows why
-        check_missing_symbols(_dropped(judged), len(judged), max_missing, "have too few sound bars")
-
-    with run.output("bars.parquet") as path:
-        write_groups(path, tables(), lambda: _with_quarantines(info, judged).to_metadata())
-    return run.output_path("bars.parquet")
-
-
-def valid_bars(run: StepRun, options: BarsOptions, lookback: int) -> Path:
-    """Read valid bars, or fetch and validate them as `acquire` and `validate` do.
+def validate_file(run: StepRun, source: Path, max_missing: float, lookback: int) -> Path:
+    """Write the sound bars of a file as bars.parquet, and validation.json and validation.html.
 
     Parameters
     ----------
     run : StepRun
-        Bars that are fetched become its artifact bars.parquet.
+        Open run that gets the artifacts.
+    source : Path
+        Bars as `acquire` writes them.
+    max_missing : float
+        Largest share of symbols that may have too few sound bars, from 0 to below 1.
+    lookback : int
+        Longest look-back of the features, in sessions.
+
+    Returns
+    -------
+    Path
+        File of the sound bars.
+
+    Raises
+    ------
+    NotEnoughData
+        More symbols than `max_missing` allows have too few sound bars.
+    DataError
+        The file is not in the order of symbols and dates, or lacks a symbol that it lists.
+    """
+    info = BarsInfo.from_metadata(read_metadata(source))
+    # Exchanges ahead of UTC are a day further on.
+    latest = np.datetime64(run.started.date() + dt.timedelta(days=1), "s")
+    validation = FileValidation(source, info, latest, lookback)
+
+    def tables() -> Iterator[pa.Table]:
+        yield from validation.sound_bars()
+        _report(run, validation.symbols)  # first, so that a failed run has the report
+        dropped = {name: v.reason for name, v in validation.symbols.items() if v.reason}
+        check_missing_symbols(
+            dropped, len(validation.symbols), max_missing, "have too few sound bars"
+        )
+
+    with run.output("bars.parquet") as path:
+        write_groups(path, tables(), lambda: validation.sound_info().to_metadata())
+    return run.output_path("bars.parquet")
+
+
+def sound_bars_file(run: StepRun, options: BarsOptions, lookback: int) -> Path:
+    """Fetch an artifact of sound bars, or fetch and validate a source.
+
+    Parameters
+    ----------
+    run : StepRun
+        Open run; bars of a source become its artifact bars.parquet.
     options : BarsOptions
     lookback : int
         Longest look-back of the features, in sessions.
@@ -73,68 +82,107 @@ def valid_bars(run: StepRun, options: BarsOptions, lookback: int) -> Path:
     Returns
     -------
     Path
-        A Parquet file.
+        Parquet file on this machine.
+
+    Raises
+    ------
+    NotEnoughData, DataError
+        As `validate_file`, or the source fails.
     """
     if options.bars is not None:
         return run.fetch_input(options.bars)
-    source = options.fetched
-    fetched = open_requested(run, source).read(source.symbols, None, None)
+    source = options.source_options
+    fetched = open_step_source(run, source).read(source.symbols, None, None)
     check_failures(fetched, source)
     raw = run.scratch_folder("acquired") / "bars.parquet"
     write_bars(raw, fetched)
-    return write_valid(run, raw, source.max_missing, lookback)
+    return validate_file(run, raw, source.max_missing, lookback)
 
 
-def _dates(source: Path) -> Iterator[tuple[str, Dates]]:
-    for group in read_groups(source, list(KEY)):
-        for symbol, rows in by_symbol(group):
-            yield symbol, rows[DATE].cast(pa.timestamp("s")).to_numpy()
+class FileValidation:
+    """Validation of a file, one symbol in memory at a time.
+
+    Parameters
+    ----------
+    source : Path
+        Bars as `acquire` writes them.
+    info : BarsInfo
+        Metadata of the file.
+    latest : datetime64[s]
+        Date after which no session can be over.
+    lookback : int
+        Longest look-back of the features, in sessions.
+
+    Attributes
+    ----------
+    symbols : dict of str to SymbolValidation
+        Result of each symbol that `sound_bars` has passed, without its bars.
+    """
+
+    def __init__(self, source: Path, info: BarsInfo, latest: np.datetime64, lookback: int) -> None:
+        self.source, self.info, self.latest, self.lookback = source, info, latest, lookback
+        self.symbols: dict[str, SymbolValidation] = {}
+
+    def sound_bars(self) -> Iterator[pa.Table]:
+        """Yield the sound bars of each symbol that keeps any.
+
+        Raises
+        ------
+        DataError
+            The file is not in the order of symbols, or lacks a symbol that it lists.
+        """
+        sessions = expected_sessions(self.info.calendars, self._dates(), self.latest)
+        no_bars = from_arrow(SCHEMA.empty_table())
+        for group in read_groups(self.source):
+            for symbol, rows in by_symbol(group):
+                if symbol in self.symbols:
+                    raise DataError(
+                        f"bars={str(self.source)!r}",
+                        expected="each symbol in one place",
+                        got=f"{symbol} in two",
+                        fix="sort by symbol and date",
+                    )
+                calendar = self.info.calendars.get(symbol, "")
+                result = validate(
+                    from_arrow(rows),
+                    latest=self.latest,
+                    lookback=self.lookback,
+                    calendar=calendar,
+                    sessions=sessions.get(calendar, NO_SESSIONS),
+                )
+                # Not even an empty slice of its own bars: that would keep the symbol in memory.
+                self.symbols[symbol] = dataclasses.replace(result, bars=no_bars)
+                if result.kept:
+                    yield to_arrow(result.bars)
+        for symbol in self.info.calendars:
+            if symbol not in self.symbols:
+                raise DataError(
+                    f"bars={str(self.source)!r}",
+                    expected="a row of every symbol that has a calendar",
+                    got=f"none of {symbol}",
+                    fix="make the file with acquire",
+                )
+
+    def sound_info(self) -> BarsInfo:
+        """Metadata of the sound bars: the file's own, with the new quarantines."""
+        kept = [result for result in self.symbols.values() if not result.reason]
+        added = (period for result in kept for period in result.quarantines)
+        return dataclasses.replace(self.info, quarantines=(*self.info.quarantines, *added))
+
+    def _dates(self) -> Iterator[tuple[str, Dates]]:
+        for group in read_groups(self.source, list(KEY)):
+            for symbol, rows in by_symbol(group):
+                yield symbol, rows[DATE].cast(pa.timestamp("s")).to_numpy()
 
 
-def _sound(
-    source: Path,
-    info: BarsInfo,
-    sessions: Mapping[str, Dates],
-    judge: Callable[..., SymbolValidation],
-    judged: dict[str, SymbolValidation],
-) -> Iterator[pa.Table]:
-    """Yield each symbol's sound bars, one in memory, noting in `judged` what was found."""
-    nothing = from_arrow(SCHEMA.empty_table())
-    for group in read_groups(source):
-        for symbol, rows in by_symbol(group):
-            if symbol in judged:
-                raise DataError(f"bars: {symbol} stands in two places; sort by symbol and date")
-            calendar = info.calendars.get(symbol, "")
-            expected = sessions.get(calendar, NO_SESSIONS)
-            result = judge(from_arrow(rows), calendar=calendar, sessions=expected)
-            # None of its own, not even an empty slice: that would keep the symbol in memory.
-            judged[symbol] = dataclasses.replace(result, bars=nothing)
-            if result.kept:
-                yield to_arrow(result.bars)
-    lost = [symbol for symbol in info.calendars if symbol not in judged]
-    if lost:
-        raise DataError(f"bars: {lost[0]} has a calendar but not a row; make the file with acquire")
-
-
-def _report(run: StepRun, judged: Mapping[str, SymbolValidation]) -> None:
-    content = summarise(judged)
+def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:
+    content = summarise(symbols)
     run.write_json("validation.json", content)
-    picture = draw_missing_sessions({symbol: found.gaps for symbol, found in judged.items()})
+    picture = draw_missing_sessions({symbol: result.gaps for symbol, result in symbols.items()})
     run.write_report("validation.html", render_validation_page(content, picture).encode())
-    counts = {f"check_{check['check']}": check["count"] for check in content["checks"]}
     stretches, dropped = len(content["quarantined"]), len(content["dropped"])
     run.log_metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})
-    run.log_metrics(counts)
+    run.log_metrics({f"check_{check['check']}": check["count"] for check in content["checks"]})
     run.set_key_figure(
         f"{content['bars']:,} sound bars; {stretches} stretches and {dropped} symbols taken out"
     )
-
-
-def _dropped(judged: Mapping[str, SymbolValidation]) -> dict[str, str]:
-    return {symbol: found.reason for symbol, found in judged.items() if found.reason}
-
-
-def _with_quarantines(info: BarsInfo, judged: Mapping[str, SymbolValidation]) -> BarsInfo:
-    kept = [found for found in judged.values() if not found.reason]
-    added = (period for found in kept for period in found.quarantines)
-    return dataclasses.replace(info, quarantines=(*info.quarantines, *added))

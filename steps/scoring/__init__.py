@@ -1,1 +1,1 @@
-"""Batch scoring."""
+"""Batch prediction with a registered model."""

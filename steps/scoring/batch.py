@@ -1,9 +1,10 @@
-"""From a registered model and clean bars to predictions, a few symbols in memory at a time."""
+"""Batch prediction: from a registered model and sound bars to rows of forecasts."""
 
 import datetime as dt
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata
 from serving.model.subprocess_predict import predict_isolated
 from sources.calendars import UNION, calendar_sessions
-from stockpred.arrays import NO_SESSIONS
+from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, NotEnoughData, ParameterError
@@ -33,21 +34,30 @@ from stockpred.prediction.batch import (
     symbol_forecasts,
 )
 
-Between = tuple[dt.date, dt.date] | None
+DateSpan = tuple[dt.date, dt.date] | None
+MAX_LISTED = 20  # symbols that an error lists
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A registered model, in its folder on this machine.
+class DownloadedModel:
+    """A model of `train` in a folder on this machine.
 
     Attributes
     ----------
+    folder : Path
+        Its files.
+    name : str, optional
+        Registered model; None where it is not registered.
+    version : str
+        Version, or the model's id where it is not registered.
     run_id : str
-        The run that trained it.
-    lookback, horizon : int
-        Sessions.
+        Run that trained it.
+    lookback : int
+        Sessions that a forecast needs, its own included.
+    horizon : int
+        Sessions from entry to exit.
     trained_to : str
-        ISO date.
+        ISO date of the last training row.
     """
 
     folder: Path
@@ -60,15 +70,19 @@ class Scorer:
 
 
 @dataclass
-class Scored:
-    """What was found on the way.
+class ForecastCounts:
+    """Counts of a batch prediction, complete when its last table is yielded.
 
     Attributes
     ----------
-    symbols, rows, out_of_range : int
-        With a forecast, forecasts, and those unlike anything in training.
+    symbols : int
+        Symbols with a forecast.
+    rows : int
+        Forecasts.
+    out_of_range : int
+        Forecasts from features outside of the training range.
     skipped : dict of str to str
-        Symbol -> why there is no forecast.
+        Symbol -> reason for having no forecast.
     """
 
     symbols: int = 0
@@ -77,124 +91,178 @@ class Scored:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def scorer(run: StepRun, found: ResolvedModel) -> Scorer:
-    """Bring a model to this machine and read what it tells of itself.
+def download_model(run: StepRun, resolved: ResolvedModel) -> DownloadedModel:
+    """Download a model and read its metadata.
+
+    Parameters
+    ----------
+    run : StepRun
+        Open run that the model's scratch folder belongs to.
+    resolved : ResolvedModel
+
+    Returns
+    -------
+    DownloadedModel
 
     Raises
     ------
     InputError
         Its files are gone or refused, or it is no model of `train`.
     """
-    folder = fetch_model(run.client, found, run.scratch_folder("model"))
+    folder = fetch_model(run.client, resolved, run.scratch_folder("model"))
     try:
-        about = yaml.safe_load((folder / "MLmodel").read_text())
-        told = about["metadata"]
-        return Scorer(
+        content = yaml.safe_load((folder / "MLmodel").read_text())
+        metadata = content["metadata"]
+        return DownloadedModel(
             folder=folder,
-            name=found.name,
-            version=found.version or found.uri.removeprefix("models:/"),
-            run_id=about["run_id"],
-            lookback=told["lookback"],
-            horizon=told["horizon"],
-            trained_to=told["trained_to"],
+            name=resolved.name,
+            version=resolved.version or resolved.uri.removeprefix("models:/"),
+            run_id=content["run_id"],
+            lookback=metadata["lookback"],
+            horizon=metadata["horizon"],
+            trained_to=metadata["trained_to"],
         )
     except (KeyError, TypeError) as error:
-        raise InputError(f"{found.uri}: not a model of train ({error} is missing)") from error
+        raise InputError(
+            resolved.uri,
+            expected="a model of train",
+            got=f"one without {error}",
+            fix="give a model that train logged",
+        ) from error
 
 
-def predictions(
-    path: Path,
-    model: Scorer,
-    symbols: tuple[str, ...] | None,
-    between: Between,
-    scored: Scored,
-) -> Iterator[pa.Table]:
-    """Yield rows of predictions, in the order of symbols and dates.
+class BatchPrediction:
+    """Forecasts of a model from a file of sound bars, a few symbols in memory at a time.
 
     Parameters
     ----------
     path : Path
-        Clean bars.
-    symbols : sequence of str, optional
-        None: all.
-    between : (date, date), optional
-        See `stockpred.prediction.batch.ForecastPlan`.
-    scored : Scored
-        Noted in it is what was found.
+        Sound bars, one row group or more a symbol, in the order of symbols and dates.
+    model : DownloadedModel
+    symbols : tuple of str, optional
+        None: every symbol of the file.
+    dates : (date, date), optional
+        First and last session to forecast after; None: each symbol's last.
+
+    Attributes
+    ----------
+    counts : ForecastCounts
+
+    Raises
+    ------
+    ParameterError
+        A symbol that the bars do not have.
     """
-    info = BarsInfo.from_metadata(read_metadata(path))
-    for symbol in symbols or ():
-        if symbol not in info.calendars:
-            there = ", ".join(sorted(info.calendars)[:20])
-            raise ParameterError("symbols", symbol, f"these bars are of {there}")
-    oldest, newest = _extent(path)
-    provenance = Provenance(
-        model.name, model.version, model.run_id, _end_of_day(newest), file_sha256(path)
-    )
-    wanted = set(info.calendars if symbols is None else symbols)
-    pending: deque[list[SymbolForecasts]] = deque()
 
-    def requests() -> Iterator[pa.Table]:
-        for batch in batch_forecasts(
-            _asked(path, info, model, wanted, between, oldest, newest, scored)
-        ):
-            pending.append(batch)
-            yield request_table(batch)
-
-    try:
-        for answer in predict_isolated(model.folder, requests(), between is not None):
-            table = prediction_rows(pending.popleft(), answer, provenance)
-            scored.rows += table.num_rows
-            scored.out_of_range += pc.sum(pc.invert(table[IN_RANGE])).as_py() or 0
-            yield table
-    except DataError as error:
-        raise DataError(f"bars={path}: {error}") from error
-    if not scored.rows:
-        name, why = min(scored.skipped.items())
-        raise NotEnoughData(f"no forecast of any symbol; {name}: {why}")
-
-
-def _asked(
-    path: Path,
-    info: BarsInfo,
-    model: Scorer,
-    wanted: set[str],
-    between: Between,
-    oldest: np.datetime64,
-    newest: np.datetime64,
-    scored: Scored,
-) -> Iterator[SymbolForecasts]:
-    # An exit lies at most so many days ahead: half of all days are sessions, holidays apart.
-    last = newest + np.timedelta64(2 * model.horizon + 30, "D")
-    plan = ForecastPlan(between, model.lookback, model.horizon)
-    seen: set[str] = set()
-    for group in read_groups(path, SCHEMA.names):
-        for symbol, bars in by_symbol(group):
-            if symbol in seen:
-                raise DataError(f"{symbol} stands in two places; sort by symbol and date")
-            seen.add(symbol)
-            if symbol not in wanted:
-                continue
-            calendar = info.calendars[symbol]
-            known = NO_SESSIONS if calendar == UNION else calendar_sessions(calendar, oldest, last)
-            quarantines = info.quarantines_of(symbol)
-            asked = list(
-                symbol_forecasts(symbol, bars, plan, quarantines=quarantines, sessions=known)
-            )
-            scored.symbols += bool(asked)
-            if not asked:
-                scored.skipped[symbol] = (
-                    f"none of the dates has {model.lookback} sessions without a gap up to it, as "
-                    "this model needs; give more bars or other dates"
+    def __init__(
+        self,
+        path: Path,
+        model: DownloadedModel,
+        symbols: tuple[str, ...] | None,
+        dates: DateSpan,
+    ) -> None:
+        self.path, self.model, self.dates = path, model, dates
+        self.info = BarsInfo.from_metadata(read_metadata(path))
+        for symbol in symbols or ():
+            if symbol not in self.info.calendars:
+                listed = ", ".join(sorted(self.info.calendars)[:MAX_LISTED])
+                raise ParameterError(
+                    "symbols",
+                    symbol,
+                    expected=f"symbols of these bars ({listed})",
+                    got=repr(symbol),
+                    fix="leave it out, or give other bars",
                 )
-            yield from asked
-    scored.skipped |= dict.fromkeys(sorted(wanted - seen), "it has no sound bar")
+        self.symbols = set(self.info.calendars if symbols is None else symbols)
+        self.counts = ForecastCounts()
 
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield rows of forecasts, in the order of symbols and dates.
 
-def _extent(path: Path) -> tuple[np.datetime64, np.datetime64]:
-    """First and last date of a file of bars."""
-    days = [group[DATE].cast(pa.timestamp("s")).to_numpy() for group in read_groups(path, [DATE])]
-    return min(each.min() for each in days), max(each.max() for each in days)
+        Yields
+        ------
+        Table
+            In the form of `stockpred.prediction.batch.SCHEMA`.
+
+        Raises
+        ------
+        NotEnoughData
+            No symbol has a forecast.
+        DataError
+            The file has a symbol in two places, or the model refuses its bars.
+        """
+        provenance = Provenance(
+            self.model.name,
+            self.model.version,
+            self.model.run_id,
+            _end_of_day(self._extent[1]),
+            file_sha256(self.path),
+        )
+        pending: deque[list[SymbolForecasts]] = deque()
+
+        def requests() -> Iterator[pa.Table]:
+            for batch in batch_forecasts(self._planned()):
+                pending.append(batch)
+                yield request_table(batch)
+
+        try:
+            answers = predict_isolated(self.model.folder, requests(), self.dates is not None)
+            for answer in answers:
+                table = prediction_rows(pending.popleft(), answer, provenance)
+                self.counts.rows += table.num_rows
+                self.counts.out_of_range += pc.sum(pc.invert(table[IN_RANGE])).as_py() or 0
+                yield table
+        except DataError as error:
+            raise DataError(f"bars={self.path}: {error}") from error
+        if not self.counts.rows:
+            symbol, reason = min(self.counts.skipped.items())
+            raise NotEnoughData(
+                f"bars={str(self.path)!r}",
+                expected="a forecast of at least one symbol",
+                got=f"none; {symbol}: {reason}",
+                fix="give more bars or other dates",
+            )
+
+    def _planned(self) -> Iterator[SymbolForecasts]:
+        """Yield the forecasts to request of each symbol; count the symbols."""
+        plan = ForecastPlan(self.dates, self.model.lookback, self.model.horizon)
+        read: set[str] = set()
+        for group in read_groups(self.path, SCHEMA.names):
+            for symbol, bars in by_symbol(group):
+                if symbol in read:
+                    raise DataError(f"{symbol} is in two places; sort by symbol and date")
+                read.add(symbol)
+                if symbol not in self.symbols:
+                    continue
+                quarantines, sessions = self.info.quarantines_of(symbol), self._sessions(symbol)
+                forecasts = list(
+                    symbol_forecasts(symbol, bars, plan, quarantines=quarantines, sessions=sessions)
+                )
+                self.counts.symbols += bool(forecasts)
+                if not forecasts:
+                    self.counts.skipped[symbol] = (
+                        f"none of the dates has {plan.lookback} sessions without a gap up to it, "
+                        "as this model needs"
+                    )
+                yield from forecasts
+        self.counts.skipped |= dict.fromkeys(sorted(self.symbols - read), "it has no sound bar")
+
+    def _sessions(self, symbol: str) -> Dates:
+        """Sessions of a symbol's calendar over the bars and up to the last exit."""
+        calendar = self.info.calendars[symbol]
+        if calendar == UNION:
+            return NO_SESSIONS
+        oldest, newest = self._extent
+        # An exit is at most so many days ahead: half of all days are sessions, holidays apart.
+        last = newest + np.timedelta64(2 * self.model.horizon + 30, "D")
+        return calendar_sessions(calendar, oldest, last)
+
+    @cached_property
+    def _extent(self) -> tuple[np.datetime64, np.datetime64]:
+        """First and last date of the bars."""
+        groups = read_groups(self.path, [DATE])
+        dates = [group[DATE].cast(pa.timestamp("s")).to_numpy() for group in groups]
+        return min(part.min() for part in dates), max(part.max() for part in dates)
 
 
 def _end_of_day(date: np.datetime64) -> dt.datetime:

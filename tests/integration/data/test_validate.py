@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.storage.parquet import read_metadata, write_groups
-from steps.data.validation import _sound
-from stockpred.bars.checks.validate import SymbolValidation, validate
+from steps.data.validation import FileValidation
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError
 from tests.support.bars import make_bars
@@ -30,6 +29,11 @@ def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:
     write_groups(path, map(to_arrow, frames), info.to_metadata)
 
 
+def validation_of(path: Path) -> FileValidation:
+    info = BarsInfo.from_metadata(read_metadata(path))
+    return FileValidation(path, info, np.datetime64("2100-01-01", "s"), lookback=0)
+
+
 def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Run the step; return how it ended and the folder of its artifacts."""
     argv = ("-m", "steps.validate", "--bars", str(bars))
@@ -43,7 +47,7 @@ def query(store: Path, sql: str) -> list[tuple]:
         return connection.execute(sql).fetchall()
 
 
-def test_dirty_bars_are_cleaned_reported_and_counted(
+def test_validate_dirty_bars_writes_sound_ones_report_and_metrics(
     root: Path, store: Path, tmp_path: Path
 ) -> None:
     dirty, other = make_bars(300, "AAA"), make_bars(300, "BBB", seed=1)
@@ -92,7 +96,7 @@ def test_dirty_bars_are_cleaned_reported_and_counted(
     assert metrics["check_stale"] == 0 and metrics["symbols_dropped"] == 0
 
 
-def test_a_run_that_fails_shows_why(root: Path, store: Path, tmp_path: Path) -> None:
+def test_validate_too_few_bars_fails_with_report(root: Path, store: Path, tmp_path: Path) -> None:
     write(tmp_path / "bars.parquet", [make_bars(99)], AAA="XNYS")
     done, folder = run(root, store, tmp_path / "bars.parquet")
     assert done.returncode == 1
@@ -104,31 +108,28 @@ def test_a_run_that_fails_shows_why(root: Path, store: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("frames", "words"),
     [
-        ([make_bars(120), make_bars(120, "BBB"), make_bars(120)], "AAA stands in two places"),
-        ([make_bars(120)], "BBB has a calendar but not a row"),
+        ([make_bars(120), make_bars(120, "BBB"), make_bars(120)], "got AAA in two"),
+        ([make_bars(120)], "got none of BBB"),
     ],
 )
-def test_a_file_that_is_not_whole_is_refused(
+def test_validation_incomplete_file_is_refused(
     tmp_path: Path, frames: list[pd.DataFrame], words: str
 ) -> None:
     path = tmp_path / "bars.parquet"
     write(path, frames, AAA="union", BBB="union")
     with pytest.raises(DataError, match=words):
-        list(_sound(path, BarsInfo.from_metadata(read_metadata(path)), {}, validate, {}))
+        list(validation_of(path).sound_bars())
 
 
-def test_of_a_judged_symbol_only_the_findings_stay_in_memory(tmp_path: Path) -> None:
+def test_validation_of_many_symbols_keeps_no_bars_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "bars.parquet"
     frames = [
         make_bars(20_000, f"S{number:02d}", seed=number, start="1930-01-01") for number in range(20)
     ]
     write(path, frames, **{f"S{number:02d}": "union" for number in range(20)})
     del frames
-    judged: dict[str, SymbolValidation] = {}
+    validation = validation_of(path)
     before = pa.total_allocated_bytes()
-    rows = sum(
-        table.num_rows
-        for table in _sound(path, BarsInfo.from_metadata(read_metadata(path)), {}, validate, judged)
-    )
-    assert rows == sum(found.kept for found in judged.values()) > 399_000
+    rows = sum(table.num_rows for table in validation.sound_bars())
+    assert rows == sum(result.kept for result in validation.symbols.values()) > 399_000
     assert pa.total_allocated_bytes() - before < 1 << 20  # a symbol's names alone are 0.1 MiB

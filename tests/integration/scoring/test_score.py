@@ -192,8 +192,7 @@ def test_the_last_forecast_of_each_symbol(world: World, last: tuple[Path, Any]) 
     assert set(found["as_of"]) == {pd.Timestamp("2011-01-13", tz="UTC")}
     report = json.loads((folder / "score.json").read_text())
     assert report["skipped"] == {
-        "TINY": "none of the dates has 61 sessions without a gap up to it, as this model needs; "
-        "give more bars or other dates"
+        "TINY": "none of the dates has 61 sessions without a gap up to it, as this model needs"
     }
     assert (report["alias"], report["version"], report["rows"]) == ("candidate", "1", 3)
     assert run.data.metrics["symbols_skipped"] == 1 and run.data.metrics["rows"] == 3
@@ -265,17 +264,16 @@ def test_a_source_is_fetched_and_validated_on_the_way(world: World) -> None:
 
 
 def test_what_cannot_be_scored_is_one_line(world: World, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"source='snapshot': bars='.*' is given, too"):
+    with pytest.raises(ParameterError, match=r"source='snapshot': expected none beside bars"):
         world.score(source="snapshot")
-    with pytest.raises(ParameterError, match="symbols='ZZZ': these bars are of AAA, BTC, TINY"):
+    with pytest.raises(ParameterError, match=r"symbols='ZZZ': .*AAA, BTC, TINY"):
         world.score(symbols=("AAA", "ZZZ"))
-    with pytest.raises(NotEnoughData, match="no forecast of any symbol; TINY: none of the dates"):
+    with pytest.raises(NotEnoughData, match="TINY: none of the dates"):
         world.score(symbols=("TINY",))
-    with pytest.raises(InputError, match="'nosuch://x': cannot be opened"):
+    with pytest.raises(InputError, match="'nosuch://x'"):
         world.score(to="nosuch://x")
     broken = frames()["AAA"]
     broken.loc[ROWS - 3, "high"] = 0.01
     path = write(tmp_path / "broken.parquet", {"AAA": broken})
-    words = r"broken.parquet: the model refuses the bars: row \d+: column 'high' is below"
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=r"broken.parquet.* row \d+, column 'high'"):
         world.score(bars=str(path))
