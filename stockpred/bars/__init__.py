@@ -1,1 +1,1 @@
-"""Bars: their schema and metadata, how raw tables become bars, which symbols are missing."""
+"""Bars: their schema and metadata, the parser of raw tables, and the checks."""

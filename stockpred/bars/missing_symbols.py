@@ -1,4 +1,4 @@
-"""How many symbols a run may go on without."""
+"""The limit on symbols that a run may go on without."""
 
 from collections.abc import Mapping
 
@@ -6,27 +6,27 @@ from stockpred.errors import NotEnoughData
 
 
 def check_missing_symbols(
-    reasons: Mapping[str, str], symbols: int, max_missing: float, what: str
+    reasons: Mapping[str, str], symbols: int, max_missing: float, verb: str
 ) -> None:
     """Raise where more symbols are missing than `max_missing` allows.
 
-    Above 0 it always allows one symbol where there are four or more.
+    Above 0 it always allows one symbol where there are four or more; it never allows all.
 
     Parameters
     ----------
     reasons : mapping of str to str
         Missing symbol -> why.
     symbols : int
-        How many symbols there were.
+        Number of symbols requested.
     max_missing : float
         Share of the symbols, from 0 to below 1.
-    what : str
-        What befell them, such as "could not be fetched".
+    verb : str
+        Verb of the message for missing symbols, such as "could not be fetched".
 
     Raises
     ------
     NotEnoughData
-        With the first missing symbol and its reason.
+        Too many are missing; the message has the first one and its reason.
     """
     allowed = int(max_missing * symbols)
     if max_missing > 0 and symbols >= 4:
@@ -34,6 +34,8 @@ def check_missing_symbols(
     if len(reasons) > min(allowed, symbols - 1):
         symbol, reason = next(iter(reasons.items()))
         raise NotEnoughData(
-            f"{len(reasons)} of {symbols} symbols {what}, {allowed} may "
-            f"(max_missing={max_missing:g}): {symbol}: {reason}; mend the source or leave it out"
+            f"max_missing={max_missing:g}",
+            expected=f"at most {allowed} of {symbols} symbols missing",
+            got=f"{len(reasons)} that {verb}: {symbol}: {reason}",
+            fix="correct the source, leave these symbols out, or raise max_missing",
         )

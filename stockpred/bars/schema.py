@@ -1,4 +1,4 @@
-"""Bars: their schema, their metadata, and how a raw table becomes one of them."""
+"""The schema and metadata of bars, and their conversion between Arrow and pandas."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from stockpred.errors import DataError
 SCHEMA_VERSION = 1
 METADATA_KEY = b"stockpred"
 _QUARANTINES = "spans"  # the key of `BarsInfo.quarantines` in files of this schema version
+_FIX = "make the file with acquire"
 NUMBERS = BARS[2:]
 SCHEMA = pa.schema(
     [(SYMBOL, pa.dictionary(pa.int32(), pa.string())), (DATE, pa.date32())]
@@ -55,10 +56,14 @@ def unbroken_ranges(dates: Dates, quarantines: Sequence[Quarantine]) -> list[tup
 
 @dataclass(frozen=True)
 class BarsInfo:
-    """What a file of bars says of itself.
+    """The metadata of a file of bars.
 
     Attributes
     ----------
+    source : str
+        Where the bars come from, such as ``yahoo`` or a file's URI.
+    convention : str
+        How prices are adjusted, in words.
     calendars : mapping of str to str
         Symbol -> exchange calendar (``XNYS``), or ``union`` for that of the file's own dates.
     quarantines : sequence of Quarantine
@@ -97,13 +102,15 @@ class BarsInfo:
             The file has no metadata of stockpred, or another schema version.
         """
         if METADATA_KEY not in metadata:
-            raise DataError("this file of bars has no stockpred metadata; make it with acquire")
+            raise DataError("bars: the file has no metadata of stockpred", fix=_FIX)
         content = json.loads(metadata[METADATA_KEY])
         version = content.pop("schema_version")
         if version != SCHEMA_VERSION:
             raise DataError(
-                f"these bars have schema version {version}, this code reads {SCHEMA_VERSION}; "
-                "run acquire again"
+                "bars, schema version",
+                expected=str(SCHEMA_VERSION),
+                got=str(version),
+                fix="run acquire again",
             )
         periods = content.pop(_QUARANTINES)
         content["quarantines"] = tuple(Quarantine(*period) for period in periods)
@@ -111,7 +118,18 @@ class BarsInfo:
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:
-    """Bars as a frame: symbol str, date datetime64[s], numbers float64, in the order of BARS.
+    """Read bars as a frame.
+
+    Parameters
+    ----------
+    table : Table
+        In the form of `SCHEMA`; further columns are left out.
+
+    Returns
+    -------
+    DataFrame
+        symbol str, date datetime64[s], numbers float64, in the order of `columns.BARS`; an empty
+        number is NaN.
 
     Raises
     ------
@@ -131,18 +149,35 @@ def _check_columns(table: pa.Table, names: Sequence[str]) -> None:
     for name in names:
         if name not in table.column_names:
             raise DataError(
-                f"bars: column {name!r} is missing (there are {', '.join(table.column_names)}); "
-                "make the file with acquire"
+                f"bars, column {name!r}",
+                expected=f"columns {', '.join(names)}",
+                got=", ".join(table.column_names),
+                fix=_FIX,
             )
         found, wanted = table.schema.field(name).type, SCHEMA.field(name).type
         if found != wanted:
-            raise DataError(f"bars: column {name!r} is {found}, not {wanted}; use acquire")
+            raise DataError(
+                f"bars, column {name!r}", expected=str(wanted), got=str(found), fix=_FIX
+            )
         if name in KEY and table[name].null_count:
-            raise DataError(f"bars: column {name!r} has an empty cell; use acquire")
+            raise DataError(
+                f"bars, column {name!r}", expected="no empty cell", got="one or more", fix=_FIX
+            )
 
 
 def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Yield each run of rows of one symbol, without a copy.
+    """Split a table where the symbol changes, without a copy.
+
+    Parameters
+    ----------
+    table : Table
+        In the form of `SCHEMA`, or of some of its columns with symbol and date.
+
+    Yields
+    ------
+    symbol : str
+    rows : Table
+        Consecutive rows of this symbol; a symbol whose rows are apart comes more than once.
 
     Raises
     ------
@@ -157,7 +192,7 @@ def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def to_arrow(bars: pd.DataFrame) -> pa.Table:
-    """The reverse of `from_arrow`."""
+    """Write a frame of bars, as from `from_arrow`, in the form of `SCHEMA`; NaN stays NaN."""
     arrays = [
         pa.array(bars[SYMBOL], pa.string()).dictionary_encode(),
         pa.array(bars[DATE].to_numpy().astype("datetime64[D]"), pa.date32()),

@@ -1,1 +1,1 @@
-"""The checks that decide which bars may reach a model: rules, limits, and the validation."""
+"""Checks that decide which bars may reach a model: rules, limits and validation."""

@@ -251,5 +251,5 @@ def test_how_many_symbols_may_drop(dropped: int, symbols: int, share: float, pas
     if passes:
         check_missing_symbols(reasons, symbols, share, "have too few sound bars")
     else:
-        with pytest.raises(NotEnoughData, match=f"{dropped} of {symbols} symbols .*S0: why"):
+        with pytest.raises(NotEnoughData, match=f"of {symbols} symbols .* got {dropped} .*S0: why"):
             check_missing_symbols(reasons, symbols, share, "have too few sound bars")
