@@ -1,35 +1,15 @@
-"""Every limit of the checks, in one place, each with its reason."""
+"""Limits of the checks, each with its reason."""
 
-MINIMUM_BARS = 100  # with fewer sound ones a symbol is dropped whole: it can teach nothing
-SPARE_BARS = 30  # beyond the look-back, else hardly a row of features is left
+MINIMUM_BARS = 100  # with fewer sound ones a symbol is dropped whole: too few to learn from
+SPARE_BARS = 30  # beyond the look-back, else few rows of features are left
 FLOAT_NOISE = 1e-6  # relative; downloads of one bar differ by some 1e-7
 HALF_CENT = 0.005  # adj_close is often rounded to cents, which moves adj_close / close
-STALE_SESSIONS = 5  # a close that stands still longer is more often a dead feed than a market
+STALE_SESSIONS = 5  # a close unchanged for longer is more often a dead feed than a market
 JUMP = 2.0  # a close that doubles or halves within a session is worth a look
-MISFIT = 0.1  # share of sessions; holidays of a like calendar stay below, another week does not
+MISFIT = 0.1  # share of sessions; a similar calendar's holidays stay below, another week does not
 
 # Splits by what one old share became. 5:4 and less are left out: news moves prices that far.
-SPLIT_RATIOS = (
-    4 / 3,
-    3 / 2,
-    2,
-    5 / 2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    10,
-    12,
-    15,
-    20,
-    25,
-    30,
-    40,
-    50,
-    100,
-)
+SPLIT_RATIOS = (4 / 3, 3 / 2, 2, 5 / 2, *range(3, 9), 10, 12, 15, 20, 25, 30, 40, 50, 100)
 UNIT_RATIOS = (100.0,)  # pence for pounds: prices jump and volume does not
 # Of the real bars, 99 % open within 5 % of the last close, close within 10 % of it, and have a
 # volume within 3 times the median of the sessions before; after a crash it is 5 to 20 times.
@@ -39,4 +19,4 @@ SPLIT_VOLUME = 3.0  # factor; how near the volume comes to its usual times the r
 SPLIT_ADJUSTED = 0.03  # log; how near the step of adj_close / close comes to the ratio
 USUAL_SESSIONS = 20  # the sessions before, whose median is the usual
 USUAL_AT_LEAST = 5  # with fewer before it there is no usual
-UNUSUAL_GAP = 8.0  # times the usual overnight gap: a stock of a few ticks jumps every day
+UNUSUAL_GAP = 8.0  # times the usual overnight gap: a stock priced at a few ticks jumps every day

@@ -1,4 +1,4 @@
-"""Checks of sound bars against those before them: splits, jumps, dead feeds, adjusted prices."""
+"""Checks of sound bars against earlier ones: splits, jumps, dead feeds, adjusted prices."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -8,7 +8,7 @@ from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.checks import limits
 from stockpred.bars.checks.base import FAIL, WARN, Check
 
-# What moves prices overnight without a market: (prices fall by, volume rises by), in logs.
+# Changes of scale overnight: (log of the fall of prices, log of the rise of volume).
 _SCALES = np.log(
     [(ratio, ratio) for ratio in limits.SPLIT_RATIOS]
     + [(ratio, 1.0) for ratio in limits.UNIT_RATIOS]
@@ -17,12 +17,12 @@ _FALL, _RISE = np.concatenate([_SCALES, -_SCALES])[:, :, None].swapaxes(0, 1)  #
 _SMALLEST = np.abs(_FALL).min() - limits.SPLIT_OPEN
 
 
-def _unadjusted_split(bars: BarArrays) -> Mask:
-    """Bars from which on prices are on another scale than before.
+def _is_unadjusted_split(bars: BarArrays) -> Mask:
+    """Find bars from which on prices have another scale than before.
 
-    The open, and less exactly the close, stand at the last close over a split's ratio; and either
-    the volume is at its usual times that ratio, where a crash or a surge would have raised it far
-    beyond, or adj_close went on while close jumped.
+    The open, and less exactly the close, equal the last close divided by a split's ratio. And
+    either volume is near its usual times that ratio (a crash or a surge raises it far more), or
+    adj_close goes on smoothly while close jumps.
     """
     found = np.zeros(len(bars.date), dtype=bool)
     gap = np.append(0.0, np.log(bars.open[1:] / bars.close[:-1]))
@@ -42,43 +42,45 @@ def _unadjusted_split(bars: BarArrays) -> Mask:
 
 
 def _usual(values: Array, rows: Rows) -> Array:
-    """Median of the USUAL_SESSIONS values before each of `rows`; NaN where they are too few."""
+    """Return the median of the USUAL_SESSIONS values before each of `rows`; NaN if too few."""
     before = np.append(np.full(limits.USUAL_SESSIONS, np.nan), values)
     median = np.nanmedian(sliding_window_view(before, limits.USUAL_SESSIONS)[rows], axis=1)
     return np.where(rows < limits.USUAL_AT_LEAST, np.nan, median)
 
 
-def _jump(bars: BarArrays) -> Mask:
+def _is_jump(bars: BarArrays) -> Mask:
     move = np.append(0.0, np.log(bars.close[1:] / bars.close[:-1]))
     return np.abs(move) >= np.log(limits.JUMP)
 
 
-def _stale(bars: BarArrays) -> Mask:
+def _is_stale(bars: BarArrays) -> Mask:
     rows = np.arange(len(bars.close))
     changed = np.append(True, bars.close[1:] != bars.close[:-1])
     return rows - np.maximum.accumulate(np.where(changed, rows, 0)) >= limits.STALE_SESSIONS
 
 
-def _adjusted_wrongly(bars: BarArrays) -> Mask:
+def _is_adjusted_wrongly(bars: BarArrays) -> Mask:
     ratio = bars.adj_close / bars.close
     slack = limits.FLOAT_NOISE + limits.HALF_CENT * (1 / bars.adj_close + 1 / bars.close)
     falls = ratio[1:] < ratio[:-1] * (1 - slack[1:] - slack[:-1])
     return (ratio > 1 + slack) | np.append(False, falls)
 
 
-def _no_volume(bars: BarArrays) -> Mask:
+def _has_no_volume(bars: BarArrays) -> Mask:
     return bars.volume == 0
 
 
-def _flat(bars: BarArrays) -> Mask:
+def _is_flat(bars: BarArrays) -> Mask:
     return bars.high == bars.low
 
 
 SERIES_CHECKS = (
-    Check("split", FAIL, "prices do not jump as by an unadjusted split", _unadjusted_split),
-    Check("jump", WARN, f"a close is below {limits.JUMP:g} times the last, and the reverse", _jump),
-    Check("stale", WARN, f"the close changes within {limits.STALE_SESSIONS} sessions", _stale),
-    Check("adj_close", WARN, "adj_close / close never falls, nor is above 1", _adjusted_wrongly),
-    Check("traded", WARN, "volume is not 0", _no_volume),
-    Check("moved", WARN, "high and low differ", _flat),
+    Check("split", FAIL, "prices do not jump as by an unadjusted split", _is_unadjusted_split),
+    Check(
+        "jump", WARN, f"a close is below {limits.JUMP:g} times the last, and the reverse", _is_jump
+    ),
+    Check("stale", WARN, f"the close changes within {limits.STALE_SESSIONS} sessions", _is_stale),
+    Check("adj_close", WARN, "adj_close / close never falls, nor is above 1", _is_adjusted_wrongly),
+    Check("traded", WARN, "volume is not 0", _has_no_volume),
+    Check("moved", WARN, "high and low differ", _is_flat),
 )

@@ -1,4 +1,4 @@
-"""A symbol's dates against its calendar's sessions, and what a symbol as a whole must have."""
+"""Checks of a symbol as a whole: its dates against a calendar, and the length of its history."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,16 +12,18 @@ from stockpred.bars.checks.limits import MISFIT, SPARE_BARS
 
 @dataclass(frozen=True)
 class SessionGaps:
-    """One symbol's dates beside those that its calendar expects; arrays of datetime64[s].
+    """Differences between one symbol's dates and its calendar; arrays of datetime64[s].
 
     Attributes
     ----------
     calendar : str
-        Name of the calendar.
+        Name of the calendar; empty for a symbol without one.
     expected : array
         The calendar's sessions from the symbol's first to its last bar, as far as it reaches.
-    missing, extra : array
-        Sessions without a bar; bars without a session.
+    missing : array
+        Sessions without a bar.
+    extra : array
+        Dates of bars that are not sessions.
     """
 
     calendar: str
@@ -31,24 +33,37 @@ class SessionGaps:
 
 
 def find_gaps(dates: Dates, calendar: str, sessions: Dates) -> SessionGaps:
-    """Hold a symbol's dates against the sessions of a calendar.
+    """Compare a symbol's dates with the sessions of a calendar.
 
     Parameters
     ----------
-    dates : array of datetime64[s]
+    dates : array of datetime64[s], shape (bars,)
         In order, without repeats.
-    sessions : array of datetime64[s]
-        In order. Dates before the first or after the last of them are not judged.
+    calendar : str
+        Name of the calendar.
+    sessions : array of datetime64[s], shape (sessions,)
+        In order. Dates before the first or after the last of them are not compared.
+
+    Returns
+    -------
+    SessionGaps
+        Empty arrays without a date or without a session.
+
+    Examples
+    --------
+    >>> days = np.arange("2012-01-02", "2012-01-07", dtype="datetime64[D]").astype("datetime64[s]")
+    >>> find_gaps(days[[0, 1, 4]], "XNYS", days).missing.astype(str).tolist()
+    ['2012-01-04T00:00:00', '2012-01-05T00:00:00']
     """
     if not len(dates) or not len(sessions):
         return SessionGaps(calendar, sessions[:0], sessions[:0], sessions[:0])
-    judged = _between(dates, sessions[0], sessions[-1])
+    compared = _between(dates, sessions[0], sessions[-1])
     expected = _between(sessions, dates[0], dates[-1])
     return SessionGaps(
         calendar,
         expected,
-        missing=np.setdiff1d(expected, judged, assume_unique=True),
-        extra=np.setdiff1d(judged, expected, assume_unique=True),
+        missing=np.setdiff1d(expected, compared, assume_unique=True),
+        extra=np.setdiff1d(compared, expected, assume_unique=True),
     )
 
 
@@ -58,7 +73,17 @@ def _between(dates: Dates, first: np.datetime64, last: np.datetime64) -> Dates:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A symbol as a whole: the dates of its sound bars, its gaps, and the longest look-back."""
+    """What is known of a symbol as a whole.
+
+    Attributes
+    ----------
+    dates : array of datetime64[s], shape (bars,)
+        Dates of its sound bars.
+    gaps : SessionGaps
+        Its dates beside its calendar's.
+    lookback : int
+        Longest look-back of a feature, in sessions.
+    """
 
     dates: Dates
     gaps: SessionGaps
@@ -67,12 +92,18 @@ class Coverage:
 
 @dataclass(frozen=True)
 class SymbolCheck:
-    """One rule for a symbol as a whole; such a check only warns.
+    """One rule for a symbol as a whole; breaking it is a warning.
 
     Attributes
     ----------
+    name : str
+        Short name in reports and metrics.
+    rule : str
+        What holds for a sound symbol.
     find : callable
-        `Coverage` -> the dates that break the rule, and what stands at the first of them.
+        `Coverage` -> the dates that break the rule, and a description of the first.
+    level : str
+        ``warn``.
     """
 
     name: str
@@ -81,24 +112,26 @@ class SymbolCheck:
     level: str = WARN
 
 
-def _missing(o: Coverage) -> tuple[Dates, str]:
-    return o.gaps.missing, f"no bar, but a session of {o.gaps.calendar}"
+def _missing(coverage: Coverage) -> tuple[Dates, str]:
+    return coverage.gaps.missing, f"no bar, but a session of {coverage.gaps.calendar}"
 
 
-def _extra(o: Coverage) -> tuple[Dates, str]:
-    return o.gaps.extra, f"a bar, but no session of {o.gaps.calendar}"
+def _extra(coverage: Coverage) -> tuple[Dates, str]:
+    return coverage.gaps.extra, f"a bar, but no session of {coverage.gaps.calendar}"
 
 
-def _misfit(o: Coverage) -> tuple[Dates, str]:
-    wrong = np.union1d(o.gaps.missing, o.gaps.extra)
-    if len(wrong) <= MISFIT * len(o.gaps.expected):
+def _misfit(coverage: Coverage) -> tuple[Dates, str]:
+    wrong = np.union1d(coverage.gaps.missing, coverage.gaps.extra)
+    if len(wrong) <= MISFIT * len(coverage.gaps.expected):
         wrong = wrong[:0]
-    return wrong, f"{len(wrong):,} dates differ from the {len(o.gaps.expected):,} expected"
+    return wrong, f"{len(wrong):,} dates differ from the {len(coverage.gaps.expected):,} expected"
 
 
-def _short(o: Coverage) -> tuple[Dates, str]:
-    enough = len(o.dates) >= o.lookback + SPARE_BARS
-    return o.dates[:0] if enough else o.dates, f"{len(o.dates)} bars, look-back {o.lookback}"
+def _short(coverage: Coverage) -> tuple[Dates, str]:
+    enough = len(coverage.dates) >= coverage.lookback + SPARE_BARS
+    return coverage.dates[
+        :0
+    ] if enough else coverage.dates, f"{len(coverage.dates)} bars, look-back {coverage.lookback}"
 
 
 SYMBOL_CHECKS = (

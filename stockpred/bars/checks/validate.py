@@ -1,4 +1,4 @@
-"""The judge: holds one symbol's bars against every check, and takes out those that fail."""
+"""Validation: applies every check to one symbol's bars and quarantines those that fail."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,19 @@ RULES = {check.name: check.rule for check in CHECKS}
 
 @dataclass(frozen=True)
 class Problem:
-    """What a check found in one symbol: how often, when, and what stands at the first place."""
+    """One broken rule in one symbol.
+
+    Attributes
+    ----------
+    check, level, symbol : str
+        Name and level of the check, and the symbol.
+    count : int
+        Dates that break the rule.
+    first, last : str
+        First and last of these dates, ISO.
+    example : str
+        The first of them with its values.
+    """
 
     check: str
     level: str
@@ -47,21 +59,22 @@ class Problem:
 
 @dataclass(frozen=True)
 class SymbolValidation:
-    """One symbol after validation.
+    """The validation of one symbol.
 
     Attributes
     ----------
     bars : DataFrame
-        The sound ones; empty where the symbol was dropped whole.
+        The sound bars; none where the symbol was dropped whole.
     listed, kept : int
-        How many bars there were, and are.
+        Number of bars before and after.
     failed_checks : mapping of Quarantine to sequence of str
-        The stretches taken out, and the checks that failed in each.
+        Quarantined periods, and the names of the checks that failed in each.
     problems : sequence of Problem
+        Every broken rule.
     gaps : SessionGaps
-        Its dates beside its calendar's sessions; empty where it has no calendar.
+        Its dates against its calendar's sessions; empty where it has no calendar.
     reason : str or None
-        Why it was dropped whole.
+        Why the symbol was dropped whole; None where it stays.
     """
 
     bars: pd.DataFrame
@@ -74,7 +87,7 @@ class SymbolValidation:
 
     @property
     def quarantines(self) -> tuple[Quarantine, ...]:
-        """The stretches taken out."""
+        """Return the quarantined periods."""
         return tuple(self.failed_checks)
 
 
@@ -85,12 +98,14 @@ def check_order(bars: pd.DataFrame) -> None:
     if len(back):
         row = int(back[0]) + 1
         raise DataError(
-            f"bars: {bars[SYMBOL].iloc[row]} has {_day(dates[row])} after {_day(dates[row - 1])}; "
-            "sort them by symbol and date, as acquire does"
+            f"bars of {bars[SYMBOL].iloc[row]}",
+            expected=f"a date of {_iso(dates[row - 1])} or later after that one",
+            got=_iso(dates[row]),
+            fix="sort the bars by symbol and date, as acquire does",
         )
 
 
-def validate(
+def validate(  # noqa: PLR0913 - all but the bars are keywords with a default
     bars: pd.DataFrame,
     minimum: int = MINIMUM_BARS,
     *,
@@ -99,22 +114,29 @@ def validate(
     calendar: str = "",
     sessions: Dates = NO_SESSIONS,
 ) -> SymbolValidation:
-    """Judge one symbol's bars.
+    """Check one symbol's bars, and quarantine those that fail.
 
     Parameters
     ----------
     bars : DataFrame
-        Bars of one symbol, in the order of their dates; values may be anything.
+        Bars of one symbol in the form of `schema.from_arrow`, in the order of dates, at least one;
+        numbers may be anything, NaN and infinities too.
     minimum : int
-        A symbol with fewer bars left is dropped whole.
+        A symbol with fewer sound bars is dropped whole.
     latest : datetime64, optional
-        No session later than this one can be over.
+        Last session that can be over; None: dates are not checked against it.
     lookback : int
-        The longest of the features.
+        Longest look-back of a feature, in sessions.
     calendar : str
-        Name of the symbol's calendar.
-    sessions : array of datetime64[s]
-        Sessions of that calendar, in order, over the symbol's dates and more; none: not checked.
+        Name of the symbol's calendar; empty: it has none.
+    sessions : array of datetime64[s], shape (sessions,)
+        Sessions of that calendar, in order, over the symbol's dates and more; empty: dates are not
+        checked against it.
+
+    Returns
+    -------
+    SymbolValidation
+        Its bars are without NaN. Whether a bar is quarantined does not depend on later bars.
 
     Raises
     ------
@@ -123,76 +145,77 @@ def validate(
     """
     check_order(bars)
     symbol = str(bars[SYMBOL].iloc[0])
-    history = BarArrays.from_frame(bars)
-    found = _broken(history, latest)
-    failed = {check: mask for check, mask in found.items() if check.level == FAIL and mask.any()}
+    arrays = BarArrays.from_frame(bars)
+    broken = _find_broken(arrays, latest)
+    failed = {check: mask for check, mask in broken.items() if check.level == FAIL and mask.any()}
     bad = np.logical_or.reduce([np.zeros(len(bars), dtype=bool), *failed.values()])
     problems = []
-    for check, mask in found.items():
+    for check, mask in broken.items():
         rows = np.flatnonzero(mask if check.level == FAIL else mask & ~bad)
         if len(rows):
-            problems.append(_problem(check, symbol, history.date[rows], _seen(bars, rows[0])))
-    listed = np.unique(history.date if latest is None else history.date[history.date <= latest])
-    outline = Coverage(history.date[~bad], find_gaps(listed, calendar, sessions), lookback)
-    for whole in SYMBOL_CHECKS:
-        dates, seen = whole.find(outline)
+            example = _describe_bar(bars, rows[0])
+            problems.append(_problem(check, symbol, arrays.date[rows], example))
+    listed = np.unique(arrays.date if latest is None else arrays.date[arrays.date <= latest])
+    coverage = Coverage(arrays.date[~bad], find_gaps(listed, calendar, sessions), lookback)
+    for symbol_check in SYMBOL_CHECKS:
+        dates, example = symbol_check.find(coverage)
         if len(dates):
-            problems.append(_problem(whole, symbol, dates, seen))
+            problems.append(_problem(symbol_check, symbol, dates, example))
     kept = bars[~bad].reset_index(drop=True) if bad.any() else bars
     reason = None
     if len(kept) < minimum:
-        broken = [each for each in problems if each.level == FAIL]
-        why = f"; {broken[0].example}: {RULES[broken[0].check]}" if broken else ""
+        fails = [problem for problem in problems if problem.level == FAIL]
+        why = f"; {fails[0].example}: {RULES[fails[0].check]}" if fails else ""
         reason = f"{len(kept)} of {len(bars)} bars are sound, at least {minimum} are needed{why}"
         kept = kept.iloc[:0]
-    stretches = _quarantined(symbol, history.date, bad, failed)
-    return SymbolValidation(kept, len(bars), len(kept), stretches, problems, outline.gaps, reason)
+    periods = _quarantined_periods(symbol, arrays.date, bad, failed)
+    return SymbolValidation(kept, len(bars), len(kept), periods, problems, coverage.gaps, reason)
 
 
-def _broken(history: BarArrays, latest: np.datetime64 | None) -> dict[Check, Mask]:
-    """For each check of bars the rows that break it."""
-    with np.errstate(all="ignore"):  # what is NaN, infinite or 0 is reported by name
-        found = {check: check.find(history) for check in (*BAR_CHECKS, future_check(latest))}
-        # Compared with the bar before are sound bars only: what is broken compares to nothing.
-        sound = ~np.logical_or.reduce(list(found.values()))
-        series = history.select(sound)
+def _find_broken(arrays: BarArrays, latest: np.datetime64 | None) -> dict[Check, Mask]:
+    """Return the mask of broken rows of each check of bars."""
+    with np.errstate(all="ignore"):  # NaN, infinities and 0 are reported by a check
+        broken = {check: check.find(arrays) for check in (*BAR_CHECKS, future_check(latest))}
+        # Series checks see sound bars only: nothing can be compared with a broken one.
+        sound = ~np.logical_or.reduce(list(broken.values()))
+        series = arrays.select(sound)
         for check in SERIES_CHECKS:
-            found[check] = np.zeros(len(sound), dtype=bool)
-            found[check][sound] = check.find(series)
-    return found
+            broken[check] = np.zeros(len(sound), dtype=bool)
+            broken[check][sound] = check.find(series)
+    return broken
 
 
-def _problem(check: Check | SymbolCheck, symbol: str, dates: Dates, seen: str) -> Problem:
+def _problem(check: Check | SymbolCheck, symbol: str, dates: Dates, example: str) -> Problem:
     return Problem(
         check.name,
         check.level,
         symbol,
         len(dates),
-        _day(dates[0]),
-        _day(dates[-1]),
-        f"{symbol} {_day(dates[0])}: {seen}",
+        _iso(dates[0]),
+        _iso(dates[-1]),
+        f"{symbol} {_iso(dates[0])}: {example}",
     )
 
 
-def _seen(bars: pd.DataFrame, row: int) -> str:
+def _describe_bar(bars: pd.DataFrame, row: int) -> str:
     values = [f"{name} {bars[name].iloc[row]:g}" for name in NUMBERS]
     before = [f"close before {bars[CLOSE].iloc[row - 1]:g}"] if row else []
     return ", ".join(values + before)
 
 
-def _quarantined(
+def _quarantined_periods(
     symbol: str, dates: Dates, bad: Mask, failed: Mapping[Check, Mask]
 ) -> dict[Quarantine, tuple[str, ...]]:
-    """Runs of bad rows, as quarantines of dates, with the checks that failed in each."""
+    """Return the runs of bad rows as periods, with the checks that failed in each."""
     edges = np.diff(np.concatenate([[0], bad.astype(np.int8), [0]]))
     runs = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
     return {
-        Quarantine(symbol, _day(dates[a]), _day(dates[b - 1])): tuple(
-            check.name for check, mask in failed.items() if mask[a:b].any()
+        Quarantine(symbol, _iso(dates[first]), _iso(dates[end - 1])): tuple(
+            check.name for check, mask in failed.items() if mask[first:end].any()
         )
-        for a, b in runs
+        for first, end in runs
     }
 
 
-def _day(date: np.datetime64) -> str:
+def _iso(date: np.datetime64) -> str:
     return str(date.astype("datetime64[D]"))
