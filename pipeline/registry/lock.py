@@ -1,7 +1,7 @@
-"""Turns at a registered model: who changes more than one thing there does it alone.
+"""A lock on a registered model, for changes of more than one of its fields.
 
 MLflow's registry has no lock and no compare-and-set, but each tag is read and written whole. That
-is enough for a bakery's queue (Lamport 1974, CACM 17(8)): take a number above every number in the
+is enough for a bakery lock (Lamport 1974, CACM 17(8)): take a number above every number in the
 queue, and wait until no smaller one is left.
 """
 
@@ -10,34 +10,39 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pipeline.process.identity import SLUG, process_of, slug_has_exited
 
-PREFIX = "turn."
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PREFIX = "turn."  # of the tags; other versions of this code wait for the same
 CHOOSING = "choosing"
-POLL_INTERVAL = 0.05  # seconds between two looks at the queue
-HOLD_TIMEOUT = 60.0  # seconds that one may hold up the others before it counts as dead
-GRACE = 2.0  # seconds in which the last request of a process that is gone reaches the server
+POLL_INTERVAL = 0.05  # seconds between two reads of the queue
+HOLD_TIMEOUT = 60.0  # seconds that one entry may block the others before it counts as killed
+GRACE = 2.0  # seconds in which the last request of an exited process reaches the server
 OWNER = re.compile(rf"{re.escape(PREFIX)}({SLUG})\.")
 
 Queue = dict[str, str]  # key -> its number, or CHOOSING
 
 
 @contextmanager
-def model_lock(client: Any, name: str, patience: float = HOLD_TIMEOUT) -> Iterator[None]:
-    """Within the block no one else has a turn at this registered model.
+def model_lock(client: "MlflowClient", name: str, timeout: float = HOLD_TIMEOUT) -> Iterator[None]:
+    """Hold the lock of a registered model within the block.
 
-    It is for a few requests, not for work: whoever takes longer than `patience` seconds, on the
-    clock of one who waits, counts as killed and is passed over; whose process on this machine is
-    seen to be gone, `LINGER` seconds later.
+    For a few requests, not for work: an entry that blocks another for longer than `timeout`, on
+    the clock of the one that waits, counts as killed and is removed; one whose process on this
+    machine has exited, after `GRACE`. Waits without a limit for entries that make progress.
 
     Parameters
     ----------
     client : MlflowClient
     name : str
         A registered model that exists.
+    timeout : float
+        Seconds.
     """
     mine = f"{PREFIX}{process_of(os.getpid()).slug()}.{uuid4().hex}"
     client.set_registered_model_tag(name, mine, CHOOSING)
@@ -45,44 +50,58 @@ def model_lock(client: Any, name: str, patience: float = HOLD_TIMEOUT) -> Iterat
         numbers = [int(text) for text in _queue(client, name).values() if text != CHOOSING]
         number = 1 + max(numbers, default=0)
         client.set_registered_model_tag(name, mine, str(number))
-        _wait(client, name, mine, number, patience)
+        _wait(client, name, mine, number, timeout)
         yield
     finally:
         client.delete_registered_model_tag(name, mine)
 
 
-def _queue(client: Any, name: str) -> Queue:
+def _queue(client: "MlflowClient", name: str) -> Queue:
     tags = client.get_registered_model(name).tags
     return {key: text for key, text in tags.items() if key.startswith(PREFIX)}
 
 
-def _wait(client: Any, name: str, mine: str, number: int, patience: float) -> None:
+def _wait(client: "MlflowClient", name: str, mine: str, number: int, timeout: float) -> None:
     since: dict[tuple[str, str, bool], float] = {}
-    while ahead := blocking_entries(_queue(client, name), mine, number):
+    while blocking := blocking_entries(_queue(client, name), mine, number):
         now = time.monotonic()
-        found = ((key, text, _is_left(key)) for key, text in ahead.items())
-        since = {entry: since.get(entry, now) for entry in found}
-        for (key, _, left), began in since.items():
-            if now - began > (min(GRACE, patience) if left else patience):
+        entries = ((key, text, _has_exited(key)) for key, text in blocking.items())
+        since = {entry: since.get(entry, now) for entry in entries}
+        for (key, _, has_exited), began in since.items():
+            if now - began > (min(GRACE, timeout) if has_exited else timeout):
                 client.delete_registered_model_tag(name, key)
         time.sleep(POLL_INTERVAL)
 
 
-def _is_left(key: str) -> bool:
-    """Whether the process whose entry it is died before it could take it back."""
+def _has_exited(key: str) -> bool:
+    """Return whether the process of an entry ran on this machine and has exited."""
     owner = OWNER.match(key)
     return owner is not None and slug_has_exited(owner[1])
 
 
 def blocking_entries(queue: Mapping[str, str], mine: str, number: int) -> Queue:
-    """Those that hold up one with a number: who still chooses, and the very first in the queue.
+    """Return the entries that block one: those still choosing, and the first of the queue.
 
-    Only these can be blamed for a standstill; who waits behind them may be alive and well.
+    Only these can be the cause of a standstill; those behind the first may be alive.
+
+    Parameters
+    ----------
+    queue : mapping of str to str
+        All entries: key -> number, or `CHOOSING`.
+    mine : str
+        Key of the entry that waits.
+    number : int
+        Its number.
+
+    Returns
+    -------
+    dict of str to str
+        Entries of `queue`; empty where the lock is held.
     """
     others = {key: text for key, text in queue.items() if key != mine}
-    choosing = {key: text for key, text in others.items() if text == CHOOSING}
-    numbered = {key: text for key, text in others.items() if text != CHOOSING}
-    first = min(numbered, key=lambda key: (int(numbered[key]), key), default=None)
-    if first is not None and (int(numbered[first]), first) < (number, mine):
-        choosing[first] = numbered[first]
-    return choosing
+    blocking = {key: text for key, text in others.items() if text == CHOOSING}
+    numbered = [(int(text), key) for key, text in others.items() if text != CHOOSING]
+    first = min(numbered, default=None)
+    if first is not None and first < (number, mine):
+        blocking[first[1]] = str(first[0])
+    return blocking

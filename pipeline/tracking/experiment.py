@@ -17,8 +17,7 @@ def experiment_id(client: "MlflowClient") -> str:
     InputError
         No experiment has the name in `MLFLOW_EXPERIMENT_NAME`: MLflow would create it.
     """
-    # Imports mlflow, which quick commands do only when they need it.
-    from pipeline.tracking.mlflow_private import current_experiment_id  # noqa: PLC0415
+    from pipeline.tracking.mlflow_private import current_experiment_id
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if name is not None and client.get_experiment_by_name(name) is None:

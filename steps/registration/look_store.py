@@ -27,5 +27,5 @@ def take_look(client: Any, version: Any, hypothesis: Hypothesis, data: LookData)
         for each, old in record.items()
         if old.hypothesis == hypothesis and old.looks and each != key
     ]
-    write_model_tag(client, name, key, taken.to_text(), instead_of=replaced)
+    write_model_tag(client, name, key, taken.to_text(), replaces=replaced)
     return taken

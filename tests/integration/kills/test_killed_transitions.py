@@ -75,7 +75,7 @@ def state():
         "stages": {str(v.version): v.tags.get("stage", "") for v in known},
         "aliases": transitions.registry_state(client, name).aliases,
         "promises": {str(v.version): v.tags.get("promise") for v in known},
-        "lost": [v.version for v in known if not registry._is_there(v.source)],
+        "lost": [v.version for v in known if not registry._has_files(v.source)],
         "looks": registry.model_tags(client, name, look_store.PREFIX),
         "moves": [each.to_dict() for each in told],
         "champion": history.champion_of(told),

@@ -205,7 +205,7 @@ def test_the_last_forecast_of_each_symbol(world: World, last: tuple[Path, Any]) 
 def test_the_same_bars_and_version_give_the_same_bytes(world: World, everything: Path) -> None:
     done = world.command("--bars", str(world.bars), "--dates", "all")
     assert done.returncode == 0, done.stderr
-    assert "warning: stockpred has no champion: its candidate" in done.stderr
+    assert "warning: stockpred has no champion: using its candidate" in done.stderr
     runs = world.client.search_runs(
         [world.logged.experiment], order_by=["attributes.start_time DESC"], max_results=1
     )

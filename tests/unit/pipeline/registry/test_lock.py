@@ -50,7 +50,7 @@ def test_who_was_killed_in_its_turn_is_passed_over(client: MlflowClient, left: s
     new(client, name, 1)
     client.set_registered_model_tag(name, f"{QUEUE}dead", left)
     began = time.monotonic()
-    with model_lock(client, name, patience=0.5):
+    with model_lock(client, name, timeout=0.5):
         assert time.monotonic() - began > 0.5
         assert len(model_tags(client, name, QUEUE)) == 1
     assert model_tags(client, name, QUEUE) == {}
@@ -77,13 +77,13 @@ def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not
         assert owner.stdout and owner.stdout.readline() == "mine\n"
         [key] = model_tags(client, "held", QUEUE)
         before = time.monotonic()
-        with model_lock(client, "held", patience=GRACE + 1):
+        with model_lock(client, "held", timeout=GRACE + 1):
             assert time.monotonic() - before > GRACE + 1, "it lives"
         client.set_registered_model_tag("held", key, "1")
         # Not from when it was first seen: what it asked for last may still be on its way.
         before = time.monotonic()
         threading.Timer(GRACE + 1, owner.kill).start()
-        with model_lock(client, "held", patience=10 * HOLD_TIMEOUT):
+        with model_lock(client, "held", timeout=10 * HOLD_TIMEOUT):
             assert 2 * GRACE + 1 < time.monotonic() - before < 5 * HOLD_TIMEOUT
             assert list(model_tags(client, "held", QUEUE)) != [key]
     finally:
@@ -98,7 +98,7 @@ def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowCli
     mark = process_of(os.getpid())._replace(host="elsewhere", start="1").slug()
     client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
     before = time.monotonic()
-    with model_lock(client, "elsewhere", patience=GRACE + 1):
+    with model_lock(client, "elsewhere", timeout=GRACE + 1):
         assert time.monotonic() - before > GRACE + 1
 
 

@@ -49,7 +49,7 @@ def model_ids(client: MlflowClient) -> list[str]:
 
 
 def test_auto_is_the_champion_else_the_candidate_with_a_warning(client: MlflowClient) -> None:
-    with pytest.raises(InputError, match="'a b' has neither champion nor candidate; run main"):
+    with pytest.raises(InputError, match="a candidate of 'a b', got neither"):
         resolve(client, "auto", "a b")
     client.set_registered_model_alias("a b", "candidate", "2")
     found = resolve(client, "auto", "a b")
@@ -76,20 +76,20 @@ def test_a_version_and_a_model_by_its_id(client: MlflowClient) -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("auto", "'none' has neither champion nor candidate"),
-        ("models:/a b@champion", "no version of 'a b' is 'champion'"),
-        ("models:/none@champion", "no version of 'none' is 'champion'"),
-        ("models:/a b/3", "'a b' has no version 3"),
-        ("models:/none/1", "'none' has no version 1"),
-        ("models:/m-none", "no such model"),
+        ("auto", "a candidate of 'none', got neither"),
+        ("models:/a b@champion", "none of 'a b' with the alias 'champion'"),
+        ("models:/none@champion", "none of 'none' with the alias 'champion'"),
+        ("models:/a b/3", "none of 'a b' with the number 3"),
+        ("models:/none/1", "none of 'none' with the number 1"),
+        ("models:/m-none", "none with this id"),
         ("models:/a b/latest", "neither a version's number nor an alias"),
         ("models:/a b/Production", "neither a version's number nor an alias"),
         ("models:/a b", "neither a version's number nor an alias"),
         ("models:/@champion", "neither a version's number nor an alias"),
-        ("models:/a b@", "no version of 'a b' is ''"),
-        ("models:/", "no model's URI"),
-        ("runs:/1/model", "no model's URI"),
-        ("champion", "no model's URI"),
+        ("models:/a b@", "none of 'a b' with the alias ''"),
+        ("models:/", "no URI of a model"),
+        ("runs:/1/model", "no URI of a model"),
+        ("champion", "no URI of a model"),
     ],
 )
 def test_what_is_no_model_is_one_line_with_the_ways(
@@ -99,7 +99,7 @@ def test_what_is_no_model_is_one_line_with_the_ways(
         resolve(client, uri, "none")
     text = str(error.value)
     assert text.startswith(f"model_uri={uri!r}: ") and words in text and "\n" not in text
-    assert text.endswith("; give auto, models:/name@alias, models:/name/version or models:/m-...")
+    assert ". Fix: " in text
 
 
 def test_a_registry_that_does_not_answer_has_not_lost_its_champion(tmp_path: Path) -> None:
@@ -141,5 +141,5 @@ def test_what_does_not_fit_in_a_tag_is_refused(client: MlflowClient) -> None:
     write_model_tag(client, "six", "look.1", "x" * TAG_LIMIT)
     with pytest.raises(ValueError, match="at most 5000"):
         write_model_tag(client, "six", "look.2", "x" * (TAG_LIMIT + 1))
-    write_model_tag(client, "six", "look.3", "y", instead_of=["look.1", "look.none"])
+    write_model_tag(client, "six", "look.3", "y", replaces=["look.1", "look.none"])
     assert model_tags(client, "six", "look.") == {"look.3": "y"}
