@@ -24,6 +24,7 @@ from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit
 from tests.support.bars import make_bars
 from tests.support.paths import ROOT
+from tests.support.python_processes import start_python
 from tests.support.stores import make_store
 from tests.support.toy_project import HANGS, is_alive
 
@@ -77,6 +78,10 @@ class Registry:
             "PATH": PATH,
         }
 
+    def start_python(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
+        place = cwd or self.root
+        return start_python(argv, cwd=place, env=self.env(), start_new_session=True)
+
     def start(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             argv,
@@ -118,8 +123,8 @@ class Server:
 @contextmanager
 def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterator[Server]:
     """A running model server, on a free port; SIGTERM is its good end."""
-    command = (sys.executable, "-m", "steps.serve", "--port", "0", *options)
-    process = registry.start(*command, cwd=cwd)
+    command = ("-m", "steps.serve", "--port", "0", *options)
+    process = registry.start_python(*command, cwd=cwd)
     try:
         server = Server(process, address_in(process))
         [child] = children(process.pid)

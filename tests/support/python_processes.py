@@ -106,11 +106,13 @@ def run_python(
     env: Mapping[str, str],
     timeout: float = 600,
     check: bool = False,
+    text: str | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `python *argv` to its end, as `subprocess.run` would."""
-    with start_python(argv, cwd=cwd, env=env) as process:
+    """Run `python *argv` to its end, as `subprocess.run` would, with `text` as its input."""
+    stdin = None if text is None else subprocess.PIPE
+    with start_python(argv, cwd=cwd, env=env, stdin=stdin) as process:
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(text, timeout=timeout)
         except BaseException:
             process.kill()
             raise

@@ -15,6 +15,9 @@ from mlflow.projects._project_spec import load_project
 from pipeline.chain.backends import PYTHON_MODULE
 from stockpred.errors import StockpredError
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
+from tests.support.refused_commands import children
+from tests.support.stores import environment, make_store
 
 pytestmark = pytest.mark.run
 ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
@@ -100,32 +103,20 @@ def test_parameter_value_is_taken_unchanged_or_refused_by_name(entry: str) -> No
             assert context.meta["texts"] == {**fine, name: text}
 
 
-@pytest.mark.long
-def test_parameter_value_that_is_hostile_is_refused_in_one_line(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["source", pytest.param("registered_model", marks=pytest.mark.long)]
+)
+def test_parameter_value_that_is_hostile_is_refused_in_one_line(
+    name: str, root: Path, tmp_path: Path
+) -> None:
     hostile = "'$(touch pwned)`touch pwned`\"; touch pwned; \n--symbols x"
-    done = subprocess.run(
-        [
-            "mlflow",
-            "run",
-            str(root),
-            "-e",
-            "main",
-            "--env-manager",
-            "local",
-            "-P",
-            f"source={hostile}",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={
-            **os.environ,
-            "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        },
-    )
+    make_store(tmp_path, "x")
+    env = environment(tmp_path, "x")
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    words = ("run", str(root), "-e", "main", "--env-manager", "local", "-P", f"{name}={hostile}")
+    done = run_python(["-m", "mlflow", *words], cwd=tmp_path, env=env)
     assert done.returncode != 0 and "Traceback" not in done.stderr
-    [line] = [each for each in done.stderr.splitlines() if each.startswith("error: source=")]
-    assert "a path or URI is one line" in line
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {name}=")
     assert not list(tmp_path.rglob("pwned")) and not (root / "pwned").exists()
+    assert "acquire" not in children(tmp_path)

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from tests.support.model_server import (
     wait_until,
 )
 from tests.support.project_files import copy_project
+from tests.support.python_processes import run_python
 from tests.support.servers import free_port
 from tests.support.toy_project import HANGS
 
@@ -63,16 +63,9 @@ def test_server_answers_as_the_model_itself(registry: Registry, server: Server) 
     status, answer = server.ask(body(both, params={"all_dates": True}))
     assert status == 200
     rows = json.loads(answer)["predictions"]
-    done = subprocess.run(
-        [sys.executable, "-c", DIRECT],
-        cwd=registry.folder,
-        env=registry.env(),
-        text=True,
-        input=json.dumps(records(both)),
-        capture_output=True,
-        timeout=HANGS,
-    )
-    assert done.returncode == 0, done.stderr
+    given = json.dumps(records(both))
+    env = registry.env()
+    done = run_python(["-c", DIRECT], cwd=registry.folder, env=env, text=given, check=True)
     assert rows == json.loads(done.stdout.splitlines()[-1])
     assert len(rows) == 80 + 70 - 2 * (NEEDED - 1)
     assert list(rows[0]) == [

@@ -36,7 +36,7 @@ def test_serve_on_a_taken_port_fails_in_one_line_without_a_run(registry: Registr
     before = len(registry.runs())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        process = registry.start(sys.executable, "-m", "steps.serve", "--port", port)
+        process = registry.start_python("-m", "steps.serve", "--port", port)
         _, said = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     [line] = said.splitlines()
@@ -87,7 +87,7 @@ def test_serve_of_a_model_that_cannot_be_loaded_fails_in_one_line(registry: Regi
     kept = estimator.read_bytes()
     estimator.write_bytes(kept[:1000])
     try:
-        process = registry.start(sys.executable, "-m", "steps.serve", "--port", "0")
+        process = registry.start_python("-m", "steps.serve", "--port", "0")
         _, said = process.communicate(timeout=HANGS)
     finally:
         estimator.write_bytes(kept)
