@@ -61,6 +61,7 @@ class Step:
     entry_point: str = ""
 
     def __post_init__(self) -> None:
+        """Fill in the default entry point."""
         if not self.entry_point:
             object.__setattr__(self, "entry_point", self.name)
 
@@ -104,10 +105,6 @@ class FinishedStep:
         return f"runs:/{self.run_id}/{artifact}"
 
 
-def _always(client: MlflowClient, step: str, run: Run) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Project:
     """The MLflow project that a chain's steps are entry points of.
@@ -128,7 +125,7 @@ class Project:
     root: Path
     package: str
     preload: Sequence[str] = ()
-    is_reusable: Callable[[MlflowClient, str, Run], bool] = _always
+    is_reusable: Callable[[MlflowClient, str, Run], bool] = lambda client, step, run: True
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A chain that is killed, or told to end, at every line of its own: nothing is left of it."""
+"""A chain that gets SIGTERM or SIGKILL at every line of its code: no process is left."""
 
 import signal
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.support.kill_at_lines import kill_at_every_line
 STORE, SAID = Path("../store.db"), Path("../said.txt")
 modules = (active_run, backends, chain, child_process, orphans, run_project, signals, fork_server)
 words, signum, again, stride = sys.argv[1], *map(int, sys.argv[2:])
-ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what a chain leaves behind comes here
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: adopts the processes that a chain leaves
 count = 0
 
 
@@ -50,7 +50,7 @@ def work():
 
 
 def gone():
-    # Whether every process that it started ends by itself.
+    # Whether every process that the chain started ends by itself.
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
@@ -69,8 +69,8 @@ def runs():
     )[known:]
 
 
-def whole():
-    # An undisturbed chain: its exit code, and what it says of its steps.
+def run_undisturbed():
+    # An undisturbed chain: its exit code and its output.
     SAID.write_text("")
     [(_, _, code)] = kill_at_every_line(work, (), signum)
     return [code, json.loads(SAID.read_text().splitlines()[-1]) if code == 0 else SAID.read_text()]
@@ -78,13 +78,13 @@ def whole():
 
 if words == "cached":
     before()
-    whole()
-for each in kill_at_every_line(work, modules, signum, stride, again, before):
+    run_undisturbed()
+for attempt in kill_at_every_line(work, modules, signum, stride, again, before):
     is_gone, ended = gone(), runs()
-    # A run that nobody has signed yet has a minute to be.
+    # A run without process tags has a minute to get them.
     query("update runs set start_time = start_time - 90000 where status = 'RUNNING'")
-    next_one = whole()
-    print(json.dumps([each, is_gone, ended, *next_one, gone(), runs()]), flush=True)
+    next_one = run_undisturbed()
+    print(json.dumps([attempt, is_gone, ended, *next_one, gone(), runs()]), flush=True)
 """
 
 
@@ -103,29 +103,29 @@ def test_chain_ended_at_any_line_leaves_no_process_and_the_next_resumes(
     tmp_path: Path, words: str, signum: int, again: int, stride: int
 ) -> None:
     toy = Toy(tmp_path)
-    tried = run_script(
+    tries = run_script(
         AT_EVERY_LINE, words, int(signum), again, stride, env=toy.env(), cwd=toy.project
     )
-    assert len(tried) >= 300 // stride, "no lines were traced"
-    for (_, where, code), is_gone, ended, then, steps, is_gone_then, after in tried:
+    assert len(tries) >= 300 // stride, "no lines were traced"
+    for (_, where, code), is_gone, ended, then, steps, is_gone_then, after in tries:
         assert is_gone and is_gone_then, where
         status = {step: status for step, status, _ in ended}
         if not where:
             assert code == 0 and set(status.values()) == {"FINISHED"}
         elif signum == signal.SIGKILL:
             assert code == -signum and status.get("main") in (None, "RUNNING", "FINISHED"), where
-        elif code == 0:  # told when there was nothing left to end
+        elif code == 0:  # the signal came after the last run had ended
             assert status["main"] == "FINISHED", where
         elif code == 143:
             main = status.pop("main", "KILLED")
             if not again:
-                # Where its run has not begun yet it is one of the dead, as after a SIGKILL.
+                # A run that has not started yet becomes an orphan, as after a SIGKILL.
                 assert main == "KILLED" or (main == "RUNNING" and not status), where
             assert set(status.values()) <= {"FINISHED", "KILLED"}, where
-        else:  # before it listened, or when its run had ended
+        else:  # before it handled signals, or after its run had ended
             assert code == -signum, where
             assert set(status) <= {"main"} or status["main"] == "FINISHED", where
-        # The next chain runs to its end, reuses what is finished, and ends what the dead left.
+        # The next chain finishes, reuses finished steps, and closes orphans.
         assert then == 0, steps
         for step, status, run_id in ended:
             assert step == "main" or status != "FINISHED" or steps[step] == ["cached", run_id], (

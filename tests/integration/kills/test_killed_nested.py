@@ -1,4 +1,4 @@
-"""A step is killed, or told to end, at every line of its nested runs: none is left open."""
+"""A step that gets SIGTERM or SIGKILL at every line of its nested runs: none stays open."""
 
 import signal
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_step_ended_at_any_line_leaves_no_nested_run_open(
         else:
             assert (code, status) == (fails, ended)
         statuses = [each for _, each, *_ in below]
-        # A nested run that was broken off ends as its step does, or had ended already.
+        # An interrupted nested run ends as its step does, or had ended already.
         assert set(statuses) <= {"FINISHED", "KILLED" if signum == signal.SIGTERM else "FAILED"} | (
             {"FAILED"} if fails else set()
         ), (where, below)

@@ -1,4 +1,4 @@
-"""Whoever ends the runs of the dead is killed at every line of it: the next ends them all."""
+"""A process killed at every line of closing orphans: the next closes them all."""
 
 import signal
 from pathlib import Path
@@ -23,11 +23,11 @@ own = client.create_run("0", tags=heartbeat.process_tags())
 gone = os.fork()
 if not gone:
     os._exit(0)
-signed = heartbeat.process_tags(gone)
+tagged = heartbeat.process_tags(gone)
 os.waitpid(gone, 0)
 
 
-def run(parent=None, tags=signed):
+def run(parent=None, tags=tagged):
     named = {} if parent is None else {"mlflow.parentRunId": parent}
     return client.create_run("0", tags={**tags, **named}).info.run_id
 
@@ -40,18 +40,18 @@ def before():
 
 
 def state():
-    found = [client.get_run(run_id) for run_id in runs]
-    return [[each.info.status, each.data.tags.get("pipeline.error")] for each in found]
+    closed = [client.get_run(run_id) for run_id in runs]
+    return [[attempt.info.status, attempt.data.tags.get("pipeline.error")] for attempt in closed]
 
 
 def work():
     orphans.close_orphans(client, own)
 
 
-for each in kill_at_every_line(work, (orphans,), signum, stride, 0, before):
+for attempt in kill_at_every_line(work, (orphans,), signum, stride, 0, before):
     ended = state()
     work()
-    print(json.dumps([each, ended, state(), client.get_run(own.info.run_id).info.status]))
+    print(json.dumps([attempt, ended, state(), client.get_run(own.info.run_id).info.status]))
 """
 
 
@@ -60,15 +60,15 @@ def test_chain_killed_while_closing_orphans_leaves_them_to_the_next(
     tmp_path: Path, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    tried = run_script(AT_EVERY_LINE, int(signal.SIGKILL), stride, env=env)
-    assert len(tried) >= 100 // stride, "no lines were traced"
+    tries = run_script(AT_EVERY_LINE, int(signal.SIGKILL), stride, env=env)
+    assert len(tries) >= 100 // stride, "no lines were traced"
     counts = set()
-    for (_, where, _), ended, after, own in tried:
-        main, step, nested, unsigned, alone = (status == "FAILED" for status, _ in ended)
-        counts.add(main + step + nested + unsigned + alone)
-        # What is above is still there to tell whose the rest was.
-        assert nested >= step >= main and unsigned >= main, where
-        # Each bears its reason before it ends.
+    for (_, where, _), ended, after, own in tries:
+        main, step, nested, untagged, alone = (status == "FAILED" for status, _ in ended)
+        counts.add(main + step + nested + untagged + alone)
+        # A run above is still open to show the parent of the rest.
+        assert nested >= step >= main and untagged >= main, where
+        # Each has its reason before it ends.
         assert all(error for status, error in ended if status == "FAILED"), where
         assert [status for status, _ in after] == ["FAILED"] * 5 and all(e for _, e in after), where
         assert own == "RUNNING", where

@@ -1,4 +1,4 @@
-"""The fork server alone: what a warm step is given, and what it gives back."""
+"""Tests of the fork server without a chain."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def test_fork_exit_code_is_that_of_a_command(outcome) -> None:
         "threads": 0,
         "missing": 1,
     }
-    assert codes == list(range(20)), "an exit got lost where many end at once"
+    assert codes == list(range(20)), "an exit code was lost when many forks ended at once"
     assert "bad end" in err and "ValueError: a bug" in err and "no_such_module" in err
 
 

@@ -1,4 +1,4 @@
-"""What it does not run on."""
+"""Tests of platforms that are not supported."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# As Windows calls itself, in a process that has what comes from elsewhere imported.
+# In a process that has imported third-party modules.
 ON_WINDOWS = """
 import click, json, runpy, sys
 sys.platform = "win32"

@@ -1,4 +1,4 @@
-"""Scratch folders: whose they are, and that only those of the dead are removed."""
+"""Tests of scratch folders and their removal after their process has exited."""
 
 import os
 import subprocess
@@ -21,8 +21,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def dead() -> Iterator[Process]:
-    """A process that is gone, as it was when it lived."""
+def exited() -> Iterator[Process]:
+    """Identity of a process that has exited, taken while it was alive."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         known = process_of(process.pid)
         process.kill()
@@ -47,39 +47,39 @@ def test_scratch_folder_is_removed_with_its_block(folder: Path) -> None:
 
 
 def test_remove_abandoned_removes_only_folders_of_exited_processes(
-    folder: Path, dead: Process
+    folder: Path, exited: Process
 ) -> None:
     (kept := folder / "of the user").mkdir()
     (kept / "file").write_text("x")
-    left = make(folder, dead)
+    left = make(folder, exited)
     (left / "link").symlink_to(kept)
     reused = process_of(os.getpid())._replace(start="1")  # another had its id before
     again = make(folder, reused, "pipeline-step-2.a-{}-abcdefgh")
     with scratch_folder("train") as own:
-        stay = {
+        remaining = {
             own,
             kept,
             make(folder, process_of(os.getppid())),
-            make(folder, dead._replace(host="elsewhere")),
-            make(folder, dead._replace(namespace="1")),
-            make(folder, dead, "train-{}-abcdefgh"),
-            make(folder, dead, "pipeline-train-{}-abcdefgh-mine"),
-            open_to_all := make(folder, dead, "pipeline-open-{}-abcdefgh"),
-            link := folder / f"pipeline-link-{dead.slug()}-abcdefgh",
-            file := folder / f"pipeline-file-{dead.slug()}-abcdefgh",
+            make(folder, exited._replace(host="elsewhere")),
+            make(folder, exited._replace(namespace="1")),
+            make(folder, exited, "train-{}-abcdefgh"),
+            make(folder, exited, "pipeline-train-{}-abcdefgh-mine"),
+            open_to_all := make(folder, exited, "pipeline-open-{}-abcdefgh"),
+            link := folder / f"pipeline-link-{exited.slug()}-abcdefgh",
+            file := folder / f"pipeline-file-{exited.slug()}-abcdefgh",
         }
         open_to_all.chmod(0o755)
         link.symlink_to(kept)
         file.write_text("x")
         remove_abandoned()
-        assert set(folder.iterdir()) == stay and not left.exists() and not again.exists()
+        assert set(folder.iterdir()) == remaining and not left.exists() and not again.exists()
     assert (kept / "file").read_text() == "x"
 
 
-def test_remove_abandoned_keeps_folder_of_another_user(folder: Path, dead: Process) -> None:
+def test_remove_abandoned_keeps_folder_of_another_user(folder: Path, exited: Process) -> None:
     if os.getuid() != 0:
         pytest.skip("only root gives a folder away")
-    theirs = make(folder, dead)
+    theirs = make(folder, exited)
     os.chown(theirs, 12345, 12345)
     remove_abandoned()
     assert theirs.exists()

@@ -1,4 +1,4 @@
-"""The run of a process that is told to end: at every line of what begins and ends it."""
+"""A process that gets SIGTERM at every line that starts or ends its run."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
 
-TOLD_AT_EVERY_LINE = """
+AT_EVERY_LINE = """
 import json, os, signal, sys
 import mlflow
 import mlflow.tracking.fluent
@@ -54,17 +54,17 @@ def test_open_run_stopped_at_any_line_never_ends_finished(
     tmp_path: Path, fails: int, again: int, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    *tried, ((_, _, code), untold) = run_script(TOLD_AT_EVERY_LINE, fails, again, stride, env=env)
-    assert (code, untold) == ((1, "FAILED") if fails else (0, "FINISHED"))
-    assert len(tried) >= 70 // stride, "no lines were traced"
-    statuses = [status for _, status in tried]
-    # Where the process does not listen yet its run is one of the dead, as after a SIGKILL.
-    listened = statuses.index("KILLED")
-    assert set(statuses[:listened]) == {"RUNNING"}
-    for (_, where, code), status in tried[listened:]:
+    *tries, ((_, _, code), last_status) = run_script(AT_EVERY_LINE, fails, again, stride, env=env)
+    assert (code, last_status) == ((1, "FAILED") if fails else (0, "FINISHED"))
+    assert len(tries) >= 70 // stride, "no lines were traced"
+    statuses = [status for _, status in tries]
+    # Before the process handles signals its run becomes an orphan, as after a SIGKILL.
+    handled_from = statuses.index("KILLED")
+    assert set(statuses[:handled_from]) == {"RUNNING"}
+    for (_, where, code), status in tries[handled_from:]:
         if again and status == "RUNNING":
-            continue  # told once more while it ended its run: one of the dead, too
-        # Told when the run has its status, nothing is left to tell but by the exit code; what has
-        # failed by itself by then may stand so.
+            continue  # a second signal while it ended its run: an orphan, too
+        # After the run has its status, only the exit code shows the signal; a run that has failed
+        # by then may stay FAILED.
         may_be = {"KILLED", "FAILED"} if fails else {"KILLED"}
-        assert status in (may_be if code == 143 else {untold}), where
+        assert status in (may_be if code == 143 else {last_status}), where

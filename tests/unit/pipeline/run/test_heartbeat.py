@@ -1,4 +1,4 @@
-"""Signs of life, marks of processes, and the heart: with real processes."""
+"""Tests of process tags, process slugs and the heartbeat, with real processes."""
 
 import datetime as dt
 import os
@@ -36,18 +36,18 @@ def test_slug_has_exited_only_for_an_exited_process_of_this_place(
     process: "subprocess.Popen[bytes]",
 ) -> None:
     here = process_of(process.pid)
-    mark = here.slug()
-    assert re.fullmatch(SLUG, mark) and not slug_has_exited(mark)
-    assert slug_has_exited(here._replace(start="1").slug()), "the id was given again"
+    slug = here.slug()
+    assert re.fullmatch(SLUG, slug) and not slug_has_exited(slug)
+    assert slug_has_exited(here._replace(start="1").slug()), "the id was reused"
     process.kill()
     process.wait()
-    assert slug_has_exited(mark)
+    assert slug_has_exited(slug)
     for elsewhere in ({"host": "h"}, {"boot": "b"}, {"namespace": "1"}):
         assert not slug_has_exited(here._replace(**elsewhere).slug())
 
 
 HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
-LOOK = """
+AS_ANOTHER_USER = """
 import os, sys
 from pipeline.process.identity import process_of, start_of
 os.setgroups([])
@@ -65,9 +65,12 @@ def test_process_hidden_from_this_user_has_not_exited(
     process: "subprocess.Popen[bytes]",
 ) -> None:
     here = process_of(process.pid)
-    command = ("unshare", "--mount", "sh", "-c", HIDEPID, "sh", sys.executable, "-c", LOOK)
+    command = ("unshare", "--mount", "sh", "-c", HIDEPID, "sh")
     done = subprocess.run(
-        [*command, str(here.pid), here.start], cwd=ROOT, capture_output=True, text=True
+        [*command, sys.executable, "-c", AS_ANOTHER_USER, str(here.pid), here.start],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(done.stderr)

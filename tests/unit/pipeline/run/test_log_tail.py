@@ -1,4 +1,4 @@
-"""The end of a failed step's log, its secrets, and what a step took of the machine."""
+"""Tests of the log tail, of errors in one line, and of resource metrics."""
 
 import io
 import subprocess
@@ -26,10 +26,10 @@ def test_tee_output_writes_file_and_stream(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     path = tmp_path / "log"
-    with tee_output(path) as note:
+    with tee_output(path) as append:
         sys.stdout.write("one\n")
         sys.stderr.writelines(["two \N{SNOWMAN}\n", "three\n"])
-        note("four\n")
+        append("four\n")
         assert sys.stdout.isatty() and not path.read_text().endswith("five\n")
     sys.stdout.write("five\n")
     assert path.read_text() == "one\ntwo \N{SNOWMAN}\nthree\nfour\n"
@@ -69,22 +69,22 @@ def test_one_line_of_disk_and_database_errors_is_short() -> None:
 
 def test_one_line_of_a_read_only_database_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////srv/a/store.db")
-    said = "(sqlite3.OperationalError) attempt to write a readonly database [SQL: UPDATE x]"
+    message = "(sqlite3.OperationalError) attempt to write a readonly database [SQL: UPDATE x]"
     early = (
         "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush "
         "block if this flush is occurring prematurely) "
     )
-    told = (
+    expected = (
         "sqlite:////srv/a/store.db: is read-only; make file and folder writable, or give another "
         "MLFLOW_TRACKING_URI"
     )
-    assert one_line(RuntimeError(said)) == one_line(RuntimeError(early + said)) == told
+    assert one_line(RuntimeError(message)) == one_line(RuntimeError(early + message)) == expected
     other = one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
     assert other == "(psycopg.errors.Undefined) no such column"
     plain = "attempt to write a readonly database"
     assert one_line(OSError(plain)) == plain, "some other file"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert one_line(RuntimeError(said)) == f"(sqlite3.OperationalError) {plain}", "a registry"
+    assert one_line(RuntimeError(message)) == f"(sqlite3.OperationalError) {plain}", "a registry"
 
 
 def test_log_tail_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,15 +107,15 @@ import os, subprocess, sys
 from pipeline.run.resources import ResourceUsage
 block = bytearray(300 << 20)
 block[::4096] = b"x" * len(block[::4096])
-if len(sys.argv) > 1:  # a program that a large one starts
+if len(sys.argv) > 1:  # a program started by a large process
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 del block
-if os.fork() == 0:  # a fork of what was large
+if os.fork() == 0:  # a fork of a process that was large
     usage = ResourceUsage()
     block = bytearray(50 << 20)
     block[::4096] = b"x" * len(block[::4096])
-    found = usage.metrics([])
-    print(found["peak_rss_mib"], found["peak_added_mib"], flush=True)
+    metrics = usage.metrics([])
+    print(metrics["peak_rss_mib"], metrics["peak_added_mib"], flush=True)
     os._exit(0)
 os.wait()
 """
@@ -127,15 +127,15 @@ print(ResourceUsage().metrics([])["peak_rss_mib"])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
 def test_resource_usage_memory_is_of_this_process_alone() -> None:
-    def said(*argv: str) -> list[float]:
+    def measured(*argv: str) -> list[float]:
         done = subprocess.run(
             [sys.executable, "-c", MEMORY, *argv], cwd=ROOT, capture_output=True, text=True
         )
         return [float(word) for word in done.stdout.split()]
 
-    peak, added = said()
+    peak, added = measured()
     assert 50 <= added < 60 and added < peak < 150
-    assert said(SMALL)[0] < 100
+    assert measured(SMALL)[0] < 100
 
 
 def test_resource_usage_counts_bytes_and_rows(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_resource_usage_counts_bytes_and_rows(tmp_path: Path) -> None:
     for name in ("b.parquet", "c.parquet"):
         pq.write_table(table, tmp_path / name)
     files = [*tmp_path.iterdir(), tmp_path / "gone.json"]
-    found = usage.metrics(files)
-    assert found["rows"] == 6
-    assert found["bytes"] == sum(each.stat().st_size for each in tmp_path.iterdir())
-    assert 0 <= (found["seconds"] or -1) < 60
+    metrics = usage.metrics(files)
+    assert metrics["rows"] == 6
+    assert metrics["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert 0 <= (metrics["seconds"] or -1) < 60

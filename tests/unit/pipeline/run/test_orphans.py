@@ -1,4 +1,4 @@
-"""Who counts as dead, and what becomes of their runs: on a real store, with real processes."""
+"""Tests of orphans and of the heartbeat, on a real store, with real processes."""
 
 import datetime as dt
 import subprocess
@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.store.entities import PagedList
 
 import pipeline.run.heartbeat
 from pipeline.run.heartbeat import Heartbeat, process_tags
@@ -41,21 +43,21 @@ class Store:
             {**OURS, **process_tags(), "mlflow.source.name": "https://example.org/project"}
         )
 
-    def run(self, tags: dict[str, str], age: float = 0) -> Any:
+    def run(self, tags: dict[str, str], age: float = 0) -> Run:
         start = int((time.time() - age) * 1000)
         return self.client.create_run(self.experiment, start_time=start, tags=tags)
 
-    def ended(self) -> dict[str, str]:
-        """Run id -> why."""
+    def closed(self) -> dict[str, str]:
+        """Close orphans; return run id -> reason."""
         return {run.info.run_id: why for run, why in close_orphans(self.client, self.own)}
 
-    def status(self, run: Any) -> str:
+    def status(self, run: Run) -> str:
         return str(self.client.get_run(run.info.run_id).info.status)
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return make_store(tmp_path_factory.mktemp("dead"))
+    return make_store(tmp_path_factory.mktemp("is_orphan"))
 
 
 @pytest.fixture
@@ -63,45 +65,45 @@ def store(uri: str) -> Store:
     return Store(uri)
 
 
-def changed(tags: dict[str, str], **fields: str) -> dict[str, str]:
-    """Tags as another process would have set them."""
+def with_process(tags: dict[str, str], **fields: str) -> dict[str, str]:
+    """Return tags with other fields of the process."""
     words = dict(word.split("=", 1) for word in tags[TAG_PROCESS].split())
     host = fields.pop("host", tags[TAG_HOST])
     text = " ".join(f"{name}={value}" for name, value in {**words, **fields}.items())
     return {**tags, TAG_HOST: host, TAG_PROCESS: text}
 
 
-def beaten(tags: dict[str, str], ago: float) -> dict[str, str]:
-    """Tags with a heartbeat that many seconds ago."""
-    when = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago)
+def with_heartbeat(tags: dict[str, str], age_s: float) -> dict[str, str]:
+    """Return tags with a heartbeat so many seconds age_s."""
+    when = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_s)
     return {**tags, TAG_HEARTBEAT: when.isoformat()}
 
 
 def test_orphan_is_closed_once_its_process_is_killed(
     store: Store, process: "subprocess.Popen[bytes]"
 ) -> None:
-    run = store.run(beaten(process_tags(process.pid), 3600))
-    assert store.ended() == {}, "silent, but there: it may have been stopped for a while"
+    run = store.run(with_heartbeat(process_tags(process.pid), 3600))
+    assert store.closed() == {}, "silent, but alive: it may have been suspended"
     process.kill()
     while not Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].startswith(" Z"):
         time.sleep(0.01)
-    # Nobody has waited for it yet: dead all the same.
-    why = store.ended()
+    # A zombie has exited, too.
+    why = store.closed()
     assert list(why) == [run.info.run_id] and f"process {process.pid} on " in why[run.info.run_id]
     found = store.client.get_run(run.info.run_id)
     assert found.info.status == "FAILED" and found.data.tags[TAG_ERROR] == why[run.info.run_id]
     beat = dt.datetime.fromisoformat(found.data.tags[TAG_HEARTBEAT])
-    assert found.info.end_time == int(beat.timestamp() * 1000), "when it was last seen"
+    assert found.info.end_time == int(beat.timestamp() * 1000), "the last heartbeat"
     process.wait()
-    assert store.ended() == {}
+    assert store.closed() == {}
     assert store.status(store.own) == "RUNNING"
 
 
 def test_orphan_with_a_reused_process_id_is_closed(store: Store) -> None:
     mine = process_tags()
     store.run(mine)
-    other = store.run(changed(mine, start="1"))
-    assert list(store.ended()) == [other.info.run_id]
+    other = store.run(with_process(mine, start="1"))
+    assert list(store.closed()) == [other.info.run_id]
 
 
 def test_orphan_tagged_after_its_process_exited_is_closed(
@@ -110,11 +112,11 @@ def test_orphan_tagged_after_its_process_exited_is_closed(
     process.kill()
     process.wait()
     run = store.run(process_tags(process.pid))
-    assert list(store.ended()) == [run.info.run_id]
+    assert list(store.closed()) == [run.info.run_id]
 
 
 @pytest.mark.parametrize(
-    ("fields", "ago", "dead"),
+    ("fields", "age_s", "is_orphan"),
     [
         ({"host": "elsewhere"}, 200, False),
         ({"host": "elsewhere"}, 310, True),
@@ -129,13 +131,13 @@ def test_orphan_of_another_place_is_closed_after_silence(
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
     fields: dict[str, str],
-    ago: float,
-    dead: bool,
+    age_s: float,
+    is_orphan: bool,
 ) -> None:
     long_ago = dt.datetime.fromtimestamp(0, dt.UTC)
     monkeypatch.setattr("pipeline.run.orphans.boot_time", lambda: long_ago)
-    run = store.run(beaten(changed(process_tags(), **fields), ago))
-    assert list(store.ended()) == [run.info.run_id] * dead
+    run = store.run(with_heartbeat(with_process(process_tags(), **fields), age_s))
+    assert list(store.closed()) == [run.info.run_id] * is_orphan
 
 
 def test_orphan_from_before_the_boot_is_closed_after_a_minute(
@@ -143,10 +145,10 @@ def test_orphan_from_before_the_boot_is_closed_after_a_minute(
 ) -> None:
     now = dt.datetime.now(dt.UTC)
     monkeypatch.setattr("pipeline.run.orphans.boot_time", lambda: now - dt.timedelta(seconds=70))
-    run = store.run(beaten(changed(process_tags(), boot="b"), 90))
-    store.run(beaten(changed(process_tags(), boot="b"), 60))
-    store.run(beaten(changed(process_tags(), boot="b", host="elsewhere"), 90))
-    assert list(store.ended()) == [run.info.run_id]
+    run = store.run(with_heartbeat(with_process(process_tags(), boot="b"), 90))
+    store.run(with_heartbeat(with_process(process_tags(), boot="b"), 60))
+    store.run(with_heartbeat(with_process(process_tags(), boot="b", host="elsewhere"), 90))
+    assert list(store.closed()) == [run.info.run_id]
 
 
 def test_orphan_without_process_tags_is_closed_only_in_this_project_after_a_minute(
@@ -159,7 +161,7 @@ def test_orphan_without_process_tags_is_closed_only_in_this_project_after_a_minu
     store.run({}, age=7200)
     elsewhere = store.client.create_experiment(uuid4().hex)
     store.client.create_run(elsewhere, start_time=1, tags=OURS)
-    assert list(store.ended()) == [old.info.run_id]
+    assert list(store.closed()) == [old.info.run_id]
 
 
 def test_orphans_are_closed_with_their_parent_innermost_first(
@@ -167,23 +169,23 @@ def test_orphans_are_closed_with_their_parent_innermost_first(
 ) -> None:
     theirs = process_tags(process.pid)
     main = store.run({**OURS, **theirs})
-    gone = changed(process_tags(), start="1")
+    gone = with_process(process_tags(), start="1")
     step = store.run({**gone, TAG_PARENT: main.info.run_id})
     nested = store.run({**gone, TAG_PARENT: step.info.run_id})
-    unsigned = store.run({TAG_PARENT: main.info.run_id})
-    assert store.ended() == {}, "main lives, and ends its children itself"
-    alone = store.run({**gone, TAG_PARENT: store.run({}).info.run_id})  # below somebody's notebook
+    untagged = store.run({TAG_PARENT: main.info.run_id})
+    assert store.closed() == {}, "main is alive, and closes its children itself"
+    alone = store.run({**gone, TAG_PARENT: store.run({}).info.run_id})  # below a notebook's run
     process.kill()
     process.wait()
-    order = list(store.ended())
-    below = [step.info.run_id, unsigned.info.run_id]
+    order = list(store.closed())
+    below = [step.info.run_id, untagged.info.run_id]
     assert order[0] == nested.info.run_id and sorted(order[1:3]) == sorted(below)
     assert sorted(order[3:]) == sorted([main.info.run_id, alone.info.run_id])
 
 
 @pytest.mark.parametrize("alive", [False, True])
 def test_orphans_in_a_cycle_are_closed_once(store: Store, alive: bool) -> None:
-    gone = changed(process_tags(), start="1")
+    gone = with_process(process_tags(), start="1")
     one = store.run(gone)
     other = store.run({**(process_tags() if alive else gone), TAG_PARENT: one.info.run_id})
     below = store.run({**gone, TAG_PARENT: other.info.run_id})
@@ -191,7 +193,7 @@ def test_orphans_in_a_cycle_are_closed_once(store: Store, alive: bool) -> None:
     for run, parent in ((one, other), (itself, itself)):
         store.client.set_tag(run.info.run_id, TAG_PARENT, parent.info.run_id)
     circle = [] if alive else [run.info.run_id for run in (below, one, other)]
-    assert sorted(store.ended()) == sorted([*circle, itself.info.run_id])
+    assert sorted(store.closed()) == sorted([*circle, itself.info.run_id])
 
 
 def test_close_with_nested_in_a_cycle_closes_each_run_once(store: Store) -> None:
@@ -209,14 +211,14 @@ def test_close_with_nested_in_a_cycle_closes_each_run_once(store: Store) -> None
 
 def test_run_finished_since_the_search_keeps_its_status(uri: str) -> None:
     class Late(MlflowClient):
-        def search_runs(self, *args: Any, **kwargs: Any) -> Any:
+        def search_runs(self, *args: Any, **kwargs: Any) -> PagedList[Run]:  # noqa: ANN401 - as overridden
             found = super().search_runs(*args, **kwargs)
             self.set_terminated(run.info.run_id, "FINISHED")
             return found
 
     store = Store(uri, Late)
-    run = store.run(changed(process_tags(), start="1"))
-    assert store.ended() == {} and store.status(run) == "FINISHED"
+    run = store.run(with_process(process_tags(), start="1"))
+    assert store.closed() == {} and store.status(run) == "FINISHED"
 
 
 def test_heartbeat_continues_after_a_failure_of_the_server(
@@ -226,19 +228,19 @@ def test_heartbeat_continues_after_a_failure_of_the_server(
     failed = []
 
     class Failing(MlflowClient):
-        def set_tag(self, run_id: str, key: str, value: Any, *more: Any) -> None:
+        def set_tag(self, run_id: str, key: str, value: object, *more: bool | None) -> None:
             if len(failed) < 3:
                 failed.append(run_id)
                 raise OSError("no answer")
             super().set_tag(run_id, key, value, *more)
 
-    old = beaten(process_tags(), 3600)
+    old = with_heartbeat(process_tags(), 3600)
     one, other = store.run(old), store.run(old)
     heartbeat = Heartbeat(Failing(store.client.tracking_uri), one.info.run_id)
     heartbeat.add(other.info.run_id)
     heartbeat.start()
 
-    def beat(run: Any) -> str:
+    def beat(run: Run) -> str:
         return str(store.client.get_run(run.info.run_id).data.tags[TAG_HEARTBEAT])
 
     deadline = time.monotonic() + 600

@@ -1,4 +1,4 @@
-"""A step that is killed, or told to end, at every line of what its run goes through."""
+"""A step that gets SIGTERM or SIGKILL at every line of its run's code."""
 
 import signal
 from pathlib import Path
@@ -82,23 +82,23 @@ def test_step_run_ended_at_any_line_offers_only_whole_outputs(
     store = make_store(tmp_path)
     env = {**ENV, "MLFLOW_TRACKING_URI": store, "TMPDIR": str(scratch)}
     how = (int(fails), int(signum), again, stride)
-    *tried, untold = run_script(AT_EVERY_LINE, scratch, *how, env=env)
-    assert len(tried) >= 200 // stride, "no lines were traced"
+    *tries, last_try = run_script(AT_EVERY_LINE, scratch, *how, env=env)
+    assert len(tries) >= 200 // stride, "no lines were traced"
     if fails:
-        assert untold[0][2] == 1 and untold[1:] == ["FAILED", ["table.txt"], [True, True], []]
+        assert last_try[0][2] == 1 and last_try[1:] == ["FAILED", ["table.txt"], [True, True], []]
     else:
-        assert untold[0][2] == 0 and untold[1:] == ["FINISHED", ALL, [True, False], []]
-    last, listens = "FAILED" if fails else "FINISHED", False
-    for (_, where, code), status, outputs, (kept, _), left in tried:
+        assert last_try[0][2] == 0 and last_try[1:] == ["FINISHED", ALL, [True, False], []]
+    last, handles = "FAILED" if fails else "FINISHED", False
+    for (_, where, code), status, outputs, (kept, _), left in tries:
         assert left == [], where
-        # What is kept, and what it is kept for, are told in one request.
+        # Outputs are kept, and the reason is tagged, in one request.
         assert outputs in ([], ["table.txt"], ALL) and (outputs != []) == kept, where
         assert status in ("RUNNING", "KILLED", last), where
         if status == "FINISHED":
             assert outputs == ALL, where
-            # What comes when the run has ended no longer counts.
+            # A signal after the run has ended no longer counts.
             assert code in (0, -signum), where
-        listens |= status == "KILLED"
-        if listens and not again:
+        handles |= status == "KILLED"
+        if handles and not again:
             assert status != "RUNNING", where
-    assert listens == (signum == signal.SIGTERM)
+    assert handles == (signum == signal.SIGTERM)
