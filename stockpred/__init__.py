@@ -1,1 +1,1 @@
-"""What a prediction is: pure functions and small classes. No file, clock, environment or mlflow."""
+"""Prediction as pure functions and small classes, without file, clock, environment or mlflow."""

@@ -1,4 +1,4 @@
-"""Types of numpy arrays."""
+"""Types of numpy arrays, and the empty array of sessions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The names of every column, once."""
+"""Names of all columns, each defined once."""
 
 SYMBOL = "symbol"
 DATE = "date"

@@ -1,1 +1,1 @@
-"""Feature sets, the table of features and outcomes, and the check for leakage."""
+"""Feature sets, the table of features and outcomes, its statistics and its leakage check."""

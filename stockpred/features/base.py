@@ -1,4 +1,8 @@
-"""What a feature set is, and the fixed-window arithmetic that features are made of."""
+"""The definition of a feature set, and the fixed-window arithmetic that features are made of.
+
+All functions take and return arrays of shape (rows,) in the order of dates. A value depends on
+nothing before its window.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,14 +16,16 @@ from stockpred.bars.bar_arrays import BarArrays
 
 @dataclass(frozen=True)
 class Feature:
-    """One column.
+    """One column of a feature table.
 
     Attributes
     ----------
+    name : str
+        Name of the column.
     lookback : int
         Sessions, the current one included, whose bars may influence the value.
     meaning : str
-        For people.
+        Description for a report.
     """
 
     name: str
@@ -33,11 +39,13 @@ class FeatureSet:
 
     Attributes
     ----------
+    name : str
+        Name in `registry.FEATURE_SETS`.
     features : callable
-        window -> the features of the set; only ``direction`` depends on the window.
+        window (sessions) -> the features of the set; only ``direction`` depends on the window.
     compute : callable
-        (bars, window) -> feature name -> array (rows,), whose first ``lookback - 1`` values
-        are NaN and all others finite.
+        (`BarArrays`, window) -> feature name -> array of shape (rows,), whose first
+        ``lookback - 1`` values are NaN and all others finite.
     """
 
     name: str
@@ -46,10 +54,29 @@ class FeatureSet:
 
 
 def rolling(values: Array, window: int, reduce: Callable[..., Array]) -> Array:
-    """`reduce` over each trailing window; NaN before there is a whole one.
+    """Reduce each trailing window of values to one.
 
-    Each window is reduced on its own. A running sum is faster, but carries the rounding of all
-    earlier values along, so that a value would depend on how long the history is.
+    Each window is reduced by itself. A running sum is faster, but carries the rounding of all
+    earlier values along, so that a value would depend on the length of the history.
+
+    Parameters
+    ----------
+    values : array of float64, shape (rows,)
+        A NaN makes every window with it NaN, as far as `reduce` does.
+    window : int
+        Rows of a window, the current one included.
+    reduce : callable
+        (windows of shape (n, window), axis) -> array of shape (n,).
+
+    Returns
+    -------
+    array of float64, shape (rows,)
+        NaN before the first whole window.
+
+    Examples
+    --------
+    >>> rolling(np.array([1.0, 2.0, 4.0]), 2, np.sum).tolist()
+    [nan, 3.0, 6.0]
     """
     out = np.full(len(values), np.nan)
     if len(values) >= window:
@@ -58,24 +85,45 @@ def rolling(values: Array, window: int, reduce: Callable[..., Array]) -> Array:
 
 
 def mean(values: Array, window: int) -> Array:
-    """Mean over a trailing window."""
+    """Compute the mean over a trailing window; NaN as in `rolling`."""
     return rolling(values, window, np.mean)
 
 
 def deviation(values: Array, window: int) -> Array:
-    """Population standard deviation over a trailing window."""
+    """Compute the population standard deviation over a trailing window; NaN as in `rolling`."""
     return rolling(values, window, np.std)
 
 
 def lag(values: Array, sessions: int) -> Array:
-    """The value that many sessions earlier; NaN where there is none."""
+    """Return the value `sessions` rows earlier; NaN where there is none."""
     out = np.full(len(values), np.nan)
     if sessions < len(values):
         out[sessions:] = values[: len(values) - sessions]
     return out
 
 
-def ratio(above: Array, below: Array, neutral: float) -> Array:
-    """above / below, and `neutral` where `below` is 0; NaN stays NaN."""
+def ratio(numerator: Array, denominator: Array, neutral: float) -> Array:
+    """Divide two arrays.
+
+    Parameters
+    ----------
+    numerator, denominator : array of float64, shape (rows,)
+        NaN stays NaN.
+    neutral : float
+        Value where the denominator is 0 and the numerator is not NaN.
+
+    Returns
+    -------
+    array of float64, shape (rows,)
+
+    Examples
+    --------
+    >>> ratio(np.array([1.0, 1.0, np.nan]), np.array([4.0, 0.0, 0.0]), 0.5).tolist()
+    [0.25, 0.5, nan]
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(below == 0, np.where(np.isnan(above), np.nan, neutral), above / below)
+        return np.where(
+            denominator == 0,
+            np.where(np.isnan(numerator), np.nan, neutral),
+            numerator / denominator,
+        )

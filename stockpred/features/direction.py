@@ -1,4 +1,4 @@
-"""The set `direction`: whether each of the last sessions closed above its open."""
+"""The feature set `direction`: whether each of the last sessions closed above its open."""
 
 from collections.abc import Mapping
 

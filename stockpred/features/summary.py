@@ -64,8 +64,8 @@ class TableSummary:
 
     References
     ----------
-    .. [1] Chan, Golub and LeVeque (1983). Algorithms for computing the sample variance. The
-       American Statistician 37(3), 242-247.
+    .. [1] Chan, Golub and LeVeque (1983). Algorithms for computing the sample variance:
+       analysis and recommendations. The American Statistician 37(3), 242-247.
 
     Examples
     --------

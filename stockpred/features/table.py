@@ -1,4 +1,4 @@
-"""The table that models learn from: features and outcome of each session of a symbol."""
+"""The feature table that models learn from: features and outcome of each session of a symbol."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from stockpred.arrays import Array
 from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.columns import (
@@ -27,12 +28,25 @@ from stockpred.features.leakage import check_table
 from stockpred.features.registry import FEATURE_SETS
 from stockpred.targets.open_to_close import daily_return, outcome
 
+_FIX = "give a features.parquet that features wrote"
 METADATA_KEY = b"stockpred.table"
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """How a table was made; stands in the metadata of features.parquet."""
+    """The metadata of features.parquet: how its features and outcomes were computed.
+
+    Attributes
+    ----------
+    feature_sets : tuple of str
+        Names in `registry.FEATURE_SETS`, in the order of the columns.
+    window : int
+        Sessions of the set ``direction``.
+    horizon : int
+        Sessions from entry to exit.
+    source : str
+        Where the bars come from.
+    """
 
     feature_sets: tuple[str, ...]
     window: int
@@ -53,32 +67,49 @@ class TableInfo:
             The metadata is not that of a features.parquet.
         """
         if METADATA_KEY not in metadata:
-            raise DataError("table: not written by features; give a features.parquet")
+            raise DataError("table: the file was not written by features", fix=_FIX)
         content = json.loads(metadata[METADATA_KEY])
         return cls(**{**content, "feature_sets": tuple(content["feature_sets"])})
 
 
 def list_features(feature_sets: Sequence[str], window: int) -> list[Feature]:
-    """The features of some sets, in the order of their columns.
+    """List the features of some sets, in the order of their columns.
+
+    Parameters
+    ----------
+    feature_sets : sequence of str
+        Names in `registry.FEATURE_SETS`.
+    window : int
+        Sessions of the set ``direction``.
 
     Raises
     ------
     ParameterError
-        An unknown set.
+        A set is unknown.
+
+    Examples
+    --------
+    >>> [feature.name for feature in list_features(["direction"], 3)]
+    ['up_0', 'up_1', 'up_2']
     """
     for name in feature_sets:
         if name not in FEATURE_SETS:
-            raise ParameterError("feature_sets", name, f"choose from {', '.join(FEATURE_SETS)}")
-    return [each for name in feature_sets for each in FEATURE_SETS[name].features(window)]
+            raise ParameterError(
+                "feature_sets",
+                name,
+                expected=f"names out of {', '.join(FEATURE_SETS)}",
+                fix="choose from these, separated by commas",
+            )
+    return [feature for name in feature_sets for feature in FEATURE_SETS[name].features(window)]
 
 
 def longest_lookback(feature_sets: Sequence[str], window: int) -> int:
-    """Sessions, the current one included, that a row of these sets needs."""
+    """Return the number of sessions, the current one included, that a row of these sets needs."""
     return max(feature.lookback for feature in list_features(feature_sets, window))
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of a table that a model may see."""
+    """Return the columns of a table that a model may see: all but its key and its outcome."""
     return [name for name in table.columns if name not in (*KEY, *OUTCOME)]
 
 
@@ -89,24 +120,35 @@ def feature_rows(
     horizon: int,
     quarantines: Sequence[Quarantine] = (),
 ) -> pd.DataFrame:
-    """Features and outcome of one symbol's sessions.
+    """Compute features and outcome of one symbol's sessions.
 
     Parameters
     ----------
     bars : DataFrame
-        Sound bars of one symbol, in the order of dates.
+        Sound bars of one symbol, without NaN, in the order of dates.
+    feature_sets : sequence of str
+        Names in `registry.FEATURE_SETS`.
+    window : int
+        Sessions of the set ``direction``.
+    horizon : int
+        Sessions from entry to exit, at least 1.
     quarantines : sequence of Quarantine
-        Quarantined stretches: neither a look-back nor an outcome reaches across one.
+        The symbol's own: neither a look-back nor an outcome reaches across one.
 
     Returns
     -------
     DataFrame
         symbol, date, the features as finite float32, label, label_end, forward_return,
-        daily_return (NaN where a stretch begins). Rows before the longest look-back are left out;
-        rows without an outcome stay, for scoring.
+        daily_return (NaN at the first session of an unbroken range). Rows before the longest
+        look-back are left out; rows without an outcome stay, with NaN and NaT, for scoring.
+
+    Raises
+    ------
+    ParameterError
+        A set is unknown.
     """
     parts = [
-        _range_rows(bars.iloc[first:last], feature_sets, window, horizon)
+        _rows_of_range(bars.iloc[first:last], feature_sets, window, horizon)
         for first, last in unbroken_ranges(bars[DATE].to_numpy(), quarantines)
     ]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
@@ -115,40 +157,68 @@ def feature_rows(
 def feature_arrays(
     bars: BarArrays, feature_sets: Sequence[str], window: int
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Each feature of some sets over some bars, by name, in the order of a table's columns.
+    """Compute each feature of some sets.
 
-    Arrays have shape (rows,). A row with a whole look-back behind it has the same bits whatever
-    lies before that.
+    Parameters
+    ----------
+    bars : BarArrays
+        Sound bars, shape (rows,), without NaN.
+    feature_sets : sequence of str
+        Names in `registry.FEATURE_SETS`.
+    window : int
+        Sessions of the set ``direction``.
+
+    Returns
+    -------
+    dict of str to array of float32, shape (rows,)
+        In the order of a table's columns; NaN before a feature's look-back. A row after a whole
+        look-back has the same bits whatever bars precede that.
+
+    Raises
+    ------
+    ParameterError
+        A set is unknown.
     """
-    computed: dict[str, np.ndarray[Any, Any]] = {}
+    features = list_features(feature_sets, window)
+    computed: dict[str, Array] = {}
     for name in feature_sets:
         computed.update(FEATURE_SETS[name].compute(bars, window))
-    names = [feature.name for feature in list_features(feature_sets, window)]
-    return {name: computed[name].astype(np.float32) for name in names}
+    return {feature.name: computed[feature.name].astype(np.float32) for feature in features}
 
 
-def _range_rows(
+def _rows_of_range(
     bars: pd.DataFrame, feature_sets: Sequence[str], window: int, horizon: int
 ) -> pd.DataFrame:
     arrays = BarArrays.from_frame(bars)
     computed = feature_arrays(arrays, feature_sets, window)
     first = longest_lookback(feature_sets, window) - 1
-    found = outcome(arrays, horizon)
+    result = outcome(arrays, horizon)
     columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: arrays.date[first:]}
     columns |= {name: values[first:] for name, values in computed.items()}
     columns |= {
-        LABEL: found.label[first:],
-        LABEL_END: found.label_end[first:],
-        FORWARD_RETURN: found.forward_return[first:],
+        LABEL: result.label[first:],
+        LABEL_END: result.label_end[first:],
+        FORWARD_RETURN: result.forward_return[first:],
         DAILY_RETURN: daily_return(arrays)[first:],
     }
-    frame = pd.DataFrame(columns)
-    return frame.astype({SYMBOL: "str"})
+    return pd.DataFrame(columns).astype({SYMBOL: "str"})
 
 
 def rows_to_arrow(table: pd.DataFrame) -> pa.Table:
-    """A table in the form of features.parquet: dates as date32, an unknown outcome as null."""
-    arrays, names = [], []
+    """Convert rows to the form of features.parquet.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `feature_rows`.
+
+    Returns
+    -------
+    Table
+        Dates as date32, features as float32, outcomes as float64; NaN and NaT of an outcome as
+        null.
+    """
+    arrays = []
     for name in table.columns:
         values = table[name]
         if name == SYMBOL:
@@ -160,8 +230,7 @@ def rows_to_arrow(table: pd.DataFrame) -> pa.Table:
         else:
             array = pa.array(values.to_numpy(np.float32), pa.float32())
         arrays.append(array)
-        names.append(name)
-    return pa.table(arrays, names=names)
+    return pa.table(arrays, names=list(table.columns))
 
 
 def rows_from_arrow(table: pa.Table) -> pd.DataFrame:
@@ -205,13 +274,17 @@ def part_from_arrow(table: pa.Table) -> pd.DataFrame:
     DataError
         A column of the key or the outcome is missing, or there is no feature.
     """
-    there = table.column_names
-    missing = [name for name in (*KEY, *OUTCOME) if name not in there]
-    if missing or len(there) == len(KEY) + len(OUTCOME):
-        what = f"column {missing[0]!r} is missing" if missing else "there is no feature"
-        raise DataError(f"table: {what}; give a features.parquet of features")
+    names = table.column_names
+    missing = [name for name in (*KEY, *OUTCOME) if name not in names]
+    if missing or len(names) == len(KEY) + len(OUTCOME):
+        raise DataError(
+            "table",
+            expected=f"columns {', '.join((*KEY, *OUTCOME))} and at least one feature",
+            got=", ".join(names),
+            fix=_FIX,
+        )
     data = {}
-    for name in there:
+    for name in names:
         column = table[name]
         if name == SYMBOL:
             data[name] = pd.Series(column.cast(pa.string()).to_pandas(), dtype="str")

@@ -1,10 +1,24 @@
-"""The set `technical`: returns, volatility, range, momentum, position and volume.
+"""The feature set `technical`: returns, volatility, range, momentum, position and volume.
 
-All are ratios of prices of one symbol, or logs of them, over fixed windows: free of scale, and
-blind to what lies before the window. TA-Lib gives those whose window it computes afresh (extremes,
-positions, single bars); sums and deviations are taken window by window, since TA-Lib's are running
-ones. Its recursive indicators (EMA, MACD, Wilder's RSI, ATR, ADX, OBV) remember every bar since the
-first, and are left out; the RSI here is Cutler's, over plain sums.
+All features are ratios of prices of one symbol, or logs of them, over fixed windows: independent of
+the price scale, and of all bars before the window. TA-Lib computes those whose window it reduces
+afresh (extremes, positions, single bars); sums and deviations are reduced window by window here,
+since TA-Lib's are running ones. Its recursive indicators (EMA, MACD, Wilder's RSI, ATR, ADX, OBV)
+depend on every bar since the first, and are left out; the RSI here is Cutler's, over plain sums.
+
+Inputs are sound bars without NaN. A feature is NaN before its look-back is reached, finite after.
+
+References
+----------
+.. [1] Parkinson (1980). The extreme value method for estimating the variance of the rate of
+   return. The Journal of Business 53(1), 61-65. ``parkinson_20``.
+.. [2] Wilder (1978). New Concepts in Technical Trading Systems. ``true_range``, and the RSI, of
+   which Cutler's form takes plain means in place of Wilder's smoothing. ``rsi_14``.
+.. [3] Bollinger (2001). Bollinger on Bollinger Bands. ``bollinger_20``.
+.. [4] Williams (1973). How I Made One Million Dollars Last Year Trading Commodities.
+   ``williams_14``, ``williams_60`` (%R, here from 0 to 1).
+.. [5] Chande (1995). A time price oscillator. Technical Analysis of Stocks & Commodities 13(9).
+   ``aroon_25`` (the Aroon oscillator).
 """
 
 from collections.abc import Mapping
@@ -16,12 +30,12 @@ from stockpred.arrays import Array
 from stockpred.bars.bar_arrays import BarArrays
 from stockpred.features.base import Feature, FeatureSet, deviation, lag, mean, ratio, rolling
 
-RETURN_SPANS = (1, 2, 5, 10, 20, 60)
-DAY_SCALE = 0.01  # added to deviations that divide: 1 % a day, so that a flat stretch gives 0
+RETURN_SESSIONS = (1, 2, 5, 10, 20, 60)
+DAY_SCALE = 0.01  # added to deviations in denominators: 1 % a day, so that flat prices give 0
 FEATURES = (
     *(
         Feature(f"return_{n}", n + 1, f"log return over {n} sessions, dividends included")
-        for n in RETURN_SPANS
+        for n in RETURN_SESSIONS
     ),
     Feature("overnight", 2, "log of open over the close before, dividends included"),
     Feature("intraday", 1, "log of close over open"),
@@ -64,7 +78,7 @@ def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
     vol5, vol20, vol60 = (deviation(daily, n) for n in (5, 20, 60))
     up = bars.close > bars.open
     down = bars.close < bars.open
-    out = {f"return_{n}": total - lag(total, n) for n in RETURN_SPANS}
+    out = {f"return_{n}": total - lag(total, n) for n in RETURN_SESSIONS}
     out |= {
         "overnight": overnight,
         "intraday": intraday,
@@ -85,7 +99,7 @@ def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
         "rsi_14": _rsi(daily, 14),
         "up_share_20": mean(up.astype(np.float64), 20),
         "autocorrelation_20": _autocorrelation(daily, 20),
-        "skew_20": mean_cubed(daily, 20) / (vol20 + DAY_SCALE) ** 3,
+        "skew_20": third_moment(daily, 20) / (vol20 + DAY_SCALE) ** 3,
         "volume_ratio": _log_ratio(value, mean(value, 20)),
         "volume_trend": _log_ratio(mean(value, 5), mean(value, 60)),
         "volume_balance": ratio(
@@ -100,13 +114,13 @@ def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
     return out
 
 
-def mean_cubed(values: Array, window: int) -> Array:
-    """Third central moment over a trailing window."""
+def third_moment(values: Array, window: int) -> Array:
+    """Compute the third central moment over a trailing window; NaN as in `base.rolling`."""
 
-    def third_moment(windows: Array, axis: int) -> Array:
+    def reduce(windows: Array, axis: int) -> Array:
         return np.asarray(np.mean(_centred(windows) ** 3, axis=axis))
 
-    return rolling(values, window, third_moment)
+    return rolling(values, window, reduce)
 
 
 def _centred(windows: Array) -> Array:
@@ -114,7 +128,7 @@ def _centred(windows: Array) -> Array:
 
 
 def _autocorrelation(daily: Array, window: int) -> Array:
-    """Correlation of a return with the one before, shrunk to 0 where nothing moves."""
+    """Correlate returns with those before them; shrunk to 0 where prices do not move."""
     pairs = np.column_stack([daily, lag(daily, 1)])
     out = np.full(len(daily), np.nan)
     if len(daily) >= window:
@@ -126,19 +140,19 @@ def _autocorrelation(daily: Array, window: int) -> Array:
     return out
 
 
-def _log_ratio(above: Array, below: Array) -> Array:
-    """log(above / below) with a tenth of `below` added to both: a session without trade is finite.
+def _log_ratio(value: Array, usual: Array) -> Array:
+    """Compute log(value / usual); 0 where the usual is 0.
 
-    0 where nothing was traded at all.
+    A tenth of the usual is added to both, so that a session without trade is finite.
     """
-    floor = below / 10
+    floor = usual / 10
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log((above + floor) / (below + floor))
-    return np.where(below == 0, 0.0, logs)
+        logs = np.log((value + floor) / (usual + floor))
+    return np.where(usual == 0, 0.0, logs)
 
 
 def _position(bars: BarArrays, window: int) -> Array:
-    """Where the close lies between the window's low (0) and high (1); 0.5 on a flat window."""
+    """Place the close between the window's low (0) and high (1); 0.5 on a flat window."""
     if len(bars.close) < window:
         return np.full(len(bars.close), np.nan)
     flat = talib.MAX(bars.high, window) == talib.MIN(bars.low, window)
@@ -147,13 +161,14 @@ def _position(bars: BarArrays, window: int) -> Array:
 
 
 def _aroon(bars: BarArrays, window: int) -> Array:
-    """How much nearer the window's high lies than its low."""
+    """Compare the ages of the window's high and low: 1 the high is newest, -1 the low."""
     if len(bars.close) <= window:
         return np.full(len(bars.close), np.nan)
     return talib.AROONOSC(bars.high, bars.low, window) / 100
 
 
 def _rsi(daily: Array, window: int) -> Array:
+    """Compute gains / (gains + losses) of daily returns; 0.5 where prices do not move."""
     gains = mean(np.maximum(daily, 0), window)
     losses = mean(np.maximum(-daily, 0), window)
     return ratio(gains, gains + losses, 0.5)

@@ -1,23 +1,28 @@
-"""The label: what a forecast made after the close of a session is about."""
+"""The target `open to close`: the outcome that a forecast made after a session's close predicts."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from stockpred.arrays import Array
+from stockpred.arrays import Array, Dates
 from stockpred.bars.bar_arrays import BarArrays
 
 
 class Outcome(NamedTuple):
-    """Outcome of each row, arrays of shape (rows,); the last `horizon` rows have none.
+    """Outcome of each row, arrays of shape (rows,); the last `horizon` rows have none yet.
 
-    label : 1.0 the exit is above the entry, 0.0 below, NaN a tie or no outcome yet
-    label_end : datetime64[s], the session of the exit; NaT where there is none yet
-    forward_return : log(exit / entry), dividends included; NaN where there is none yet
+    Attributes
+    ----------
+    label : array of float64
+        1.0 where the exit is above the entry, 0.0 below; NaN for a tie or no outcome.
+    label_end : array of datetime64[s]
+        Session of the exit; NaT for no outcome.
+    forward_return : array of float64
+        log(exit / entry), dividends included; NaN for no outcome.
     """
 
     label: Array
-    label_end: np.ndarray[Any, np.dtype[np.datetime64]]
+    label_end: Dates
     forward_return: Array
 
 
@@ -31,8 +36,21 @@ def outcome(bars: BarArrays, horizon: int) -> Outcome:
     Parameters
     ----------
     bars : BarArrays
+        Sound bars of one symbol, shape (rows,), without NaN and without a gap.
     horizon : int
         Sessions from entry to exit, at least 1.
+
+    Returns
+    -------
+    Outcome
+
+    Examples
+    --------
+    >>> date = np.arange("2012-01-02", "2012-01-05", dtype="datetime64[D]").astype("datetime64[s]")
+    >>> open_, close = np.array([1.0, 2, 3]), np.array([1.0, 4, 2])
+    >>> bars = BarArrays(date, open_, open_, open_, close, adj_close=close, volume=open_)
+    >>> outcome(bars, 1).label.tolist()
+    [1.0, 0.0, nan]
     """
     rows = len(bars)
     label = np.full(rows, np.nan)
@@ -50,11 +68,21 @@ def outcome(bars: BarArrays, horizon: int) -> Outcome:
 
 
 def daily_return(bars: BarArrays) -> Array:
-    """log(adj_close / adj_close of the session before), shape (rows,); NaN on the first session.
+    """Compute log(adj_close / adj_close of the session before).
 
-    What holding earns from close to close, dividends included: it marks positions to market and is
-    what buy-and-hold gets. No model sees it.
+    It is what holding earns from close to close, dividends included: it marks positions to market
+    and is the return of buy-and-hold. No model sees it.
+
+    Parameters
+    ----------
+    bars : BarArrays
+        Sound bars of one symbol, shape (rows,), without NaN and without a gap.
+
+    Returns
+    -------
+    array of float64, shape (rows,)
+        NaN at the first session.
     """
-    out = np.full(len(bars.adj_close), np.nan)
+    out = np.full(len(bars), np.nan)
     out[1:] = np.diff(np.log(bars.adj_close))
     return out
