@@ -1,8 +1,8 @@
-"""Forgetting the artifacts of old runs that nothing needs any more."""
+"""Deletion of artifacts and models of old runs that nothing needs."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.registry.models import DEVELOPMENT, versions
 from pipeline.tags import (
@@ -15,12 +15,19 @@ from pipeline.tags import (
     TAG_STAGE,
     TAG_STEP,
 )
-from pipeline.tracking.search import all_runs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+PAGE = 500  # runs of one search
+ENDED = ("FAILED", "KILLED", "FINISHED")
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed."""
+    """Numbers of runs whose artifacts were deleted, of models and of versions deleted."""
 
     runs: int
     models: int
@@ -28,109 +35,132 @@ class Pruned:
 
 
 def prune(
-    client: Any, experiment_id: str, keep: int, entry_points: Collection[str] = ("main", "daily")
+    client: "MlflowClient",
+    experiment_id: str,
+    keep: int,
+    entry_points: Collection[str] = ("main", "daily"),
 ) -> Pruned:
-    """Remove artifacts and models of old steps; the runs stay, with parameters and metrics.
+    """Delete artifacts and models of old steps; the runs stay, with parameters and metrics.
 
     Kept is what the newest `keep` finished parent runs are made of (each step that they ran or
-    took from the cache), the versions that they registered, and what stands in the registry with
-    an alias or beyond the stage Development, with the run that its evidence is in. What a run in
-    progress made is kept.
+    took from the cache), the versions that they registered, and each version with an alias or
+    beyond the stage Development, with the run that holds its evidence; also what a run in progress
+    made. Idempotent: a call that was cut short is completed by the next.
 
     Parameters
     ----------
+    client : MlflowClient
+    experiment_id : str
     keep : int
-        How many parent runs, at least 1.
+        Number of parent runs, at least 1.
     entry_points : collection of str
-        Those of the parents.
+        Entry points of the parents.
+
+    Returns
+    -------
+    Pruned
     """
-    runs = list(all_runs(client, [experiment_id], order_by=["attributes.start_time DESC"]))
-    parents = [r for r in runs if r.data.tags.get(TAG_ENTRY_POINT) in entry_points]
-    running = {
-        r.info.run_id for r in parents if r.info.status not in ("FAILED", "KILLED", "FINISHED")
+    runs = list(_search_runs(client, experiment_id))
+    parents = [run for run in runs if run.data.tags.get(TAG_ENTRY_POINT) in entry_points]
+    running = [run for run in parents if run.info.status not in ENDED]
+    finished = [run for run in parents if run.info.status == "FINISHED"]
+    needed: set[str | None] = {
+        run_id for parent in (*finished[:keep], *running) for run_id in _steps_of(parent)
     }
-    done = [r for r in parents if r.info.status == "FINISHED"]
-    needed = {run_id for parent in done[:keep] for run_id in _steps_of(parent)}
-    needed |= {
-        run_id
-        for parent in parents
-        if parent.info.run_id in running
-        for run_id in _steps_of(parent)
-    }
-    # What a run that is kept registered may be a model that an older run had made, too.
-    named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id in needed}
-    kept_versions = list(_kept_versions(client, runs, named))
-    needed |= {version.run_id for version in kept_versions}
-    needed |= {run_id for version in kept_versions for run_id in _runs_named(version.tags)}
+    # A version that a kept run registered may hold a model that an older run made.
+    references = _references(run for run in runs if run.info.run_id in needed)
+    kept_versions = list(_kept_versions(client, runs, references))
+    for version in kept_versions:
+        needed |= {version.run_id, *_evidence_runs(version.tags)}
+    running_ids = {run.info.run_id for run in running}
     removed = [
         run
         for run in runs
         if run.info.run_id not in needed
-        and run.data.tags.get(TAG_PARENT) not in running
+        and run.data.tags.get(TAG_PARENT) not in running_ids
         and TAG_PRUNED not in run.data.tags
         and any(name.startswith(TAG_OUTPUT) for name in run.data.tags)
     ]
-    below: dict[str, list[Any]] = {}
+    # A run that stays may have registered a version that an old one merely used.
+    removed_ids = {run.info.run_id for run in removed}
+    unwanted = _references(removed) - _references(
+        run for run in runs if run.info.run_id not in removed_ids
+    )
+    kept = {f"{version.name}/{version.version}" for version in kept_versions}
+    deleted_versions = sum(_delete_version(client, name) for name in sorted(unwanted - kept))
+    children: dict[str, list[Run]] = {}
     for run in runs:
-        below.setdefault(run.data.tags.get(TAG_PARENT, ""), []).append(run)
-    # A run that stays may have registered a version that an old one merely asked.
-    gone = {run.info.run_id for run in removed}
-    named = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs if run.info.run_id not in gone}
-    registered = [run for run in removed if TAG_MODEL_VERSION in run.data.tags]
-    unwanted = {run.data.tags[TAG_MODEL_VERSION] for run in registered} - named
-    models = 0
-    versions = sum(_drop_version(client, each, kept_versions) for each in sorted(unwanted))
+        children.setdefault(run.data.tags.get(TAG_PARENT, ""), []).append(run)
+    deleted_models = 0
     for run in removed:
         if TAG_MODEL_URI in run.data.tags:
-            models += _drop_model(client, run.data.tags[TAG_MODEL_URI])
-        for each in (run, *_nested(below, run.info.run_id)):
-            _delete(each.info.artifact_uri)
+            deleted_models += _delete_model(client, run.data.tags[TAG_MODEL_URI])
+        for member in (run, *_descendants(children, run.info.run_id)):
+            _delete_artifacts(member.info.artifact_uri)
         client.set_tag(run.info.run_id, TAG_PRUNED, "true")
-    return Pruned(len(removed), models, versions)
+    return Pruned(len(removed), deleted_models, deleted_versions)
 
 
-def _nested(below: dict[str, list[Any]], run_id: str) -> Iterator[Any]:
-    """The runs below a run, at any depth."""
-    for run in below.get(run_id, ()):
+def _search_runs(client: "MlflowClient", experiment_id: str) -> "Iterator[Run]":
+    """Yield all runs of an experiment, newest first."""
+    order, token = ["attributes.start_time DESC"], None
+    while True:
+        page = client.search_runs(
+            [experiment_id], order_by=order, max_results=PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _references(runs: "Iterable[Run]") -> set[str]:
+    """Return the versions that runs registered or used, as `name/version`."""
+    tags = (run.data.tags for run in runs)
+    return {tag[TAG_MODEL_VERSION] for tag in tags if TAG_MODEL_VERSION in tag}
+
+
+def _descendants(children: "Mapping[str, list[Run]]", run_id: str) -> "Iterator[Run]":
+    for run in children.get(run_id, ()):
         yield run
-        yield from _nested(below, run.info.run_id)
+        yield from _descendants(children, run.info.run_id)
 
 
-def _steps_of(parent: Any) -> list[str]:
-    tags = parent.data.tags
-    return [v for k, v in tags.items() if k.startswith(TAG_STEP) and k.endswith(".run_id")]
+def _steps_of(parent: "Run") -> list[str]:
+    tags = parent.data.tags.items()
+    return [text for key, text in tags if key.startswith(TAG_STEP) and key.endswith(".run_id")]
 
 
-def _kept_versions(client: Any, runs: list[Any], named: Collection[str | None]) -> Iterator[Any]:
-    references = {run.data.tags.get(TAG_MODEL_VERSION) for run in runs} - {None}
-    for name in {reference.rpartition("/")[0] for reference in references}:
-        for found in versions(client, name):
-            version = client.get_model_version(name, found.version)
+def _kept_versions(
+    client: "MlflowClient", runs: "list[Run]", references: set[str]
+) -> "Iterator[ModelVersion]":
+    for name in {reference.rpartition("/")[0] for reference in _references(runs)}:
+        for listed in versions(client, name):
+            version = client.get_model_version(name, str(listed.version))
             stage = version.tags.get(TAG_STAGE, DEVELOPMENT)
-            if version.aliases or stage != DEVELOPMENT or f"{name}/{version.version}" in named:
+            is_named = f"{name}/{version.version}" in references
+            if version.aliases or stage != DEVELOPMENT or is_named:
                 yield version
 
 
-def _runs_named(tags: dict[str, str]) -> list[str]:
-    """Runs that a version's tags name as `runs:/<id>/...`: its evidence."""
-    uris = (value for value in tags.values() if value.startswith("runs:/"))
+def _evidence_runs(tags: Mapping[str, str]) -> list[str]:
+    """Return the runs that a version's tags name as `runs:/<id>/...`."""
+    uris = (text for text in tags.values() if text.startswith("runs:/"))
     return [uri.removeprefix("runs:/").partition("/")[0] for uri in uris]
 
 
-def _drop_version(client: Any, reference: str, kept: list[Any]) -> int:
+def _delete_version(client: "MlflowClient", reference: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     name, _, number = reference.rpartition("/")
-    if any(v.name == name and str(v.version) == number for v in kept):
-        return 0
     try:
         client.delete_model_version(name, number)
     except MlflowException:
-        return 0  # gone already
-    return 1
+        return False  # deleted already
+    return True
 
 
-def _drop_model(client: Any, uri: str) -> int:
+def _delete_model(client: "MlflowClient", uri: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     model_id = uri.removeprefix("models:/")
@@ -138,12 +168,12 @@ def _drop_model(client: Any, uri: str) -> int:
         location = client.get_logged_model(model_id).artifact_location
         client.delete_logged_model(model_id)
     except MlflowException:
-        return 0
-    _delete(location)
-    return 1
+        return False
+    _delete_artifacts(location)
+    return True
 
 
-def _delete(uri: str) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+def _delete_artifacts(uri: str) -> None:
+    from pipeline.tracking.mlflow_private import get_artifact_repository
 
     get_artifact_repository(uri).delete_artifacts()

@@ -71,7 +71,7 @@ PLANTS = {
     "sklearn flavour": (sklearn_flavour, "flavour sklearn"),
     "cloudpickle": (cloudpickled, "a pickled part"),
     "code and pickle": (code_then_pickle, "a pickled part"),
-    "changed code": (changed_code, "not those that its run recorded"),
+    "changed code": (changed_code, "other files (sha256"),
 }
 
 
