@@ -1,28 +1,40 @@
-"""The cache of finished steps: a key that explains itself, and the look-up of a run that has it."""
+"""The cache of finished steps: a key that lists its parts, and the search of a run that has it."""
+
+from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.chain.code_digest import Code
 from pipeline.step import Step
 from pipeline.tags import TAG_CACHE_KEY
 from pipeline.tracking.artifacts import is_intact
 
-CANDIDATES = 5  # newest runs with the right key that are looked at for whole artifacts
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CANDIDATES = 5  # newest runs with the right key whose artifacts are checked
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a step's result depends on; `digest` is the tag, `parts` say which part differs."""
+    """All that a step's result depends on.
+
+    Attributes
+    ----------
+    parts : mapping
+        Entry point, parameters, inputs, code and source, by name: two keys can be compared.
+    """
 
     parts: Mapping[str, Any]
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of the parts as canonical JSON."""
+        """Hex sha256 of the parts as canonical JSON, the value of the tag."""
         text = json.dumps(self.parts, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -30,19 +42,24 @@ class Key:
 def step_key(
     step: Step, params: Mapping[str, Any], inputs: Mapping[str, str], code: Code, package: str
 ) -> Key:
-    """Key of one step.
+    """Make the key of one step.
 
     Parameters
     ----------
+    step : Step
     params : mapping
         All typed parameters of the chain; the step's own are picked. Typed: ``5`` and ``05`` are
         one value, ``5`` and ``"5"`` are not.
     inputs : mapping of str to str
-        Input parameter -> sha256 of the artifact. Where it lies does not count.
+        Input parameter -> sha256 of the artifact, wherever it is stored.
     code : Code
         The project's code.
     package : str
-        Package of the shells, such as ``steps``.
+        Package of the entry points' modules, such as ``steps``.
+
+    Returns
+    -------
+    Key
     """
     parts: dict[str, Any] = {
         "entry_point": step.entry_point,
@@ -56,13 +73,27 @@ def step_key(
 
 
 def find(
-    client: Any, experiment_id: str, key: Key, still_valid: Callable[[Any], bool]
-) -> Any | None:
-    """The newest FINISHED run of the experiment with this key whose outputs are whole, or None."""
+    client: MlflowClient, experiment_id: str, key: Key, is_reusable: Callable[[Run], bool]
+) -> Run | None:
+    """Find the newest FINISHED run with a key whose artifacts are intact.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    experiment_id : str
+    key : Key
+    is_reusable : callable
+        Further condition on a run.
+
+    Returns
+    -------
+    Run or None
+        None if none of the newest `CANDIDATES` runs will do.
+    """
     runs = client.search_runs(
         [experiment_id],
         filter_string=f"tags.`{TAG_CACHE_KEY}` = '{key.digest}' and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=CANDIDATES,
     )
-    return next((run for run in runs if still_valid(run) and is_intact(client, run)), None)
+    return next((run for run in runs if is_reusable(run) and is_intact(client, run)), None)
