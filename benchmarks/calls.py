@@ -6,7 +6,7 @@ from mlflow.entities import RunTag
 
 from pipeline.tags import TAG_CACHE_KEY, TAG_NOTE, TAG_STEP
 
-STEPS = 6
+STEPS = 7
 
 if __name__ == "__main__":
     client = MlflowClient()

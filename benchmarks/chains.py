@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
+STEPS = ["acquire", "validate", "features", "train", "evaluate", "report", "register"]
 
 
 class Main:

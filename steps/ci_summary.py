@@ -28,7 +28,8 @@ from steps.cli.command import Option, OptionError, Program
 from steps.cli.types import ROOT
 
 KEPT = {
-    "evaluate": ("report.html", "evaluation.json"),
+    "evaluate": ("evaluation.json",),
+    "report": ("report.html",),
     "register": ("decision.json",),
     "monitor": ("monitoring.html", "monitoring.json"),
 }

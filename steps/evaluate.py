@@ -1,10 +1,7 @@
-"""Reads recipe.json and features.parquet; writes holdout_predictions.parquet, evaluation.json,
-plots and report.html.
-"""
+"""Reads recipe.json and features.parquet; writes evaluation.json, holdout_predictions.parquet."""
 
 import json
 import os
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +12,6 @@ from pipeline.hashing import file_sha256
 from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_metadata, read_table, write_groups
-from reports.pages.evaluation import render_evaluation_page
-from reports.plots.evaluation import draw_evaluation_plots
 from steps.cli.command import step
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
@@ -38,7 +33,6 @@ def main(
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
     path = run.fetch_input(table)
-    source = TableInfo.from_metadata(read_metadata(path)).source
     try:
         content = json.loads(run.fetch_input(recipe).read_text())
         start = np.datetime64(content["selection"]["holdout_start"], "s")
@@ -55,30 +49,16 @@ def main(
         progress=logger.info,
     )
     found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=seed)
-    evaluation = {"recipe": content, "table_sha256": file_sha256(path), **found.content}
+    evaluation = {
+        "recipe": content,
+        "source": TableInfo.from_metadata(read_metadata(path)).source,
+        "table_sha256": file_sha256(path),
+        **found,
+    }
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])
     run.write_json("evaluation.json", evaluation)
-    pictures = draw_evaluation_plots(predictions, evaluation, found.curves)
-    for name, png in pictures.items():
-        run.write_report(name, png)
-    given = {
-        "recipe": recipe,
-        "table": table,
-        "refit_every": refit_every,
-        "cost_bps": costs.cost_bps,
-        "short": "on" if costs.short else "off",
-        "borrow_bps": costs.borrow_bps,
-        "seed": seed,
-    }
-    page = render_evaluation_page(evaluation, pictures, source, _repeat(run.git_commit, given))
-    run.write_report("report.html", page.encode())
     _log(run, evaluation)
-
-
-def _repeat(commit: str, given: Mapping[str, object]) -> str:
-    words = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
-    return f"git checkout {commit}\n{shlex.join(['mlflow', 'run', '.', '-e', 'evaluate', *words])}"
 
 
 def _log(run: StepRun, evaluation: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The whole chain: acquire, validate, features, train, evaluate, register, as children of one run.
+"""The whole chain, from acquire to register, as children of one run.
 
 Finished steps are not run again, and fresh ones start in warm processes. To add a step: a file in
 steps/, its parameters in steps/cli/parameters.py (and `make generate`), a row in the table below.
@@ -47,6 +47,13 @@ STEPS = (
         },
     ),
     row(
+        "report",
+        {
+            "evaluation": Output("evaluate", "evaluation.json"),
+            "predictions": Output("evaluate", "holdout_predictions.parquet"),
+        },
+    ),
+    row(
         "register",
         {
             "model_uri": Output("train", "model"),
@@ -60,7 +67,7 @@ STEPS = (
 # How far each phase goes: the last step's name.
 LAST_STEP = {
     "ideation": "features",
-    "prototyping": "evaluate",
+    "prototyping": "report",
     "pilot": "register",
     "production": "register",
 }

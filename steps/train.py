@@ -17,7 +17,6 @@ from pipeline.step import MODEL
 from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
-from reports.plots.training import draw_fold_losses
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
@@ -101,7 +100,6 @@ def main(
             },
         },
     )
-    run.write_report("cv_log_loss.png", draw_fold_losses(losses, name))
     logger.info(f"{name}: fitting on every labelled row of its window")
     window = training_rows(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window

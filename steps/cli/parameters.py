@@ -34,7 +34,7 @@ CHAIN = "main"
 # In the order of MLproject: the chain and its steps, then what is beside it.
 ENTRY_POINTS = (
     CHAIN,
-    *("acquire", "validate", "features", "train", "evaluate", "register"),
+    *("acquire", "validate", "features", "train", "evaluate", "report", "register"),
     *("score", "monitor", "daily", "serve"),
 )
 
@@ -139,18 +139,19 @@ _ROWS = (
     ),
     Parameter(
         "evaluation",
-        NONE,
-        Or(NONE, Location()),
-        "evaluation.json of `evaluate`, for `action=register`",
-        "register",
+        None,
+        Location(),
+        "evaluation.json of `evaluate`; `register` needs it for `action=register` alone",
+        "report register=none",
         is_artifact=True,
     ),
     Parameter(
         "predictions",
-        NONE,
-        Or(NONE, Location()),
-        "holdout_predictions.parquet of `evaluate`, for `action=register`",
-        "register",
+        None,
+        Location(),
+        "holdout_predictions.parquet of `evaluate`; `register` needs it for `action=register` "
+        "alone",
+        "report register=none",
         is_artifact=True,
     ),
     Parameter(
@@ -347,7 +348,7 @@ _ROWS = (
         "phase",
         "production",
         click.Choice(("ideation", "prototyping", "pilot", "production")),
-        "extent of the chain: `ideation` (to features), `prototyping` (to evaluate), `pilot` "
+        "extent of the chain: `ideation` (to features), `prototyping` (to report), `pilot` "
         "(registers, Staging at most), `production` (may promote)",
         "main register daily",
     ),

@@ -14,7 +14,6 @@ from pipeline.run.nested import NestedRuns, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
 from pipeline.tracking.run_data import Point
-from reports.plots.training import draw_importances
 from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds
 from stockpred.training.importance import permutation_importances
@@ -124,9 +123,6 @@ def _log_candidate(
     nested.log(run_id, best.hyperparameters, _points(best), tags)
     nested.log_input(run_id, dataset)
     (folder / "importances.json").write_text(json.dumps(importances, indent=2) + "\n")
-    if any(importances.values()):  # a base rate leans on nothing: no picture
-        png = draw_importances(importances, best.candidate)
-        (folder / "importances.png").write_bytes(png)
     nested.log_files(run_id, folder)
     nested.close(run_id)
 

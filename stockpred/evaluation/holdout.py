@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,13 +71,6 @@ def read_selection(selection: Mapping[str, Any]) -> Selection:
     return found
 
 
-class HoldoutEvaluation(NamedTuple):
-    """content : evaluation.json without recipe and digest; curves : returns by session."""
-
-    content: dict[str, Any]
-    curves: pd.DataFrame
-
-
 def evaluate_holdout(
     predictions: pd.DataFrame,
     horizon: int,
@@ -85,7 +78,7 @@ def evaluate_holdout(
     costs: TradingCosts,
     *,
     random_state: int = 0,
-) -> HoldoutEvaluation:
+) -> dict[str, Any]:
     """Judge a recipe by its predictions on the holdout.
 
     Parameters
@@ -99,9 +92,9 @@ def evaluate_holdout(
 
     Returns
     -------
-    Findings
-        ``content`` is JSON-ready: undefined figures are None, never NaN. ``curves`` has a row a
-        session and the columns gross, net, buy_and_hold and always_long (both net).
+    dict of str to object
+        The content of evaluation.json but for recipe, source and digest of the table; JSON-ready:
+        undefined figures are None, never NaN.
 
     Raises
     ------
@@ -116,9 +109,8 @@ def evaluate_holdout(
         found = group_intervals(rows, groups.astype("str"), horizon, random_state)
         for name, part in figures[key].items():
             part["intervals"] = found[name]
-    traded, curves = _backtest(predictions, horizon, chosen, costs, random_state)
     dates = figures["dates"]
-    content = {
+    return {
         "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")},
         **figures,
         "intervals": {
@@ -130,9 +122,8 @@ def evaluate_holdout(
         "lead_over_prior": _shown(lead_over_column(predictions, PRIOR, horizon)),
         "lead_over_prior_by_symbol": _shown(lead_over_column(predictions, PRIOR_SYMBOL, horizon)),
         "detectable": asdict(detectable(predictions, horizon)),
-        "backtest": traded,
+        "backtest": _backtest(predictions, horizon, chosen, costs, random_state),
     }
-    return HoldoutEvaluation(content, curves)
 
 
 def _shown(lead: Lead) -> dict[str, float]:
@@ -151,14 +142,14 @@ def _backtest(
     chosen: Selection,
     costs: TradingCosts,
     random_state: int,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The backtest's figures, and its curves."""
+) -> dict[str, Any]:
+    """The backtest's figures."""
     ours = strategy_returns(predictions, chosen.threshold, horizon, costs)
     always = strategy_returns(predictions, ALWAYS_LONG, horizon, costs)
     held = buy_and_hold(predictions, costs)
     net = ours[NET].to_numpy()
     shape = moments(net)
-    content = {
+    return {
         "sessions": len(ours),
         "threshold": chosen.threshold,
         **asdict(costs),
@@ -170,8 +161,34 @@ def _backtest(
         ALWAYS: _traded(always),
         BUY_AND_HOLD: _traded(held),
     }
+
+
+def returns_by_strategy(
+    predictions: pd.DataFrame, horizon: int, threshold: float, costs: TradingCosts
+) -> pd.DataFrame:
+    """Compute the returns of the model and of its references by session.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them.
+    horizon : int
+        Sessions from entry to exit.
+    threshold : float
+        Probability above which the model is long.
+    costs : TradingCosts
+
+    Returns
+    -------
+    DataFrame
+        A row a session, by date, and the columns gross and net (of the model), buy_and_hold and
+        always_long (both net). Simple returns; no NaN.
+    """
+    ours = strategy_returns(predictions, threshold, horizon, costs)
+    always = strategy_returns(predictions, ALWAYS_LONG, horizon, costs)
+    held = buy_and_hold(predictions, costs)
     columns = {GROSS: ours[GROSS], NET: ours[NET], BUY_AND_HOLD: held[NET], ALWAYS: always[NET]}
-    return content, pd.DataFrame(columns)
+    return pd.DataFrame(columns)
 
 
 def _traded(returns: pd.DataFrame) -> dict[str, Any]:

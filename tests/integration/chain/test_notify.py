@@ -181,6 +181,7 @@ def test_webhook_of_a_real_chain_has_its_verdict(
         "features",
         "train",
         "evaluate",
+        "report",
         "register",
     ]
 

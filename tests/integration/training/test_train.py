@@ -143,8 +143,6 @@ def test_a_candidate_shows_its_dataset_and_its_importances(store: Store, trained
         assert json.loads(given.dataset.profile)["num_rows"] == pq.read_metadata(path).num_rows
         values = json.loads(store.artifact(run, "importances.json").read_text())
         assert list(values) == [f"up_{i}" for i in range(5)]
-        has_picture = store.artifact(run, "importances.png").is_file()
-        assert has_picture == any(values.values())
         assert any(values.values()) or run.info.run_name != "logistic"
 
 

@@ -233,7 +233,8 @@ def test_host_and_jupyter_share_artifacts_through_the_proxy(
     assert done.returncode == 0, done.stderr
     there = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", done.stdout, re.MULTILINE)
     assert [(step, how) for step, how, _ in there] == [
-        (step, "executed") for step in ("acquire", "validate", "features", "train", "evaluate")
+        (step, "executed")
+        for step in ("acquire", "validate", "features", "train", "evaluate", "report")
     ]
     out = workbench.exec("jupyter", *run, *fast)
     within = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", out, re.MULTILINE)

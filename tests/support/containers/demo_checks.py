@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 from tests.support.paths import ROOT
 
-STEPS = ["acquire", "validate", "features", "train", "evaluate", "register"]
+STEPS = ["acquire", "validate", "features", "train", "evaluate", "report", "register"]
 
 
 def answer(url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
@@ -59,14 +59,14 @@ def table(printed: str) -> dict[str, tuple[str, str]]:
 
 
 def check_runs(tracking: str, printed: str) -> None:
-    """Six steps were run, are FINISHED on the server, and left their artifacts there."""
+    """Seven steps were run, are FINISHED on the server, and left their artifacts there."""
     [parent] = runs_by(tracking, "main")
     assert parent["status"] == "FINISHED"
     children = children_of(tracking, parent["run_id"])
     assert [(c["run_name"], c["status"]) for c in children] == [(s, "FINISHED") for s in STEPS]
     ids = {step: ("executed", run["run_id"]) for step, run in zip(STEPS, children, strict=True)}
     assert table(printed) == ids
-    listing = f"{tracking}/api/2.0/mlflow/artifacts/list?run_id={children[4]['run_id']}"
+    listing = f"{tracking}/api/2.0/mlflow/artifacts/list?run_id={children[5]['run_id']}"
     status, told = answer(listing)
     assert status == 200 and "report.html" in {file["path"] for file in told["files"]}
     # No page elsewhere may turn a browser to the server under a name of its own.

@@ -7,7 +7,7 @@ import pandas as pd
 from reports.pages.evaluation import render_evaluation_page
 from reports.plots.evaluation import draw_evaluation_plots
 from stockpred.evaluation.backtest import TradingCosts
-from stockpred.evaluation.holdout import Selection, evaluate_holdout
+from stockpred.evaluation.holdout import Selection, evaluate_holdout, returns_by_strategy
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
@@ -33,8 +33,9 @@ def evaluation_inputs(
     """Content of evaluation.json and the plots of some predictions."""
     recipe = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
     found = evaluate_holdout(predictions, 1, Selection(), TradingCosts())
-    evaluation = {"recipe": recipe, "table_sha256": "ab" * 32, **found.content}
-    return evaluation, draw_evaluation_plots(predictions, evaluation, found.curves)
+    evaluation = {"recipe": recipe, "source": "yahoo", "table_sha256": "ab" * 32, **found}
+    curves = returns_by_strategy(predictions, 1, Selection().threshold, TradingCosts())
+    return evaluation, draw_evaluation_plots(predictions, evaluation, curves)
 
 
 def evaluation_page(predictions: pd.DataFrame, **selection: object) -> tuple[str, dict[str, Any]]:

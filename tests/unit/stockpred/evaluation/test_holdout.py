@@ -24,7 +24,7 @@ def walked(**given: float) -> pd.DataFrame:
 
 
 def judged(predictions: pd.DataFrame, horizon: int = 1) -> dict:
-    content = evaluate_holdout(predictions, horizon, Selection(), TradingCosts()).content
+    content = evaluate_holdout(predictions, horizon, Selection(), TradingCosts())
     return json.loads(json.dumps(content, allow_nan=False))
 
 
@@ -125,9 +125,7 @@ def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
 def test_more_trials_deflate_the_ratio() -> None:
     predictions = walked(strength=0.3)
     one, many = (
-        evaluate_holdout(predictions, 1, Selection(0.5, count, 0.002), TradingCosts()).content[
-            "backtest"
-        ]
+        evaluate_holdout(predictions, 1, Selection(0.5, count, 0.002), TradingCosts())["backtest"]
         for count in (1, 100)
     )
     assert many["deflated_sharpe"] < one["deflated_sharpe"]
