@@ -140,10 +140,11 @@ if any(os.waitpid(pid, 0)[1] for pid in children):
 
 
 @pytest.mark.run
+@pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.long)])
 def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
-    tmp_path: Path,
+    tmp_path: Path, times: int
 ) -> None:
-    uri, versions, times = make_store(tmp_path), 4, 6
+    uri, versions = make_store(tmp_path), 4
     client = MlflowClient(uri)
     new(client, "race", versions)
     words = (uri, "race", str(versions), str(times))

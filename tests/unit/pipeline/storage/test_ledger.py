@@ -1,10 +1,10 @@
 """The ledger: rows are added whole, once, and never changed; whoever is killed leaves no part."""
 
 import datetime as dt
+import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.storage.ledger import Appended, Ledger
+from tests.support.python_processes import start_python
 
 MONDAY = dt.date(2024, 1, 1)
 # A writer of its own: KEYS keys in each of DAYS partitions, values made of both.
@@ -134,12 +135,7 @@ def test_what_fsspec_opens_will_do() -> None:
 
 
 def writer(root: Path, to: Path, keys: str, days: int) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(to), keys, str(days)],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    return start_python(["-c", WRITER, str(to), keys, str(days)], cwd=root, env=os.environ)
 
 
 @pytest.mark.run

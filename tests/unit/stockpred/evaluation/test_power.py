@@ -54,7 +54,10 @@ def test_a_calibrated_forecaster_against_draws(base: float, boldness: float) -> 
     assert found.auc == pytest.approx(roc_auc_score(label, p), abs=0.003)
 
 
-@pytest.mark.parametrize(("dates", "symbols"), [(500, 5), (60, 5), (400, 1)])
+@pytest.mark.parametrize(
+    ("dates", "symbols"),
+    [(500, 5), *(pytest.param(*few, marks=pytest.mark.long) for few in ((60, 5), (400, 1)))],
+)
 def test_the_paired_test_finds_the_detectable_effect_four_times_in_five(
     dates: int, symbols: int
 ) -> None:

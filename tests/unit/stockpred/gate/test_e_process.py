@@ -160,7 +160,7 @@ def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
         rows = forecasts(seed, 1000, 1, 0.01)
         label, prior = rows["label"].to_numpy(), rows["prior"].to_numpy()
         lead = row_log_loss(label, prior) - row_log_loss(label, rows["probability_up"].to_numpy())
-        looks = range(100, 1001, 20)
+        looks = range(100, 1001, 50)
         # With one symbol and horizon 1 the plain test by date is Student's.
         by_test += any(ttest_1samp(lead[:n], 0, alternative="greater").pvalue < 0.05 for n in looks)
         gain, risk = date_gains(rows, "prior")

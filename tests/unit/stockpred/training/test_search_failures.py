@@ -43,10 +43,15 @@ def test_the_same_search_twice_and_with_other_workers() -> None:
     pd.testing.assert_frame_equal(*map(predictions, searches), check_exact=True)
 
 
+@pytest.fixture(scope="module")
+def whole() -> Search:
+    search = Search(folds(), LOGISTIC, 12)
+    run(search)
+    return search
+
+
 @pytest.mark.parametrize("done", [1, 6, 9, 12])
-def test_a_broken_search_goes_on_to_the_same_end(done: int) -> None:
-    whole = Search(folds(), LOGISTIC, 12)
-    run(whole)
+def test_a_broken_search_goes_on_to_the_same_end(whole: Search, done: int) -> None:
     broken = Search(folds(), LOGISTIC, 12)
     with closing(broken.run()) as trials:
         for _ in range(done):
