@@ -6,14 +6,14 @@ version by hand, or shows the history of moves (history.json).
 from pipeline.run.step_run import StepRun
 from steps.cli.command import step
 from steps.registration.by_gate import register
-from steps.registration.decision import tell_history
+from steps.registration.history_table import show_history
 from steps.registration.manual import promote, reject, rollback
-from steps.registration.request import Request
+from steps.registration.request import RegisterRequest
 
 
 @step("register")
 def main(
-    run: StepRun, *, request: Request, registered_model: str, phase: str, max_age: int
+    run: StepRun, *, request: RegisterRequest, registered_model: str, phase: str, max_age: int
 ) -> None:
     """Register a model by the gate's decision, or do what is requested by hand."""
     reason = (request.reason or "").strip()
@@ -26,7 +26,7 @@ def main(
     elif request.action == "rollback":
         rollback(run, registered_model, reason)
     else:
-        tell_history(run, registered_model, request.date)
+        show_history(run, registered_model, request.date)
 
 
 if __name__ == "__main__":

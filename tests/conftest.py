@@ -168,7 +168,7 @@ def fit_models() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         for module in ("by_gate", "manual"):
-            patch.setattr(f"steps.registration.{module}.why_unfit", lambda run, version: None)
+            patch.setattr(f"steps.registration.{module}.unfit_reason", lambda run, version: None)
         yield
 
 

@@ -166,7 +166,7 @@ def version_exists(client: "MlflowClient", reference: str) -> bool:
 
 
 def register_version(
-    client: "MlflowClient", name: str, model_uri: str, run_id: str, tags: Mapping[str, str]
+    client: "MlflowClient", name: str, model_uri: str, run_id: str | None, tags: Mapping[str, str]
 ) -> "ModelVersion":
     """Register a logged model, unless a version of it exists.
 
@@ -180,7 +180,7 @@ def register_version(
         Registered model; created where it does not exist.
     model_uri : str
         ``models:/m-...``
-    run_id : str
+    run_id : str, optional
         Run that registers it.
     tags : mapping of str to str
         Tags of a new version.

@@ -18,7 +18,12 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_groups, read_metadata, read_table
 from sources import YAHOO
 from steps.cli.types import ROOT
-from steps.registration.version_tags import PREDICTIONS_TAG, RECIPE_TAG, TRAINED_TAG, promise_of
+from steps.registration.version_tags import (
+    TAG_PREDICTIONS,
+    TAG_RECIPE,
+    TAG_TRAINED_TO,
+    expected_lead_of,
+)
 from stockpred.arrays import Dates
 from stockpred.bars.schema import BarsInfo, by_symbol, from_arrow
 from stockpred.columns import DATE, PROBABILITY_UP
@@ -49,9 +54,9 @@ def versions_of(client: Any, name: str) -> dict[str, Version]:
     return {
         str(each.version): Version(
             str(each.version),
-            each.tags.get(RECIPE_TAG),
-            each.tags.get(TRAINED_TAG),
-            promise_of(each),
+            each.tags.get(TAG_RECIPE),
+            each.tags.get(TAG_TRAINED_TO),
+            expected_lead_of(each),
         )
         for each in versions(client, name)
     }
@@ -114,7 +119,7 @@ def _promised_probabilities(run: StepRun, found: ResolvedModel) -> np.ndarray[An
     """The forecasts of a version's own evaluation; none where they are gone."""
     tags = run.client.get_model_version(str(found.name), str(found.version)).tags
     try:
-        return read_table(run.fetch_input(tags[PREDICTIONS_TAG]))[PROBABILITY_UP].to_numpy()
+        return read_table(run.fetch_input(tags[TAG_PREDICTIONS]))[PROBABILITY_UP].to_numpy()
     except (InputError, KeyError):
         return np.empty(0)
 

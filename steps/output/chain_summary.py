@@ -101,7 +101,7 @@ def standing(registered: FinishedStep) -> Standing:
     """As things stand now: a person may have moved the version of a cached run."""
     from mlflow import MlflowClient
 
-    from steps.registration.version_tags import AGE_TAG, GATE_TAG
+    from steps.registration.version_tags import TAG_AGE, TAG_GATE
 
     name, _, number = registered.tags[TAG_MODEL_VERSION].rpartition("/")
     client = MlflowClient()
@@ -110,8 +110,8 @@ def standing(registered: FinishedStep) -> Standing:
         version_by_alias(client, name, CHAMPION),
     )
     aliases = ", ".join(aliases_of(client, name, number)) or "none"
-    age = champion.tags.get(AGE_TAG, f"version {champion.version}") if champion else "none"
-    stage, gate = version.tags.get(TAG_STAGE), version.tags.get(GATE_TAG, "")
+    age = champion.tags.get(TAG_AGE, f"version {champion.version}") if champion else "none"
+    stage, gate = version.tags.get(TAG_STAGE), version.tags.get(TAG_GATE, "")
     return Standing(name, number, stage, aliases, gate, age)
 
 

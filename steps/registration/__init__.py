@@ -1,1 +1,1 @@
-"""Registration: the gate's decision, moves by hand, and their record."""
+"""Registration: decisions of the gate, changes by hand, and their record."""

@@ -1,9 +1,8 @@
-"""A model registered, and the gate's decision on it carried out."""
+"""Registration of a model, and the gate's decision on it."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pipeline.log.console import logger
 from pipeline.registry.history import Transition
@@ -21,88 +20,105 @@ from pipeline.registry.transitions import ChampionChanged, move_version
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
 from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
-from steps.registration.decision import decided
+from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.gate_inputs import (
+    GateCase,
     GateInputs,
+    gate_metrics,
     read_evaluation,
     read_frame,
     read_json,
     read_model,
-    values_of,
 )
-from steps.registration.tried_recipes import deflated_over_experiment
+from steps.registration.tried_recipes import deflate_over_experiment
 from steps.registration.version_tags import (
-    BY_HAND_TAG,
-    GATE_TAG,
-    PROMISE_TAGS,
-    RECIPE_TAG,
-    REJECTED_TAG,
-    TRAINED_TAG,
-    champion_age,
-    number_of,
-    rejection,
-    version_tags,
-    why_unfit,
+    TAG_GATE,
+    TAG_PROMOTED_BY_HAND,
+    TAG_REJECTED,
+    TAG_TRAINED_TO,
+    TAGS_EXPECTED_LEAD,
+    new_version_tags,
+    rejection_reason,
+    unfit_reason,
+    update_champion_age,
+    version_number,
 )
 from stockpred.gate.metrics import unsound_share
 from stockpred.gate.rules import Decision, decide
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class _ExampleCheck:
+    """The check of a version's model, run at most once: it takes seconds."""
+
+    run: StepRun
+    version: "ModelVersion"
+
+    @cached_property
+    def reason(self) -> str | None:
+        """Why the model may not be promoted, or None."""
+        return unfit_reason(self.run, self.version)
 
 
 def register(
     run: StepRun, inputs: GateInputs, registered_model: str, phase: str, max_age: int
 ) -> None:
-    """Register the model and let the gate decide where it stands.
+    """Register a model and carry out the gate's decision on it.
 
-    Decided anew where another run changes the champion meanwhile: a decision rests on one.
+    Decides again where another run changes the champion meanwhile: a decision is about one.
+
+    Parameters
+    ----------
+    run : StepRun
+    inputs : GateInputs
+    registered_model : str
+    phase : str
+        ``production`` allows promotion.
+    max_age : int
+        Sessions after its training data beyond which a champion is too old.
+
+    Raises
+    ------
+    DataError
+        An input is not what its step writes.
     """
-    judged = read_evaluation(run, inputs.evaluation)
+    evaluation = read_evaluation(run, inputs.evaluation)
     forecasts = read_frame(run, inputs.predictions)
-    model = read_model(run, inputs.model_uri)
     unsound = unsound_share(read_json(run, inputs.validation))
-    tags = version_tags(judged, forecasts, inputs.evaluation, inputs.predictions)
-    tags["git_commit"] = model.tags.get("git_commit", "unknown")
-    if model.source_run_id:
-        trained = run.client.get_run(model.source_run_id).data.tags
-        if (digest := trained.get(TAG_OUTPUT + MODEL)) is not None:
-            tags[TAG_MODEL_SHA256] = digest
-    version = register_version(
-        run.client, registered_model, inputs.model_uri, model.source_run_id, tags
-    )
-    unfit = cache(lambda: why_unfit(run, version))
+    tags = new_version_tags(evaluation, forecasts, inputs.evaluation, inputs.predictions)
+    version = _register(run, inputs.model_uri, registered_model, tags)
+    check = _ExampleCheck(run, version)
     while True:
         champion = version_by_alias(run.client, registered_model, CHAMPION)
         version = run.client.get_model_version(registered_model, version.version)
-        is_refresh = (
-            champion is not None and champion.tags.get(RECIPE_TAG) == judged["recipe"]["id"]
-        )
-        values, looks = values_of(run, judged, forecasts, version, champion, is_refresh)
-        values["unsound_share"] = unsound
+        case = GateCase(evaluation, forecasts, version, champion)
+        metrics, looks = gate_metrics(run, case)
         decision = decide(
-            values,
+            {**metrics, "unsound_share": unsound},
             has_champion=champion is not None,
-            is_refresh=is_refresh,
+            is_refresh=case.is_refresh,
             may_promote=phase == "production",
         )
-        decision = _held_back(decision, run, version, champion, is_refresh, unfit)
+        decision = _apply_vetoes(run, decision, case, check)
         try:
-            moves = _carry_out(run, version, champion, decision, is_refresh)
+            transitions = _carry_out(run, decision, case)
             break
         except ChampionChanged:
             logger.info("register: the champion changed meanwhile; deciding again")
-    age = champion_age(run.client, registered_model, forecasts, max_age)
-    decided(
+    age = update_champion_age(run.client, registered_model, forecasts, max_age)
+    write_decision(
         run,
-        "register",
-        version,
-        decision.stage,
-        decision.sentence,
-        champion,
-        moves,
+        DecisionRecord(
+            "register", version, decision.stage, decision.sentence, champion, transitions
+        ),
         champion=age,
         phase=phase,
         rules=[result.to_dict() for result in decision.results],
-        looks=[each.to_dict() for each in looks],
-        tried=deflated_over_experiment(run, judged.get("backtest", {})),
+        looks=[look.to_dict() for look in looks],
+        tried=deflate_over_experiment(run, evaluation.get("backtest", {})),
     )
     run.log_metrics({"anytime_p_value": looks[0].adjusted_p_value, "log_e": looks[0].log_e_value})
     run.set_tags({"champion": age["sentence"] if age else "none"})
@@ -110,60 +126,59 @@ def register(
     run.set_key_figure(f"version {version.version}: {decision.stage}{warning}")
 
 
-def _held_back(
-    decision: Decision,
-    run: StepRun,
-    version: Any,
-    champion: Any | None,
-    is_refresh: bool,
-    unfit: Callable[[], str | None],
+def _register(
+    run: StepRun, model_uri: str, registered_model: str, tags: dict[str, str]
+) -> "ModelVersion":
+    model = read_model(run, model_uri)
+    tags["git_commit"] = model.tags.get("git_commit", "unknown")
+    if model.source_run_id:
+        train_tags = run.client.get_run(model.source_run_id).data.tags
+        if (digest := train_tags.get(TAG_OUTPUT + MODEL)) is not None:
+            tags[TAG_MODEL_SHA256] = digest
+    return register_version(run.client, registered_model, model_uri, model.source_run_id, tags)
+
+
+def _apply_vetoes(
+    run: StepRun, decision: Decision, case: GateCase, check: _ExampleCheck
 ) -> Decision:
-    """The gate's decision, unless something beside the evidence stands against it."""
-    if _is_same(champion, version):
-        return replace(
-            decision, stage=PRODUCTION, aliases=(CHAMPION,), sentence="it is the champion already"
-        )
-    rejected = rejection(run.client, version, is_refresh)
-    trained = {v.tags.get(TRAINED_TAG, "") for v in (version, champion) if v is not None}
-    if rejected is not None:
-        sentence = rejected
+    """Hold a version back for reasons beside its metrics: rejection, age, a failed example."""
+    version, champion = case.version, case.champion
+    if case.is_champion:
+        sentence = "it is the champion already"
+        return replace(decision, stage=PRODUCTION, aliases=(CHAMPION,), sentence=sentence)
+    dates = {v.tags.get(TAG_TRAINED_TO, "") for v in (version, champion) if v is not None}
+    if (rejection := rejection_reason(run.client, version, case.is_refresh)) is not None:
+        sentence = rejection
     elif not decision.aliases:
         sentence = decision.sentence
-    elif is_refresh and version.tags.get(TRAINED_TAG, "") < max(trained):
-        sentence = f"no refresh of the champion, which is trained to {max(trained)}"
-    elif (why := unfit()) is not None:
-        sentence = f"passed the gate, but {why}"
+    elif case.is_refresh and version.tags.get(TAG_TRAINED_TO, "") < max(dates):
+        sentence = f"no refresh of the champion, which is trained to {max(dates)}"
+    elif check.reason is not None:
+        sentence = f"passed the gate, but {check.reason}"
     else:
         return decision
-    archived = version.tags.get(TAG_STAGE) == ARCHIVED
-    return replace(
-        decision, stage=ARCHIVED if archived else DEVELOPMENT, aliases=(), sentence=sentence
-    )
+    stage = ARCHIVED if version.tags.get(TAG_STAGE) == ARCHIVED else DEVELOPMENT
+    return replace(decision, stage=stage, aliases=(), sentence=sentence)
 
 
-def _is_same(champion: Any | None, version: Any) -> bool:
-    return champion is not None and number_of(champion) == number_of(version)
-
-
-def _carry_out(
-    run: StepRun, version: Any, champion: Any | None, decision: Decision, is_refresh: bool
-) -> list[Transition]:
+def _carry_out(run: StepRun, decision: Decision, case: GateCase) -> list[Transition]:
+    version, champion = case.version, case.champion
     # A champion keeps the sentence by which it became one.
-    told = {} if _is_same(champion, version) else {GATE_TAG: decision.sentence}
-    if champion is not None and is_refresh and CHAMPION in decision.aliases:
-        # What the recipe promised when it became champion, not what each night makes of it.
-        kept = (*PROMISE_TAGS, BY_HAND_TAG)
-        told |= {tag: champion.tags[tag] for tag in kept if tag in champion.tags}
-    candidate = () if REJECTED_TAG in version.tags else (CANDIDATE,)
+    tags = {} if case.is_champion else {TAG_GATE: decision.sentence}
+    if champion is not None and case.is_refresh and CHAMPION in decision.aliases:
+        # What was expected of the recipe when it became champion, not what each night makes of it.
+        kept = (*TAGS_EXPECTED_LEAD, TAG_PROMOTED_BY_HAND)
+        tags |= {tag: champion.tags[tag] for tag in kept if tag in champion.tags}
+    candidate = () if TAG_REJECTED in version.tags else (CANDIDATE,)
     return move_version(
         run.client,
         version.name,
-        number_of(version),
+        version_number(version),
         stage=decision.stage,
         aliases=(*candidate, *decision.aliases),
         remove_aliases=(CHALLENGER,) if CHALLENGER not in decision.aliases else (),
-        champion=number_of(champion) if champion is not None else None,
+        champion=version_number(champion) if champion is not None else None,
         run_id=run.run_id,
         reason=decision.sentence,
-        tags=told,
+        tags=tags,
     )

@@ -1,8 +1,8 @@
-"""Moves that a person asks for: past the gate, but never past the check of the model."""
+"""Promotion, rejection and rollback by hand: past the gate, never past the check of the model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
 from pipeline.registry.history import champion_periods, history
@@ -18,140 +18,193 @@ from pipeline.registry.models import (
 )
 from pipeline.registry.transitions import move_version
 from pipeline.run.step_run import StepRun
-from steps.registration.decision import decided
+from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.version_tags import (
-    BY_HAND_TAG,
-    GATE_TAG,
-    REJECTED_TAG,
-    number_of,
-    why_unfit,
+    TAG_GATE,
+    TAG_PROMOTED_BY_HAND,
+    TAG_REJECTED,
+    is_same_version,
+    unfit_reason,
+    version_number,
 )
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 
 def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) -> None:
-    """Make a version champion, whatever the gate said of it.
+    """Make a version champion, whatever the gate decided.
+
+    Parameters
+    ----------
+    run : StepRun
+    model_uri : str
+        See `pipeline.registry.models.resolve`.
+    registered_model : str
+    reason : str
+        A few words, kept as a tag and in the history.
 
     Raises
     ------
     InputError
-        It is not registered, is champion already, or its model does not answer.
+        The version is not registered, is champion already, or its model fails its example.
     """
     version = _version(run, model_uri, registered_model)
     champion = version_by_alias(run.client, version.name, CHAMPION)
-    if champion is not None and number_of(champion) == number_of(version):
+    if is_same_version(champion, version):
         raise InputError(
-            f"model_uri={model_uri!r}: version {version.version} is the champion already; "
-            "name another, such as models:/name/version"
+            f"model_uri={model_uri!r}",
+            expected="a version that is not champion",
+            got=f"version {version.version}, the champion",
+            fix="give another, such as models:/name/version",
         )
-    _crown(run, "promote", version, champion, f"promoted by hand, past the gate: {reason}")
-    run.client.set_model_version_tag(version.name, version.version, BY_HAND_TAG, reason)
+    sentence = f"promoted by hand, past the gate: {reason}"
+    _make_champion(run, "promote", version, champion, sentence)
+    run.client.set_model_version_tag(version.name, version.version, TAG_PROMOTED_BY_HAND, reason)
 
 
 def rollback(run: StepRun, registered_model: str, reason: str) -> None:
-    """Bring the champion before back; the present one counts as rejected from then on.
+    """Make the previous champion champion again, and reject the present one.
+
+    Parameters
+    ----------
+    run : StepRun
+    registered_model : str
+    reason : str
+        A few words, kept as a tag and in the history.
 
     Raises
     ------
     InputError
-        There is no champion, none before it, or the model of that one does not answer.
+        There is no champion, none before it, or the model of that one fails its example.
     """
     champion = version_by_alias(run.client, registered_model, CHAMPION)
     if champion is None:
-        raise InputError(f"registered_model={registered_model!r}: no champion to roll back from")
-    before = _champion_before(run, champion)
-    if before is None:
         raise InputError(
-            f"registered_model={registered_model!r}: no other champion before version "
-            f"{champion.version}; give action=promote with another version, or action=reject"
+            f"registered_model={registered_model!r}",
+            expected="a model with a champion",
+            got="no champion to roll back from",
+            fix="give action=promote with a version",
+        )
+    previous = _previous_champion(run, champion)
+    if previous is None:
+        raise InputError(
+            f"registered_model={registered_model!r}",
+            expected="a champion before the present one",
+            got=f"no other champion before version {champion.version}",
+            fix="give action=promote with another version, or action=reject",
         )
     sentence = f"brought back by hand from version {champion.version}: {reason}"
-    with _rejecting(run, champion, reason):
-        _crown(run, "rollback", before, champion, sentence)
+    with _rejection(run, champion, reason):
+        _make_champion(run, "rollback", previous, champion, sentence)
 
 
 def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> None:
-    """Take a version out of service, and its recipe out of the running.
+    """Archive a version; the gate refuses its recipe from then on.
+
+    Parameters
+    ----------
+    run : StepRun
+    model_uri : str
+        See `pipeline.registry.models.resolve`.
+    registered_model : str
+    reason : str
+        A few words, kept as a tag and in the history.
 
     Raises
     ------
     InputError
-        It is not registered, or is champion after another one.
+        The version is not registered, or is a champion that a rollback can replace.
     """
     version = _version(run, model_uri, registered_model)
     champion = version_by_alias(run.client, version.name, CHAMPION)
-    is_champion = champion is not None and number_of(champion) == number_of(version)
-    if is_champion and (before := _champion_before(run, version)) is not None:
+    if is_same_version(champion, version) and (previous := _previous_champion(run, version)):
         raise InputError(
-            f"model_uri={model_uri!r}: version {version.version} is the champion; give "
-            f"action=rollback, which brings version {before.version} back"
+            f"model_uri={model_uri!r}",
+            expected="a version that is not champion",
+            got=f"version {version.version}, the champion",
+            fix=f"give action=rollback, which brings version {previous.version} back",
         )
     sentence = f"rejected by hand: {reason}"
-    with _rejecting(run, version, reason):
-        moves = move_version(
+    with _rejection(run, version, reason):
+        transitions = move_version(
             run.client,
             version.name,
-            number_of(version),
+            version_number(version),
             stage=ARCHIVED,
             remove_aliases=(CANDIDATE, CHALLENGER, CHAMPION),
-            champion=number_of(champion) if champion is not None else None,
+            champion=version_number(champion) if champion is not None else None,
             run_id=run.run_id,
             reason=sentence,
             by_hand=True,
         )
-    decided(run, "reject", version, ARCHIVED, sentence, champion, moves)
+    record = DecisionRecord("reject", version, ARCHIVED, sentence, champion, transitions)
+    write_decision(run, record)
 
 
 @contextmanager
-def _rejecting(run: StepRun, version: Any, reason: str) -> Iterator[None]:
-    """Tag a version as rejected before it moves, so that no gate lets it in again meanwhile."""
-    run.client.set_model_version_tag(version.name, version.version, REJECTED_TAG, reason)
+def _rejection(run: StepRun, version: "ModelVersion", reason: str) -> Iterator[None]:
+    """Tag a version as rejected before it moves, so that no gate promotes it meanwhile."""
+    run.client.set_model_version_tag(version.name, version.version, TAG_REJECTED, reason)
     try:
         yield
     except BaseException:
-        run.client.delete_model_version_tag(version.name, version.version, REJECTED_TAG)
+        run.client.delete_model_version_tag(version.name, version.version, TAG_REJECTED)
         raise
 
 
-def _crown(run: StepRun, action: str, version: Any, champion: Any | None, sentence: str) -> None:
-    """Make a version champion where its model answers as it should."""
-    if (why := why_unfit(run, version)) is not None:
-        raise InputError(f"version {version.version} does not become champion: {why}")
-    moves = move_version(
+def _make_champion(
+    run: StepRun,
+    action: str,
+    version: "ModelVersion",
+    champion: "ModelVersion | None",
+    sentence: str,
+) -> None:
+    if (reason := unfit_reason(run, version)) is not None:
+        raise InputError(
+            f"version {version.version}",
+            expected="a model that answers its example",
+            got=reason,
+            fix="give another version",
+        )
+    transitions = move_version(
         run.client,
         version.name,
-        number_of(version),
+        version_number(version),
         stage=PRODUCTION,
         aliases=(CHAMPION,),
         remove_aliases=(CHALLENGER,),
-        champion=number_of(champion) if champion is not None else None,
+        champion=version_number(champion) if champion is not None else None,
         run_id=run.run_id,
         reason=sentence,
         by_hand=True,
-        tags={GATE_TAG: sentence},
+        tags={TAG_GATE: sentence},
     )
-    run.client.delete_model_version_tag(version.name, version.version, REJECTED_TAG)
-    decided(run, action, version, PRODUCTION, sentence, champion, moves)
+    run.client.delete_model_version_tag(version.name, version.version, TAG_REJECTED)
+    record = DecisionRecord(action, version, PRODUCTION, sentence, champion, transitions)
+    write_decision(run, record)
 
 
-def _version(run: StepRun, model_uri: str, registered_model: str) -> Any:
-    found = resolve(run.client, model_uri, registered_model)
-    if found.name is None or found.version is None:
+def _version(run: StepRun, model_uri: str, registered_model: str) -> "ModelVersion":
+    resolved = resolve(run.client, model_uri, registered_model)
+    if resolved.name is None or resolved.version is None:
         raise InputError(
-            f"model_uri={model_uri!r}: no version of {registered_model!r} holds this model; "
-            "register it first"
+            f"model_uri={model_uri!r}",
+            expected=f"a version of {registered_model!r}",
+            got="a model that no version has",
+            fix="register it first",
         )
-    return run.client.get_model_version(found.name, found.version)
+    return run.client.get_model_version(resolved.name, resolved.version)
 
 
-def _champion_before(run: StepRun, champion: Any) -> Any | None:
-    """The last champion before this one that still exists and was not rejected."""
-    for reign in reversed(champion_periods(history(run.client, champion.name))):
-        number = reign.began.version
-        if number == number_of(champion) or not version_exists(
-            run.client, f"{champion.name}/{number}"
-        ):
+def _previous_champion(run: StepRun, champion: "ModelVersion") -> "ModelVersion | None":
+    """Return the last champion before this one that still exists and was not rejected."""
+    for period in reversed(champion_periods(history(run.client, champion.name))):
+        number = period.began.version
+        is_present = number == version_number(champion)
+        if is_present or not version_exists(run.client, f"{champion.name}/{number}"):
             continue
         version = run.client.get_model_version(champion.name, number)
-        if REJECTED_TAG not in version.tags:
+        if TAG_REJECTED not in version.tags:
             return version
     return None

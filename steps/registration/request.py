@@ -11,7 +11,7 @@ BY_HAND = ("promote", "reject", "rollback")
 
 
 @dataclass(frozen=True)
-class Request:
+class RegisterRequest:
     """An action and its parameters.
 
     Attributes

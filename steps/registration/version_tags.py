@@ -1,7 +1,7 @@
-"""What a registered version tells: its recipe, its evidence, its promise, its age, its fitness."""
+"""Tags of a registered version: recipe, predictions, expected lead, age, rejection."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,97 +13,163 @@ from serving.model.example_check import check_example
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.gate.metrics import sessions_after, trained_to
 
-RECIPE_TAG, PREDICTIONS_TAG, TRAINED_TAG, AGE_TAG = "recipe_id", "predictions", "trained_to", "age"
-# Why a person made it champion, and why a person took it out of the running.
-BY_HAND_TAG, REJECTED_TAG = "promoted_by_hand", "rejected"
-GATE_TAG = "gate"  # the sentence that the latest decision comes down to
-PROMISE_TAGS = ("promise", "promise_error", "promised_to", "promise_claim")
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+TAG_RECIPE, TAG_PREDICTIONS, TAG_TRAINED_TO, TAG_AGE = (
+    "recipe_id",
+    "predictions",
+    "trained_to",
+    "age",
+)
+TAG_PROMOTED_BY_HAND, TAG_REJECTED = "promoted_by_hand", "rejected"  # the reason of each
+TAG_GATE = "gate"  # sentence of the latest decision
+# Lead, standard error, last date and implied lead of the recipe's evaluation.
+TAGS_EXPECTED_LEAD = ("promise", "promise_error", "promised_to", "promise_claim")
 
 
-def version_tags(
-    judged: Mapping[str, Any], forecasts: pd.DataFrame, evaluation: str, predictions: str
+def new_version_tags(
+    evaluation: Mapping[str, Any],
+    forecasts: pd.DataFrame,
+    evaluation_uri: str,
+    predictions_uri: str,
 ) -> dict[str, str]:
-    """Tags of a new version: what it is, and what later ones are held against."""
-    metrics = {name: f"{value:.6g}" for name, value in judged["model"].items() if value is not None}
-    promised = expected_lead(forecasts, judged["recipe"]["horizon"])
+    """Make the tags of a new version, which later versions are compared with.
+
+    Parameters
+    ----------
+    evaluation : mapping
+        Content of evaluation.json.
+    forecasts : DataFrame
+        Rows of holdout_predictions.parquet.
+    evaluation_uri, predictions_uri : str
+        URIs of both.
+
+    Returns
+    -------
+    dict of str to str
+        Undefined metrics (None) have no tag.
+    """
+    recipe = evaluation["recipe"]
+    lead = expected_lead(forecasts, recipe["horizon"])
     numbers = (
-        f"{promised.lead:.9g}",
-        f"{promised.standard_error:.9g}",
-        promised.last_date,
-        f"{promised.implied_lead:.9g}",
+        f"{lead.lead:.9g}",
+        f"{lead.standard_error:.9g}",
+        lead.last_date,
+        f"{lead.implied_lead:.9g}",
     )
+    metrics = {
+        f"holdout_{name}": f"{value:.6g}"
+        for name, value in evaluation["model"].items()
+        if value is not None
+    }
     return {
-        RECIPE_TAG: judged["recipe"]["id"],
-        "candidate": judged["recipe"]["candidate"],
-        "data_sha256": judged["table_sha256"],
-        "evaluation": evaluation,
-        PREDICTIONS_TAG: predictions,
-        TRAINED_TAG: trained_to(forecasts),
-        **dict(zip(PROMISE_TAGS, numbers, strict=True)),
-        **{f"holdout_{name}": text for name, text in metrics.items()},
+        TAG_RECIPE: recipe["id"],
+        "candidate": recipe["candidate"],
+        "data_sha256": evaluation["table_sha256"],
+        "evaluation": evaluation_uri,
+        TAG_PREDICTIONS: predictions_uri,
+        TAG_TRAINED_TO: trained_to(forecasts),
+        **dict(zip(TAGS_EXPECTED_LEAD, numbers, strict=True)),
+        **metrics,
     }
 
 
-def number_of(version: Any) -> str:
-    """A version's number as text: MLflow's stores disagree on its type."""
+def version_number(version: "ModelVersion") -> str:
+    """Return a version's number as text: MLflow's stores disagree on its type."""
     return str(version.version)
 
 
-def why_unfit(run: StepRun, version: Any) -> str | None:
-    """Why a version's model may not be promoted (see `example_check.check_example`), or None."""
+def is_same_version(one: "ModelVersion | None", other: "ModelVersion") -> bool:
+    """Whether both are the same version of one registered model."""
+    return one is not None and version_number(one) == version_number(other)
+
+
+def unfit_reason(run: StepRun, version: "ModelVersion") -> str | None:
+    """Return why a version's model may not be promoted (see `check_example`), or None."""
     uri = f"models:/{version.name}/{version.version}"
+    scratch = run.scratch_folder("model")
     try:
-        folder = fetch_files(
-            run.client, uri, version.source, version.run_id, run.scratch_folder("model")
-        )
+        folder = fetch_files(run.client, uri, str(version.source), version.run_id, scratch)
     except InputError as error:
         return str(error)
     return check_example(folder)
 
 
-def rejection(client: Any, version: Any, is_refresh: bool) -> str | None:
-    """Why a version may not rise: it was rejected by hand, or its recipe was in another version.
+def rejection_reason(
+    client: "MlflowClient", version: "ModelVersion", is_refresh: bool
+) -> str | None:
+    """Return why a version may not be promoted after a rejection by hand, or None.
 
-    A refresh of the champion's recipe may: that recipe is in service.
+    A version is rejected itself, or another version of its recipe is. A refresh of the champion's
+    recipe may be promoted all the same: that recipe is in service.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    version : ModelVersion
+    is_refresh : bool
+        Whether it has the champion's recipe.
+
+    Returns
+    -------
+    str or None
     """
-    if (reason := version.tags.get(REJECTED_TAG)) is not None:
+    if (reason := version.tags.get(TAG_REJECTED)) is not None:
         return f"rejected by hand: {reason}"
     for other in [] if is_refresh else versions(client, version.name):
-        reason = other.tags.get(REJECTED_TAG)
-        if reason is not None and other.tags.get(RECIPE_TAG) == version.tags.get(RECIPE_TAG):
+        reason = other.tags.get(TAG_REJECTED)
+        if reason is not None and other.tags.get(TAG_RECIPE) == version.tags.get(TAG_RECIPE):
             return f"its recipe was rejected by hand, as version {other.version}: {reason}"
     return None
 
 
-def promise_of(version: Any) -> ExpectedLead | None:
-    """What a version's recipe promised, where its tags tell."""
-    if not all(tag in version.tags for tag in PROMISE_TAGS):
+def expected_lead_of(version: "ModelVersion") -> ExpectedLead | None:
+    """Read the expected lead of a version's recipe; None where its tags lack it."""
+    if not all(tag in version.tags for tag in TAGS_EXPECTED_LEAD):
         return None
-    lead, error, to, claimed = (version.tags[tag] for tag in PROMISE_TAGS)
-    return ExpectedLead(float(lead), float(error), to, float(claimed))
+    lead, error, last_date, implied = (version.tags[tag] for tag in TAGS_EXPECTED_LEAD)
+    return ExpectedLead(float(lead), float(error), last_date, float(implied))
 
 
-def champion_age(
-    client: Any, name: str, forecasts: pd.DataFrame, max_age: int
+def update_champion_age(
+    client: "MlflowClient", name: str, forecasts: pd.DataFrame, max_age: int
 ) -> dict[str, Any] | None:
-    """How old the champion is by the data of these forecasts, also as a tag of its version."""
+    """Measure the champion's age and write it as a tag of its version.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Registered model.
+    forecasts : DataFrame
+        Rows of holdout_predictions.parquet; their dates are the sessions that are counted.
+    max_age : int
+        Sessions after its training data beyond which a champion is too old.
+
+    Returns
+    -------
+    dict or None
+        JSON-ready; None without a champion.
+    """
     champion = version_by_alias(client, name, CHAMPION)
     if champion is None:
         return None
-    trained = champion.tags.get(TRAINED_TAG)
+    trained = champion.tags.get(TAG_TRAINED_TO)
     sessions = sessions_after(forecasts, trained) if trained else None
-    too_old = sessions is None or sessions > max_age
+    is_too_old = sessions is None or sessions > max_age
     sentence = f"version {champion.version}, trained to {trained or 'an unknown date'}"
     sentence += f", {sessions} sessions behind the data" if trained else ""
-    by_hand = champion.tags.get(BY_HAND_TAG)
+    by_hand = champion.tags.get(TAG_PROMOTED_BY_HAND)
     sentence += f", promoted by hand ({by_hand})" if by_hand else ""
-    sentence += f": too old (max_age={max_age})" if too_old else ""
-    client.set_model_version_tag(name, champion.version, AGE_TAG, sentence)
+    sentence += f": too old (max_age={max_age})" if is_too_old else ""
+    client.set_model_version_tag(name, champion.version, TAG_AGE, sentence)
     return {
         "version": str(champion.version),
         "trained_to": trained,
         "sessions": sessions,
         "max_age": max_age,
-        "too_old": too_old,
+        "too_old": is_too_old,
         "sentence": sentence,
     }

@@ -13,7 +13,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from steps.monitor import main
-from steps.registration.version_tags import PROMISE_TAGS
+from steps.registration.version_tags import TAGS_EXPECTED_LEAD
 from stockpred.bars.schema import BarsInfo, to_arrow
 from tests.support.stores import make_store
 
@@ -71,7 +71,9 @@ class World:
             model = Path(logged.artifact_location.removeprefix("file://"))
             (model / "artifacts").mkdir(parents=True)
             (model / "artifacts" / "recipe.json").write_text(json.dumps(RECIPE))
-        tags = dict(zip(PROMISE_TAGS, ("0.0078", "0.001", "2014-12-31", "0.0078"), strict=True))
+        tags = dict(
+            zip(TAGS_EXPECTED_LEAD, ("0.0078", "0.001", "2014-12-31", "0.0078"), strict=True)
+        )
         tags |= {"trained_to": trained_to, "recipe_id": recipe}
         version = self.client.create_model_version(NAME, model.as_uri(), tags=tags)
         for alias in aliases:

@@ -12,7 +12,7 @@ from pipeline.registry.models import model_tags, version_by_alias
 from pipeline.run.step_run import StepRun
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
-from steps.registration.version_tags import why_unfit
+from steps.registration.version_tags import unfit_reason
 from stockpred.gate.sequential_looks import Look, LookData, hypothesis_of
 from tests.support.gate_nights import Nights, until
 from tests.support.paths import ROOT
@@ -51,7 +51,7 @@ def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.Data
 def test_a_model_that_cannot_answer_is_not_promoted(
     nights: Nights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steps.registration.by_gate.why_unfit", why_unfit)
+    monkeypatch.setattr("steps.registration.by_gate.unfit_reason", unfit_reason)
     found = nights.night("nine", until(skilled, 500), "a", "1")
     assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
     assert found["sentence"].startswith("passed the gate, but models:/nine/1: its files cannot be")

@@ -19,7 +19,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.tracking.artifacts import model_digest
 from steps.monitoring.inputs import settings_of
 from steps.registration.manual import promote
-from steps.registration.version_tags import why_unfit
+from steps.registration.version_tags import unfit_reason
 from steps.score import main as score
 from stockpred.errors import DataError
 from tests.support.paths import ROOT
@@ -142,7 +142,7 @@ def test_score_and_promote_refuse_it_in_one_line(
 @pytest.mark.parametrize("kind", PLANTS)
 def test_the_gate_lets_it_rise_nowhere(kind: str, registry: Registry) -> None:
     version = registry.client.get_model_version(NAME, registry.versions[kind])
-    why = why_unfit(registry.run(), version)
+    why = unfit_reason(registry.run(), version)
     assert why is not None and PLANTS[kind][1] in why and "\n" not in why
     assert not registry.trap.exists()
 
