@@ -1,1 +1,1 @@
-"""Models: candidates, calibrators, and the recipe that defines a model apart from its data."""
+"""Models: candidates, calibration, and the recipe that defines a model apart from its data."""

@@ -1,19 +1,30 @@
-"""Calibration: a rising map from a classifier's probabilities to what was observed beside them.
+"""Calibration: increasing maps from a classifier's probabilities to observed frequencies.
 
-It is fitted on forecasts of rows that the forecasting fit had not seen, and applied to the fit on
-all rows. Both maps are flat where the forecasts rank the outcomes the wrong way round, and never
-reach 0 or 1: made-up rows keep a short window from certainty, as in `fit.fit`.
+A map is fitted on forecasts of rows that the forecasting fit had not seen, and applied to the fit
+on all rows. Both maps are flat where forecasts rank outcomes the wrong way round, and do not reach
+0 or 1: added rows keep a short window from certainty, as in `fit.fit`. Probabilities and labels
+hold no NaN.
+
+References
+----------
+.. [1] Platt (1999). Probabilistic outputs for support vector machines and comparisons to
+   regularized likelihood methods. Advances in Large Margin Classifiers, 61-74.
+.. [2] Zadrozny and Elkan (2002). Transforming classifier scores into accurate multiclass
+   probability estimates. KDD 2002, 694-699.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stockpred.arrays import Array
 
-CLIP = 1e-6
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+CLIP = 1e-6  # distance of probabilities from 0 and 1 in log odds
 
 
 def _log_odds(probability: Array) -> Array:
@@ -23,49 +34,106 @@ def _log_odds(probability: Array) -> Array:
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """A straight line in log odds (Platt 1999), slope at least 0."""
+    """A straight line in log odds [1]_, with a slope of 0 or more.
+
+    Attributes
+    ----------
+    slope, intercept : float
+        Of the line from log odds to log odds.
+    """
 
     slope: float
     intercept: float
 
     def __call__(self, probability: Array) -> Array:
-        """Map probabilities, shape (rows,)."""
+        """Calibrate probabilities, an array of shape (rows,); the result has the same shape."""
         odds = self.slope * _log_odds(probability) + self.intercept
         return np.asarray(1 / (1 + np.exp(-odds)))
 
 
 @dataclass(frozen=True)
 class Isotonic:
-    """Straight lines between rising points (Zadrozny and Elkan 2002), flat outside of them."""
+    """Straight lines between increasing points [2]_, flat outside of them.
+
+    Attributes
+    ----------
+    x, y : tuple of float
+        Probabilities of the points before and after calibration.
+    """
 
     x: tuple[float, ...]
     y: tuple[float, ...]
 
     def __call__(self, probability: Array) -> Array:
-        """Map probabilities, shape (rows,)."""
+        """Calibrate probabilities, an array of shape (rows,); the result has the same shape."""
         return np.interp(probability, self.x, self.y)
 
 
-Map = Sigmoid | Isotonic
-_MAPS: Mapping[str, type[Map]] = {"sigmoid": Sigmoid, "isotonic": Isotonic}
+CalibrationMap = Sigmoid | Isotonic
+_MAPS: Mapping[str, type[CalibrationMap]] = {"sigmoid": Sigmoid, "isotonic": Isotonic}
 METHODS = ("none", *_MAPS)
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A fitted classifier and the map of its probabilities."""
+    """A fitted classifier with calibrated probabilities.
 
-    estimator: Any
-    map: Map
+    Attributes
+    ----------
+    estimator : ClassifierMixin
+        The fitted classifier.
+    map : Sigmoid or Isotonic
+        The map of its probabilities.
+    """
 
-    def predict_proba(self, x: Any) -> Array:
-        """Calibrated probabilities of the classes 0 and 1, shape (rows, 2)."""
+    estimator: "ClassifierMixin"
+    map: CalibrationMap
+
+    def predict_proba(self, x: np.ndarray[Any, np.dtype[np.float32]]) -> Array:
+        """Predict the calibrated probabilities of the classes 0 and 1.
+
+        Parameters
+        ----------
+        x : array of float32, shape (rows, features)
+            NaN as the estimator takes it.
+
+        Returns
+        -------
+        array of float64, shape (rows, 2)
+        """
         up = self.map(np.asarray(self.estimator.predict_proba(x)[:, 1], dtype=np.float64))
         return np.column_stack([1 - up, up])
 
 
-def fit_map(method: str, probability: Array, label: Array, weights: Array | None) -> Map:
-    """Fit a map on forecasts and their outcomes, shape (rows,) each; one class alone will do."""
+def fit_map(
+    method: str, probability: Array, label: Array, weights: Array | None = None
+) -> CalibrationMap:
+    """Fit a map on forecasts and their outcomes.
+
+    Parameters
+    ----------
+    method : str
+        ``sigmoid`` or ``isotonic``.
+    probability : array of float64, shape (rows,)
+        Forecasts, without NaN.
+    label : array of float64, shape (rows,)
+        Outcomes, 1 or 0, without NaN; one class alone is enough.
+    weights : array of float64, shape (rows,), optional
+        Weight of each row; None: 1.
+
+    Returns
+    -------
+    Sigmoid or Isotonic
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.random(2000)
+    >>> overconfident = 1 / (1 + ((1 - truth) / truth) ** 3)
+    >>> map_ = fit_map("sigmoid", overconfident, (rng.random(2000) < truth).astype(float))
+    >>> round(map_.slope, 1)
+    0.3
+    """
     weights = np.ones(len(label)) if weights is None else weights
     if method == "isotonic":
         return _isotonic(probability, label, weights)
@@ -75,7 +143,7 @@ def fit_map(method: str, probability: Array, label: Array, weights: Array | None
 def _isotonic(probability: Array, label: Array, weights: Array) -> Isotonic:
     from sklearn.isotonic import IsotonicRegression
 
-    # A row of the wrong class beyond each end: the outer steps come from few rows.
+    # A row of the opposite class beyond each end: the outer steps rest on few rows.
     x = np.concatenate([[0.0], probability, [1.0]])
     y = np.concatenate([[1.0], label, [0.0]])
     fitted = IsotonicRegression().fit(x, y, sample_weight=np.concatenate([[1.0], weights, [1.0]]))
@@ -103,14 +171,14 @@ def _sigmoid(odds: Array, label: Array, weights: Array) -> Sigmoid:
     return Sigmoid(slope, float(line.intercept_[0]) - slope * centre) if slope > 0 else flat
 
 
-def to_dict(map_: Map) -> dict[str, Any]:
-    """A map as JSON-ready data."""
+def to_dict(map_: CalibrationMap) -> dict[str, Any]:
+    """Return a map as JSON-ready data."""
     method = next(name for name, kind in _MAPS.items() if isinstance(map_, kind))
     return {"method": method, **asdict(map_)}
 
 
-def from_dict(content: Mapping[str, Any]) -> Map:
-    """The reverse of `to_dict`."""
+def from_dict(content: Mapping[str, Any]) -> CalibrationMap:
+    """Read what `to_dict` returned."""
     values = {name: value for name, value in content.items() if name != "method"}
     lists = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     kind: Any = _MAPS[content["method"]]

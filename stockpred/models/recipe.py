@@ -1,4 +1,4 @@
-"""The recipe: what defines a model apart from its data."""
+"""The recipe, which defines a model apart from its data."""
 
 import hashlib
 import json
@@ -9,10 +9,12 @@ from typing import Any
 from stockpred.errors import DataError
 from stockpred.models.candidates import Hyperparameters
 
+_FIX = "give a recipe.json as train wrote it"
+
 
 @dataclass(frozen=True)
 class Training:
-    """How a candidate is fitted, beside its hyperparameters.
+    """Options of a fit beside the hyperparameters.
 
     Attributes
     ----------
@@ -21,7 +23,7 @@ class Training:
     train_window : int, optional
         Sessions of a training window; None: all.
     half_life : int, optional
-        Sessions after which a row counts half; None: it never fades.
+        Sessions after which a row's weight is halved; None: all rows weigh the same.
     """
 
     calibration: str = "none"
@@ -31,14 +33,22 @@ class Training:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A way to make a model.
+    """All that defines a model apart from its data.
 
     Attributes
     ----------
     candidate : str
         Name in `candidates.CANDIDATES`.
+    hyperparameters : mapping of str to value
+        All hyperparameters of the candidate.
     calibration, train_window, half_life
         See `Training`.
+    feature_sets : tuple of str
+        Names in `features.registry.FEATURE_SETS`.
+    window : int
+        Sessions of the feature set ``direction``.
+    horizon : int
+        Sessions from entry to exit.
     code : str
         Digest of the code that computes, fits and predicts, without comments and docstrings:
         another way to compute a feature is another recipe.
@@ -56,17 +66,17 @@ class Recipe:
 
     @property
     def training(self) -> Training:
-        """How it is fitted."""
+        """Return the options of the fit."""
         return Training(self.calibration, self.train_window, self.half_life)
 
     @property
     def id(self) -> str:
-        """Hex sha256 of the recipe as canonical JSON."""
+        """Return the hex sha256 of the recipe as canonical JSON."""
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data, the id beside."""
+        """Return the content and the id as JSON-ready data."""
         return {"id": self.id, **asdict(self)}
 
     @classmethod
@@ -80,12 +90,14 @@ class Recipe:
         """
         missing = [field.name for field in fields(cls) if field.name not in content]
         if missing:
-            raise DataError(f"recipe: key {missing[0]!r} is missing; give a recipe.json of train")
+            raise DataError("recipe", expected=f"a key {missing[0]!r}", got="none", fix=_FIX)
         values = {field.name: content[field.name] for field in fields(cls)}
         recipe = cls(**{**values, "feature_sets": tuple(values["feature_sets"])})
         if content.get("id") != recipe.id:
             raise DataError(
-                f"recipe: id {str(content.get('id'))[:12]!r} is not that of its content "
-                f"({recipe.id[:12]}); give a recipe.json as train wrote it"
+                "recipe, id",
+                expected=f"{recipe.id[:12]}, computed from the content",
+                got=repr(str(content.get("id"))[:12]),
+                fix=_FIX,
             )
         return recipe

@@ -1,9 +1,8 @@
-"""From bars to the requests that a model is asked, and from its answers to rows of predictions."""
+"""Batch prediction: bars as requests to a model, and its answers as rows of predictions."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,36 +25,40 @@ from stockpred.columns import (
 )
 from stockpred.errors import DataError
 
-REQUEST_ROWS = 32_768  # from which on a request is not made longer: its own cost is little then
-_WORD = pa.dictionary(pa.int32(), pa.string())
+REQUEST_ROWS = 32_768  # a request of as many rows is not made longer: its own cost is small then
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
-        (SYMBOL, _WORD),
+        (SYMBOL, _TEXT),
         (DATE, pa.date32()),
         (ENTRY_DATE, pa.date32()),
         (EXIT_DATE, pa.date32()),
         (PROBABILITY_UP, pa.float64()),
         (DIRECTION, pa.int64()),
         (IN_RANGE, pa.bool_()),
-        (MODEL, _WORD),
-        (MODEL_VERSION, _WORD),
-        (RUN_ID, _WORD),
+        (MODEL, _TEXT),
+        (MODEL_VERSION, _TEXT),
+        (RUN_ID, _TEXT),
         (AS_OF, pa.timestamp("ms", "UTC")),
-        (BARS_SHA256, _WORD),
+        (BARS_SHA256, _TEXT),
     ]
 )
 
 
 @dataclass(frozen=True)
 class SymbolForecasts:
-    """Forecasts asked for, all of one unbroken stretch of one symbol's bars.
+    """Forecasts to make of one symbol, all over one unbroken range of its bars.
 
     Attributes
     ----------
+    symbol : str
+        Name of the symbol.
     bars : Table
         From the first forecast's look-back to the last forecast's session.
-    dates, entry, exit : array of datetime64[s], shape (forecasts,)
-        The session after which each is made, and those of the label; NaT where not known yet.
+    dates : array of datetime64[s], shape (forecasts,)
+        Session after whose close each forecast is made.
+    entry, exit : array of datetime64[s], shape (forecasts,)
+        First and last session of the label; NaT where not known yet.
     """
 
     symbol: str
@@ -67,7 +70,7 @@ class SymbolForecasts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made the forecasts; stands in each row.
+    """Origin of forecasts, stored in each row.
 
     Attributes
     ----------
@@ -76,9 +79,9 @@ class Provenance:
     run_id : str
         The run that trained it.
     as_of : datetime
-        The end (UTC) of the newest session's day in the bars: no forecast knows more.
+        End (UTC) of the day of the newest session in the bars: no forecast uses later data.
     bars_sha256 : str
-        Of the file of bars.
+        Hex sha256 of the file of bars.
     """
 
     model: str | None
@@ -89,7 +92,28 @@ class Provenance:
 
 
 def session_after(dates: Dates, sessions: Dates, steps: int) -> Dates:
-    """The session that many steps after each date, NaT where `sessions` do not reach as far."""
+    """Find the session some steps after each date.
+
+    Parameters
+    ----------
+    dates : array of datetime64[s], shape (dates,)
+        Not necessarily sessions.
+    sessions : array of datetime64[s], shape (sessions,)
+        In order.
+    steps : int
+        1 for the first session after the date.
+
+    Returns
+    -------
+    array of datetime64[s], shape (dates,)
+        NaT where `sessions` end before.
+
+    Examples
+    --------
+    >>> days = np.arange("2012-01-02", "2012-01-05", dtype="datetime64[D]").astype("datetime64[s]")
+    >>> session_after(days, days, 2).astype("datetime64[D]").astype(str).tolist()
+    ['2012-01-04', 'NaT', 'NaT']
+    """
     places = np.searchsorted(sessions, dates, side="right") + steps - 1
     known = np.append(sessions.astype("datetime64[s]"), np.datetime64("NaT", "s"))
     return known[np.minimum(places, len(sessions))]
@@ -164,23 +188,35 @@ def symbol_forecasts(
             )
 
 
-def batch_forecasts(asked: Iterable[SymbolForecasts]) -> Iterator[list[SymbolForecasts]]:
-    """Put short stretches together into one request; two of one symbol never are."""
+def batch_forecasts(forecasts: Iterable[SymbolForecasts]) -> Iterator[list[SymbolForecasts]]:
+    """Group short ranges of bars into one request each.
+
+    Parameters
+    ----------
+    forecasts : iterable of SymbolForecasts
+        Those of one symbol one after another.
+
+    Yields
+    ------
+    list of SymbolForecasts
+        Each of another symbol: a request holds one unbroken range a symbol. All but the last have
+        fewer than `REQUEST_ROWS` rows of bars together.
+    """
     batch: list[SymbolForecasts] = []
     rows = 0
-    for each in asked:
-        if batch and (batch[-1].symbol == each.symbol or rows >= REQUEST_ROWS):
+    for item in forecasts:
+        if batch and (batch[-1].symbol == item.symbol or rows >= REQUEST_ROWS):
             yield batch
             batch, rows = [], 0
-        batch.append(each)
-        rows += each.bars.num_rows
+        batch.append(item)
+        rows += item.bars.num_rows
     if batch:
         yield batch
 
 
 def request_table(batch: Sequence[SymbolForecasts]) -> pa.Table:
-    """The bars of a batch as a model takes them."""
-    bars = pa.concat_tables([each.bars for each in batch], promote_options="none")
+    """Return the bars of a batch in the form that a model takes."""
+    bars = pa.concat_tables([item.bars for item in batch], promote_options="none")
     symbols, dates = bars[SYMBOL].cast(pa.string()), bars[DATE].cast(pa.timestamp("s"))
     return bars.set_column(0, SYMBOL, symbols).set_column(1, DATE, dates)
 
@@ -188,31 +224,50 @@ def request_table(batch: Sequence[SymbolForecasts]) -> pa.Table:
 def prediction_rows(
     batch: Sequence[SymbolForecasts], answer: pa.Table, provenance: Provenance
 ) -> pa.Table:
-    """A model's answer to a batch as rows of predictions (`SCHEMA`).
+    """Combine a model's answer to a batch with the sessions of its forecasts and their origin.
+
+    Parameters
+    ----------
+    batch : sequence of SymbolForecasts
+        The forecasts that were requested.
+    answer : Table
+        symbol, date, probability_up, direction, and in_range unless the model is older than that
+        column, as from `predict.predict`.
+    provenance : Provenance
+        Origin of the forecasts.
+
+    Returns
+    -------
+    Table
+        In the form of `SCHEMA`; unknown sessions, and in_range of an older model, are null.
 
     Raises
     ------
     DataError
-        It answers other symbols or dates than were asked for.
+        The answer has other symbols or dates than were requested.
     """
-    places = np.repeat(np.arange(len(batch), dtype=np.int32), [len(each.dates) for each in batch])
-    symbols = pa.DictionaryArray.from_arrays(places, [each.symbol for each in batch])
-    dates = np.concatenate([each.dates for each in batch])
-    given = answer[DATE].cast(pa.timestamp("s")).to_numpy()
-    told = answer[SYMBOL].cast(pa.string()).combine_chunks()
-    if not np.array_equal(given, dates) or not told.equals(symbols.dictionary_decode()):
+    places = np.repeat(np.arange(len(batch), dtype=np.int32), [len(item.dates) for item in batch])
+    symbols = pa.DictionaryArray.from_arrays(places, [item.symbol for item in batch])
+    dates = np.concatenate([item.dates for item in batch])
+    answered_dates = answer[DATE].cast(pa.timestamp("s")).to_numpy()
+    answered_symbols = answer[SYMBOL].cast(pa.string()).combine_chunks()
+    if not (
+        np.array_equal(answered_dates, dates)
+        and answered_symbols.equals(symbols.dictionary_decode())
+    ):
         raise DataError(
-            f"model: asked for {len(dates)} forecasts from {batch[0].symbol} on, it answers "
-            f"{len(given)} others; give a model that train logged"
+            "model",
+            expected=f"answers to {len(dates)} forecasts from {batch[0].symbol} on",
+            got=f"{len(answered_dates)} answers to others",
+            fix="give a model that train logged",
         )
     columns = {
         SYMBOL: symbols,
         DATE: _days(dates),
-        ENTRY_DATE: _days(np.concatenate([each.entry for each in batch])),
-        EXIT_DATE: _days(np.concatenate([each.exit for each in batch])),
+        ENTRY_DATE: _days(np.concatenate([item.entry for item in batch])),
+        EXIT_DATE: _days(np.concatenate([item.exit for item in batch])),
         PROBABILITY_UP: answer[PROBABILITY_UP],
         DIRECTION: answer[DIRECTION],
-        # Models logged before there was such a column do not tell.
         IN_RANGE: answer[IN_RANGE] if IN_RANGE in answer.column_names else None,
         MODEL: provenance.model,
         MODEL_VERSION: provenance.version,
@@ -220,20 +275,21 @@ def prediction_rows(
         AS_OF: provenance.as_of,
         BARS_SHA256: provenance.bars_sha256,
     }
-    return pa.table([_column(columns[f.name], f.type, len(dates)) for f in SCHEMA], schema=SCHEMA)
+    arrays = [_column(columns[field.name], field.type, len(dates)) for field in SCHEMA]
+    return pa.table(arrays, schema=SCHEMA)
 
 
 def _days(dates: Dates) -> pa.Array:
     return pa.array(dates.astype("datetime64[D]"), pa.date32())
 
 
-def _column(value: Any, kind: pa.DataType, length: int) -> Any:
-    """An array as it is; one value, or none, for all rows."""
+def _column(value: object, kind: pa.DataType, length: int) -> pa.Array | pa.ChunkedArray:
+    """Return an array as it is, and one value, or None, repeated for all rows."""
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         return value
     if value is None:
         return pa.nulls(length, kind)
-    if kind == _WORD:
+    if kind == _TEXT:
         codes = pa.array(np.zeros(length, dtype=np.int32))
         return pa.DictionaryArray.from_arrays(codes, pa.array([value], pa.string()))
     return pa.repeat(pa.scalar(value, kind), length)

@@ -1,4 +1,4 @@
-"""What training saw: the range of each feature, to flag rows unlike any of it."""
+"""The range of each feature in training, to flag rows outside of it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.arrays import Mask
 from stockpred.columns import DATE
 from stockpred.errors import DataError
 from stockpred.features.table import feature_columns
@@ -14,7 +15,7 @@ from stockpred.features.table import feature_columns
 
 @dataclass(frozen=True)
 class TrainingRange:
-    """The rows that a model was fitted on, in short.
+    """Range and number of the rows that a model was fitted on.
 
     Attributes
     ----------
@@ -23,6 +24,7 @@ class TrainingRange:
     trained_from, trained_to : str
         ISO dates of the first and the last row.
     rows : int
+        Number of rows.
     """
 
     features: Mapping[str, tuple[float, float]]
@@ -30,22 +32,29 @@ class TrainingRange:
     trained_to: str
     rows: int
 
-    def covers(self, values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
-        """Whether every feature of a row lies within its range, both ends included.
+    def covers(self, values: np.ndarray[Any, np.dtype[np.float32]]) -> Mask:
+        """Return whether every feature of a row is within its range, both ends included.
 
         Parameters
         ----------
         values : array of float32, shape (rows, features)
+            In the order of `features`; NaN is not within.
 
         Returns
         -------
         array of bool, shape (rows,)
+
+        Examples
+        --------
+        >>> seen = TrainingRange({"up_0": (0.0, 1.0)}, "2012-01-02", "2012-12-31", 250)
+        >>> seen.covers(np.array([[1.0], [1.5]], dtype=np.float32)).tolist()
+        [True, False]
         """
         low, high = np.array(list(self.features.values())).T
         return np.asarray(((values >= low) & (values <= high)).all(axis=1))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data; a float32 keeps its value."""
+        """Return the content as JSON-ready data; a float32 keeps its value."""
         return asdict(self)
 
     @classmethod
@@ -62,12 +71,25 @@ class TrainingRange:
             return cls(features, content["trained_from"], content["trained_to"], content["rows"])
         except KeyError as error:
             raise DataError(
-                f"training range: key {error} is missing; give training.json as train wrote it"
+                "training range",
+                expected=f"a key {error}",
+                got="none",
+                fix="give a training.json as train wrote it",
             ) from error
 
 
 def training_range(table: pd.DataFrame) -> TrainingRange:
-    """The range of the rows that a model is fitted on, at least one."""
+    """Compute the range of the rows that a model is fitted on.
+
+    Parameters
+    ----------
+    table : DataFrame
+        At least one row with date and finite features, as from `features.table.feature_rows`.
+
+    Returns
+    -------
+    TrainingRange
+    """
     names = feature_columns(table)
     low, high = table[names].min(), table[names].max()
     return TrainingRange(

@@ -166,5 +166,5 @@ def test_rows_hold_the_answer_and_what_made_it() -> None:
     assert (str(row["date"]), row["probability_up"]) == (date, 0.5)
     assert (row["model"], row["model_version"], row["run_id"]) == ("stockpred", "3", "abc")
     for wrong in (answer("BBB", date), answer("AAA", "2001-01-01")):
-        with pytest.raises(DataError, match="asked for 1 forecasts from AAA"):
+        with pytest.raises(DataError, match="model: expected answers to 1 forecasts from AAA"):
             prediction_rows([asked], wrong, PROVENANCE)
