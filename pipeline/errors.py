@@ -11,22 +11,24 @@ PipelineError
 import errno
 import re
 
-ANOTHER = "give another MLFLOW_TRACKING_URI"
+OTHER_STORE = "give another MLFLOW_TRACKING_URI"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PipelineError(RuntimeError):
     """Root of the errors that a user can fix.
 
+    The message is ``subject: expected X, got Y. Fix: Z.``, without the parts not given.
+
     Parameters
     ----------
     subject : str
-        The wrong value, as ``name='value'``, or a file with row and column. Without `expected`, the
-        whole message.
+        The wrong value, as ``name='value'``, or a file with row and column. Without `expected`:
+        what is wrong with it.
     expected : str, optional
         A right value, such as ``a whole number from 2 to 50``.
     got : str, optional
-        The actual value.
+        The actual value; empty where the subject shows it.
     fix : str, optional
         Instruction to the user, as an imperative without a full stop.
 
@@ -37,8 +39,10 @@ class PipelineError(RuntimeError):
     """
 
     def __init__(self, subject: str, *, expected: str = "", got: str = "", fix: str = "") -> None:
-        message = f"{subject}: expected {expected}, got {got}." if expected else subject
-        super().__init__(f"{message} Fix: {fix}." if fix else message)
+        message = subject
+        if expected:
+            message += f": expected {expected}" + (f", got {got}" if got else "")
+        super().__init__(f"{message}. Fix: {fix}." if fix else message)
 
     exit_code = 1
 
@@ -65,7 +69,8 @@ class Interrupted(PipelineError):
     """A signal stopped the chain; `signum` is its number."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by signal {signum}; run it again, finished steps are reused")
+        fix = "run it again, finished steps are reused"
+        super().__init__(f"stopped by signal {signum}", fix=fix)
         self.signum = signum
 
 
@@ -74,13 +79,13 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"^\(raised as a result of Query-invoked autoflush;[^)]*\) ", "", text)
     if getattr(error, "errno", None) in DISK_FULL or "disk is full" in text:
-        return "no space is left on the disk; free some"
+        return "no space is left on the disk. Fix: free some."
     if isinstance(error, ModuleNotFoundError):
-        return f"{text}; install the package that has it"
+        return f"{text}. Fix: install the package that has it."
     # In SQLAlchemy's words, without the file's name, which may be a source's own cache.
     if "(sqlite3.OperationalError) attempt to write a readonly database" in text:
         from mlflow import get_tracking_uri  # noqa: PLC0415 - costs 4 s of CPU
 
         if (uri := get_tracking_uri()).startswith("sqlite"):
-            return f"{uri}: is read-only; make file and folder writable, or {ANOTHER}"
+            return f"{uri}: is read-only. Fix: make file and folder writable, or {OTHER_STORE}."
     return re.split(r" \[SQL: | \(Background on this error", text)[0]

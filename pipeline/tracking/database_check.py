@@ -11,7 +11,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ANOTHER, StoreError
+from pipeline.errors import OTHER_STORE, StoreError
 from pipeline.log.redact import public_url
 
 PORTS = {"postgresql": 5432, "mysql": 3306}
@@ -54,7 +54,7 @@ def check_database(uri: str, patience: float) -> None:
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError) as error:
-        raise StoreError(f"{public_url(uri)}: no URI of a database; {ANOTHER}") from error
+        raise StoreError(f"{public_url(uri)}: no URI of a database; {OTHER_STORE}") from error
     if kind == "sqlite":
         _check_file(uri, url.database or "")
     elif url.host and "," not in url.host and not _is_elsewhere(url.query):
@@ -76,7 +76,7 @@ def _check_file(uri: str, name: str) -> None:
         above = next(each for each in path.parents if each.exists())
         usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
     if not usable:
-        raise StoreError(f"{uri}: cannot be opened as a file of this user; {ANOTHER}")
+        raise StoreError(f"{uri}: cannot be opened as a file of this user; {OTHER_STORE}")
 
 
 def _is_elsewhere(query: Container[str]) -> bool:
@@ -94,7 +94,7 @@ def _await(uri: str, address: tuple[str, int], patience: float) -> None:
         if time.monotonic() + 1 > deadline:
             raise StoreError(
                 f"{public_url(uri)}: no database for {patience:.0f} s ({reason}); start it, or "
-                f"{ANOTHER}"
+                f"{OTHER_STORE}"
             )
         time.sleep(1)
 
@@ -111,7 +111,7 @@ def _check_access(uri: str, url: Any) -> None:
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
             f"{public_url(uri)}: no driver for it ({error}); install one (uv sync --extra server "
-            f"has psycopg), or {ANOTHER}"
+            f"has psycopg), or {OTHER_STORE}"
         ) from error
     if not is_libpq:
         return
@@ -122,5 +122,5 @@ def _check_access(uri: str, url: Any) -> None:
             return  # to MLflow, which waits
         raise StoreError(
             f"{public_url(uri)}: does not let us in ({found[0]}); give the user, password and "
-            f"database that it knows, or {ANOTHER}"
+            f"database that it knows, or {OTHER_STORE}"
         ) from error

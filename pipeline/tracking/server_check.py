@@ -5,7 +5,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import ANOTHER, StoreError
+from pipeline.errors import OTHER_STORE, StoreError
 from pipeline.log.console import logger
 from pipeline.log.redact import drop_misread_passwords, public_url
 from pipeline.tracking.database_check import check_database
@@ -117,7 +117,7 @@ def _answer(uri: str, endpoint: str) -> Any:
         if time.monotonic() + 1 > deadline:
             raise StoreError(
                 f"{uri}: no tracking server for {STARTUP_TIMEOUT:.0f} s ({reason}); start it, or "
-                f"{ANOTHER}"
+                f"{OTHER_STORE}"
             )
         time.sleep(1)
 

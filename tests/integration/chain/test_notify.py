@@ -86,7 +86,7 @@ ENDS = [
     (
         Interrupted(signal.SIGTERM),
         "KILLED",
-        "stopped by signal 15; run it again, finished steps are reused",
+        "stopped by signal 15. Fix: run it again, finished steps are reused.",
         [],
     ),
     (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt", []),

@@ -74,11 +74,9 @@ def test_one_line_of_a_read_only_database_names_it(monkeypatch: pytest.MonkeyPat
         "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush "
         "block if this flush is occurring prematurely) "
     )
-    expected = (
-        "sqlite:////srv/a/store.db: is read-only; make file and folder writable, or give another "
-        "MLFLOW_TRACKING_URI"
-    )
-    assert one_line(RuntimeError(message)) == one_line(RuntimeError(early + message)) == expected
+    line = one_line(RuntimeError(message))
+    assert line.startswith("sqlite:////srv/a/store.db: is read-only. Fix: ")
+    assert one_line(RuntimeError(early + message)) == line
     other = one_line(RuntimeError(early + "(psycopg.errors.Undefined) no such column [SQL: x]"))
     assert other == "(psycopg.errors.Undefined) no such column"
     plain = "attempt to write a readonly database"
