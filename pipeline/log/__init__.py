@@ -1,1 +1,1 @@
-"""What is logged: console lines, redaction of secrets, progress, the webhook."""
+"""Log lines, redaction of secrets, progress bar and webhook."""

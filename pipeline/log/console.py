@@ -123,6 +123,7 @@ class RedactedStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the stream
+        """Return an attribute of the stream behind."""
         return getattr(self.plain, name)
 
 

@@ -1,17 +1,25 @@
-"""A bar for work whose parts come in one by one."""
+"""A progress bar on stderr."""
 
 import sys
 from typing import Any
 
 
 class Progress:
-    """A progress bar on stderr; in a log, a line every ten seconds."""
+    """A progress bar on a terminal; in a log, a line every ten seconds."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def __call__(self, done: int, count: int, text: str) -> None:
-        """Show that `done` of `count` parts are there, and what the last one was."""
+        """Update the bar; closes it when all parts are done.
+
+        Parameters
+        ----------
+        done, count : int
+            Parts done, and in all.
+        text : str
+            Description of the last part.
+        """
         if self._bar is None:
             from tqdm import tqdm
 

@@ -80,9 +80,7 @@ def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
 
 def test_what_is_missing_or_too_much_in_it_is_told() -> None:
     assert (
-        post_json("http:///x", {}, 20)
-        == post_json("https://[x/y", {}, 20)
-        == "no host stands in it"
+        post_json("http:///x", {}, 20) == post_json("https://[x/y", {}, 20) == "its URL has no host"
     )
     assert "a user or password before h is not supp" in str(
         post_json("https://u:s3cret@h/x", {}, 20)
