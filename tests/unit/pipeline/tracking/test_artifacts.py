@@ -17,10 +17,7 @@ import mlflow
 import pyarrow as pa
 import pytest
 
-from pipeline.chain.cache import Key, step_key
-from pipeline.chain.code_digest import Code
 from pipeline.errors import InputError
-from pipeline.step import Output, Step, check_steps
 from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
 from pipeline.tracking.artifacts import atomic_write, fetch, local_folder, model_digest
 
@@ -104,29 +101,6 @@ def test_a_models_digest_counts_code_estimator_and_signature_only(tmp_path: Path
         write("artifacts/estimator.skops", "other"),
     }
     assert len(other | same) == 4
-
-
-def test_keys_are_typed_and_say_what_they_are_made_of(root: Path) -> None:
-    code = Code(root)
-    step = Step("validate", ("max_missing",), {"bars": Output("acquire", "bars.parquet")})
-
-    def key(value: object, sha: str = "a") -> Key:
-        params = {"max_missing": value, "folds": 5}
-        return step_key(step, params, {"bars": sha}, code, "steps")
-
-    assert key(0.05).digest == key(0.05).digest
-    digests = {key(v).digest for v in (0.05, 0.06, "0.05", None)} | {key(0.05, "b").digest}
-    assert len(digests) == 5
-    assert set(key(0.05).parts) == {"entry_point", "params", "inputs", "code"}
-    assert key(0.05).parts["params"] == {"max_missing": 0.05}
-
-
-def test_a_table_of_steps_with_a_loose_end_is_refused() -> None:
-    loose = Step("b", (), {"x": Output("a", "x.txt")})
-    with pytest.raises(ValueError, match="step b: 'a' is in no row above"):
-        check_steps([loose])
-    with pytest.raises(ValueError, match="step a: two rows"):
-        check_steps([Step("a", ()), Step("a", ())])
 
 
 class OneRun:
