@@ -15,7 +15,7 @@ from pipeline.storage.parquet import read_metadata, read_table, write_groups
 from steps.cli.command import step
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
-from stockpred.evaluation.holdout import evaluate_holdout, read_selection
+from stockpred.evaluation.holdout import Selection, evaluate_holdout
 from stockpred.features.table import TableInfo, rows_from_arrow
 from stockpred.models.recipe import Recipe
 from stockpred.training.walk_forward import walk_forward
@@ -38,7 +38,7 @@ def main(
         start = np.datetime64(content["selection"]["holdout_start"], "s")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
-    chosen, fixed = Recipe.from_dict(content), read_selection(content["selection"])
+    chosen, fixed = Recipe.from_dict(content), Selection.from_dict(content["selection"])
     predictions = walk_forward(
         rows_from_arrow(read_table(path)),
         chosen,

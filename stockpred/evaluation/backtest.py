@@ -1,35 +1,33 @@
-"""What trading on the forecasts would have earned, after costs."""
+"""Backtest: returns by session of trading on forecasts, after costs."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stockpred.arrays import Array
+from stockpred.arrays import Array, Mask, Rows
 from stockpred.columns import DAILY_RETURN, DATE, FORWARD_RETURN, PROBABILITY_UP, SYMBOL
 from stockpred.errors import DataError
 from stockpred.evaluation.sharpe import SESSIONS_A_YEAR, sharpe
 
 GROSS, NET, TURNOVER, EXPOSURE, BORROW = "gross", "net", "turnover", "exposure", "borrow"
-ALWAYS_LONG = -np.inf
-"""The threshold that every probability is above."""
+ALWAYS_LONG = -np.inf  # a threshold that every probability is above
 _QUANTILES = np.arange(0.05, 0.96, 0.05)
 
 
 @dataclass(frozen=True)
 class TradingCosts:
-    """What trading costs and allows.
+    """Trading costs, and whether short positions are allowed.
 
     Attributes
     ----------
     cost_bps : float
-        Cost a side in basis points of the traded notional.
+        Cost of each side of a trade, in basis points of its notional.
     short : bool
-        Sell short where the forecast is down; else stay in cash.
+        Whether a forecast of a down is sold short; else the capital stays in cash.
     borrow_bps : float
-        Cost of borrowing, a year, in basis points of what is short; a 252nd of it for each session
-        that a position is open, one that is closed on the same day included.
+        Cost of borrowing a year, in basis points of the short notional; a 252nd of it for each
+        session that a position is open, also one closed on the day it was opened.
     """
 
     cost_bps: float = 5.0
@@ -38,20 +36,37 @@ class TradingCosts:
 
     @property
     def side(self) -> float:
-        """Cost of a side, as a share of its notional."""
+        """Cost of each side, as a share of its notional."""
         return self.cost_bps * 1e-4
 
     @property
     def borrow(self) -> float:
-        """Cost of a session short, as a share of the notional."""
+        """Cost of borrowing for a session, as a share of the short notional."""
         return self.borrow_bps * 1e-4 / SESSIONS_A_YEAR
 
 
 def positions(probability: Array, threshold: float, short: bool = False) -> Array:
-    """1 long, 0 flat, -1 short, shape (rows,).
+    """Turn probabilities into positions.
 
-    Long above the threshold; short, where allowed, below its mirror image around one half or below
-    the threshold itself, whichever is lower.
+    Parameters
+    ----------
+    probability : array, shape (rows,)
+        Probability of an up; NaN gives no position.
+    threshold : float
+        Long above it; short, where allowed, below the lower of it and its mirror image around one
+        half.
+    short : bool
+        Whether short positions are allowed.
+
+    Returns
+    -------
+    array, shape (rows,)
+        1 long, 0 flat, -1 short.
+
+    Examples
+    --------
+    >>> positions(np.array([0.40, 0.48, 0.55]), 0.52, short=True)
+    array([-1.,  0.,  1.])
     """
     is_long = probability > threshold
     is_short = short & (probability < min(threshold, 1 - threshold))
@@ -61,39 +76,41 @@ def positions(probability: Array, threshold: float, short: bool = False) -> Arra
 def strategy_returns(
     predictions: pd.DataFrame, threshold: float, horizon: int, costs: TradingCosts
 ) -> pd.DataFrame:
-    """Returns by session of trading on the forecasts.
+    """Compute the returns by session of trading on forecasts.
 
     A forecast made after the close of a session is entered at the next open and left at the close
-    `horizon` sessions on, as the label says. The capital is shared equally over the symbols that
-    have a forecast on the date, and over `horizon` tranches, since so many positions overlap; where
-    there is no signal the share stays in cash. Open positions are marked to market at each close,
-    by `daily_return`. Every position is opened and closed, none is netted against the next: the one
-    ends at a close, the other begins at an open.
+    `horizon` sessions on, as its label is. The capital is shared equally over the symbols with a
+    forecast on the date, and over `horizon` tranches, since so many positions overlap; the share of
+    a symbol without a signal stays in cash. Open positions are marked to market at each close, by
+    `daily_return`. Every position is opened and closed, none is netted against the next: one ends
+    at a close, the next begins at an open.
 
     Parameters
     ----------
     predictions : DataFrame
-        symbol, date, probability_up, forward_return and, for a horizon above 1, daily_return. A
-        forecast whose return is not known, or whose exit lies beyond the symbol's last row, is not
-        entered.
+        symbol, date, probability_up, forward_return and, for a horizon above 1, daily_return (log
+        returns). A forecast whose return is NaN, or whose exit is after the symbol's last row, is
+        not entered; a NaN in daily_return counts as 0.
     threshold : float
         See `positions`.
     horizon : int
         Sessions from entry to exit.
+    costs : TradingCosts
+        Costs and whether short positions are allowed.
 
     Returns
     -------
     DataFrame
-        By session, from the second date on: gross, borrow, turnover (traded notional), exposure
+        Index: the dates from the second on. gross, borrow, turnover (traded notional), exposure
         (open notional) and net, all as shares of the capital at that time.
 
     Raises
     ------
     DataError
-        A horizon above 1 and no daily_return.
+        A horizon above 1 and no daily_return at all.
     """
     if horizon > 1:
-        _check_daily(predictions, f"horizon={horizon} needs it to value open positions")
+        _check_daily_returns(predictions)
     rows = predictions.sort_values([SYMBOL, DATE], kind="stable")
     dates, day = np.unique(rows[DATE].to_numpy(), return_inverse=True)
     gain = rows[FORWARD_RETURN].to_numpy(np.float64)
@@ -109,7 +126,7 @@ def strategy_returns(
         name: np.zeros(len(dates)) for name in (GROSS, BORROW, TURNOVER, EXPOSURE)
     }
 
-    def book(name: str, session: Any, amount: Array) -> None:
+    def book(name: str, session: Rows, amount: Array) -> None:
         total[name] += np.bincount(session, amount, len(dates))
 
     worth = np.ones(len(entered))
@@ -129,34 +146,49 @@ def strategy_returns(
     return frame
 
 
-def _check_daily(predictions: pd.DataFrame, why: str) -> None:
+def _check_daily_returns(predictions: pd.DataFrame) -> None:
     if len(predictions) < 2:
         return
     if DAILY_RETURN not in predictions or predictions[DAILY_RETURN].isna().all():
         raise DataError(
-            f"predictions: column {DAILY_RETURN!r} has no value, and {why}; "
-            "give predictions on a features.parquet"
+            f"predictions: column {DAILY_RETURN!r}",
+            expected="returns to value open positions by",
+            got="no value",
+            fix="give predictions on a features.parquet",
         )
 
 
-def _has_exit(symbols: pd.Series, horizon: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Rows, sorted by symbol, that have `horizon` more rows of their symbol after them."""
+def _has_exit(symbols: pd.Series, horizon: int) -> Mask:
+    """Mark rows, sorted by symbol, with at least `horizon` more rows of their symbol after them."""
     place = symbols.groupby(symbols.to_numpy(), observed=True).cumcount(ascending=False)
     return (place >= horizon).to_numpy()
 
 
 def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame:
-    """Returns by session of holding all symbols, in the form of `strategy_returns`.
+    """Compute the returns by session of holding all symbols.
 
-    Bought in equal parts at the close of the first date and sold at that of the last. A symbol's
-    part is in cash where it has no daily_return: before its first row, and where rows are missing.
+    They are bought in equal parts at the close of the first date and sold at that of the last. A
+    symbol's part is in cash where it has no daily_return: before its first row, and where rows are
+    missing.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        symbol, date, daily_return (log; NaN: in cash).
+    costs : TradingCosts
+        Costs of the two trades.
+
+    Returns
+    -------
+    DataFrame
+        As of `strategy_returns`.
 
     Raises
     ------
     DataError
         No daily_return at all.
     """
-    _check_daily(predictions, "buy-and-hold is made of it")
+    _check_daily_returns(predictions)
     daily = predictions.pivot(index=DATE, columns=SYMBOL, values=DAILY_RETURN).fillna(0.0)
     logs = daily.to_numpy(np.float64)[1:]
     worth = np.exp(np.vstack([np.zeros(logs.shape[1]), np.cumsum(logs, axis=0)])).mean(axis=1)
@@ -169,12 +201,21 @@ def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame
 
 
 def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts) -> float | None:
-    """Sharpe ratio by session, net, of predictions made before the holdout, at their own threshold.
+    """Compute the net Sharpe ratio of predictions on the folds, at the threshold chosen on them.
 
     Parameters
     ----------
     predictions : DataFrame
-        As for `choose_threshold`, and daily_return.
+        As for `strategy_returns`, of one candidate.
+    horizon : int
+        Sessions from entry to exit.
+    costs : TradingCosts
+        Costs and whether short positions are allowed.
+
+    Returns
+    -------
+    float or None
+        By session, not annualised; None where undefined.
     """
     threshold = choose_threshold(predictions, costs.cost_bps, horizon, short=costs.short)
     return sharpe(strategy_returns(predictions, threshold, horizon, costs)[NET].to_numpy())
@@ -183,22 +224,27 @@ def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts
 def choose_threshold(
     predictions: pd.DataFrame, cost_bps: float, horizon: int, *, short: bool = False
 ) -> float:
-    """The threshold that earned most on predictions made before the holdout, net of costs.
+    """Choose the threshold that earned most on predictions before the holdout, net of costs.
 
-    Tried are one half and the 5 % to 95 % quantiles of the probabilities, in steps of 5 %: the
-    highest still trades one forecast in twenty, so that there is something to judge. On a tie the
-    lowest.
+    Candidates are one half and the 5 % to 95 % quantiles of the probabilities, in steps of 5 %: the
+    highest still trades one forecast in twenty, enough to judge.
 
     Parameters
     ----------
     predictions : DataFrame
-        symbol, date, probability_up and forward_return of one candidate; rows without a return do
-        not count.
+        symbol, date, probability_up and forward_return (log) of one candidate; rows without a
+        return (NaN) do not count.
+    cost_bps : float
+        Cost of each side of a trade, in basis points of its notional.
+    horizon : int
+        Sessions from entry to exit.
+    short : bool
+        Whether short positions are allowed.
 
     Returns
     -------
     float
-        One half where there is no row.
+        On a tie the lowest; one half where there is no row.
     """
     rows = predictions[predictions[FORWARD_RETURN].notna()]
     if rows.empty:
@@ -207,11 +253,11 @@ def choose_threshold(
     probability = rows[PROBABILITY_UP].to_numpy()
     worth = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
     share = 1 / rows.groupby(DATE)[SYMBOL].transform("size").to_numpy()
-    tried = np.unique([0.5, *np.quantile(probability, _QUANTILES)])
+    thresholds = np.unique([0.5, *np.quantile(probability, _QUANTILES)])
 
     def earned(threshold: float) -> float:
         side = positions(probability, threshold, short)
         cost = np.abs(side) * costs.side * (1 + worth) + (side < 0) * costs.borrow * horizon
         return float(((side * (worth - 1) - cost) * share).sum())
 
-    return float(max(tried, key=earned))
+    return float(max(thresholds, key=earned))

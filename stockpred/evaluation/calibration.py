@@ -1,28 +1,39 @@
-"""Calibration apart from discrimination: what recalibrating would gain, and what ranking gives."""
+"""Calibration of probabilities: binned error, parts of the Brier score, recalibration."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stockpred.arrays import Array
+from stockpred.arrays import Array, Rows
 
-Indices = np.ndarray[Any, np.dtype[np.intp]]
 BINS = 10
 CLIP = 1e-6
-_STEPS = 50
 
 
-def equal_count_bins(probability: Array) -> Indices:
-    """Bin of each forecast, from 0, in order of probability, shape (rows,); at most `BINS`."""
+def equal_count_bins(probability: Array) -> Rows:
+    """Assign forecasts to bins of equal count.
+
+    Parameters
+    ----------
+    probability : array, shape (rows,)
+        No NaN.
+
+    Returns
+    -------
+    array of int, shape (rows,)
+        Bin of each row, from 0 in order of probability; at most `BINS` bins, none of them empty.
+        Rows of equal probability may be in two neighbouring bins, in their order.
+    """
     order = np.argsort(probability, kind="stable")
-    bins = np.empty(len(order), dtype=np.intp)
+    bins = np.empty(len(order), dtype=np.int64)
     for number, rows in enumerate(np.array_split(order, min(BINS, max(len(order), 1)))):
         bins[rows] = number
     return bins
 
 
 def expected_error(count: Array, forecast: Array, observed: Array) -> Array:
-    """Expected calibration error (Naeini et al. 2015, with quantile bins).
+    """Compute the expected calibration error over quantile bins.
 
     Parameters
     ----------
@@ -32,31 +43,60 @@ def expected_error(count: Array, forecast: Array, observed: Array) -> Array:
     Returns
     -------
     array, shape (...)
-        Mean over rows of |mean probability - share of ups| of their bin.
+        Mean over rows of ``|mean probability - share of ups|`` of their bin.
+
+    References
+    ----------
+    Naeini, M. P., Cooper, G. F. and Hauskrecht, M. (2015). Obtaining well calibrated probabilities
+    using Bayesian binning. AAAI (with bins of equal width).
     """
     return np.abs(forecast - observed).sum(-1) / count.sum(-1)
 
 
 def calibration_error(label: Array, probability: Array) -> float:
-    """`expected_error` of forecasts with labels, shape (rows,) both."""
+    """Compute `expected_error` of forecasts with labels, shape (rows,) both; no NaN."""
     return float(expected_error(*binned(label, probability)))
 
 
 def binned(label: Array, probability: Array) -> tuple[Array, Array, Array]:
-    """Rows, sum of the probabilities and sum of the labels of each bin, shape (bins,) each."""
+    """Sum forecasts and labels by bin.
+
+    Parameters
+    ----------
+    label, probability : array, shape (rows,)
+        No NaN.
+
+    Returns
+    -------
+    count, forecast, observed : array, shape (bins,)
+        Rows, sum of the probabilities and sum of the labels of each bin.
+    """
     bins = equal_count_bins(probability)
     columns = (np.ones(len(label)), probability, label)
-    count, forecast, observed = (np.bincount(bins, each).astype(np.float64) for each in columns)
+    count, forecast, observed = (np.bincount(bins, column).astype(np.float64) for column in columns)
     return count, forecast, observed
 
 
 class Decomposition(NamedTuple):
-    """The Brier score as reliability - resolution + uncertainty (Murphy 1973).
+    """Brier score as reliability - resolution + uncertainty.
 
-    reliability : what recalibrating would gain; 0 is best
-    resolution : what telling likely from unlikely gains over the base rate; more is better. With
-        the terms within bins (Stephenson, Coelho and Jolliffe 2008), so that the sum is exact
-    uncertainty : that of the outcomes, whatever the forecasts
+    Attributes
+    ----------
+    reliability : array, shape (...)
+        What recalibration would gain; 0 is best.
+    resolution : array, shape (...)
+        What separating likely from unlikely ups gains over the base rate; more is better. It
+        includes the terms within bins, so that the sum is exact.
+    uncertainty : array, shape (...)
+        Variance of the outcomes, whatever the forecasts.
+
+    References
+    ----------
+    Murphy, A. H. (1973). A new vector partition of the probability score. Journal of Applied
+    Meteorology 12, 595-600.
+
+    Stephenson, D. B., Coelho, C. A. S. and Jolliffe, I. T. (2008). Two extra components in the
+    Brier score decomposition. Weather and Forecasting 23, 752-757.
     """
 
     reliability: Array
@@ -73,9 +113,14 @@ def decompose(count: Array, forecast: Array, observed: Array, brier: Array) -> D
         As in `expected_error`.
     brier : array, shape (...)
         Mean Brier score.
+
+    Returns
+    -------
+    Decomposition
+        Its parts sum to `brier`.
     """
     rows = count.sum(-1)
-    some = np.maximum(count, 1e-300)  # a bin that no row of a resample is in adds nothing
+    some = np.maximum(count, 1e-300)  # a bin without a row in a resample adds nothing
     reliability = ((forecast - observed) ** 2 / some).sum(-1) / rows
     base = observed.sum(-1) / rows
     uncertainty = base * (1 - base)
@@ -83,12 +128,23 @@ def decompose(count: Array, forecast: Array, observed: Array, brier: Array) -> D
 
 
 class Recalibration(NamedTuple):
-    """Logistic regression of the label on the forecast's logit (Cox 1958).
+    """Logistic regression of the label on the logit of the forecast.
 
-    slope : 1 is perfect; below 1 the forecasts are too bold, at 0 they tell nothing
-    intercept : 0 is perfect
-    score : array, shape (rows, 2), gradient of the log likelihood at the fit
-    information : array, shape (rows, 3), each row's part of its curvature: 1,1; 1,2; 2,2
+    Attributes
+    ----------
+    slope : float
+        1 is perfect; below 1 the forecasts are too extreme, at 0 they carry no information.
+    intercept : float
+        0 is perfect.
+    score : array, shape (rows, 2)
+        Gradient of each row's log likelihood at the fit.
+    information : array, shape (rows, 3)
+        Part of each row in the negative Hessian: entries (1, 1), (1, 2) and (2, 2).
+
+    References
+    ----------
+    Cox, D. R. (1958). Two further applications of a model for binary regression. Biometrika 45,
+    562-565.
     """
 
     slope: float
@@ -98,50 +154,67 @@ class Recalibration(NamedTuple):
 
 
 def recalibrate(label: Array, probability: Array) -> Recalibration | None:
-    """Fit the recalibration by Newton's method.
+    """Fit the recalibration by maximum likelihood.
+
+    Parameters
+    ----------
+    label, probability : array, shape (rows,)
+        No NaN; probabilities are clipped to `CLIP` from 0 and 1.
 
     Returns
     -------
     Recalibration or None
         None where there is no finite fit: one label only, constant forecasts, or forecasts that
-        part ups from downs without a miss.
+        separate ups from downs.
     """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - costs seconds
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - as above
+
     p = np.clip(probability, CLIP, 1 - CLIP)
     logit = np.log(p / (1 - p))
-    if not len(label) or label.min() == label.max() or np.ptp(logit) < 1e-9:
+    up, down = logit[label == 1], logit[label == 0]
+    if not len(up) or not len(down) or np.ptp(logit) < 1e-9:
         return None
-    spread = logit.std()
-    x = np.column_stack([np.ones(len(logit)), (logit - logit.mean()) / spread])
-    at = np.zeros(2)
-    for _ in range(_STEPS):
-        mean = 1 / (1 + np.exp(-np.clip(x @ at, -500, 500)))
-        weight = mean * (1 - mean)
-        gradient, curvature = x.T @ (label - mean), (x * weight[:, None]).T @ x
-        if np.linalg.cond(curvature) > 1e12:
-            return None
-        step = np.linalg.solve(curvature, gradient)
-        at = at + step
-        if np.abs(step).max() < 1e-10:
-            break
-    else:
-        return None
-    slope = at[1] / spread
-    x[:, 1] = logit
-    score = x * (label - mean)[:, None]
+    if up.min() >= down.max() or up.max() <= down.min():
+        return None  # the slope of the best fit is infinite
+    centre, spread = logit.mean(), logit.std()
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10)
+    with warnings.catch_warnings():
+        # Its line search fails where the start, slope and intercept 0, is the best fit already.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = model.fit(((logit - centre) / spread)[:, None], label)
+    slope = float(fitted.coef_[0, 0]) / spread
+    intercept = float(fitted.intercept_[0]) - slope * centre
+    mean = 1 / (1 + np.exp(-np.clip(intercept + slope * logit, -500, 500)))
+    weight = mean * (1 - mean)
+    score = np.column_stack([np.ones(len(logit)), logit]) * (label - mean)[:, None]
     information = np.column_stack([weight, weight * logit, weight * logit**2])
-    return Recalibration(float(slope), float(at[0] - slope * logit.mean()), score, information)
+    return Recalibration(float(slope), float(intercept), score, information)
 
 
 def one_step(fitted: Recalibration, score: Array, information: Array) -> tuple[Array, Array]:
-    """Slope and intercept on reweighted rows, one Newton step from the fit on all.
+    """Recalibrate reweighted rows by one Newton step from the fit on all rows.
 
-    One step is as good as the whole way down (Andrews 2002, k-step bootstrap).
+    For a bootstrap one step is as good as a fit to convergence.
 
     Parameters
     ----------
+    fitted : Recalibration
+        On all rows.
     score : array, shape (resamples, 2)
+        Weighted sums of the fit's rows.
     information : array, shape (resamples, 3)
         Weighted sums of the fit's rows.
+
+    Returns
+    -------
+    slope, intercept : array, shape (resamples,)
+        Infinite or NaN where the weighted information is singular.
+
+    References
+    ----------
+    Andrews, D. W. K. (2002). Higher-order improvements of a computationally attractive k-step
+    bootstrap for extremum estimators. Econometrica 70, 119-162.
     """
     a, b, d = information.T
     determinant = a * d - b * b
@@ -152,7 +225,12 @@ def one_step(fitted: Recalibration, score: Array, information: Array) -> tuple[A
 
 
 def calibration(label: Array, probability: Array) -> dict[str, Any]:
-    """What evaluation.json says of the calibration.
+    """Compute the calibration part of evaluation.json.
+
+    Parameters
+    ----------
+    label, probability : array, shape (rows,)
+        At least one row; no NaN.
 
     Returns
     -------
@@ -163,8 +241,9 @@ def calibration(label: Array, probability: Array) -> dict[str, Any]:
     count, forecast, observed = binned(label, probability)
     brier = np.asarray(((probability - label) ** 2).mean())
     fitted = recalibrate(label, probability)
+    parts = decompose(count, forecast, observed, brier)._asdict()
     return {
-        **{k: float(v) for k, v in decompose(count, forecast, observed, brier)._asdict().items()},
+        **{name: float(value) for name, value in parts.items()},
         "slope": fitted.slope if fitted else None,
         "intercept": fitted.intercept if fitted else None,
         "bins": [

@@ -1,4 +1,4 @@
-"""All that the holdout says of a recipe: figures with intervals, tests, power, a backtest."""
+"""Evaluation on the holdout: metrics with intervals, paired tests, power, backtest."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ from stockpred.evaluation.backtest import (
 from stockpred.evaluation.bootstrap import LEVEL, RESAMPLES, block_length, bootstrap
 from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_statistics
 from stockpred.evaluation.metrics import evaluate
-from stockpred.evaluation.paired_test import Lead, lead_over_column
+from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.evaluation.power import detectable
 from stockpred.evaluation.sharpe import deflated_sharpe, moments, performance, sharpe_interval
 
@@ -42,59 +42,88 @@ class Selection:
         Recipes tried.
     sharpe_variance : float
         Variance of their Sharpe ratios by session, on the folds.
+    random_state : int
+        Seed of the selection.
     """
 
     threshold: float = 0.5
     trials: int = 1
     sharpe_variance: float = 0.0
+    random_state: int = 0
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Selection":
+        """Read ``selection`` of recipe.json.
 
-def read_selection(selection: Mapping[str, Any]) -> Selection:
-    """From recipe.json's ``selection``; what it lacks has the defaults of `Selection`.
+        Parameters
+        ----------
+        content : mapping
+            A missing key has the default of the attribute.
 
-    Raises
-    ------
-    DataError
-        A value is no finite number, or the count is below 1.
-    """
-    trials = selection.get("trials", {})
-    try:
-        found = Selection(
-            float(selection.get("threshold", Selection.threshold)),
-            int(trials.get("count", Selection.trials)),
-            float(trials.get("sharpe_variance") or 0.0),
-        )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"recipe: selection is damaged ({error}); give one of train") from error
-    if not np.isfinite([found.threshold, found.sharpe_variance]).all() or found.trials < 1:
-        raise DataError(f"recipe: selection holds {found}; numbers and a count from 1 are wanted")
-    return found
+        Returns
+        -------
+        Selection
+            With finite numbers.
+
+        Raises
+        ------
+        DataError
+            A value is not a finite number, or a count is too low.
+        """
+        trials = content.get("trials", {})
+        try:
+            selection = cls(
+                float(content.get("threshold", cls.threshold)),
+                int(trials.get("count", cls.trials)),
+                float(trials.get("sharpe_variance") or 0.0),
+                int(content.get("seed", cls.random_state)),
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                "recipe: selection",
+                expected="numbers and trials",
+                got=str(error),
+                fix="give a recipe.json of train",
+            ) from error
+        is_finite = np.isfinite([selection.threshold, selection.sharpe_variance]).all()
+        if not is_finite or selection.trials < 1 or selection.random_state < 0:
+            raise DataError(
+                "recipe: selection",
+                expected="finite numbers, a count of trials from 1 and a seed from 0",
+                got=str(selection),
+                fix="give a recipe.json of train",
+            )
+        return selection
 
 
 def evaluate_holdout(
     predictions: pd.DataFrame,
     horizon: int,
-    chosen: Selection,
+    selection: Selection,
     costs: TradingCosts,
     *,
     random_state: int = 0,
 ) -> dict[str, Any]:
-    """Judge a recipe by its predictions on the holdout.
+    """Evaluate a recipe by its predictions on the holdout.
 
     Parameters
     ----------
     predictions : DataFrame
-        As `walk_forward.walk_forward` gives them.
+        As `walk_forward.walk_forward` gives them; NaN as there.
     horizon : int
         Sessions from entry to exit.
+    selection : Selection
+        What was fixed before the holdout.
+    costs : TradingCosts
+        Of the backtest.
     random_state : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
     dict of str to object
-        The content of evaluation.json but for recipe, source and digest of the table; JSON-ready:
-        undefined figures are None, never NaN.
+        evaluation.json without recipe, source and digest of the table: metrics with 95 % intervals,
+        paired tests, power and backtest. JSON-ready: undefined metrics are None, never NaN.
 
     Raises
     ------
@@ -103,12 +132,14 @@ def evaluate_holdout(
     """
     figures = evaluate(predictions)
     if not figures["rows"]:
-        raise NotEnoughData("the holdout has no row with a known label; give more dates")
+        raise NotEnoughData(
+            "holdout", expected="a row with a known label", got="none", fix="give more dates"
+        )
     rows = predictions[predictions[LABEL].notna()]
     for key, groups in (("by_symbol", rows[SYMBOL]), ("by_year", rows[DATE].dt.year)):
-        found = group_intervals(rows, groups.astype("str"), horizon, random_state)
+        intervals = group_intervals(rows, groups.astype("str"), horizon, random_state)
         for name, part in figures[key].items():
-            part["intervals"] = found[name]
+            part["intervals"] = intervals[name]
     dates = figures["dates"]
     return {
         "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")},
@@ -119,47 +150,39 @@ def evaluate_holdout(
             "block_sessions": block_length(dates, horizon),
             "model": bootstrap(metric_statistics(rows), dates, horizon, random_state),
         },
-        "lead_over_prior": _shown(lead_over_column(predictions, PRIOR, horizon)),
-        "lead_over_prior_by_symbol": _shown(lead_over_column(predictions, PRIOR_SYMBOL, horizon)),
+        "lead_over_prior": asdict(lead_over_column(predictions, PRIOR, horizon)),
+        "lead_over_prior_by_symbol": asdict(lead_over_column(predictions, PRIOR_SYMBOL, horizon)),
         "detectable": asdict(detectable(predictions, horizon)),
-        "backtest": _backtest(predictions, horizon, chosen, costs, random_state),
-    }
-
-
-def _shown(lead: Lead) -> dict[str, float]:
-    return {
-        "mean": lead.mean,
-        "standard_error": lead.standard_error,
-        "p_value": lead.p_value,
-        "worse_p_value": lead.worse_p_value,
-        "dates": lead.dates,
+        "backtest": _backtest(predictions, horizon, selection, costs, random_state),
     }
 
 
 def _backtest(
     predictions: pd.DataFrame,
     horizon: int,
-    chosen: Selection,
+    selection: Selection,
     costs: TradingCosts,
     random_state: int,
 ) -> dict[str, Any]:
-    """The backtest's figures."""
-    ours = strategy_returns(predictions, chosen.threshold, horizon, costs)
+    """Compute the metrics of the backtest."""
+    ours = strategy_returns(predictions, selection.threshold, horizon, costs)
     always = strategy_returns(predictions, ALWAYS_LONG, horizon, costs)
     held = buy_and_hold(predictions, costs)
     net = ours[NET].to_numpy()
-    shape = moments(net)
+    net_moments = moments(net)
     return {
         "sessions": len(ours),
-        "threshold": chosen.threshold,
+        "threshold": selection.threshold,
         **asdict(costs),
-        **_traded(ours),
+        **_strategy_metrics(ours),
         "sharpe_interval": sharpe_interval(net, horizon, random_state),
-        "moments": shape._asdict() if shape else None,
-        "deflated_sharpe": deflated_sharpe(shape, chosen.trials, chosen.sharpe_variance),
-        "trials": {"count": chosen.trials, "sharpe_variance": chosen.sharpe_variance},
-        ALWAYS: _traded(always),
-        BUY_AND_HOLD: _traded(held),
+        "moments": net_moments._asdict() if net_moments else None,
+        "deflated_sharpe": deflated_sharpe(
+            net_moments, selection.trials, selection.sharpe_variance
+        ),
+        "trials": {"count": selection.trials, "sharpe_variance": selection.sharpe_variance},
+        ALWAYS: _strategy_metrics(always),
+        BUY_AND_HOLD: _strategy_metrics(held),
     }
 
 
@@ -191,8 +214,8 @@ def returns_by_strategy(
     return pd.DataFrame(columns)
 
 
-def _traded(returns: pd.DataFrame) -> dict[str, Any]:
-    """Figures of one strategy; ``break_even_bps`` is the cost a side at which nothing is left."""
+def _strategy_metrics(returns: pd.DataFrame) -> dict[str, Any]:
+    """Compute the metrics of one strategy; ``break_even_bps``: cost a side that leaves nothing."""
     notional = float(returns[TURNOVER].sum())
     earned = float((returns[GROSS] - returns[BORROW]).sum())
     return {

@@ -1,4 +1,4 @@
-"""The smallest skill that a holdout could have shown: no evidence is not no chance to see it."""
+"""Power analysis: the smallest skill that the paired test could have found on a holdout."""
 
 import math
 from dataclasses import dataclass
@@ -6,30 +6,35 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri, stdtrit
 
 from stockpred.arrays import Array
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
 from stockpred.evaluation.metrics import row_log_loss
-from stockpred.evaluation.paired_test import Lead, paired_lead
+from stockpred.evaluation.paired_test import paired_lead
 
 LEVEL, POWER = 0.05, 0.80
 _GRID = 1001
-_BOLDEST = 8.0  # standard deviations of the latent forecast; beyond it nothing is uncertain
+_MAX_STRENGTH = 8.0  # beyond it hardly a forecast is uncertain
 
 
 @dataclass(frozen=True)
 class Detectable:
-    """The minimum detectable effect of the paired test by date.
+    """Minimum detectable effect of the paired test by date.
 
     Attributes
     ----------
     auc, lead : float or None
         ROC AUC and mean lead over the prior (nats) of the weakest calibrated forecaster that
         the test finds with probability `power` at the one-sided `level`; None where there is
-        none, and `reason` says why.
+        none, for the `reason`.
     design_effect : float or None
-        Times by which the lead's variance is that of independent rows: symbols of a date, and
-        outcomes that overlap, move together. At least 1.
+        Ratio of the variance of the mean lead to that of independent rows, at least 1: symbols of a
+        date, and outcomes that overlap, move together. None where it cannot be measured.
+    power, level : float
+        Of the test.
+    reason : str
+        Why there is no such forecaster; empty where there is one.
     """
 
     auc: float | None
@@ -41,24 +46,48 @@ class Detectable:
 
 
 class Forecaster(NamedTuple):
-    """What a calibrated forecaster of some boldness has on average."""
+    """Expected metrics of a calibrated forecaster.
+
+    Attributes
+    ----------
+    auc : float
+        ROC AUC.
+    lead : float
+        Mean lead in log loss over the base rate, in nats.
+    variance : float
+        Variance of a row's lead, in nats squared.
+    """
 
     auc: float
     lead: float
     variance: float
 
 
-def calibrated(base: float, boldness: float) -> Forecaster:
-    """A forecaster whose probabilities are true: Phi(a + boldness * z), z normal, mean `base`.
+def calibrated(base: float, strength: float) -> Forecaster:
+    """Describe a forecaster whose probabilities are true: Phi(a + strength * z), z normal.
 
-    `lead` is its mean lead in log loss over the base rate and `variance` that of a row's lead. For
-    true probabilities the area under the ROC curve is 1/2 + E|p - p'| / (4 base (1 - base)), p and
-    p' independent, from P(up, down) = p (1 - p').
+    For true probabilities the area under the ROC curve is 1/2 + E|p - p'| / (4 base (1 - base)),
+    with p and p' independent, from P(up, down) = p (1 - p').
+
+    Parameters
+    ----------
+    base : float
+        Mean of the probabilities, between 0 and 1.
+    strength : float
+        Standard deviation of the latent forecast; 0 always forecasts the base rate.
+
+    Returns
+    -------
+    Forecaster
+        On average over z.
+
+    Examples
+    --------
+    >>> print(f"{calibrated(0.5, 0.25).auc:.3f}")
+    0.610
     """
-    from scipy.special import ndtr, ndtri
-
     z = ndtri((np.arange(_GRID) + 0.5) / _GRID)
-    p = ndtr(ndtri(base) * math.sqrt(1 + boldness**2) + boldness * z)
+    p = ndtr(ndtri(base) * math.sqrt(1 + strength**2) + strength * z)
     p = np.clip(p, 1e-12, 1 - 1e-12)
     up, down = np.log(p / base), np.log((1 - p) / (1 - base))
     lead = float((p * up + (1 - p) * down).mean())
@@ -69,17 +98,25 @@ def calibrated(base: float, boldness: float) -> Forecaster:
 
 
 def detectable(predictions: pd.DataFrame, horizon: int) -> Detectable:
-    """The smallest ROC AUC that the paired test would have found on these rows.
+    """Find the smallest ROC AUC that the paired test would have found on these rows.
 
     The test's power is that of Student's t on a mean lead. A calibrated forecaster is the best
-    case: what even that could not have shown, no model of the same ranking could. Dates, symbols,
-    and how alike the rows of a date are, come from the predictions: `design_effect` is measured on
-    the lead of ``probability_up`` over ``prior``, or, where both are constant, on the outcomes.
+    case: a model with the same ranking cannot show more. Dates, symbols and the dependence of rows
+    come from the predictions: the design effect is measured on the lead of ``probability_up`` over
+    ``prior`` or, where both are constant, on the outcomes.
 
     Parameters
     ----------
     predictions : DataFrame
-        As `walk_forward.walk_forward` gives them; rows without a label do not count.
+        date, label, probability_up, prior; rows without a label (NaN) do not count.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    Detectable
+        With None and a reason for fewer than two dates, one label only, or too few rows for any
+        forecaster.
     """
     rows = predictions[predictions[LABEL].notna()]
     label = rows[LABEL].to_numpy()
@@ -90,21 +127,20 @@ def detectable(predictions: pd.DataFrame, horizon: int) -> Detectable:
     if base in (0.0, 1.0):
         return _none(f"every outcome was {'up' if base else 'down'}")
     effect = _design_effect(rows, label, horizon)
-    from scipy.optimize import brentq
-    from scipy.stats import t as student
+    from scipy.optimize import brentq  # noqa: PLC0415 - half a second, and only an evaluation needs it
 
-    needed = float(student.ppf(1 - LEVEL, count - 1) + student.ppf(POWER, count - 1))
+    needed = float(stdtrit(count - 1, 1 - LEVEL) + stdtrit(count - 1, POWER))
 
-    def surplus(boldness: float) -> float:
-        found = calibrated(base, boldness)
-        error = math.sqrt(found.variance * effect / len(rows))
-        return found.lead / error - needed
+    def surplus(strength: float) -> float:
+        forecaster = calibrated(base, strength)
+        error = math.sqrt(forecaster.variance * effect / len(rows))
+        return forecaster.lead / error - needed
 
-    if surplus(_BOLDEST) < 0:
+    if surplus(_MAX_STRENGTH) < 0:
         reason = f"on {count} dates even a nearly perfect forecaster could not be told from chance"
         return Detectable(None, None, effect, POWER, LEVEL, reason)
-    found = calibrated(base, brentq(surplus, 1e-6, _BOLDEST))
-    return Detectable(found.auc, found.lead, effect, POWER, LEVEL, "")
+    weakest = calibrated(base, brentq(surplus, 1e-6, _MAX_STRENGTH))
+    return Detectable(weakest.auc, weakest.lead, effect, POWER, LEVEL, "")
 
 
 def _none(reason: str) -> Detectable:
@@ -112,10 +148,9 @@ def _none(reason: str) -> Detectable:
 
 
 def _design_effect(rows: pd.DataFrame, label: Array, horizon: int) -> float:
-    ours, prior = (row_log_loss(label, rows[name].to_numpy()) for name in (PROBABILITY_UP, PRIOR))
-    lead = prior - ours
-    for values in (lead, label):
-        measured: Lead = paired_lead(rows[DATE], np.zeros(len(rows)), values, horizon)
+    loss, prior = (row_log_loss(label, rows[name].to_numpy()) for name in (PROBABILITY_UP, PRIOR))
+    for values in (prior - loss, label):
+        measured = paired_lead(rows[DATE], np.zeros(len(rows)), values, horizon)
         variance = float(values.var())
         if measured.standard_error > 0 and variance > 1e-24:
             return max(measured.standard_error**2 * len(rows) / variance, 1.0)

@@ -1,9 +1,10 @@
-"""Returns by session: Sharpe ratio, its interval, the deflated one, drawdown."""
+"""Metrics of returns by session: Sharpe ratio, its interval, deflated Sharpe ratio, drawdown."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from stockpred.arrays import Array
 from stockpred.evaluation.bootstrap import Interval, Statistic, bootstrap
@@ -13,9 +14,19 @@ _EULER = 0.5772156649015329
 
 
 def sharpe(returns: Array) -> float | None:
-    """Mean over standard deviation of returns by session, not annualised; None where flat.
+    """Compute the Sharpe ratio by session: mean over standard deviation, not annualised.
 
-    The risk-free rate is taken as 0: cash earns nothing in the backtest.
+    The risk-free rate is 0: cash earns nothing in the backtest.
+
+    Parameters
+    ----------
+    returns : array, shape (sessions,)
+        Simple returns; no NaN.
+
+    Returns
+    -------
+    float or None
+        None for fewer than two sessions or constant returns.
     """
     if len(returns) < 2:
         return None
@@ -24,19 +35,34 @@ def sharpe(returns: Array) -> float | None:
 
 
 def annual(per_session: float | None) -> float | None:
-    """A Sharpe ratio or a deviation by session, annualised over 252 sessions."""
+    """Annualise a Sharpe ratio or a standard deviation by session, over 252 sessions."""
     return None if per_session is None else per_session * math.sqrt(SESSIONS_A_YEAR)
 
 
 def sharpe_interval(returns: Array, horizon: int, random_state: int) -> Interval:
-    """95 % interval of the annualised Sharpe ratio, by `bootstrap.bootstrap` over sessions."""
-    moments = np.column_stack([returns, returns**2])
+    """Compute the 95 % interval of the annualised Sharpe ratio by a bootstrap over sessions.
+
+    Parameters
+    ----------
+    returns : array, shape (sessions,)
+        Simple returns; no NaN.
+    horizon : int
+        Sessions from entry to exit.
+    random_state : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    (float, float) or None
+        See `bootstrap.bootstrap`.
+    """
+    powers = np.column_stack([returns, returns**2])
     count = len(returns)
     if sharpe(returns) is None:
         return None
 
     def of(weights: Array) -> Array:
-        first, second = (weights @ moments).T / count
+        first, second = (weights @ powers).T / count
         variance = np.maximum(second - first**2, 0) * count / (count - 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(variance > 1e-24, first / np.sqrt(variance), np.nan) * math.sqrt(
@@ -47,7 +73,19 @@ def sharpe_interval(returns: Array, horizon: int, random_state: int) -> Interval
 
 
 class Moments(NamedTuple):
-    """What the deflated Sharpe ratio needs of returns by session; `kurtosis` is 3 for normal."""
+    """Moments of returns by session that the deflated Sharpe ratio needs.
+
+    Attributes
+    ----------
+    ratio : float
+        Sharpe ratio by session.
+    skewness : float
+        0 for normal returns.
+    kurtosis : float
+        3 for normal returns.
+    sessions : int
+        Number of returns.
+    """
 
     ratio: float
     skewness: float
@@ -56,26 +94,25 @@ class Moments(NamedTuple):
 
 
 def moments(returns: Array) -> Moments | None:
-    """Moments of returns by session, shape (sessions,); None where the ratio is undefined."""
+    """Compute `Moments` of returns by session, (sessions,); None where the ratio is undefined."""
     ratio = sharpe(returns)
     if ratio is None:
         return None
-    from scipy.stats import kurtosis, skew
+    from scipy.stats import kurtosis, skew  # noqa: PLC0415 - a second, and only a backtest needs it
 
     shape = float(skew(returns)), float(kurtosis(returns, fisher=False))
     return Moments(ratio, *shape, len(returns))
 
 
-def deflated_sharpe(of: Moments | None, trials: int, sharpe_variance: float) -> float | None:
-    """Probability that the true Sharpe ratio is above what the best of some trials has by luck.
+def deflated_sharpe(moments: Moments | None, trials: int, sharpe_variance: float) -> float | None:
+    """Compute the deflated Sharpe ratio.
 
-    Bailey and Lopez de Prado (2014), "The deflated Sharpe ratio": the ratio is held against the
-    expected maximum of `trials` ratios without skill, and its error takes skewness and kurtosis
-    into account. With one trial it is held against 0.
+    The probability that the true Sharpe ratio is above the expected maximum of `trials` ratios
+    without skill; with one trial, above 0.
 
     Parameters
     ----------
-    of : Moments, optional
+    moments : Moments, optional
         Of the strategy's returns.
     trials : int
         Strategies tried, this one included.
@@ -85,48 +122,97 @@ def deflated_sharpe(of: Moments | None, trials: int, sharpe_variance: float) -> 
     Returns
     -------
     float or None
-        None where the ratio is undefined.
+        From 0 to 1; None where the ratio is undefined.
+
+    References
+    ----------
+    Bailey, D. H. and Lopez de Prado, M. (2014). The deflated Sharpe ratio: correcting for selection
+    bias, backtest overfitting and non-normality. Journal of Portfolio Management 40, 94-107.
+
+    Examples
+    --------
+    The example of the paper: an annual ratio of 2.5 over five years of 250 sessions, the best of
+    100 trials whose annual ratios have a variance of 1/2.
+
+    >>> print(f"{deflated_sharpe(Moments(2.5 / 250**0.5, -3.0, 10.0, 1250), 100, 0.5 / 250):.4f}")
+    0.9004
     """
-    if of is None:
+    if moments is None:
         return None
-    luck = expected_best(trials, sharpe_variance)
-    return probabilistic_sharpe(of.ratio, luck, of.sessions, of.skewness, of.kurtosis)
+    return probabilistic_sharpe(moments, expected_best(trials, sharpe_variance))
 
 
 def expected_best(trials: int, sharpe_variance: float) -> float:
-    """Expected highest of the Sharpe ratios by session of some trials without skill."""
+    """Compute the expected maximum of the Sharpe ratios by session of trials without skill.
+
+    Parameters
+    ----------
+    trials : int
+        Number of trials.
+    sharpe_variance : float
+        Variance of their Sharpe ratios by session.
+
+    Returns
+    -------
+    float
+        Sharpe ratio by session; 0 for one trial.
+
+    References
+    ----------
+    Bailey and Lopez de Prado (2014), as in `deflated_sharpe`.
+    """
     if trials < 2:
         return 0.0
-    from scipy.stats import norm
-
-    highest, near = norm.ppf(1 - 1 / trials), norm.ppf(1 - 1 / (trials * math.e))
+    highest, near = ndtri(1 - 1 / trials), ndtri(1 - 1 / (trials * math.e))
     return math.sqrt(sharpe_variance) * float((1 - _EULER) * highest + _EULER * near)
 
 
-def probabilistic_sharpe(
-    ratio: float, against: float, sessions: int, skewness: float, kurtosis: float
-) -> float | None:
-    """Probability that the true Sharpe ratio by session is above another (Bailey and Lopez de
-    Prado 2012); `kurtosis` is 3 for normal returns. None where its error is undefined.
-    """
-    from scipy.stats import norm
+def probabilistic_sharpe(moments: Moments, threshold: float) -> float | None:
+    """Compute the probability that the true Sharpe ratio by session is above a threshold.
 
+    Parameters
+    ----------
+    moments : Moments
+        Of returns by session.
+    threshold : float
+        Sharpe ratio by session.
+
+    Returns
+    -------
+    float or None
+        From 0 to 1; None where the standard error is undefined.
+
+    References
+    ----------
+    Bailey, D. H. and Lopez de Prado, M. (2012). The Sharpe ratio efficient frontier. Journal of
+    Risk 15, 3-44.
+    """
+    ratio, skewness, kurtosis, sessions = moments
     spread = 1 - skewness * ratio + (kurtosis - 1) / 4 * ratio**2
     if not spread > 0:
         return None
-    return float(norm.cdf((ratio - against) * math.sqrt(sessions - 1) / math.sqrt(spread)))
+    return float(ndtr((ratio - threshold) * math.sqrt(sessions - 1) / math.sqrt(spread)))
 
 
 def equity(returns: Array) -> Array:
-    """Worth of 1 after each session, shape (sessions + 1,), the beginning included."""
+    """Compound returns, (sessions,), to the worth of 1, (sessions + 1,), the start included."""
     return np.concatenate([[1.0], np.cumprod(1 + returns)])
 
 
 def performance(returns: Array) -> dict[str, float | None]:
-    """``total_return``, ``annual_return`` (compounded), ``volatility`` (annual), ``sharpe``
-    (annual), ``max_drawdown`` (share of the highest worth before).
+    """Compute the performance of returns by session.
 
-    None where undefined; annual_return also below a quarter of a year, which promises no year.
+    Parameters
+    ----------
+    returns : array, shape (sessions,)
+        Simple returns; no NaN.
+
+    Returns
+    -------
+    dict of str to float or None
+        ``total_return``, ``annual_return`` (compounded), ``volatility`` (annual), ``sharpe``
+        (annual), ``max_drawdown`` (share of the highest worth before). None where undefined;
+        ``annual_return`` also for less than a quarter of a year, too short to extrapolate.
     """
     worth = equity(returns)
     end, years = float(worth[-1]), len(returns) / SESSIONS_A_YEAR

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import logit
 from scipy.stats import pearsonr, spearmanr
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from stockpred.evaluation.bootstrap import MIN_BLOCKS, Statistic, block_length, bootstrap, resample
@@ -131,15 +132,24 @@ def test_calibration_bins_against_a_loop_and_the_parts_make_the_brier_score(seed
     assert [b["rows"] for b in found["bins"]] == binned(label, probability)[0].tolist()
 
 
-def test_recalibration_against_scikit_learn_and_where_it_has_no_fit() -> None:
+def test_recalibration_has_the_highest_likelihood_and_none_without_a_finite_fit() -> None:
     rows = forecasts(200)
     label, probability = rows["label"].to_numpy(), rows["probability_up"].to_numpy()
-    logit = np.log(probability / (1 - probability))[:, None]
-    reference = LogisticRegression(C=np.inf, tol=1e-10).fit(logit, label)
+
+    def loss(line: np.ndarray) -> float:
+        odds = line[0] * logit(probability) + line[1]
+        return float(np.logaddexp(0, np.where(label == 1, -odds, odds)).sum())
+
     found = recalibrate(label, probability)
     assert found is not None
-    assert found.slope == pytest.approx(reference.coef_[0, 0], abs=1e-5)
-    assert found.intercept == pytest.approx(reference.intercept_[0], abs=1e-5)
+    best = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8})
+    assert [found.slope, found.intercept] == pytest.approx(best.x, abs=1e-5)
+    assert found.score.sum(axis=0) == pytest.approx([0, 0], abs=1e-8)
+    # The start of the fit is its end: no step can be better.
+    even = recalibrate(np.array([0.0, 1.0] * 3), np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0]))
+    assert even is not None and even.slope == pytest.approx(0)
+    # One value on both sides does not make the slope finite.
+    assert recalibrate(np.array([0, 0, 1.0, 1]), np.array([0.1, 0.5, 0.5, 0.9])) is None
     assert recalibrate(label, np.full(len(label), 0.6)) is None
     assert recalibrate(np.ones(5), np.linspace(0.1, 0.9, 5)) is None
     assert recalibrate(np.array([0, 0, 1.0, 1]), np.array([0.1, 0.2, 0.8, 0.9])) is None

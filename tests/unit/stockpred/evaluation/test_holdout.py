@@ -8,7 +8,7 @@ import pytest
 
 from stockpred.errors import DataError, NotEnoughData
 from stockpred.evaluation.backtest import TradingCosts
-from stockpred.evaluation.holdout import Selection, evaluate_holdout, read_selection
+from stockpred.evaluation.holdout import Selection, evaluate_holdout
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
@@ -103,23 +103,26 @@ def test_a_poor_holdout_gives_figures_or_none(name: str) -> None:
 
 
 def test_without_a_known_label_there_is_no_judgement() -> None:
-    with pytest.raises(NotEnoughData, match="no row with a known label; give more dates"):
+    with pytest.raises(NotEnoughData, match="a row with a known label"):
         judged(walked().assign(label=np.nan))
 
 
 def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
-    assert read_selection({}) == Selection(0.5, 1, 0.0)
+    assert Selection.from_dict({}) == Selection(0.5, 1, 0.0)
     whole = {"threshold": 0.53, "trials": {"count": 4, "sharpe_variance": 0.002}}
-    assert read_selection(whole) == Selection(0.53, 4, 0.002)
-    assert read_selection({"trials": {"count": 1, "sharpe_variance": None}}) == Selection()
+    assert Selection.from_dict(whole) == Selection(0.53, 4, 0.002)
+    assert Selection.from_dict({"trials": {"count": 1, "sharpe_variance": None}}) == Selection()
+    assert Selection.from_dict({"seed": 7}) == Selection(random_state=7)
     for damaged in (
         {"threshold": None},
         {"threshold": float("nan")},
         {"trials": 4},
         {"trials": {"count": 0}},
+        {"seed": -1},
+        {"seed": "x"},
     ):
         with pytest.raises(DataError, match="recipe: selection"):
-            read_selection(damaged)
+            Selection.from_dict(damaged)
 
 
 def test_more_trials_deflate_the_ratio() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from stockpred.evaluation.sharpe import (
+    Moments,
     annual,
     deflated_sharpe,
     equity,
@@ -52,9 +53,9 @@ def test_deflated_sharpe_on_the_papers_example() -> None:
     # skewness -3, kurtosis 10, 100 trials whose annual ratios have a variance of 1/2: 0.9004.
     luck = expected_best(100, 0.5 / 250)
     assert luck == pytest.approx(0.1132, abs=1e-4)
-    found = probabilistic_sharpe(2.5 / 250**0.5, luck, 1250, -3, 10)
+    found = probabilistic_sharpe(Moments(2.5 / 250**0.5, -3, 10, 1250), luck)
     assert found == pytest.approx(0.9004, abs=1e-4)
-    assert expected_best(1, 0.5) == 0 and probabilistic_sharpe(2.0, 0, 100, 3, 1) is None
+    assert expected_best(1, 0.5) == 0 and probabilistic_sharpe(Moments(2.0, 3, 1, 100), 0) is None
 
 
 def test_deflated_sharpe_takes_the_shape_of_the_returns() -> None:
