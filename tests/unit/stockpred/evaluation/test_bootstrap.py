@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import logit
 from scipy.stats import pearsonr, spearmanr
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from stockpred.evaluation.bootstrap import MIN_BLOCKS, Statistic, block_length, bootstrap, resample
