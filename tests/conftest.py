@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from stockpred.bars.parse import parse_bars
 from tests.support.paths import ROOT
-from tests.support.python_processes import IS_REAL, LocalWorkers
+from tests.support.python_processes import IS_REAL, LocalPython, LocalWorkers
 from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
 from tests.support.stores import make_client, make_store
 from tests.support.toy_project import ALL_EXECUTED, Toy
@@ -49,8 +49,18 @@ def one_thread_each() -> Iterator[None]:
 def forked_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork the processes that predict with a model, which import MLflow each, for `run` tests."""
     is_real = request.node.get_closest_marker("real_workers")
-    if request.node.get_closest_marker("run") and not (is_real or IS_REAL):
+    is_patched = issubclass(subprocess.Popen, LocalPython)
+    if request.node.get_closest_marker("run") and not (is_real or is_patched or IS_REAL):
         monkeypatch.setattr(subprocess, "Popen", LocalWorkers)
+
+
+@pytest.fixture(scope="module")
+def forked_python() -> Iterator[None]:
+    """Fork every `python` command that this process starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not IS_REAL:
+            patch.setattr(subprocess, "Popen", LocalPython)
+        yield
 
 
 @pytest.fixture(autouse=True)

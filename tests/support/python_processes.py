@@ -58,6 +58,15 @@ def server() -> ForkServer:
     return started
 
 
+class LocalPython(fork_server.Forked):
+    """A Popen for this process, that forks every `python` command that the server can run."""
+
+    def is_forked(self, args: Sequence[str]) -> bool:
+        words = [] if isinstance(args, str) else list(args[:2])
+        is_python = words[:1] == [sys.executable] and words[-1] in ("-m", "-c", "-W", "-P")
+        return is_python and bool(server())
+
+
 class LocalWorkers(fork_server.WorkersForked):
     """A Popen for this process, that starts the server when it first forks."""
 

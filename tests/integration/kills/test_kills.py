@@ -22,7 +22,7 @@ NEW = {"start": "2011-01-03"}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(forked_python: None, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("kills"))
 
 

@@ -13,7 +13,7 @@ from pipeline.git.clone import MARK, claim_clone, clone_of, remove_clone, requir
 from pipeline.log.redact import public_url as clean
 from pipeline.tags import TAG_SOURCE
 from tests.support.git_server import GitServer, small_projects
-from tests.support.stores import make_client, make_store
+from tests.support.stores import make_client
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -100,7 +100,7 @@ def test_a_clone_is_marked_named_and_removed(server: GitServer, temporary: Path)
     root = folder / "deep" / "er"
     killed, run_id = (runs.handed(f"{url}#deep/er") for _ in range(2))
     name = f"{server.url('private/small')}#deep/er"
-    assert runs.settle(run_id, root) == name
+    assert runs.claim_clone(run_id, root) == name
     assert runs.client.get_run(killed).data.tags[TAG_SOURCE] == name
     assert GitServer.PASSWORD.encode() not in (temporary.parent / "store.db").read_bytes()
     found = clone_of(root)
@@ -120,7 +120,7 @@ def test_what_is_not_surely_mlflows_stays(
     # A clone that somebody's script made and runs as a local project.
     own = fetched(url)
     source = f"file://{own}"
-    assert runs.settle(runs.handed(source), own) == source
+    assert runs.claim_clone(runs.handed(source), own) == source
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     remove_clone(own)
     # One that anyone can read, one of another name, one elsewhere.
@@ -130,7 +130,7 @@ def test_what_is_not_surely_mlflows_stays(
     elsewhere = fetched(url, str(temporary.parent / "tmpabcdefgh"))
     for each in (open_to_all, named, elsewhere):
         assert clone_of(each) is None
-        assert runs.settle(runs.handed(url), each) == url
+        assert runs.claim_clone(runs.handed(url), each) == url
         remove_clone(each)
         assert (each / "MLproject").exists() and not (each / MARK).exists()
     # Started by hand in a clone that another process has marked.
@@ -147,7 +147,7 @@ def test_clones_of_killed_runs_go_with_the_next(server: GitServer, temporary: Pa
         (each / MARK).write_text("1")
     with (alive / MARK).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        runs.settle(runs.handed(url), mine)
+        runs.claim_clone(runs.handed(url), mine)
         remove_clone(mine)
     assert {each.name for each in temporary.iterdir()} == {alive.name, unmarked.name}
 
@@ -161,7 +161,7 @@ def test_a_wrong_option_removes_the_clone_and_the_password(
     root = folder / "deep" / "er"
     run_id = runs.handed(f"{url}#deep/er")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", make_store(temporary.parent))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(runs.client.tracking_uri))
     remove_clone(root)
     assert not folder.exists()
     assert runs.client.get_run(run_id).data.tags[TAG_SOURCE].startswith("http://127")
