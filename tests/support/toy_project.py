@@ -1,4 +1,4 @@
-"""The toy project of tests/toy in a folder of its own, run as real processes."""
+"""The toy project of tests/support/toy in a folder of its own, run as real processes."""
 
 import json
 import os
@@ -70,7 +70,7 @@ class Toy:
         return process
 
     def end(self) -> None:
-        """End what a failed test has left running."""
+        """Kill the processes that a failed test left running."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
@@ -78,7 +78,7 @@ class Toy:
         self.started.clear()
 
     def run(self, *options: str) -> dict[str, tuple[str, str]]:
-        """Run the chain to its good end; step -> (status, run id)."""
+        """Run the chain and return step -> (status, run id)."""
         process = self.start(*options)
         out, err = process.communicate(timeout=HANGS)
         assert process.returncode == 0, err
@@ -99,7 +99,7 @@ class Toy:
         )
 
     def wait_for(self, line: str) -> None:
-        """Wait until a step has written a line that starts so."""
+        """Wait until the log has a line with this start."""
         deadline = time.monotonic() + HANGS
         log = self.folder / "log.txt"
         while time.monotonic() < deadline:
@@ -135,7 +135,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def long(*values: object) -> object:
-    """A case of the long form of a test."""
+    """Return a case of the long form of a test."""
     return pytest.param(*values, marks=pytest.mark.long)
 
 

@@ -1,4 +1,4 @@
-"""A diamond: first, then left and right side by side, then last."""
+"""A chain of four steps: first, then left and right side by side, then last."""
 
 import json
 import sys
@@ -18,10 +18,10 @@ STEPS = (
 )
 
 
-def next_steps(client, done):
-    """A second first, after everything, where the first said so."""
-    said = client.get_run(done[0].run_id).data.params["word"]
-    if said != "more" or len(done) > len(STEPS):
+def next_steps(client, finished):
+    """Add a second run of `first` at the end, if its word was `more`."""
+    word = client.get_run(finished[0].run_id).data.params["word"]
+    if word != "more" or len(finished) > len(STEPS):
         return ()
     fixed = {"word": "again"}
     return [Step("again", (), fixed_params=fixed, after=("last",), entry_point="first")]
@@ -29,16 +29,16 @@ def next_steps(client, done):
 
 def main():
     argv = sys.argv[1:]
-    given = {argv[i].removeprefix("--"): argv[i + 1] for i in range(0, len(argv), 2)}
-    params = {"word": "a", "cache": "on", "backend": "warm", **given}
+    options = {argv[i].removeprefix("--"): argv[i + 1] for i in range(0, len(argv), 2)}
+    params = {"word": "a", "cache": "on", "backend": "warm", **options}
     try:
         project = Project(ROOT, "steps", preload=("json",))
-        done = run_project(project, STEPS, ChainParams(params, params), next_steps=next_steps)
+        finished = run_project(project, STEPS, ChainParams(params, params), next_steps=next_steps)
     except Interrupted as stop:
         sys.exit(128 + stop.signum)
     except PipelineError as error:
         sys.exit(f"error: {error}")
-    print(json.dumps({d.step: [d.status, d.run_id] for d in done}))
+    print(json.dumps({step.step: [step.status, step.run_id] for step in finished}))
 
 
 if __name__ == "__main__":
