@@ -49,24 +49,14 @@ class ParameterError(StockpredError):
         Name, as given on the command line.
     value : object
         Value that was refused.
-    rule : str, optional
-        The whole sentence after ``name='value'``, in place of the keywords.
-    expected, got, fix : str, optional
+    expected, got, fix : str
         See `StockpredError`.
     """
 
     def __init__(
-        self,
-        parameter: str,
-        value: object,
-        rule: str = "",
-        *,
-        expected: str = "",
-        got: str = "",
-        fix: str = "",
+        self, parameter: str, value: object, *, expected: str, got: str = "", fix: str = ""
     ) -> None:
-        subject = f"{parameter}={value!r}" + (f": {rule}" if rule else "")
-        super().__init__(subject, expected=expected, got=got, fix=fix)
+        super().__init__(f"{parameter}={value!r}", expected=expected, got=got, fix=fix)
         self.parameter = parameter
         self.value = value
 

@@ -198,7 +198,7 @@ def missing_extra(name: str) -> str | None:
     extra = CANDIDATES[name].extra
     if not extra or find_spec(extra) is not None:
         return None
-    return f"{name!r} needs the extra {extra!r}, which is not installed: uv sync --extra {extra}"
+    return f"{name!r}, whose extra is not installed (uv sync --extra {extra})"
 
 
 def get_candidate(name: str) -> Candidate:
@@ -215,7 +215,18 @@ def get_candidate(name: str) -> Candidate:
     0.001
     """
     if name not in CANDIDATES:
-        raise ParameterError("models", name, f"choose from {', '.join(CANDIDATES)}")
+        raise ParameterError(
+            "models",
+            name,
+            expected=f"names out of {', '.join(CANDIDATES)}",
+            fix="choose from these, separated by commas",
+        )
     if missing := missing_extra(name):
-        raise ParameterError("models", name, missing)
+        raise ParameterError(
+            "models",
+            name,
+            expected="candidates whose library is installed",
+            got=missing,
+            fix=f"install it, or leave {name} out",
+        )
     return CANDIDATES[name]

@@ -82,8 +82,7 @@ def test_a_candidate_without_its_library_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
-    words = "models='xgboost': 'xgboost' needs the extra 'xgboost', which is not installed: uv sync"
-    with pytest.raises(ParameterError, match=words):
+    with pytest.raises(ParameterError, match=r"models='xgboost': .*uv sync --extra xgboost"):
         get_candidate("xgboost")
     assert {name for name in CANDIDATES if missing_extra(name)} == {"xgboost"}
 
@@ -137,7 +136,7 @@ def test_a_constant_feature_breaks_nothing(name: str) -> None:
 
 
 def test_an_unknown_candidate_is_named() -> None:
-    with pytest.raises(ParameterError, match="models='crystal_ball': choose from prior, logistic"):
+    with pytest.raises(ParameterError, match=r"models='crystal_ball': .*prior, logistic"):
         get_candidate("crystal_ball")
 
 
