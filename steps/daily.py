@@ -1,4 +1,4 @@
-"""Every day: acquire, validate, score into the ledger, monitor, and the training chain when due.
+"""The nightly chain: acquire, validate, score into the ledger, monitor, and training when due.
 
 All are children of one run. Where there is no model yet, the training chain comes first.
 """
@@ -7,60 +7,92 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import AlertRaised, InputError
 from pipeline.git.clone import require_outside_clone
 from pipeline.process.scratch import scratch_folder
-from pipeline.step import ChainParams, FinishedStep, Output, Step
+from pipeline.step import FinishedStep, Output, Step
 from pipeline.tags import TAG_STAGE
-from steps.cli.command import OptionError, given_texts, program
+from steps.cli.command import OptionError, program, raw_texts
 from steps.cli.types import ROOT
-from steps.main import LAST_STEP, PROJECT, STEPS, settle
-from steps.output.notify import noticed
+from steps.main import LAST_STEP, PROJECT, STEPS, resolve_params
+from steps.output.notify import end_notice
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# Imports of mlflow (4 s of CPU) and of what imports it are local, as in `main`.
 
 DATA, TRAINING = STEPS[:2], STEPS[2:]
-SOUND = {"bars": Output("validate", "bars.parquet")}
-SHADOWS = 5  # challengers, the newest ones
+SOUND_BARS = {"bars": Output("validate", "bars.parquet")}
+MAX_SHADOWS = 5  # challengers that forecast, too: the newest
 
 
-def scoring(name: str, model_uri: str, ledger: str) -> Step:
-    """A row that enters one model's forecasts in the ledger."""
+def score_row(name: str, model_uri: str, ledger: str) -> Step:
+    """Make the row that adds one model's forecasts to the ledger."""
     fixed = {"model_uri": model_uri, "to": ledger}
-    return Step(name, ("registered_model",), SOUND, fixed_params=fixed, entry_point="score")
+    return Step(name, ("registered_model",), SOUND_BARS, fixed_params=fixed, entry_point="score")
 
 
-def watching(client: Any, model_uri: str, params: Mapping[str, Any]) -> tuple[Step, ...]:
-    """Rows that score with a model and, where asked for, its challengers, and then monitor."""
+def monitoring_rows(
+    client: "MlflowClient", model_uri: str, params: Mapping[str, Any]
+) -> tuple[Step, ...]:
+    """Make the rows that forecast with a model and its challengers, and then monitor.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    model_uri : str
+        Model of the row `score`.
+    params : mapping of str to object
+        Typed parameters of `daily`: `shadow` adds a row for each of the newest challengers.
+
+    Returns
+    -------
+    tuple of Step
+    """
     from pipeline.registry.models import STAGING, versions
 
     name, ledger = params["registered_model"], params["ledger"]
     shadows: list[Step] = []
     if params["shadow"]:
         staged = [v for v in versions(client, name) if v.tags.get(TAG_STAGE) == STAGING]
-        numbers = sorted((int(v.version) for v in staged), reverse=True)[:SHADOWS]
-        uris = {number: f"models:/{name}/{number}" for number in numbers}
+        numbers = sorted((int(version.version) for version in staged), reverse=True)
+        uris = {number: f"models:/{name}/{number}" for number in numbers[:MAX_SHADOWS]}
         shadows = [
-            scoring(f"shadow_{number}", uri, ledger)
+            score_row(f"shadow_{number}", uri, ledger)
             for number, uri in uris.items()
             if uri != model_uri
         ]
-    # An alert that fails the night does so here, when all is written.
-    asked = "retrain" if params["on_alert"] == "retrain" else "report"
+    # With `fail` the night itself fails, after everything is written.
+    on_alert = "retrain" if params["on_alert"] == "retrain" else "report"
     monitor = Step(
         "monitor",
         ("registered_model",),
-        SOUND,
-        fixed_params={"ledger": ledger, "on_alert": asked},
+        SOUND_BARS,
+        fixed_params={"ledger": ledger, "on_alert": on_alert},
         after=("score", *(step.name for step in shadows)),
     )
-    return scoring("score", model_uri, ledger), *shadows, monitor
+    return score_row("score", model_uri, ledger), *shadows, monitor
 
 
-def rows_that_follow(
-    client: Any, done: Sequence[FinishedStep], params: Mapping[str, Any]
+def next_rows(
+    client: "MlflowClient", finished: Sequence[FinishedStep], params: Mapping[str, Any]
 ) -> tuple[Step, ...]:
-    """What comes after the steps that are done.
+    """Choose the rows that follow the finished ones; none ends the night.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    finished : sequence of FinishedStep
+    params : mapping of str to object
+        Typed parameters of `daily`.
+
+    Returns
+    -------
+    tuple of Step
 
     Raises
     ------
@@ -69,29 +101,29 @@ def rows_that_follow(
     """
     from pipeline.registry.models import AUTO, resolve
 
-    by_name = {each.step: each for each in done}
+    by_name = {step.step: step for step in finished}
     if "monitor" not in by_name:
         try:
-            found = resolve(client, AUTO, params["registered_model"])
+            resolved = resolve(client, AUTO, params["registered_model"])
         except InputError:
             return TRAINING  # the first night
-        return watching(client, found.uri, params)
-    content = _monitoring(client, by_name["monitor"])
+        return monitoring_rows(client, resolved.uri, params)
+    content = _read_monitoring(client, by_name["monitor"])
     if content["alerts"] and params["on_alert"] == "fail":
         raise AlertRaised(content["sentence"])
-    old = content["training"]["sessions"]
-    due = content["retrain"] or old is None or old >= params["retrain_every"]
-    return TRAINING if due and "train" not in by_name else ()
+    age = content["training"]["sessions"]
+    is_due = content["retrain"] or age is None or age >= params["retrain_every"]
+    return TRAINING if is_due and "train" not in by_name else ()
 
 
-def alerts_of(client: Any, done: Sequence[FinishedStep]) -> list[str]:
-    """What the monitor alerts of, where it has run."""
-    monitors = [each for each in done if each.step == "monitor"]
-    found = [each for monitor in monitors for each in _monitoring(client, monitor)["alerts"]]
-    return [str(each["sentence"]) for each in found]
+def read_alerts(client: "MlflowClient", finished: Sequence[FinishedStep]) -> list[str]:
+    """Read the sentences of the monitor's alerts; none where it has not run."""
+    monitors = [step for step in finished if step.step == "monitor"]
+    alerts = [a for step in monitors for a in _read_monitoring(client, step)["alerts"]]
+    return [str(alert["sentence"]) for alert in alerts]
 
 
-def _monitoring(client: Any, monitor: FinishedStep) -> dict[str, Any]:
+def _read_monitoring(client: "MlflowClient", monitor: FinishedStep) -> dict[str, Any]:
     from pipeline.tracking.artifacts import fetch
 
     with scratch_folder("daily") as folder:
@@ -99,17 +131,16 @@ def _monitoring(client: Any, monitor: FinishedStep) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
 
 
-def is_reusable(client: Any, step: str, run: Any) -> bool:
-    """Of what is not training only the data may come from the cache: the rest looks outside."""
-    chain = {each.name for each in STEPS}
-    return step in chain and PROJECT.is_reusable(client, step, run)
+def is_reusable(client: "MlflowClient", step: str, run: "Run") -> bool:
+    """Whether a finished run may be reused: `score` and `monitor` read what no key holds."""
+    return step in {row.name for row in STEPS} and PROJECT.is_reusable(client, step, run)
 
 
 @program("daily")
-def main(**params: Any) -> None:
-    """Run a night and show its result."""
-    texts = given_texts()
-    with noticed("daily") as ended:
+def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
+    """Run a night and print its result."""
+    raw = raw_texts()
+    with end_notice("daily") as result:
         if LAST_STEP[params["phase"]] != "register":
             raise OptionError(
                 "phase",
@@ -118,26 +149,27 @@ def main(**params: Any) -> None:
                 fix="give pilot or production",
             )
         require_outside_clone(params["ledger"], ROOT)
-        settled, settled_texts = settle(params)
-
-        from pipeline.chain.run_project import run_project
-        from steps.output.chain_summary import show
-
-        def follow(client: Any, done: Sequence[FinishedStep]) -> tuple[Step, ...]:
-            if not ended.alerts:
-                ended.alerts = alerts_of(client, done)
-            return rows_that_follow(client, done, settled)
-
-        ended.finished = run_project(
-            replace(PROJECT, is_reusable=is_reusable),
-            DATA,
-            ChainParams(settled, texts, settled_texts),
-            entry_point="daily",
-            next_steps=follow,
-        )
+        chain_params = resolve_params(params, raw)
         from mlflow import get_tracking_uri
 
-        ended.standing = show(ended.finished, get_tracking_uri())
+        from pipeline.chain.run_project import run_project
+        from steps.output.chain_summary import print_summary
+
+        def next_steps(
+            client: "MlflowClient", finished: Sequence[FinishedStep]
+        ) -> tuple[Step, ...]:
+            if not result.alerts:
+                result.alerts = read_alerts(client, finished)
+            return next_rows(client, finished, params)
+
+        result.finished = run_project(
+            replace(PROJECT, is_reusable=is_reusable),
+            DATA,
+            chain_params,
+            entry_point="daily",
+            next_steps=next_steps,
+        )
+        result.version = print_summary(result.finished, get_tracking_uri())
 
 
 if __name__ == "__main__":

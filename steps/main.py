@@ -7,14 +7,21 @@ steps/, its parameters in steps/cli/parameters.py (and `make generate`), a row i
 import datetime as dt
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.step import ChainParams, Output, Project, Step
-from steps.cli.command import OptionError, given_texts, program
+from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
+from steps.cli.command import OptionError, program, raw_texts
 from steps.cli.parameters import of_chain
 from steps.cli.types import ROOT
-from steps.output.notify import noticed
+from steps.output.notify import end_notice
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# Imports of mlflow (4 s of CPU) and of what imports it are local: wrong parameters are refused
+# without them.
 SOURCE_DIGEST = "source_digest"  # in a chain's parameters, beside those of the command line
 
 
@@ -23,7 +30,21 @@ def row(
     inputs: Mapping[str, Output] | None = None,
     source: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Step:
-    """Make the row of a step, which takes its parameters as their table says."""
+    """Make the row of a step; its parameters are those of the table that `main` has, too.
+
+    Parameters
+    ----------
+    name : str
+        Entry point.
+    inputs : mapping of str to Output, optional
+        Input parameter -> artifact of a step above.
+    source : callable, optional
+        Typed parameters -> digest of data from outside of the chain.
+
+    Returns
+    -------
+    Step
+    """
     keyed, unkeyed = of_chain(name), of_chain(name, is_keyed=False)
     return Step(name, keyed, inputs or {}, source_digest=source, unkeyed_params=unkeyed)
 
@@ -64,7 +85,7 @@ STEPS = (
     ),
 )
 
-# How far each phase goes: the last step's name.
+# Phase -> the last step that it runs.
 LAST_STEP = {
     "ideation": "features",
     "prototyping": "report",
@@ -72,7 +93,7 @@ LAST_STEP = {
     "production": "register",
 }
 
-# Third-party modules that the steps use, in the order in which they come to use them.
+# Third-party modules that the steps import, in the order in which they do.
 PRELOAD = (
     "mlflow.store.tracking.sqlalchemy_store",
     "pyarrow.parquet",
@@ -90,10 +111,9 @@ PRELOAD = (
 )
 
 
-def is_reusable(client: Any, step: str, run: Any) -> bool:
-    """A registration stands in only as long as its version exists; what lacks a part, never."""
+def is_reusable(client: "MlflowClient", step: str, run: "Run") -> bool:
+    """Whether a finished run may be reused: it is complete, and a version it registered exists."""
     from pipeline.registry.models import version_exists
-    from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
 
     if TAG_INCOMPLETE in run.data.tags:
         return False
@@ -103,20 +123,20 @@ def is_reusable(client: Any, step: str, run: Any) -> bool:
 PROJECT = Project(ROOT, "steps", PRELOAD, is_reusable)
 
 
-def settle(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def resolve_params(typed: Mapping[str, Any], raw: Mapping[str, str]) -> ChainParams:
     """Check parameters together, and fix once what holds for the whole chain.
 
     Parameters
     ----------
-    params : mapping of str to object
-        Typed parameters of the command line.
+    typed : mapping of str to object
+        Parameters of the command line.
+    raw : mapping of str to str
+        The same as the user's texts.
 
     Returns
     -------
-    params : dict of str to object
+    ChainParams
         With the instant `as_of`, and the digest of the source beside.
-    texts : dict of str to str
-        Those that the chain's steps get instead of the user's texts.
 
     Raises
     ------
@@ -125,20 +145,20 @@ def settle(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     StockpredError
         The source is not there or refuses the symbols; no child run exists by then.
     """
-    start, end = params["start"], params["end"]
+    start, end = typed["start"], typed["end"]
     if start and end and end < start:
         raise OptionError(
             "end", end, expected=f"a date from start={start} on", fix="give a later end"
         )
-    # One instant, however long it takes.
-    as_of = params["as_of"] or dt.datetime.now(dt.UTC).replace(microsecond=0)
-    settled = {**params, "as_of": as_of}
-    settled[SOURCE_DIGEST] = source_digest(settled)
-    return settled, {"as_of": as_of.isoformat()}
+    # One instant, however long the chain takes.
+    as_of = typed["as_of"] or dt.datetime.now(dt.UTC).replace(microsecond=0)
+    resolved = {**typed, "as_of": as_of}
+    resolved[SOURCE_DIGEST] = source_digest(resolved)
+    return ChainParams(resolved, raw, {"as_of": as_of.isoformat()})
 
 
 def source_digest(params: Mapping[str, Any]) -> str:
-    """Digest of what `acquire` reads: the bytes of the file or snapshot, or Yahoo's sessions."""
+    """Compute the digest of a source: of the bytes of a file or snapshot, or Yahoo's sessions."""
     from sources import open_source
 
     source = open_source(params["source"], ROOT, params["as_of"])
@@ -146,20 +166,20 @@ def source_digest(params: Mapping[str, Any]) -> str:
 
 
 @program("main")
-def main(**params: Any) -> None:
-    """Run the chain up to the phase's last step and show its result."""
-    texts = given_texts()
-    with noticed("main") as ended:
-        settled, settled_texts = settle(params)
-
-        from pipeline.chain.run_project import run_project
-        from steps.output.chain_summary import show
-
-        steps = STEPS[: [step.name for step in STEPS].index(LAST_STEP[params["phase"]]) + 1]
-        ended.finished = run_project(PROJECT, steps, ChainParams(settled, texts, settled_texts))
+def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
+    """Run the chain up to the phase's last step and print its result."""
+    raw = raw_texts()
+    with end_notice("main") as result:
+        chain_params = resolve_params(params, raw)
         from mlflow import get_tracking_uri
 
-        ended.standing = show(ended.finished, get_tracking_uri())
+        from pipeline.chain.run_project import run_project
+        from steps.output.chain_summary import print_summary
+
+        names = [step.name for step in STEPS]
+        steps = STEPS[: names.index(LAST_STEP[params["phase"]]) + 1]
+        result.finished = run_project(PROJECT, steps, chain_params)
+        result.version = print_summary(result.finished, get_tracking_uri())
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from pipeline.registry.models import resolve_and_warn
 from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
 from serving.server.process import listen, start_server
-from steps.cli.command import given_texts, program
+from steps.cli.command import program, raw_texts
 from steps.cli.types import ROOT
 
 
 @program("serve")
 def main(*, model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
     """Serve a model; being told to end is its good end."""
-    texts = given_texts()
+    texts = raw_texts()
     above, handed_over = parent_pids(), "MLFLOW_RUN_ID" in os.environ
     with (
         listen(host, port) as listener,

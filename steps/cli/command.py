@@ -225,7 +225,7 @@ def step(entry_point: str) -> Callable[[Callable[..., None]], Program]:
     def wrap(function: Callable[..., None]) -> Program:
         def callback(**values: Any) -> None:
             arguments = grouped(function, values)
-            with step_run(ROOT, entry_point, given_texts()) as run:
+            with step_run(ROOT, entry_point, raw_texts()) as run:
                 function(run, **arguments)
 
         made = program(entry_point)(function)
@@ -235,7 +235,7 @@ def step(entry_point: str) -> Callable[[Callable[..., None]], Program]:
     return wrap
 
 
-def given_texts() -> dict[str, str]:
+def raw_texts() -> dict[str, str]:
     """Text of each parameter of the running command."""
     return dict(click.get_current_context().meta[TEXTS])
 

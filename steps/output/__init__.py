@@ -1,1 +1,1 @@
-"""What a chain leaves for people: the closing table, the last log line, the webhook."""
+"""Output of a chain: the closing table, the last log line, the webhook."""

@@ -1,4 +1,4 @@
-"""What `main` prints when the chain has ended: the table, the version, what to try next."""
+"""Summary of a chain on stdout: its table, the version it registered, commands to try next."""
 
 import os
 import shlex
@@ -15,79 +15,17 @@ from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from steps.cli.types import ROOT
 
-
-def show(finished: Sequence[FinishedStep], tracking_uri: str) -> "Standing | None":
-    """Print the chain's end on stdout; return where the version stands, if it came to one.
-
-    Parameters
-    ----------
-    finished : sequence of Done
-    tracking_uri : str
-        Where the runs are.
-    """
-    lines = ["", text_table(finished), ""]
-    last, now = finished[-1], None
-    if last.step == "register":
-        now = standing(last)
-        lines += [
-            f"Model {now.name}, version {now.version}: stage {now.stage}, aliases {now.aliases}",
-            f"Gate: {now.gate}",
-            f"Champion: {now.champion}",
-            "",
-        ]
-    lines += ["Try next:", *(f"  {line}" for line in what_next(last, tracking_uri))]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
-    return now
-
-
-# Addresses as whoever reads this reaches them, where that is not how a container does.
+# Environment variables with addresses for people, where these differ from a container's own.
 UI, MODEL = "STOCKPRED_UI", "STOCKPRED_MODEL"
+# Both work whatever the gate decided: `auto` is the champion, or else the candidate.
+COMMANDS = {
+    "score": "forecasts of the session to come: predictions.parquet of its run",
+    "serve": "a model server on http://127.0.0.1:5001; docs/serving.md has what to send it",
+}
 
 
-def what_next(last: FinishedStep, tracking_uri: str) -> list[str]:
-    """What to try when the chain has come to this last step, a line each."""
-    lines = [_ui(tracking_uri)]
-    if last.step == "register" and (served := os.environ.get(MODEL)):
-        lines.append(f"open {served}/model, once the model server is up: which version it serves")
-    elif last.step == "register":
-        lines += [_step(tracking_uri, last, *what) for what in _STEPS]
-    return lines
-
-
-# Work whatever the gate's verdict was: a model is the champion, or else the candidate.
-_STEPS = (
-    ("score", "forecasts of the session to come: predictions.parquet of its run"),
-    ("serve", "a model server on http://127.0.0.1:5001; docs/serving.md has what to send it"),
-)
-
-
-def _step(tracking_uri: str, registered: FinishedStep, entry_point: str, meaning: str) -> str:
-    name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
-    store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
-    clone = clone_of(ROOT)
-    if clone is not None and clone.is_marked:  # about to be removed
-        words = [
-            "mlflow",
-            "run",
-            clone.source,
-            "-v",
-            clone.commit,
-            "-e",
-            entry_point,
-            "--env-manager",
-            "local",
-            "-P",
-            f"registered_model={name}",
-        ]
-        path = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
-        return f"{path} {store} {shlex.join(words)}   # {meaning}"
-    python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", "--registered_model", name])
-    return f"cd {shlex.quote(str(ROOT))} && {store} {python}   # {meaning}"
-
-
-class Standing(NamedTuple):
-    """Where a version stands, why, and who is champion."""
+class VersionStatus(NamedTuple):
+    """Stage, aliases and gate sentence of a version, and the champion beside it."""
 
     name: str
     version: str
@@ -97,32 +35,99 @@ class Standing(NamedTuple):
     champion: str
 
 
-def standing(registered: FinishedStep) -> Standing:
-    """As things stand now: a person may have moved the version of a cached run."""
+def print_summary(finished: Sequence[FinishedStep], tracking_uri: str) -> VersionStatus | None:
+    """Print the end of a chain on stdout.
+
+    Parameters
+    ----------
+    finished : sequence of FinishedStep
+    tracking_uri : str
+        Address of the store that has the runs.
+
+    Returns
+    -------
+    VersionStatus or None
+        Status of the version that the chain registered, if it did.
+    """
+    lines = ["", text_table(finished), ""]
+    last, status = finished[-1], None
+    if last.step == "register":
+        status = read_version_status(last)
+        reference = f"Model {status.name}, version {status.version}"
+        lines += [
+            f"{reference}: stage {status.stage}, aliases {status.aliases}",
+            f"Gate: {status.gate}",
+            f"Champion: {status.champion}",
+            "",
+        ]
+    lines += ["Try next:", *(f"  {line}" for line in next_commands(last, tracking_uri))]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    return status
+
+
+def next_commands(last: FinishedStep, tracking_uri: str) -> list[str]:
+    """List what to try after a chain, one line each.
+
+    Parameters
+    ----------
+    last : FinishedStep
+        Last step of the chain.
+    tracking_uri : str
+        Address of the store that has the runs.
+
+    Returns
+    -------
+    list of str
+    """
+    lines = [_ui_line(tracking_uri)]
+    if last.step == "register" and (address := os.environ.get(MODEL)):
+        lines.append(f"open {address}/model, once the model server is up: which version it serves")
+    elif last.step == "register":
+        commands = (_command(tracking_uri, last, entry_point) for entry_point in COMMANDS)
+        meanings = COMMANDS.values()
+        lines += [f"{c}   # {meaning}" for c, meaning in zip(commands, meanings, strict=True)]
+    return lines
+
+
+def _command(tracking_uri: str, registered: FinishedStep, entry_point: str) -> str:
+    name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
+    store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
+    clone = clone_of(ROOT)
+    if clone is not None and clone.is_marked:  # about to be removed
+        words = ["mlflow", "run", clone.source, "-v", clone.commit, "-e", entry_point]
+        words += ["--env-manager", "local", "-P", f"registered_model={name}"]
+        path = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+        return f"{path} {store} {shlex.join(words)}"
+    python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", "--registered_model", name])
+    return f"cd {shlex.quote(str(ROOT))} && {store} {python}"
+
+
+def read_version_status(registered: FinishedStep) -> VersionStatus:
+    """Read the present status of a version: the version of a cached run may have moved since."""
+    # mlflow costs 4 s of CPU to import, and only a chain that ran has imported it.
     from mlflow import MlflowClient
 
     from steps.registration.version_tags import TAG_AGE, TAG_GATE
 
     name, _, number = registered.tags[TAG_MODEL_VERSION].rpartition("/")
     client = MlflowClient()
-    version, champion = (
-        client.get_model_version(name, number),
-        version_by_alias(client, name, CHAMPION),
-    )
+    version = client.get_model_version(name, number)
+    champion = version_by_alias(client, name, CHAMPION)
     aliases = ", ".join(aliases_of(client, name, number)) or "none"
     age = champion.tags.get(TAG_AGE, f"version {champion.version}") if champion else "none"
     stage, gate = version.tags.get(TAG_STAGE), version.tags.get(TAG_GATE, "")
-    return Standing(name, number, stage, aliases, gate, age)
+    return VersionStatus(name, number, stage, aliases, gate, age)
 
 
 def _quoted(tracking_uri: str) -> str:
-    """As a command takes it; one with a password only by the variable that holds it."""
+    """Quote an address for a shell; one with a password is named by its variable."""
     if redact_urls(tracking_uri) != tracking_uri:
         return '"$MLFLOW_TRACKING_URI"'
     return shlex.quote(tracking_uri)
 
 
-def _ui(tracking_uri: str) -> str:
+def _ui_line(tracking_uri: str) -> str:
     if tracking_uri.startswith("http"):
         address = os.environ.get(UI) or public_url(tracking_uri)
         return f"open {address} in a browser: every run, picture and model"

@@ -1,4 +1,4 @@
-"""What machines are told when a chain has ended: the last log line, and the webhook."""
+"""Notices of a chain's end for machines: the last log line, and the webhook."""
 
 import logging
 import os
@@ -16,107 +16,153 @@ from pipeline.log.redact import public_url, redact
 from pipeline.log.webhook import host_of, post_json
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
-from steps.output.chain_summary import Standing
+from steps.output.chain_summary import VersionStatus
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
-PATIENCE = 5.0  # seconds that the webhook may delay the end
-PATIENCE_KILLED = 2.0  # whoever told the chain to stop waits
-MOST = 50  # alerts that are told
+TIMEOUT = 5.0  # seconds that the webhook may delay the end
+TIMEOUT_KILLED = 2.0  # the process that stopped the chain is waiting
+MAX_ALERTS = 50  # in the webhook's document
 
 
 @dataclass
-class Ended:
-    """What a chain came to; filled by it where it ends well."""
+class ChainResult:
+    """Result of a chain, filled in as it becomes known.
+
+    Attributes
+    ----------
+    finished : sequence of FinishedStep
+    alerts : sequence of str
+        Sentences.
+    version : VersionStatus, optional
+        Status of the version that it registered.
+    """
 
     finished: Sequence[FinishedStep] = ()
     alerts: Sequence[str] = ()
-    standing: Standing | None = None
+    version: VersionStatus | None = None
+
+
+@dataclass(frozen=True)
+class ChainEnd:
+    """How and when a chain ended.
+
+    Attributes
+    ----------
+    entry_point : str
+    status : str
+        ``FINISHED``, ``FAILED`` or ``KILLED``.
+    run_id : str, optional
+        None: it ended before it had a run.
+    seconds : float
+    error : str, optional
+        One line.
+    """
+
+    entry_point: str
+    status: str
+    run_id: str | None
+    seconds: float
+    error: str | None
 
 
 @contextmanager
-def noticed(entry_point: str) -> Iterator[Ended]:
-    """Tell how the block ends: a line for log collectors, and the webhook where one is given.
+def end_notice(entry_point: str) -> Iterator[ChainResult]:
+    """Notify of the block's end: a JSON log line, and the webhook where one is set.
 
-    It ends as it would without: a webhook that fails is one warning, and delays the end by
-    `PATIENCE` at the most.
+    The block ends as it would without: a webhook that fails is one warning, and delays the end by
+    `TIMEOUT` at most.
+
+    Parameters
+    ----------
+    entry_point : str
+
+    Yields
+    ------
+    ChainResult
+        For the block to fill in.
     """
-    ended, began = Ended(), time.monotonic()
+    result, began = ChainResult(), time.monotonic()
+    status, error_text = "FINISHED", None
     try:
-        yield ended
+        yield result
     except BaseException as error:
-        killed = isinstance(error, (Interrupted, KeyboardInterrupt))
-        if isinstance(error, AlertRaised) and not ended.alerts:
-            ended.alerts = [str(error)]
-        _tell(entry_point, "KILLED" if killed else "FAILED", ended, began, _words(error))
+        is_killed = isinstance(error, (Interrupted, KeyboardInterrupt))
+        status, error_text = "KILLED" if is_killed else "FAILED", _one_line(error)
+        if isinstance(error, AlertRaised) and not result.alerts:
+            result.alerts = [str(error)]
         raise
-    _tell(entry_point, "FINISHED", ended, began, None)
+    finally:
+        seconds = round(time.monotonic() - began, 3)
+        run_id = log_context().get("run") or os.environ.get("MLFLOW_RUN_ID")
+        _notify(ChainEnd(entry_point, status, run_id, seconds, error_text), result)
 
 
-def _tell(entry_point: str, status: str, ended: Ended, began: float, error: str | None) -> None:
-    seconds = round(time.monotonic() - began, 3)
-    run = log_context().get("run") or os.environ.get("MLFLOW_RUN_ID")
-    about = {"event": "run_ended", "run": run, "step": entry_point}
-    level = logging.INFO if status == "FINISHED" else logging.ERROR
-    words = f"{entry_point}: {status}" + (f", {error}" if error else f" in {seconds:.1f} s")
+def _notify(end: ChainEnd, result: ChainResult) -> None:
+    fields = {"event": "run_ended", "run": end.run_id, "step": end.entry_point}
+    level = logging.INFO if end.status == "FINISHED" else logging.ERROR
+    text = f"{end.entry_point}: {end.status}"
+    text += f", {end.error}" if end.error else f" in {end.seconds:.1f} s"
     if is_json():  # people have the table, or the error
-        fields = {**about, "status": status, "seconds": seconds}
-        logger.log(level, words, extra=fields)
+        extra = {**fields, "status": end.status, "seconds": end.seconds}
+        logger.log(level, text, extra=extra)
     url = os.environ.get(WEBHOOK, "").strip()
     if not url:
         return
-    content = document(entry_point, status, ended, run, seconds, error)
-    why = post_json(url, content, PATIENCE_KILLED if status == "KILLED" else PATIENCE)
-    if why is not None:
-        end = "the run stands as it is"
+    timeout = TIMEOUT_KILLED if end.status == "KILLED" else TIMEOUT
+    reason = post_json(url, document(end, result), timeout)
+    if reason is not None:
         logger.warning(
-            f"{WEBHOOK} on {host_of(url)}: {why}; {end}", extra={**about, "event": "webhook"}
+            f"{WEBHOOK} on {host_of(url)}: {reason}; the run is not affected",
+            extra={**fields, "event": "webhook"},
         )
 
 
-def document(
-    entry_point: str,
-    status: str,
-    ended: Ended,
-    run: str | None,
-    seconds: float,
-    error: str | None,
-) -> dict[str, Any]:
-    """What the webhook is told, JSON-ready: figures and names, no secret and no data."""
-    by_name = {done.step: done for done in ended.finished}
-    registered = by_name.get("register")
-    now = ended.standing
-    # The newest word on a version: of who registered one, else of who forecast with one.
-    named = [each for each in (registered, by_name.get("score")) if each is not None]
+def document(end: ChainEnd, result: ChainResult) -> dict[str, Any]:
+    """Make the webhook's document, JSON-ready: figures and names, no secret and no data.
+
+    Parameters
+    ----------
+    end : ChainEnd
+    result : ChainResult
+
+    Returns
+    -------
+    dict
+    """
+    by_name = {step.step: step for step in result.finished}
+    # The newest statement on a version: of the step that registered one, else that forecast.
+    steps = [by_name[name] for name in ("register", "score") if name in by_name]
+    version = result.version
     return {
         "project": "stockpred",
-        "entry_point": entry_point,
-        "run_id": run,
-        "status": status,
-        "seconds": seconds,
-        "error": redact(error) if error else None,
-        "model_version": named[0].tags.get(TAG_MODEL_VERSION) if named else None,
-        "stage": now.stage if now else None,
-        "verdict": now.gate if now else None,
-        "champion": now.champion if now else None,
-        "alerts": [redact(each) for each in ended.alerts[:MOST]],
+        "entry_point": end.entry_point,
+        "run_id": end.run_id,
+        "status": end.status,
+        "seconds": end.seconds,
+        "error": redact(end.error) if end.error else None,
+        "model_version": steps[0].tags.get(TAG_MODEL_VERSION) if steps else None,
+        "stage": version.stage if version else None,
+        "verdict": version.gate if version else None,
+        "champion": version.champion if version else None,
+        "alerts": [redact(alert) for alert in result.alerts[:MAX_ALERTS]],
         "figures": {
-            name: redact(done.tags.get(TAG_KEY_FIGURE, "")) for name, done in by_name.items()
+            name: redact(step.tags.get(TAG_KEY_FIGURE, "")) for name, step in by_name.items()
         },
-        "link": _link(run),
+        "link": _link(end.run_id),
     }
 
 
-def _link(run: str | None) -> str | None:
-    """The run's page, where a server shows it; its address without user and password."""
-    import mlflow
+def _link(run_id: str | None) -> str | None:
+    """Address of the run's page, where a server has one, without user and password."""
+    import mlflow  # noqa: PLC0415 - costs 4 s of CPU, needed only where a webhook is set
 
     uri, experiment = mlflow.get_tracking_uri(), log_context().get("experiment")
-    if not uri.startswith("http") or run is None or experiment is None:
+    if not uri.startswith("http") or run_id is None or experiment is None:
         return None
     address = public_url(uri).rstrip("/")
-    return f"{address}/#/experiments/{experiment}/runs/{run}"
+    return f"{address}/#/experiments/{experiment}/runs/{run_id}"
 
 
-def _words(error: BaseException) -> str:
-    told = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    return " ".join(told.split()) or type(error).__name__
+def _one_line(error: BaseException) -> str:
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -18,8 +18,8 @@ from pipeline.errors import AlertRaised, Interrupted, StepFailed
 from pipeline.log.console import set_log_context
 from pipeline.step import FinishedStep
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
-from steps.output.chain_summary import Standing
-from steps.output.notify import WEBHOOK, noticed
+from steps.output.chain_summary import VersionStatus
+from steps.output.notify import WEBHOOK, end_notice
 from tests.support.webhook_server import Server
 
 KEYS = [
@@ -58,11 +58,11 @@ def told(server: Server) -> dict[str, Any]:
 
 def test_webhook_of_a_finished_chain_has_its_figures(server: Server) -> None:
     set_log_context(run="r1", experiment="1")
-    with noticed("main") as ended:
+    with end_notice("main") as ended:
         tags = {TAG_KEY_FIGURE: "9 bars"}
         ended.finished = [FinishedStep("acquire", "r2", "executed", 1.0, {}, tags)]
         ended.alerts = ["the record is worse than promised"]
-        ended.standing = Standing("m", "2", "Staging", "challenger", "passed", "version 1")
+        ended.version = VersionStatus("m", "2", "Staging", "challenger", "passed", "version 1")
     content = told(server)
     assert (content["entry_point"], content["status"], content["error"]) == (
         "main",
@@ -105,7 +105,7 @@ ENDS = [
 def test_webhook_of_a_failed_chain_has_its_error(
     error: BaseException, status: str, words: str, alerts: list[str], server: Server
 ) -> None:
-    with pytest.raises(type(error)) as caught, noticed("daily"):
+    with pytest.raises(type(error)) as caught, end_notice("daily"):
         raise error
     assert caught.value is error
     content = told(server)
@@ -117,9 +117,9 @@ def test_webhook_failure_is_one_warning_without_the_url(
     path: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(WEBHOOK, server.url(f"{path}/pl4nted-s3cret"))
-    monkeypatch.setattr("steps.output.notify.PATIENCE", 0.5 if path == "hang" else 600)
+    monkeypatch.setattr("steps.output.notify.TIMEOUT", 0.5 if path == "hang" else 600)
     began = time.monotonic()
-    with noticed("main"):
+    with end_notice("main"):
         pass
     assert time.monotonic() - began < 60
     [line] = capsys.readouterr().err.splitlines()
@@ -130,11 +130,11 @@ def test_no_webhook_logs_the_end_only_as_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(WEBHOOK, raising=False)
-    with noticed("main"):
+    with end_notice("main"):
         pass
     assert capsys.readouterr() == ("", "")
     monkeypatch.setenv(ENV_LOG_FORMAT, "json")
-    with pytest.raises(StepFailed), noticed("main"):
+    with pytest.raises(StepFailed), end_notice("main"):
         raise StepFailed("train: no")
     [record] = map(json.loads, capsys.readouterr().err.splitlines())
     assert record["event"] == "run_ended" and record["level"] == "error"

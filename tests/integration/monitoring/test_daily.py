@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from pipeline.registry.transitions import move_version, registry_state
 from pipeline.storage.ledger import Ledger
-from steps.daily import watching
+from steps.daily import monitoring_rows
 from tests.support.live_records import dying
 from tests.support.logged_models import log_models
 from tests.support.monitored_model import NAME, World, bars_of
@@ -116,7 +116,7 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
             run_id="gate",
             reason="it passed",
         )
-    shadow = {"shadow": "true", "retrain_every": "99"}
+    shadow = {"shadow": True, "retrain_every": "99"}
     for end in ("2012-06-08", "2012-06-11"):
         code, steps, said = nights.night(end, **shadow)
         # The two score side by side.
@@ -196,8 +196,8 @@ def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
         client.create_model_version("m", str(tmp_path))
     for version in ("1", "2"):
         client.set_model_version_tag("m", version, "stage", "Staging")
-    params = {"registered_model": "m", "ledger": "book", "shadow": "true", "on_alert": "fail"}
-    rows = watching(client, "models:/m/1", params)
+    params = {"registered_model": "m", "ledger": "book", "shadow": True, "on_alert": "fail"}
+    rows = monitoring_rows(client, "models:/m/1", params)
     assert [row.name for row in rows] == ["score", "shadow_2", "monitor"]
     score, shadow, monitor = rows
     assert score.fixed_params == {"model_uri": "models:/m/1", "to": "book"}
@@ -207,6 +207,8 @@ def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
     )
     assert monitor.after == ("score", "shadow_2")
     assert monitor.fixed_params == {"ledger": "book", "on_alert": "report"}
-    alone = watching(client, "models:/m/1", {**params, "shadow": "false", "on_alert": "retrain"})
+    alone = monitoring_rows(
+        client, "models:/m/1", {**params, "shadow": False, "on_alert": "retrain"}
+    )
     assert [row.name for row in alone] == ["score", "monitor"]
     assert alone[-1].fixed_params["on_alert"] == "retrain"

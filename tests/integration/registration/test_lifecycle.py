@@ -150,7 +150,7 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(InputError, match="no champion to roll back from"):
         rollback(registry.step(), NAME, "losses")
     assert [each.reason for each in history(client, NAME)][-1] == "rejected by hand: nothing works"
-    with pytest.raises(InputError, match="registered_model='none': no such name"):
+    with pytest.raises(InputError, match="registered_model='none': expected"):
         show_history(registry.step(), "none", None)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION
-from steps.output.chain_summary import what_next
+from steps.output.chain_summary import next_commands
 from tests.support.containers.compose_files import (
     DOCKERFILES,
     FILES,
@@ -127,7 +127,7 @@ def test_a_chain_names_what_its_reader_can_open(
     for variable, value in environment(found[name]).items():
         monkeypatch.setenv(variable, value)
     last = FinishedStep("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
-    said = what_next(last, os.environ["MLFLOW_TRACKING_URI"])
+    said = next_commands(last, os.environ["MLFLOW_TRACKING_URI"])
     addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(said))
     # As they are published.
     assert addresses == [found[each]["ports"][0].rpartition(":")[0] for each in opened]
