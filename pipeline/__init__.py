@@ -1,6 +1,6 @@
-"""How steps run: chain, cache, warm processes, artifacts, tracking, registry. Nothing of stocks."""
+"""Chains of MLflow runs: cache, processes, artifacts, tracking, registry; nothing of stocks."""
 
 import sys
 
-if sys.platform == "win32":  # before a module is missing: resource, fcntl
-    sys.exit("error: this runs on Linux and macOS, not on Windows; there it runs in WSL")
+if sys.platform == "win32":  # before an import fails: resource, fcntl
+    sys.exit("error: platform='win32': expected Linux or macOS. Fix: run it in WSL.")

@@ -1,1 +1,1 @@
-"""Chains of steps: the table's run, its cache, and the child processes of its steps."""
+"""Chains of steps: the chain, its cache, and the child processes of its steps."""

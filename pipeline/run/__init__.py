@@ -1,1 +1,1 @@
-"""MLflow runs: how a step's run begins, is logged to, and ends, also when it was killed."""
+"""MLflow runs of steps: start, logging, heartbeat, end, and the closing of orphans."""
