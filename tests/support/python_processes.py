@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.support import fork_server
 
+TEMPORARY = tempfile.gettempdir()  # not that of a test which has set another
 # Set to use real processes everywhere.
 IS_REAL = sys.platform != "linux" or bool(os.environ.get("STOCKPRED_TESTS_REAL_PROCESSES"))
 
@@ -24,7 +25,7 @@ class ForkServer:
     """A running fork server and its folder, for as long as this process lives."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="fork-server-")
+        self._folder = tempfile.TemporaryDirectory(prefix="fork-server-", dir=TEMPORARY)
         self.folder = Path(self._folder.name)
         self.address = self.folder / "socket"
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PIPELINE_"))}
@@ -78,7 +79,7 @@ class LocalWorkers(fork_server.WorkersForked):
 def template() -> Path:
     """The file of an empty store of MLflow's on SQLite, to be copied."""
     if IS_REAL:
-        folder = Path(tempfile.mkdtemp(prefix="template-"))
+        folder = Path(tempfile.mkdtemp(prefix="template-", dir=TEMPORARY))
         subprocess.run([sys.executable, fork_server.__file__, "", str(folder)], check=True)
     else:
         folder = server().folder
