@@ -1,1 +1,1 @@
-"""Simulations whose truth is known: what the pipeline finds in them, and what it does not."""
+"""Simulations with known truth: what the pipeline finds in them, and what it does not."""

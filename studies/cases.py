@@ -1,68 +1,72 @@
-"""One generated market a case: what the pipeline says of it, beside the truth, as plain data."""
+"""Cases: the pipeline's verdict on one generated market, beside the truth, as plain data."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sources.snapshot import SnapshotSource
+from steps.cli.types import ROOT
+from stockpred.arrays import Array
 from stockpred.columns import CLOSE, DATE, KEY, LABEL, LABEL_END, PROBABILITY_UP, SYMBOL
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.training.fit import probability_up
 from stockpred.training.split import PurgedWalkForward
 from stockpred.training.walk_forward import REFIT
-from studies.markets import best_auc, expected_auc, flipped, market, strength_for
+from studies.markets import best_auc, expected_auc, flip_moves, generate_market, strength_for
 from studies.verdict import (
     Settings,
     Verdict,
     auc_interval,
-    chosen,
-    fitted,
-    judged,
-    looks,
-    recipe_of,
-    table_of,
+    choose_recipe,
+    default_recipe,
+    fit_recipe,
+    judge_at_dates,
+    judge_recipe,
+    make_table,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 SESSIONS = 2500
 LOOKS, WEEK = 52, 5
 TREES = ("prior", "logistic", "hist_gradient_boosting")
 NEIGHBOURS = 15
 TRUE = "true_probability"
 Case = dict[str, Any]
+Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 
 def noise(seed: int, kind: str, sessions: int = SESSIONS) -> Case:
-    """A market without signal: the verdict on what the folds choose, and on logistic in any case.
+    """Judge a market without signal: by the recipe that the folds choose, and by logistic.
 
     Parameters
     ----------
+    seed : int
     kind : str
         ``generated``, or ``flipped``: real bars with each date's moves flipped by a coin.
+    sessions : int
+        Length of a generated market.
     """
     if kind == "flipped":
-        bars = flipped(SnapshotSource(ROOT).read(None, None, None).bars, seed)
+        bars = flip_moves(SnapshotSource(ROOT).read(None, None, None).bars, seed)
     else:
         bars = _noise_bars(seed, sessions)
     settings = Settings()
-    table = table_of(bars, settings)
-    logistic = judged(table, recipe_of("logistic", settings), settings)
-    recipe = chosen(table, settings)
+    table = make_table(bars, settings)
+    logistic = judge_recipe(table, default_recipe("logistic", settings), settings)
+    recipe = choose_recipe(table, settings)
     same = recipe == logistic.recipe
-    verdict = logistic if same else judged(table, recipe, settings)
-    return {"chosen": _said(verdict), "logistic": _said(logistic)}
+    verdict = logistic if same else judge_recipe(table, recipe, settings)
+    return {"chosen": _case(verdict), "logistic": _case(logistic)}
 
 
 def year(seed: int, sessions: int = SESSIONS, count: int = LOOKS) -> Case:
-    """A market without signal, logistic asked every week: when it passes, and a plain test."""
+    """Judge logistic every week on a market without signal, by the gate and a plain test."""
     settings = Settings()
-    table = table_of(_noise_bars(seed, sessions + WEEK * (count - 1)), settings)
+    table = make_table(_noise_bars(seed, sessions + WEEK * (count - 1)), settings)
     dates = np.unique(table[DATE].to_numpy())
     ends = dates[len(dates) - 1 - WEEK * np.arange(count)[::-1]]
-    verdicts = list(looks(table, recipe_of("logistic", settings), settings, ends))
+    verdicts = list(judge_at_dates(table, default_recipe("logistic", settings), settings, ends))
     return {
         "passed": [week for week, verdict in enumerate(verdicts) if verdict.passed],
         "leads": [week for week, verdict in enumerate(verdicts) if verdict.leads],
@@ -72,53 +76,60 @@ def year(seed: int, sessions: int = SESSIONS, count: int = LOOKS) -> Case:
 def planted(
     seed: int, symbols: int, auc: float, signal: str = "linear", sessions: int = SESSIONS
 ) -> Case:
-    """A market with a signal: the verdict, and the best possible AUC on its holdout.
+    """Judge a market with a signal; add the best possible AUC on its holdout.
 
-    Trees compete where the signal is not linear.
+    Parameters
+    ----------
+    seed, symbols : int
+    auc : float
+        Best possible AUC of the planted signal.
+    signal : str
+        Name in `studies.markets.SIGNALS`; trees compete where it is not linear.
+    sessions : int
     """
-    world = market(symbols, sessions, seed, signal, strength_for(signal, auc))
+    world = generate_market(symbols, sessions, seed, signal, strength_for(signal, auc))
     settings = Settings() if signal == "linear" else Settings(models=TREES)
-    table = table_of(world.bars, settings)
-    verdict = judged(table, chosen(table, settings), settings)
+    table = make_table(world.bars, settings)
+    verdict = judge_recipe(table, choose_recipe(table, settings), settings)
     truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
     rows = verdict.predictions.merge(truth, on=list(KEY))
-    return _said(verdict) | {"best": best_auc(rows[TRUE].to_numpy())}
+    return _case(verdict) | {"best": best_auc(rows[TRUE].to_numpy())}
 
 
 def coverage(seed: int, auc: float) -> Case:
-    """The 95 % interval of a fitted model's AUC on the holdout, and its AUC on a large new sample.
+    """Compare the 95 % interval of a model's holdout AUC with its AUC on a large new sample.
 
     One model for the whole holdout, so that there is one truth; 5 symbols.
     """
     settings = Settings(refit_every=SESSIONS)
-    world = market(5, SESSIONS, seed, "linear", strength_for("linear", auc))
-    table = table_of(world.bars, settings)
-    recipe = recipe_of("logistic", settings)
-    verdict = judged(table, recipe, settings)
+    world = generate_market(5, SESSIONS, seed, "linear", strength_for("linear", auc))
+    table = make_table(world.bars, settings)
+    recipe = default_recipe("logistic", settings)
+    verdict = judge_recipe(table, recipe, settings)
     low, high = auc_interval(verdict.predictions, settings.horizon, seed)
     fresh = _fresh("linear", auc)
-    score = probability_up(fitted(table, recipe, settings), fresh[list(table.columns)])
+    score = probability_up(fit_recipe(table, recipe, settings), fresh[list(table.columns)])
     return {"low": low, "high": high, "true": expected_auc(score, fresh[TRUE].to_numpy())}
 
 
 @cache
 def _fresh(signal: str, auc: float) -> pd.DataFrame:
-    """A large sample of a market, with the true probabilities."""
-    world = market(10, 6000, 2**31, signal, strength_for(signal, auc))
+    """Generate a large sample of a market with its true probabilities."""
+    world = generate_market(10, 6000, 2**31, signal, strength_for(signal, auc))
     truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
-    return table_of(world.bars, Settings()).merge(truth, on=list(KEY))
+    return make_table(world.bars, Settings()).merge(truth, on=list(KEY))
 
 
 def mistake(seed: int, sessions: int = SESSIONS) -> Case:
-    """AUC on pure noise at a horizon of 10: windows split at random, split in time, this pipeline.
+    """Measure AUCs on pure noise at a horizon of 10: random split, split in time, this pipeline.
 
-    The windows hold 14 closes, scaled to each symbol's range, as in many a tutorial; the learner
-    asks the nearest neighbours. The pipeline's AUC is that of the whole holdout, and the mean of
-    the AUCs of each fit's own dates.
+    The windows hold 14 closes, scaled to each symbol's range, as in many tutorials; the learner is
+    nearest neighbours. The pipeline's AUC is that of the whole holdout, and the mean of the AUCs
+    within the dates of each fit.
     """
     settings = Settings(horizon=10)
-    bars = market(5, sessions, seed).bars
-    table = table_of(bars, settings)
+    bars = generate_market(5, sessions, seed).bars
+    table = make_table(bars, settings)
     closes = bars.groupby(SYMBOL)[CLOSE].transform(lambda c: (c - c.min()) / (c.max() - c.min()))
     lags = {f"close_{k}": closes.groupby(bars[SYMBOL]).shift(k) for k in range(14)}
     rows = pd.concat([bars[list(KEY)], pd.DataFrame(lags)], axis=1).merge(
@@ -132,9 +143,8 @@ def mistake(seed: int, sessions: int = SESSIONS) -> Case:
         settings.folds, settings.gap, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy()
     )
     folds = [_neighbours_auc(x, y, train, test) for train, test in splitter.split()]
-    verdict, prior = (
-        judged(table, recipe_of(name, settings), settings) for name in ("logistic", "prior")
-    )
+    recipes = [default_recipe(name, settings) for name in ("logistic", "prior")]
+    verdict, prior = (judge_recipe(table, recipe, settings) for recipe in recipes)
     return {
         "random": _neighbours_auc(x, y, order[cut:], order[:cut]),
         "purged": float(np.mean(folds)),
@@ -145,30 +155,31 @@ def mistake(seed: int, sessions: int = SESSIONS) -> Case:
 
 
 def _mean_auc_of_fits(predictions: pd.DataFrame) -> float:
-    """Mean over the fits of the AUC on their dates; a fit whose outcomes are all alike has none."""
+    """Average the AUC within the dates of each fit; a fit with one kind of outcome has none."""
     known = predictions[predictions[LABEL].notna()]
-    found = [
+    aucs = [
         roc_auc(rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy())
         for _, rows in known.groupby(REFIT)
     ]
-    return float(np.mean([auc for auc in found if auc is not None]))
+    return float(np.mean([auc for auc in aucs if auc is not None]))
 
 
-def _neighbours_auc(x: Any, y: Any, train: Any, test: Any) -> float:
-    from sklearn.neighbors import KNeighborsClassifier
+def _neighbours_auc(x: Array, y: Array, train: Indices, test: Indices) -> float:
+    # Only this case needs it.
+    from sklearn.neighbors import KNeighborsClassifier  # noqa: PLC0415 - see above
 
     learner = KNeighborsClassifier(NEIGHBOURS).fit(x[train], y[train])
     return float(roc_auc(y[test], learner.predict_proba(x[test])[:, 1]) or np.nan)
 
 
 def _noise_bars(seed: int, sessions: int) -> pd.DataFrame:
-    """5 to 20 symbols, and a share of ups that is seldom one half."""
+    """Generate 5 to 20 symbols whose share of ups is seldom one half."""
     rng = np.random.default_rng(seed)
     symbols, up_share = int(rng.integers(5, 21)), float(rng.uniform(0.48, 0.54))
-    return market(symbols, sessions, seed, up_share=up_share).bars
+    return generate_market(symbols, sessions, seed, up_share=up_share).bars
 
 
-def _said(verdict: Verdict) -> Case:
+def _case(verdict: Verdict) -> Case:
     return {
         "candidate": verdict.recipe.candidate,
         "passed": verdict.passed,

@@ -1,8 +1,7 @@
-"""The proof: on generated markets, where the truth is known, the pipeline reports the truth.
+"""Study of honesty: the pipeline reports the truth of markets where it is known.
 
-`python -m studies.honesty [SECTION ...]` prints Markdown tables for docs/honesty.md and ends
-with 1 where a claim does not hold. The sections: noise, year, power, tries, auc, coverage,
-mistake. What was done before a kill is not done again.
+`python -m studies.honesty [SECTION ...]` prints Markdown tables for docs/honesty.md and exits with
+1 where a claim does not hold. A killed run goes on where it was.
 """
 
 import argparse
@@ -13,30 +12,37 @@ import time
 from pathlib import Path
 
 from pipeline.chain.code_digest import Code
+from steps.cli.types import ROOT
 from studies.many import Runner
 from studies.sections import SECTIONS
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
     """Run sections and print them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--markets", type=int, help="markets a cell, for a shorter run")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--picture", type=Path, help="where to draw the power curve (PNG)")
-    given = parser.parse_args()
-    unknown = sorted(set(given.sections) - set(SECTIONS))
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)} (default: all)"
+    )
+    parser.add_argument(
+        "--markets", type=int, help="markets of each cell (default: each section's own number)"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--picture", type=Path, help="file for the power curve, PNG (default: none)"
+    )
+    options = parser.parse_args()
+    unknown = sorted(set(options.sections) - set(SECTIONS))
     if unknown:
         parser.error(f"section {unknown[0]!r}: choose from {', '.join(SECTIONS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes end, too
-    # Results of other code are other results.
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # the exit ends the worker processes, too
+    # Results are kept by the code that made them.
     code = Code(ROOT).of_modules("studies.honesty")
     kept = ROOT / ".stockpred" / "honesty" / f"{code[:16]}.jsonl"
-    runner = Runner(given.markets, given.jobs, kept, given.picture)
+    runner = Runner(options.markets, options.jobs, kept, options.picture)
     broken = 0
-    for name in given.sections or SECTIONS:
+    for name in options.sections or SECTIONS:
         began, used = time.monotonic(), _cpu()
         section = SECTIONS[name](runner)
         broken += sum(not holds for _, holds in section.claims)
@@ -48,9 +54,9 @@ def main() -> int:
 
 
 def _cpu() -> float:
-    """Seconds of processor that this process and its ended children have used."""
-    of = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(used.ru_utime + used.ru_stime for used in of)
+    """CPU seconds used by this process and its ended children."""
+    scopes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, scopes))
 
 
 if __name__ == "__main__":

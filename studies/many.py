@@ -1,4 +1,4 @@
-"""Many independent cases over processes, each result kept on disk so that a killed run goes on."""
+"""Run many independent cases in processes; each result is kept, so that a killed run goes on."""
 
 import json
 import os
@@ -16,24 +16,33 @@ Case = dict[str, Any]
 def run_cases(
     function: Callable[..., Case], arguments: Sequence[Case], jobs: int, kept: Path
 ) -> list[Case]:
-    """The function's result for each set of arguments, in their order.
+    """Call a function with each set of arguments, in processes.
 
     Parameters
     ----------
     function : callable
-        Of a module (a process finds it by name); takes and returns plain data.
+        Function of a module (a process finds it by name); takes and returns plain data.
+    arguments : sequence of dict
+        Keyword arguments of each call.
+    jobs : int
+        Number of processes.
     kept : Path
-        A file of results, one a line; those that it holds already are not computed again.
+        File of results, one a line; those in it are not computed again.
+
+    Returns
+    -------
+    list of dict
+        Results in the order of `arguments`.
     """
     done = _read(kept)
-    keys = [json.dumps([function.__name__, each], sort_keys=True) for each in arguments]
+    keys = [json.dumps([function.__name__, case], sort_keys=True) for case in arguments]
     todo = {
-        key: (key, function, each)
-        for key, each in zip(keys, arguments, strict=True)
+        key: (key, function, case)
+        for key, case in zip(keys, arguments, strict=True)
         if key not in done
     }
     if todo:
-        # Each case has a core of its own: threads of BLAS would only get into its way.
+        # A case has a core of its own: threads of BLAS would only slow it down.
         os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")})
         kept.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
@@ -50,13 +59,25 @@ def run_cases(
                     what = f"{function.__name__}: {number} of {len(todo)}"
                     sys.stderr.write(f"{what}, {spent:.0f} s, about {left:.0f} s to go\n")
             pool.close()
-            pool.join()  # an ended worker's time counts as ours
+            pool.join()  # the CPU time of a joined worker counts as this process's
     return [done[key] for key in keys]
 
 
 @dataclass(frozen=True)
 class Runner:
-    """How cases are run: `markets` a cell (None: each section's own number), and where."""
+    """Settings of a run.
+
+    Attributes
+    ----------
+    markets : int, optional
+        Markets of each cell; None: each section's own number.
+    jobs : int
+        Number of processes.
+    kept : Path
+        File of results.
+    picture : Path, optional
+        File for the power curve, PNG.
+    """
 
     markets: int | None
     jobs: int
@@ -64,11 +85,11 @@ class Runner:
     picture: Path | None
 
     def count(self, usual: int) -> int:
-        """Markets in a cell."""
+        """Return the number of markets of a cell."""
         return self.markets or usual
 
     def run(self, function: Callable[..., Case], arguments: Sequence[Case]) -> list[Case]:
-        """See `run_cases`."""
+        """Run cases; see `run_cases`."""
         return run_cases(function, arguments, self.jobs, self.kept)
 
 

@@ -1,4 +1,4 @@
-"""Markets as bars whose truth is known: noise, planted signals, and real bars with flipped moves.
+"""Generated markets with known truth: noise, planted signals, real bars with flipped moves.
 
 A session's move is drawn from Student's t, scaled by volatility that comes in clusters, of the
 market and of the symbol; symbols of one date share a factor. A signal changes how often the move is
@@ -33,12 +33,12 @@ COMMON = 0.35  # correlation of two symbols' moves on one date, before the tails
 TAIL = 5  # degrees of freedom of Student's t
 DIVIDEND, DIVIDEND_EVERY = 0.005, 63
 LOOKBACK = 20  # sessions that a signal may look at, the current one included
-BUSY = 1.25  # traded value over its mean from which the threshold signal speaks
+BUSY = 1.25  # traded value over its mean from which the threshold signal acts
 
 
 @dataclass(frozen=True)
 class Past:
-    """What a signal may look at after a session's close.
+    """The past that a signal may use after a session's close.
 
     Attributes
     ----------
@@ -56,12 +56,12 @@ class Past:
 
 
 def _reversal(past: Past) -> Array:
-    """Linear: against the session's return, in deviations of the last 20, as `zscore_20`."""
+    """Reverse the session's return, in deviations of the last 20, as `zscore_20`: linear."""
     return -past.daily[-1] / (past.daily.std(axis=0) + 0.01)
 
 
 def _busy(past: Past) -> Array:
-    """Threshold-like: on from the session's direction, and only after one of heavy trade."""
+    """Continue the session's direction after heavy trade, else nothing: a threshold."""
     heavy = past.value[-1] > BUSY * past.value.mean(axis=0)
     return np.where(heavy, np.where(past.up, 1.0, -1.0), 0.0)
 
@@ -86,24 +86,31 @@ class Market:
     truth: pd.DataFrame = field(repr=False)
 
 
-def market(
+def generate_market(  # noqa: PLR0913 - the parameters of one simulation
     symbols: int,
     sessions: int,
     seed: int,
     signal: str | None = None,
     strength: float = 0.0,
+    *,
     up_share: float = 0.5,
 ) -> Market:
     """Generate a market.
 
     Parameters
     ----------
+    symbols, sessions : int
+    seed : int
     signal : str, optional
         Name in `SIGNALS`; None: each sign is independent of the past.
     strength : float
         Log odds of an up session for each unit of the signal.
     up_share : float
         Share of up sessions where the signal is silent, the same for all symbols.
+
+    Returns
+    -------
+    Market
     """
     rng = np.random.default_rng(seed)
     shape = (sessions, symbols)
@@ -134,7 +141,7 @@ def market(
 def _clusters(
     rng: np.random.Generator, sessions: int, columns: int, spread: float, memory: float = 0.97
 ) -> Array:
-    """First-order autoregressions of standard deviation `spread`, shape (sessions, columns)."""
+    """Draw first-order autoregressions of deviation `spread`, shape (sessions, columns)."""
     values = spread * rng.standard_normal((sessions, columns))
     for t in range(1, sessions):
         values[t] = memory * values[t - 1] + np.sqrt(1 - memory**2) * values[t]
@@ -142,19 +149,19 @@ def _clusters(
 
 
 def _ranks(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    """Uniform draws, those of one date correlated through a common factor."""
-    from scipy.special import ndtr
+    """Draw uniform ranks, those of one date correlated through a common factor."""
+    from scipy.special import ndtr  # noqa: PLC0415 - half a second to import
 
     common, own = rng.standard_normal((shape[0], 1)), rng.standard_normal(shape)
     return np.asarray(ndtr(np.sqrt(COMMON) * common + np.sqrt(1 - COMMON) * own))
 
 
 def _move(rank: Array, probability: Array) -> Array:
-    """Moves of unit deviation: up where `rank` is below `probability`, of a size that is Student's.
+    """Compute moves of unit deviation, up where `rank` is below `probability`, Student's in size.
 
     The lowest ranks are the largest moves up, the highest ranks the largest down.
     """
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # noqa: PLC0415 - half a second to import
 
     up = rank < probability
     tail = np.where(up, rank / probability, (1 - rank) / (1 - probability)) / 2
@@ -165,11 +172,11 @@ def _move(rank: Array, probability: Array) -> Array:
 def _bars(
     overnight: Array, intraday: Array, wicks: Array, value: Array, first: Array
 ) -> pd.DataFrame:
-    """Bars from log moves; all of shape (sessions, symbols), `first` (symbols,) prices."""
+    """Make bars of log moves, all of shape (sessions, symbols); `first` (symbols,) are prices."""
     sessions, symbols = overnight.shape
     close = np.log(first) + np.cumsum(overnight + intraday, axis=0)
     open_ = close - intraday
-    # Before a dividend the plain price stands above the adjusted one.
+    # Before a dividend the plain price is above the adjusted one.
     paid = (np.arange(sessions)[::-1] // DIVIDEND_EVERY)[:, None] * DIVIDEND
     columns = {
         OPEN: np.exp(open_ + paid),
@@ -185,8 +192,8 @@ def _bars(
     return pd.DataFrame(data | {name: array.T.ravel() for name, array in columns.items()})
 
 
-def flipped(bars: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Real bars as noise: each date's moves mirrored or not by a coin common to all symbols.
+def flip_moves(bars: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Turn real bars into noise: mirror each date's moves by a coin common to all symbols.
 
     The size of every move, the likeness of symbols on a date, volumes and volatility stay; the sign
     of each overnight and intraday move becomes independent of the past. Highs and lows are mirrored
@@ -220,7 +227,7 @@ def flipped(bars: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def expected_auc(score: Array, probability: Array) -> float:
-    """Expected area under the ROC curve of a score, given the true probabilities.
+    """Compute the expected area under the ROC curve of a score, given the true probabilities.
 
     The share of (up, down) pairs that it puts in the right order, each row an up with its
     probability and a down with the rest; ties count half.
@@ -233,17 +240,17 @@ def expected_auc(score: Array, probability: Array) -> float:
 
 
 def best_auc(probability: Array) -> float:
-    """Expected AUC of the true probabilities themselves, which no forecast can exceed."""
+    """Compute the expected AUC of the true probabilities, which no forecast can exceed."""
     return expected_auc(probability, probability)
 
 
 @cache
 def strength_for(signal: str, auc: float) -> float:
-    """Strength at which the best possible AUC of a signal is `auc`, found by simulation."""
-    from scipy.optimize import brentq
+    """Find the strength at which the best possible AUC of a signal is `auc`, by simulation."""
+    from scipy.optimize import brentq  # noqa: PLC0415 - half a second to import
 
     def miss(strength: float) -> float:
-        truth = market(20, 5000, 0, signal, strength).truth
+        truth = generate_market(20, 5000, 0, signal, strength).truth
         return best_auc(truth[PROBABILITY_UP].to_numpy()) - auc
 
     return float(brentq(miss, 0.0, 3.0, xtol=1e-4))

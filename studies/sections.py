@@ -1,4 +1,4 @@
-"""The sections of the proof: which cases each runs, its tables, and the claims that must hold."""
+"""Sections of the study of honesty: their cases, tables, and the claims that must hold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ TRIES = (1, 5, 20, 50)
 
 @dataclass
 class Section:
-    """Lines of Markdown, and claims with whether they hold."""
+    """Lines of Markdown, and claims, each with whether it holds."""
 
     lines: list[str] = field(default_factory=list)
     claims: list[tuple[str, bool]] = field(default_factory=list)
@@ -37,21 +37,21 @@ class Section:
         self.claims.append((text, bool(holds)))
 
     def markdown(self) -> str:
-        """Tables, then a line a claim."""
-        told = (f"- {text}: {'holds' if holds else 'BROKEN'}" for text, holds in self.claims)
-        return "\n".join([*self.lines, *told, ""])
+        """Render the tables, then one line for each claim."""
+        claims = (f"- {text}: {'holds' if holds else 'BROKEN'}" for text, holds in self.claims)
+        return "\n".join([*self.lines, *claims, ""])
 
 
 def allowed(markets: int, level: float = LEVEL) -> int:
-    """Passes that a gate of this level exceeds once in 80 times (binomial): 17 of 200."""
-    from scipy.stats import binom
+    """Count the passes that a gate of this level exceeds once in 80 times (binomial): 17 of 200."""
+    from scipy.stats import binom  # noqa: PLC0415 - a second to import
 
     return int(binom.ppf(1 - 1 / 80, markets, level))
 
 
 def noise(runner: Runner) -> Section:
-    """Markets without signal: how many pass the gate, and whether p values are valid."""
-    from scipy.stats import kstest
+    """Judge markets without signal: how many pass the gate, and whether p values are valid."""
+    from scipy.stats import kstest  # noqa: PLC0415 - a second to import
 
     count, out, rows = runner.count(200), Section(), []
     most = allowed(count)
@@ -59,11 +59,11 @@ def noise(runner: Runner) -> Section:
         given = [{"seed": seed, "kind": kind} for seed in range(count)]
         found = runner.run(cases.noise, given)
         for asked in ("chosen", "logistic"):
-            passed = sum(each[asked]["passed"] for each in found)
-            p = [each[asked]["p"] for each in found]
+            passed = sum(case[asked]["passed"] for case in found)
+            p = [case[asked]["p"] for case in found]
             small = kstest(p, "uniform", alternative="greater").pvalue
-            skilled = sum(each[asked]["candidate"] != "prior" for each in found)
-            auc = np.mean([each[asked]["auc"] for each in found])
+            skilled = sum(case[asked]["candidate"] != "prior" for case in found)
+            auc = np.mean([case[asked]["auc"] for case in found])
             rows.append(
                 [
                     f"{kind}, {asked}",
@@ -93,14 +93,14 @@ def noise(runner: Runner) -> Section:
 
 
 def year(runner: Runner) -> Section:
-    """A year of weekly looks at markets without signal: how many ever promote."""
+    """Look weekly for a year at markets without signal: how many ever promote."""
     count, out = runner.count(200), Section()
     found = runner.run(cases.year, [{"seed": 10_000 + seed} for seed in range(count)])
     most = max(count * 28 // 200, allowed(count))
     rows = []
     for text, key in (("a plain paired test", "leads"), ("the gate", "passed")):
-        once = sum(0 in each[key] for each in found)
-        ever = sum(bool(each[key]) for each in found)
+        once = sum(0 in case[key] for case in found)
+        ever = sum(bool(case[key]) for case in found)
         rows.append([text, f"{once} of {count}", f"{ever} of {count}"])
     out.table(
         ["noise markets called skilled by", "asked once", f"ever, asked {cases.LOOKS} times"], rows
@@ -112,7 +112,7 @@ def year(runner: Runner) -> Section:
 def _planted(
     runner: Runner, cells: Sequence[tuple[int, float]]
 ) -> dict[tuple[int, float], list[cases.Case]]:
-    """Markets with a linear signal, by (symbols, best possible AUC)."""
+    """Run markets with a linear signal, by (symbols, best possible AUC)."""
     count = runner.count(60)
     given = [
         {"seed": 20_000 + seed, "symbols": symbols, "auc": auc}
@@ -124,12 +124,12 @@ def _planted(
 
 
 def power(runner: Runner) -> Section:
-    """Share of markets with a planted linear signal that pass, by its best possible AUC."""
+    """Measure the share of markets with a planted linear signal that pass, by best AUC."""
     out = Section()
     by_cell = _planted(runner, [(symbols, auc) for symbols in SIZES for auc in AUCS])
 
     def curve(symbols: int, key: str) -> list[float]:
-        return [float(np.mean([each[key] for each in by_cell[symbols, auc]])) for auc in AUCS]
+        return [float(np.mean([case[key] for case in by_cell[symbols, auc]])) for auc in AUCS]
 
     curves = {symbols: curve(symbols, "passed") for symbols in SIZES}
     out.table(
@@ -153,12 +153,12 @@ def power(runner: Runner) -> Section:
 
 
 def tries(runner: Runner) -> Section:
-    """Share of the markets of `power` that pass as the k-th recipe that was ever asked."""
+    """Measure the share of the markets of `power` that pass as the k-th recipe ever judged."""
     out, by_cell = Section(), _planted(runner, [(5, auc) for auc in AUCS[-2:]])
 
     def share(found: list[cases.Case], k: int) -> float:
         level = LEVEL * alpha_share(k)
-        return float(np.mean([each["passed"] and each["anytime_p"] < level for each in found]))
+        return float(np.mean([case["passed"] and case["anytime_p"] < level for case in found]))
 
     out.table(
         ["share that passes, 5 symbols", *(f"try {k}" for k in TRIES)],
@@ -168,13 +168,13 @@ def tries(runner: Runner) -> Section:
         ],
     )
     for (_, auc), found in by_cell.items():
-        same = share(found, 1) == np.mean([each["passed"] for each in found])
+        same = share(found, 1) == np.mean([case["passed"] for case in found])
         out.claim(f"AUC {auc}: the first try is the gate's own verdict", same)
     return out
 
 
 def _draw(curves: dict[int, list[float]], picture: Path) -> None:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # noqa: PLC0415 - a second to import
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -192,7 +192,7 @@ def _draw(curves: dict[int, list[float]], picture: Path) -> None:
 
 
 def auc(runner: Runner) -> Section:
-    """The AUC that the pipeline reaches on its holdout, against the best possible one."""
+    """Compare the AUC that the pipeline reaches on its holdout with the best possible one."""
     count, out, rows = runner.count(30), Section(), []
     for kind in ("linear", "threshold"):
         for symbols in (5, 20):
@@ -201,7 +201,7 @@ def auc(runner: Runner) -> Section:
                 for seed in range(count)
             ]
             found = runner.run(cases.planted, given)
-            reached, best = (float(np.mean([each[k] for each in found])) for k in ("auc", "best"))
+            reached, best = (float(np.mean([case[k] for case in found])) for k in ("auc", "best"))
             rows.append([kind, symbols, count, f"{reached:.4f}", f"{best:.4f}"])
             text = f"{kind}, {symbols} symbols: within 0.02 of the best"
             out.claim(text, abs(reached - best) <= 0.02)
@@ -210,16 +210,16 @@ def auc(runner: Runner) -> Section:
 
 
 def coverage(runner: Runner) -> Section:
-    """How often the 95 % interval of the AUC holds the fitted model's true AUC."""
+    """Measure how often the 95 % interval of the AUC covers the fitted model's true AUC."""
     count, out, rows = runner.count(250), Section(), []
     held, cells = 0, (0.53, 0.57)
     for cell, best in enumerate(cells):
         first = 50_000 + count * cell
         given = [{"seed": seed, "auc": best} for seed in range(first, first + count)]
         found = runner.run(cases.coverage, given)
-        inside = sum(each["low"] <= each["true"] <= each["high"] for each in found)
-        width = np.mean([each["high"] - each["low"] for each in found])
-        true = np.mean([each["true"] for each in found])
+        inside = sum(case["low"] <= case["true"] <= case["high"] for case in found)
+        width = np.mean([case["high"] - case["low"] for case in found])
+        true = np.mean([case["true"] for case in found])
         rows.append([f"AUC {best}", f"{true:.3f}", f"{width:.3f}", f"{inside} of {count}"])
         held += inside
     out.table(["planted", "mean true AUC of the models", "mean width", "true AUC inside"], rows)
@@ -229,11 +229,11 @@ def coverage(runner: Runner) -> Section:
 
 
 def mistake(runner: Runner) -> Section:
-    """The classic mistake on pure noise: a random split of overlapping windows."""
+    """Make the classic mistake on pure noise: a random split of overlapping windows."""
     count, out = runner.count(100), Section()
     found = runner.run(cases.mistake, [{"seed": 40_000 + seed} for seed in range(count)])
-    means = {k: float(np.mean([each[k] for each in found])) for k in found[0]}
-    errors = {k: float(np.std([each[k] for each in found])) / count**0.5 for k in found[0]}
+    means = {k: float(np.mean([case[k] for case in found])) for k in found[0]}
+    errors = {k: float(np.std([case[k] for case in found])) / count**0.5 for k in found[0]}
     names = {
         "random": "windows of 14 closes, nearest neighbours, random split",
         "purged": "the same windows and learner, purged walk-forward",
@@ -256,4 +256,6 @@ def mistake(runner: Runner) -> Section:
     return out
 
 
-SECTIONS = {each.__name__: each for each in (noise, year, power, tries, auc, coverage, mistake)}
+SECTIONS = {
+    section.__name__: section for section in (noise, year, power, tries, auc, coverage, mistake)
+}

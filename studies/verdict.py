@@ -1,4 +1,4 @@
-"""The pipeline's verdict on bars in memory: what its steps call, in one process."""
+"""The pipeline's verdict on bars in memory: the functions of its steps, in one process."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Settings:
-    """The pipeline's parameters with its own defaults, but for the candidates: the fast ones."""
+    """The pipeline's parameters and defaults, except for the candidates: the fast ones."""
 
     models: Sequence[str] = FAST
     feature_sets: tuple[str, ...] = DEFAULTS["feature_sets"]
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the pipeline says of a recipe; `predictions` as `walk_forward` gives them."""
+    """The pipeline's verdict on a recipe; `predictions` are those of `walk_forward`."""
 
     recipe: Recipe
     predictions: pd.DataFrame
@@ -64,7 +64,7 @@ class Verdict:
 
     @property
     def leads(self) -> bool:
-        """Whether a plain paired test, as of this one look, would call it better than the prior."""
+        """Whether a plain paired test of this one look would find it better than the prior."""
         return self.lead.mean > 0 and self.lead.p_value < LEVEL
 
     @property
@@ -73,8 +73,8 @@ class Verdict:
         return float(self.metrics["model"]["roc_auc"])
 
 
-def table_of(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Features and outcomes of all symbols, as `features` writes them."""
+def make_table(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Compute features and outcomes of all symbols, as the step `features` does."""
     sets, window, horizon = settings.feature_sets, settings.window, settings.horizon
     parts = [
         feature_rows(rows.reset_index(drop=True), sets, window, horizon)
@@ -83,8 +83,8 @@ def table_of(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def recipe_of(name: str, settings: Settings) -> Recipe:
-    """A candidate's recipe with its default hyperparameters."""
+def default_recipe(name: str, settings: Settings) -> Recipe:
+    """Make a candidate's recipe with its default hyperparameters."""
     return Recipe(
         name,
         CANDIDATES[name].defaults,
@@ -98,8 +98,8 @@ def recipe_of(name: str, settings: Settings) -> Recipe:
     )
 
 
-def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
-    """The recipe that the folds before the holdout choose, as `train` does."""
+def choose_recipe(table: pd.DataFrame, settings: Settings) -> Recipe:
+    """Choose the recipe on the folds before the holdout, as the step `train` does."""
     start = holdout_start(table[DATE], settings.holdout)
     folds = Folds(
         rows_before(table, start),
@@ -109,15 +109,26 @@ def chosen(table: pd.DataFrame, settings: Settings) -> Recipe:
         training=TRAINING,
     )
     predictions = cross_validate(folds, settings.models)
-    return recipe_of(choose_candidate(fold_losses(predictions)), settings)
+    return default_recipe(choose_candidate(fold_losses(predictions)), settings)
 
 
-def judged(
+def judge_recipe(
     table: pd.DataFrame, recipe: Recipe, settings: Settings, record: Sequence[Look] = ()
 ) -> Verdict:
-    """The recipe walked through the holdout and held against the gate, as a first model.
+    """Walk a recipe through the holdout and judge it by the gate, as a first model.
 
-    `record` has the looks before this one.
+    Parameters
+    ----------
+    table : DataFrame
+        As `make_table` makes it.
+    recipe : Recipe
+    settings : Settings
+    record : sequence of Look
+        The looks before this one.
+
+    Returns
+    -------
+    Verdict
     """
     start = holdout_start(table[DATE], settings.holdout)
     predictions = walk_forward(
@@ -133,8 +144,8 @@ def judged(
     return Verdict(recipe, predictions, metrics, lead, decide(values), taken)
 
 
-def fitted(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:
-    """The model that the walk's first block is predicted by."""
+def fit_recipe(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:  # noqa: ANN401 - scikit-learn's estimators share no type
+    """Fit the model that predicts the first block of the holdout."""
     start = holdout_start(table[DATE], settings.holdout)
     known = rows_before(table, start)
     return fit(
@@ -143,25 +154,25 @@ def fitted(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:
 
 
 def auc_interval(predictions: pd.DataFrame, horizon: int, seed: int) -> tuple[float, float]:
-    """The 95 % interval of the AUC, as `evaluate` reports it."""
+    """Compute the 95 % interval of the AUC, as the step `evaluate` reports it."""
     rows = predictions[predictions[LABEL].notna()]
     auc = {"roc_auc": metric_statistics(rows)["roc_auc"]}
     return bootstrap(auc, rows[DATE].nunique(), horizon, seed)["roc_auc"] or (np.nan, np.nan)
 
 
-def looks(
+def judge_at_dates(
     table: pd.DataFrame, recipe: Recipe, settings: Settings, ends: Iterable[np.datetime64]
 ) -> Iterator[Verdict]:
-    """The verdict on one recipe as of each of several dates, in their order."""
+    """Judge one recipe as of each of several dates, in ascending order."""
     record: tuple[Look, ...] = ()
     for end in ends:
-        verdict = judged(as_of(table, end), recipe, settings, record)
+        verdict = judge_recipe(table_as_of(table, end), recipe, settings, record)
         record = (*record, verdict.look)
         yield verdict
 
 
-def as_of(table: pd.DataFrame, end: np.datetime64) -> pd.DataFrame:
-    """The table as it stood after the close of `end`: later rows gone, later outcomes unknown.
+def table_as_of(table: pd.DataFrame, end: np.datetime64) -> pd.DataFrame:
+    """Cut a table to what was known after the close of `end`: no later rows, no later outcomes.
 
     The same as a table made of the bars up to `end`, since no feature looks ahead.
     """

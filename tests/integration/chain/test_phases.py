@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.chains import STEPS, table
 from steps.main import LAST_STEP
-from studies.markets import market
+from studies.markets import generate_market
 from tests.support.chain_store import Store
 from tests.support.paths import ROOT
 from tests.support.stores import make_store
@@ -26,7 +26,8 @@ def test_docs_list_the_phases_of_the_chain() -> None:
 @pytest.mark.run
 @pytest.mark.long
 def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Path) -> None:
-    market(20, 1000, seed=1, signal="linear", strength=0.84).bars.to_parquet(tmp_path / "b.parquet")
+    market = generate_market(20, 1000, seed=1, signal="linear", strength=0.84)
+    market.bars.to_parquet(tmp_path / "b.parquet")
     store = Store(ROOT, tmp_path)
     make_store(tmp_path, "whole")
     before: dict[str, tuple[str, str]] = {}

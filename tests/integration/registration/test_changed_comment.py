@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.chains import table
-from studies.markets import market
+from studies.markets import generate_market
 from tests.support.chain_store import Store
 from tests.support.project_files import copy_project
 from tests.support.stores import make_store
@@ -25,7 +25,7 @@ def decision_of(store: Store, **params: str) -> dict[str, str]:
 @pytest.mark.run
 @pytest.mark.long
 def test_a_night_after_a_changed_comment_refreshes_the_champion(tmp_path: Path) -> None:
-    bars = market(20, 1000, seed=1, signal="linear", strength=0.84).bars
+    bars = generate_market(20, 1000, seed=1, signal="linear", strength=0.84).bars
     bars.to_parquet(tmp_path / "bars.parquet")
     last, newest = np.unique(bars["date"])[-2:].astype("datetime64[D]").astype(str)
     make_store(tmp_path, "whole")

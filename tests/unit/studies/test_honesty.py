@@ -7,25 +7,27 @@ import pytest
 from stockpred.training.fit import probability_up
 from studies import cases
 from studies.many import Runner, run_cases
-from studies.markets import market, strength_for
+from studies.markets import generate_market, strength_for
 from studies.sections import SECTIONS, allowed
 from studies.verdict import (
     Settings,
-    as_of,
     auc_interval,
-    fitted,
-    judged,
-    looks,
-    recipe_of,
-    table_of,
+    default_recipe,
+    fit_recipe,
+    judge_at_dates,
+    judge_recipe,
+    make_table,
+    table_as_of,
 )
 
 
 def test_a_table_as_of_a_date_is_that_of_the_bars_up_to_it() -> None:
-    bars, settings_ = market(2, 200, 0).bars, Settings(horizon=3)
+    bars, settings_ = generate_market(2, 200, 0).bars, Settings(horizon=3)
     end = np.unique(bars["date"])[150]
-    seen = table_of(bars[bars["date"] <= end], settings_)
-    pd.testing.assert_frame_equal(as_of(table_of(bars, settings_), end), seen, check_exact=True)
+    seen = make_table(bars[bars["date"] <= end], settings_)
+    pd.testing.assert_frame_equal(
+        table_as_of(make_table(bars, settings_), end), seen, check_exact=True
+    )
 
 
 def test_the_allowed_number_of_passes() -> None:
@@ -64,26 +66,26 @@ def test_a_random_split_of_overlapping_windows_sees_a_signal_in_noise() -> None:
 
 
 def test_looks_are_verdicts_on_what_was_known_then() -> None:
-    strong = market(5, 1400, 3, "linear", strength_for("linear", 0.7))
+    strong = generate_market(5, 1400, 3, "linear", strength_for("linear", 0.7))
     chosen = Settings()
-    recipe, dates = recipe_of("logistic", chosen), np.unique(strong.bars["date"])
-    first, second = looks(table_of(strong.bars, chosen), recipe, chosen, dates[[-6, -1]])
+    recipe, dates = default_recipe("logistic", chosen), np.unique(strong.bars["date"])
+    first, second = judge_at_dates(make_table(strong.bars, chosen), recipe, chosen, dates[[-6, -1]])
     assert first.passed and second.passed
     bars = strong.bars[strong.bars["date"] <= dates[-6]]
-    alone = judged(table_of(bars, chosen), recipe, chosen)
+    alone = judge_recipe(make_table(bars, chosen), recipe, chosen)
     pd.testing.assert_frame_equal(first.predictions, alone.predictions, check_exact=True)
 
 
 def test_the_model_asked_about_a_new_sample_is_the_one_that_was_judged() -> None:
     chosen = Settings(refit_every=2000)
-    table = table_of(market(3, 400, 0).bars, chosen)
-    recipe = recipe_of("logistic", chosen)
-    predictions = judged(table, recipe, chosen).predictions
+    table = make_table(generate_market(3, 400, 0).bars, chosen)
+    recipe = default_recipe("logistic", chosen)
+    predictions = judge_recipe(table, recipe, chosen).predictions
     rows = table.merge(predictions[["symbol", "date"]], on=["symbol", "date"], how="right")
-    asked = probability_up(fitted(table, recipe, chosen), rows)
+    asked = probability_up(fit_recipe(table, recipe, chosen), rows)
     assert asked == pytest.approx(predictions["probability_up"].to_numpy(), abs=1e-6)
     low, high = auc_interval(predictions, 1, 0)
-    assert low < judged(table, recipe, chosen).auc < high
+    assert low < judge_recipe(table, recipe, chosen).auc < high
 
 
 @pytest.mark.long

@@ -10,8 +10,15 @@ from scipy.stats import kurtosis
 from stockpred.bars.checks.validate import validate
 from stockpred.bars.parse import parse_bars
 from stockpred.evaluation.metrics import roc_auc
-from studies.markets import SIGNALS, best_auc, expected_auc, flipped, market, strength_for
-from studies.verdict import Settings, table_of
+from studies.markets import (
+    SIGNALS,
+    best_auc,
+    expected_auc,
+    flip_moves,
+    generate_market,
+    strength_for,
+)
+from studies.verdict import Settings, make_table
 
 few = settings(max_examples=15, deadline=None)
 signals = st.sampled_from([None, *SIGNALS])
@@ -34,16 +41,16 @@ def signs(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 @given(seed=st.integers(0, 999), symbols=st.integers(1, 6), signal=signals)
 @few
 def test_generated_bars_are_sound_and_reproducible(seed: int, symbols: int, signal: str) -> None:
-    world, again = (market(symbols, 150, seed, signal, 0.5) for _ in range(2))
+    world, again = (generate_market(symbols, 150, seed, signal, 0.5) for _ in range(2))
     pd.testing.assert_frame_equal(world.bars, again.bars, check_exact=True)
     pd.testing.assert_frame_equal(world.truth, again.truth, check_exact=True)
     pd.testing.assert_frame_equal(parse_bars(world.bars, "generated")[0], world.bars)
     assert sound(world.bars)
-    assert not world.bars.equals(market(symbols, 150, seed + 1, signal, 0.5).bars)
+    assert not world.bars.equals(generate_market(symbols, 150, seed + 1, signal, 0.5).bars)
 
 
 def test_noise_looks_like_a_market() -> None:
-    bars = market(10, 4000, 0).bars
+    bars = generate_market(10, 4000, 0).bars
     wide = np.log(bars.pivot(index="date", columns="symbol", values="adj_close")).diff().dropna()
     assert (kurtosis(wide) > 2).all(), "tails are fat"
     size = wide.abs()
@@ -53,13 +60,17 @@ def test_noise_looks_like_a_market() -> None:
 
 
 def flipped_bars(seed: int, real_bars: pd.DataFrame) -> pd.DataFrame:
-    return flipped(real_bars[real_bars["symbol"].isin(["AAPL", "IBM", "MSFT"])], seed)
+    return flip_moves(real_bars[real_bars["symbol"].isin(["AAPL", "IBM", "MSFT"])], seed)
 
 
 @pytest.mark.parametrize("kind", ["generated", "flipped"])
 def test_signs_of_noise_do_not_depend_on_the_past(kind: str, real_bars: pd.DataFrame) -> None:
     for seed in range(3):
-        bars = market(8, 3000, seed).bars if kind == "generated" else flipped_bars(seed, real_bars)
+        bars = (
+            generate_market(8, 3000, seed).bars
+            if kind == "generated"
+            else flipped_bars(seed, real_bars)
+        )
         intraday, overnight = signs(bars)
         common = intraday.mean(axis=1)
         for lag in range(1, 6):
@@ -75,7 +86,7 @@ def test_signs_of_noise_do_not_depend_on_the_past(kind: str, real_bars: pd.DataF
 def test_flipped_bars_against_a_loop(real_bars: pd.DataFrame) -> None:
     picked = real_bars["symbol"].isin(["FB", "GOOG"]) & (real_bars["date"] >= "2012-04-01")
     bars = real_bars[picked].reset_index(drop=True)
-    found = flipped(bars, 7)
+    found = flip_moves(bars, 7)
     assert sound(found) and found["volume"].equals(bars["volume"])
     coins: dict[pd.Timestamp, set[int]] = {}
     for symbol, old in bars.groupby("symbol"):
@@ -105,8 +116,8 @@ def test_flipped_bars_against_a_loop(real_bars: pd.DataFrame) -> None:
 
 def test_the_truth_is_a_function_of_features_that_the_sets_see() -> None:
     for signal in SIGNALS:
-        world = market(3, 400, 1, signal, 0.8, up_share=0.53)
-        rows = table_of(world.bars, Settings()).merge(world.truth, on=["symbol", "date"])
+        world = generate_market(3, 400, 1, signal, 0.8, up_share=0.53)
+        rows = make_table(world.bars, Settings()).merge(world.truth, on=["symbol", "date"])
         if signal == "linear":
             score = -rows["zscore_20"].to_numpy(np.float64)
         else:
@@ -120,8 +131,8 @@ def test_the_truth_is_a_function_of_features_that_the_sets_see() -> None:
 
 def test_labels_follow_the_truth() -> None:
     for signal in SIGNALS:
-        world = market(20, 3000, 2, signal, 0.8)
-        rows = table_of(world.bars, Settings(feature_sets=("direction",)))
+        world = generate_market(20, 3000, 2, signal, 0.8)
+        rows = make_table(world.bars, Settings(feature_sets=("direction",)))
         rows = rows.merge(world.truth, on=["symbol", "date"]).dropna(subset=["label"])
         surprise = (rows["label"] - rows["probability_up"]).to_numpy()
         for low, high in ((0, 0.4), (0.4, 0.6), (0.6, 1)):
@@ -155,5 +166,5 @@ def test_no_score_beats_the_truth(given: list[float]) -> None:
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_strength_is_found_for_a_best_auc(signal: str) -> None:
-    truth = market(20, 3000, 99, signal, strength_for(signal, 0.55)).truth
+    truth = generate_market(20, 3000, 99, signal, strength_for(signal, 0.55)).truth
     assert best_auc(truth["probability_up"].to_numpy()) == pytest.approx(0.55, abs=0.005)

@@ -21,8 +21,8 @@ from stockpred.features.base import Feature, FeatureSet
 from stockpred.features.leakage import LeakageCheck, check_table
 from stockpred.features.table import feature_columns, feature_rows, rows_from_arrow, rows_to_arrow
 from stockpred.training.split import PurgedWalkForward
-from studies.markets import market
-from studies.verdict import Settings, judged, recipe_of, table_of
+from studies.markets import generate_market
+from studies.verdict import Settings, default_recipe, judge_recipe, make_table
 from tests.support import leak_guards
 from tests.support.bars import make_bars
 from tests.support.generated_tables import market as feature_table
@@ -42,11 +42,11 @@ def planted(values: Values, lookback: int = 1) -> FeatureSet:
 
 def unguarded_auc(values: Values) -> float:
     """What the pipeline would report on noise if nobody had looked at the planted feature."""
-    bars = market(5, 600, 0).bars
+    bars = generate_market(5, 600, 0).bars
     columns = [values(leak_guards.bar_arrays(rows)) for _, rows in bars.groupby("symbol")]
     leaky = bars[["symbol", "date"]].assign(planted=np.concatenate(columns))
-    table = table_of(bars, DIRECTION).merge(leaky, on=["symbol", "date"])
-    return judged(table, recipe_of("logistic", DIRECTION), DIRECTION).auc
+    table = make_table(bars, DIRECTION).merge(leaky, on=["symbol", "date"])
+    return judge_recipe(table, default_recipe("logistic", DIRECTION), DIRECTION).auc
 
 
 def shifted(bars: BarArrays) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_leak_centred_window_is_caught() -> None:
 
 
 def walked(table: pd.DataFrame) -> pd.DataFrame:
-    return judged(table, recipe_of("logistic", DIRECTION), DIRECTION).predictions
+    return judge_recipe(table, default_recipe("logistic", DIRECTION), DIRECTION).predictions
 
 
 def walked_on_scaled(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def check_by_symbol(table: pd.DataFrame) -> None:
 @pytest.mark.parametrize("outcome", ["label", "forward_return"])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_leak_label_among_features_is_caught(outcome: str, sign: int) -> None:
-    table = table_of(market(2, 200, 0).bars, DIRECTION)
+    table = make_table(generate_market(2, 200, 0).bars, DIRECTION)
     assert len(rows_from_arrow(rows_to_arrow(table))) == len(table)
     check_by_symbol(table)
     leaky = table.assign(clever=np.float32(sign) * table[outcome].fillna(0).astype(np.float32))
@@ -153,11 +153,11 @@ def test_leak_label_among_features_is_caught(outcome: str, sign: int) -> None:
         rows_from_arrow(rows_to_arrow(leaky))
     with pytest.raises(DataError, match="feature 'clever'"):
         check_by_symbol(leaky)
-    assert judged(leaky, recipe_of("logistic", DIRECTION), DIRECTION).auc > 0.9
+    assert judge_recipe(leaky, default_recipe("logistic", DIRECTION), DIRECTION).auc > 0.9
 
 
 def test_a_feature_may_part_a_handful_of_rows() -> None:
-    table = table_of(market(1, 50, 0).bars, DIRECTION).iloc[:30]
+    table = make_table(generate_market(1, 50, 0).bars, DIRECTION).iloc[:30]
     check_table(table.assign(lucky=table["label"]), ["lucky"])
 
 
@@ -179,7 +179,7 @@ def out_of_fold_auc(x: np.ndarray, table: pd.DataFrame, splits: Splits) -> float
 
 def labelled(symbols: int, sessions: int, seed: int, horizon: int) -> pd.DataFrame:
     settings = Settings(feature_sets=("direction",), horizon=horizon)
-    table = table_of(market(symbols, sessions, seed).bars, settings)
+    table = make_table(generate_market(symbols, sessions, seed).bars, settings)
     return table[table["label"].notna()].reset_index(drop=True)
 
 
@@ -248,7 +248,7 @@ def test_leak_symbol_dropped_for_its_future_is_caught() -> None:
     seen = validate(bars.iloc[:250].reset_index(drop=True), 1).bars
     pd.testing.assert_frame_equal(validate(bars, 1).bars, seen)
     # Were only those looked at that later did best, noise would seem to rise.
-    table = table_of(market(60, 500, 0).bars, DIRECTION)
+    table = make_table(generate_market(60, 500, 0).bars, DIRECTION)
     total = table.groupby("symbol")["forward_return"].sum()
     survivors = table[table["symbol"].isin(total.nlargest(20).index)]
     assert survivors["label"].mean() > table["label"].mean() + 0.01
