@@ -1,4 +1,6 @@
-"""As many calls to the store as a chain makes whose every step is cached, and nothing else."""
+"""Make the calls to the store that a fully cached chain makes, and nothing else."""
+
+import argparse
 
 import mlflow
 from mlflow import MlflowClient
@@ -9,6 +11,7 @@ from pipeline.tags import TAG_CACHE_KEY, TAG_NOTE, TAG_STEP
 STEPS = 7
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     client = MlflowClient()
     with mlflow.start_run() as run:
         parent = client.get_run(run.info.run_id)

@@ -1,7 +1,6 @@
-"""A job that is cancelled: SIGTERM to `mlflow run` alone, and how long the rest of it goes on.
+"""Time the end of a cancelled job: SIGTERM to `mlflow run` alone.
 
-Run it with `python -m benchmarks.cancel [--times N]`; it prints a Markdown table, and ends with 1
-where a process or a run in RUNNING was left.
+It prints a Markdown table, and exits with 1 where a process or a run in RUNNING was left.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from pipeline.tags import TAG_ENTRY_POINT
 PATIENCE = 60.0  # seconds
 COMMAND = (str(BIN / "mlflow"), "run", ".", "-e", "main", "--env-manager", "local")
 SEARCH = {"models": "hist_gradient_boosting", "folds": "5", "trials": "9", "cache": "off"}
-# What `main` has said when the signal comes.
+# Moment of the signal -> start of the line that `main` prints before.
 MOMENTS = {
     "a step has just started": "features: started",
     "trials of a search are fitted": "hist_gradient_boosting, trial 0",
@@ -30,30 +29,30 @@ MOMENTS = {
 
 
 def cancel(store: Store, line: str, **params: str) -> tuple[float, float]:
-    """Seconds from the signal until no run is RUNNING, and until no process is left."""
+    """Measure seconds from the signal until no run is RUNNING, and until no process is left."""
     main = store.start(*COMMAND, **SEARCH, **params)
     if not main.wait_for(line):
         raise RuntimeError(f"no {line!r}: {main.lines}")
     processes = below(main.process.pid)
     began = time.monotonic()
     main.process.send_signal(signal.SIGTERM)
-    told, ended = None, None
-    while told is None or ended is None:
+    updated, ended = None, None
+    while updated is None or ended is None:
         now = time.monotonic() - began
         if now > PATIENCE:
-            raise RuntimeError(f"ended in {PATIENCE:.0f} s: runs {told}, processes {ended}")
-        if told is None and not store.query("select 1 from runs where status = 'RUNNING'"):
-            told = now
+            raise RuntimeError(f"ended in {PATIENCE:.0f} s: runs {updated}, processes {ended}")
+        if updated is None and not store.query("select 1 from runs where status = 'RUNNING'"):
+            updated = now
         if ended is None and not any(map(start_of, processes)):
             ended = now
         time.sleep(0.02)
     if not killed(store, main):
         raise RuntimeError(f"main ended by itself: {main.lines}")
-    return told, ended
+    return updated, ended
 
 
 def killed(store: Store, main: Main) -> bool:
-    """Whether the newest `main` stands as KILLED, and `mlflow run` was ended by the signal."""
+    """Say whether the newest `main` is KILLED and the signal ended `mlflow run`."""
     [(status,)] = store.query(
         "select r.status from runs r join tags t on t.run_uuid = r.run_uuid and t.key = ? "
         "and t.value = 'main' order by r.start_time desc limit 1",
@@ -65,7 +64,9 @@ def killed(store: Store, main: Main) -> bool:
 def main() -> None:
     """Cancel, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument(
+        "--times", type=int, default=5, help="signals at each moment (default: %(default)s)"
+    )
     times = parser.parse_args().times
     _row("backend", "when", "KILLED, s: median", "longest", "all gone, s: median", "longest")
     _row("---", "---", *["---:"] * 4)
@@ -73,12 +74,12 @@ def main() -> None:
         store, seeds = Store(Path(folder)), map(str, itertools.count())
         for backend in ("warm", "local"):
             for when, line in MOMENTS.items():
-                # Another seed, or trials would be taken over from the run before.
+                # A new seed, or trials of the run before would be reused.
                 seconds = [
                     cancel(store, line, backend=backend, seed=next(seeds)) for _ in range(times)
                 ]
-                told, ended = zip(*seconds, strict=True)
-                _row(backend, when, *_figures(told), *_figures(ended))
+                updated, ended = zip(*seconds, strict=True)
+                _row(backend, when, *_figures(updated), *_figures(ended))
 
 
 def _figures(seconds: Sequence[float]) -> tuple[str, str]:

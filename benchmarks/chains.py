@@ -1,4 +1,4 @@
-"""`main` as a process: started, waited for, killed with all its own, and what it said."""
+"""`main` as a process: start it, wait for a line, kill it with all processes below it."""
 
 import os
 import re
@@ -10,13 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.paths import ROOT
+
 BIN = Path(sys.executable).parent
 STEPS = ["acquire", "validate", "features", "train", "evaluate", "report", "register"]
 
 
 class Main:
-    """A `main` that runs, and what it has said so far."""
+    """A running `main` and the lines it has printed so far."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.began = time.monotonic()
@@ -38,7 +39,7 @@ class Main:
             self.lines.append(line.rstrip())
 
     def wait_for(self, start: str, seconds: float = 300) -> bool:
-        """Whether a line that starts so came before the end."""
+        """Wait for a line that starts so; False where `main` ended before."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             ended = not self._reader.is_alive()
@@ -50,7 +51,7 @@ class Main:
         raise TimeoutError(f"no {start!r} in {seconds} s: {self.lines}")
 
     def wait(self, seconds: float = 600) -> int:
-        """Exit code."""
+        """Wait for the end; return the exit code."""
         code = self.process.wait(seconds)
         self._reader.join(10)
         if self.process.stdout is not None:
@@ -58,11 +59,11 @@ class Main:
         return code
 
     def kill(self) -> bool:
-        """SIGKILL to it and to every process below it, all in one moment; False if it had ended."""
+        """Send SIGKILL to it and all processes below it at once; False where it had ended."""
         if self.process.poll() is not None:
             return False
         stopped: set[int] = set()
-        # Who is stopped starts no other.
+        # A stopped process starts no other.
         while found := {self.process.pid, *below(self.process.pid)} - stopped:
             for pid in found:
                 _send(pid, signal.SIGSTOP)
@@ -80,7 +81,7 @@ def _send(pid: int, signum: int) -> None:
 
 
 def below(pid: int) -> set[int]:
-    """Processes below one, at any depth."""
+    """Find the processes below one, at any depth."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -88,12 +89,12 @@ def below(pid: int) -> set[int]:
         except OSError:
             continue
     found: set[int] = set()
-    while new := {each for each, above in parents.items() if above in {pid, *found}} - found:
+    while new := {child for child, parent in parents.items() if parent in {pid, *found}} - found:
         found |= new
     return found
 
 
 def table(said: str) -> dict[str, tuple[str, str]]:
-    """Step -> (status, run id), from the table among what `main` said."""
+    """Parse the closing table of `main`: step to (status, run id)."""
     rows = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", said, re.MULTILINE)
     return {step: (status, run_id) for step, status, run_id in rows}

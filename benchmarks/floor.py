@@ -1,11 +1,11 @@
-"""The chain's floor: one process that imports everything once and does the same work.
+"""Do the chain's work in one process that imports everything once: the floor of its cost.
 
 Six nested runs with the same reads, computations, artifacts, tags and metrics; no processes, no
 cache, no look-ups.
 """
 
+import argparse
 import importlib
-import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -20,10 +20,13 @@ from steps.cli.types import ROOT
 from steps.main import STEPS
 
 
-def main(*given: str) -> None:
-    """Do the chain's work; `given` are name=value parameters."""
+def main() -> None:
+    """Run all steps."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="parameters of main")
+    given = parser.parse_args().parameters
     texts = {name: str(default) for name, default in taken_by("main").items()}
-    texts |= dict(each.split("=", 1) for each in given)
+    texts |= dict(text.split("=", 1) for text in given)
     params = {name: value_of(name, text) for name, text in texts.items()}
     client = mlflow.MlflowClient()
     done: dict[str, FinishedStep] = {}
@@ -51,4 +54,4 @@ def main(*given: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

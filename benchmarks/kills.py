@@ -1,8 +1,8 @@
-"""Kills: SIGKILL to `main` and all its processes, over the whole chain, and what comes after.
+"""Kill `main` and all its processes all over the chain, and check the run after each kill.
 
-Run it with `python -m benchmarks.kills`; it prints a Markdown table and ends with 1 where one kill
-was not survived. Every kill has a chain of its own (another first date of the embedded bars), all
-in one store, so that what one left behind would be in the way of the next.
+It prints a Markdown table and exits with 1 where a kill was not survived. Every kill has a chain of
+its own (another first date of the embedded bars), all in one store, so that anything left behind
+would disturb the next.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from benchmarks.stores import Store
 
 
 def again(store: Store, finished: Mapping[str, str], **params: str) -> list[str]:
-    """Run a chain to its end, of which some steps are finished; what is wrong then."""
+    """Run a chain of which some steps are finished to its end; return the faults found."""
     main = store.start(**params)
     if main.wait() != 0:
         return ["the next run failed: " + " | ".join(main.lines[-5:])]
     steps = table("\n".join(main.lines))
     faults = [
-        f"{step} was done, and done again"
+        f"{step} was finished, and ran again"
         for step, run_id in finished.items()
         if steps.get(step) != ("cached", run_id)
     ]
@@ -49,37 +49,41 @@ def kill_after(store: Store, line: str, **params: str) -> bool:
 
 
 def session(number: int) -> dt.date:
-    """A session of its own for each number below 45: what begins on a holiday has later bars."""
+    """Return a weekday of its own for each number below 45."""
     return dt.date(2009, 7, 6) + dt.timedelta(days=number // 5 * 7 + number % 5)
 
 
 def prepare(store: Store) -> float:
-    """A champion, whose refreshes the chains then are; return the seconds that a chain takes."""
+    """Make a champion for the chains to refresh; return the seconds that a chain takes."""
     faults = again(store, {}, start="2009-12-01")
-    # Whatever the gate thinks of the embedded bars.
-    options = ["--action", "promote", "--model_uri", "models:/stockpred/1", "--reason", "a start"]
-    store.python("-m", "steps.register", *options)
+    # Independent of the gate's decision on the embedded bars.
+    promote = ["--action", "promote", "--model_uri", "models:/stockpred/1", "--reason", "a start"]
+    store.python("-m", "steps.register", *promote)
     store.champions = 1
     began = time.monotonic()
     faults += again(store, {}, start="2009-12-02")
     if faults:
-        raise RuntimeError(f"no kill yet, and {faults}")
+        raise RuntimeError(f"faults before any kill: {faults}")
     return time.monotonic() - began
 
 
 def main() -> None:
     """Kill, run again, and count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--random", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    rng = random.Random(given.seed)
+    parser.add_argument(
+        "--random", type=int, default=30, help="kills at random moments (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the random moments (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         seconds = prepare(store)
         borders = [f"{step}: {what}" for step in STEPS for what in ("started", "executed")]
         counts = {"at random moments": [0, 0], "at step borders": [0, 0]}
-        for number, line in enumerate([*[""] * given.random, *borders], start=1):
+        for number, line in enumerate([*[""] * options.random, *borders], start=1):
             params = {"start": str(session(number))}
             moment = rng.uniform(0, seconds)
             while not (

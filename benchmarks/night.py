@@ -1,6 +1,6 @@
-"""What a night costs on a machine that is new every night, against a server that is not.
+"""Measure a night on a machine that is new every night, against a lasting server.
 
-Run as ``python -m benchmarks.night``: the scheduled job's own steps, with a git server, PostgreSQL
+It runs the scheduled job's own steps, with a git server, PostgreSQL
 and MLflow's server of the tests. Every night the source has one session more. CPU is that of the
 job's processes, user and system: unlike seconds, it hardly depends on what else the machine does.
 """
@@ -29,7 +29,7 @@ KINDS = {
 
 
 def night(nights: Nights, sessions: int, empty: bool = False, restored: bool = False) -> Job:
-    """One night on the first so many sessions of the embedded bars."""
+    """Run one night on the first so many sessions of the embedded bars."""
     bars = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas()
     bars = bars[bars["symbol"].isin(SYMBOLS)]
     last = sorted(bars["date"].unique())[sessions - 1]
@@ -46,7 +46,7 @@ def night(nights: Nights, sessions: int, empty: bool = False, restored: bool = F
 
 
 def cpu() -> float:
-    """Seconds of CPU of all processes that have ended below this one."""
+    """CPU seconds of all ended processes below this one."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -69,8 +69,8 @@ def main() -> None:
         for number, (name, kind) in enumerate(KINDS.items()):
             began, used = time.monotonic(), cpu()
             job = night(nights, 3200 + number, **kind)
-            each = [job.seconds[step] for step in ("Environment", "Night", "Summary")]
-            figures = [*each, time.monotonic() - began, cpu() - used]
+            seconds = [job.seconds[step] for step in ("Environment", "Night", "Summary")]
+            figures = [*seconds, time.monotonic() - began, cpu() - used]
             rows.append(f"| {name} | " + " | ".join(f"{figure:.0f}" for figure in figures) + " |")
             sys.stdout.write(rows[-1] + "\n")
         sys.stdout.write("\n".join(rows) + "\n")

@@ -1,6 +1,6 @@
-"""What the chain costs on top of its work: against the usual way, against its floor, when cached.
+"""Measure what the chain costs on top of its work: against the usual way, its floor, cached.
 
-Run it with `make bench`; it prints a Markdown table. Every figure comes from one run, the variants
+It prints Markdown tables (`make bench`). Every figure comes from one run, the variants
 in turn, several rounds; a ratio is the median over rounds of the ratio within a round.
 """
 
@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.processes import Cost, cost
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 # The lightest candidate and one refit: the chain is measured, not the learning.
 LIGHT = {"models": "prior", "refit_every": "100000"}
 BARE = """name: bare
 entry_points:
   empty: {{command: "true"}}
-  calls: {{command: "python {calls}"}}
+  calls: {{command: "env PYTHONPATH={root} python -m benchmarks.calls"}}
 """
 
 
@@ -34,8 +34,7 @@ class Bench:
         self.folder = folder
         self.bare = folder / "bare"
         self.bare.mkdir()
-        calls = ROOT / "benchmarks" / "calls.py"
-        (self.bare / "MLproject").write_text(BARE.format(calls=calls))
+        (self.bare / "MLproject").write_text(BARE.format(root=ROOT))
         self.template = folder / "template.db"
         # Making the tables costs seconds, once in a store's life; every variant finds them made.
         make = (
@@ -46,6 +45,7 @@ class Bench:
         subprocess.run([sys.executable, "-c", make], env=env, check=True, cwd=folder)
 
     def env(self, store: Path) -> dict[str, str]:
+        """Make the environment of a variant."""
         return {
             "MLFLOW_TRACKING_URI": f"sqlite:///{store}",
             "MLFLOW_EXPERIMENT_NAME": "bench",
@@ -54,17 +54,21 @@ class Bench:
         }
 
     def fresh(self, name: str) -> Path:
+        """Copy the template store."""
         return Path(shutil.copy(self.template, self.folder / f"{name}.db"))
 
     def mlflow_run(self, store: Path, project: Path, entry: str, **params: str) -> Cost:
+        """Measure `mlflow run` of an entry point."""
         words = [word for name, value in params.items() for word in ("-P", f"{name}={value}")]
         command = [str(BIN / "mlflow"), "run", str(project), "-e", entry, *words]
         return cost([*command, "--env-manager", "local"], project, self.env(store))
 
     def python(self, store: Path, *argv: str) -> Cost:
+        """Measure a Python command."""
         return cost([sys.executable, *argv], ROOT, self.env(store))
 
     def round(self) -> dict[str, Cost]:
+        """Measure each variant once."""
         light = [f"{name}={value}" for name, value in LIGHT.items()]
         options = [word for name, value in LIGHT.items() for word in (f"--{name}", value)]
         usual, cold, floor = (self.fresh(name) for name in ("usual", "cold", "floor"))
@@ -82,7 +86,9 @@ class Bench:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of all variants (default: %(default)s)"
+    )
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))

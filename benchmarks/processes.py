@@ -1,4 +1,4 @@
-"""Timing a command with all it starts, also what nobody waits for."""
+"""Cost of a command with all processes it starts, also those that no parent waits for."""
 
 import ctypes
 import json
@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.paths import ROOT
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -23,13 +25,13 @@ class Cost(NamedTuple):
 
 
 def cost(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Cost:
-    """Run a command to its good end in a reaper of its own and return what it cost.
+    """Run a command under a reaper of its own and measure it; exit where it fails.
 
-    Orphans come to the reaper, so that a fork server that its parent did not wait for counts.
+    Orphans become children of the reaper, so that a fork server without a waiting parent counts.
     """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.processes", str(cwd), *command],
-        env={**os.environ, **env, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
@@ -45,7 +47,7 @@ def _reap(cwd: str, *command: str) -> None:
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=sys.stderr)
     code = process.wait()
     wall = time.monotonic() - began
-    while True:  # what the command left behind
+    while True:  # processes that the command left behind
         try:
             os.wait()
         except ChildProcessError:

@@ -1,7 +1,7 @@
-"""What scoring costs: 5 million generated bars through the real step, beside the bare computation.
+"""Measure scoring: 5 million generated bars through the real step, beside the bare computation.
 
-Run it with `python -m benchmarks.score`; it prints a Markdown table. Bare is features and
-`predict_proba` of a fitted estimator, over as many rows at a time as score asks for, without
+It prints a Markdown table. Bare is features and
+`predict_proba` of a fitted estimator, over as many rows at a time as in score, without
 checking or writing anything: the seconds of these two calls alone, and of the program that makes
 them, which starts and reads, too. All in user CPU on one core.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.processes import cost
-from benchmarks.validation import CALENDAR, LAST, ROOT, tables
+from benchmarks.validation import CALENDAR, LAST, tables
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from serving.model.estimator_files import from_files
 from sources.calendars import calendar_sessions
@@ -31,6 +31,7 @@ from stockpred.models.recipe import Recipe
 from stockpred.prediction.batch import REQUEST_ROWS
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit
+from tests.support.paths import ROOT
 
 SETS, WINDOW = ("direction", "technical"), 14
 LEARNT = 20  # symbols
@@ -65,7 +66,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
 
 
 def bare(bars: Path, name: str, files: Path) -> None:
-    """Write to bare.json beside the estimator's files: seconds, and the number of forecasts."""
+    """Write CPU seconds and number of forecasts to bare.json beside the estimator's files."""
     info, needed = BarsInfo.from_metadata(read_metadata(bars)), longest_lookback(SETS, WINDOW)
     estimator = from_files({"estimator": next(files.glob("estimator.*"))}, name)
     seconds, rows = 0.0, 0
@@ -96,16 +97,29 @@ def bare(bars: Path, name: str, files: Path) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--symbols", type=int, default=2000)
-    parser.add_argument("--sessions", type=int, default=2500)
-    parser.add_argument("--models", default="logistic,hist_gradient_boosting,random_forest")
-    parser.add_argument("--bare", nargs=3, metavar=("BARS", "MODEL", "FILES"))
-    given = parser.parse_args()
-    if given.bare:
-        return bare(Path(given.bare[0]), given.bare[1], Path(given.bare[2]))
-    os.sched_setaffinity(0, {0})  # and what it starts
+    parser.add_argument(
+        "--symbols", type=int, default=2000, help="generated symbols (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=2500, help="of each symbol (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--models",
+        default="logistic,hist_gradient_boosting,random_forest",
+        help="candidates, comma-separated (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bare",
+        nargs=3,
+        metavar=("BARS", "MODEL", "FILES"),
+        help="measure the bare computation alone (used by this benchmark itself)",
+    )
+    options = parser.parse_args()
+    if options.bare:
+        return bare(Path(options.bare[0]), options.bare[1], Path(options.bare[2]))
+    os.sched_setaffinity(0, {0})  # inherited by its processes
     os.environ["OMP_NUM_THREADS"] = "1"
-    dates = calendar_sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
+    dates = calendar_sessions(CALENDAR, LAST - 2 * options.sessions, LAST)[-options.sessions :]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db"}
@@ -115,10 +129,10 @@ def main() -> None:
         mlflow.create_experiment("bench", artifact_location=(folder / "artifacts").as_uri())
         mlflow.set_experiment("bench")
         env["MLFLOW_EXPERIMENT_NAME"] = "bench"
-        calendars = {f"S{number:05d}": CALENDAR for number in range(given.symbols)}
+        calendars = {f"S{number:05d}": CALENDAR for number in range(options.symbols)}
         raw = folder / "raw.parquet"
         write_groups(
-            raw, tables(given.symbols, dates), BarsInfo("made", "as made", calendars).to_metadata
+            raw, tables(options.symbols, dates), BarsInfo("made", "as made", calendars).to_metadata
         )
         cost([sys.executable, "-m", "steps.validate", "--bars", str(raw)], ROOT, env)
         bars = next((folder / "artifacts").rglob("bars.parquet"))
@@ -126,7 +140,7 @@ def main() -> None:
             "| model | forecasts | bare calls s | program s | score s | ratios | wall s | MiB |\n"
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         )
-        for model in given.models.split(","):
+        for model in options.models.split(","):
             files = folder / model
             words = ["--dates", "all", "--model_uri", logged(model, bars, files)]
             step = [sys.executable, "-m", "steps.score", *words, "--bars", str(bars)]

@@ -1,7 +1,7 @@
-"""The chain against a team's server: calls and seconds, with latency; answers lost, rows doubled.
+"""Measure the chain against a team's server: calls and seconds, with latency and with faults.
 
-Run as ``python -m benchmarks.server [--seeds N] [OPTIONS OF MAIN]``: a real `mlflow server` on a
-real PostgreSQL, with proxied artifacts, and a proxy before it that delays and loses answers.
+A real `mlflow server` on a real PostgreSQL, with proxied artifacts, and a proxy before it that
+delays and loses responses. Further options are those of `main`.
 """
 
 import argparse
@@ -23,7 +23,9 @@ FAULTS = (REFUSED, LOST, DROPPED, CUT)
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="chains under faults (default: %(default)s)"
+    )
     given, words = parser.parse_known_args()
     options = {k.removeprefix("--"): v for k, v in zip(words[::2], words[1::2], strict=True)}
     with tempfile.TemporaryDirectory() as folder, team(Path(folder) / "server") as shared:
@@ -52,7 +54,7 @@ def main() -> None:
 def _chain(
     shared: Team, proxy: Proxy, folder: Path, options: dict[str, str], label: str
 ) -> tuple[Counter[Any], Counter[tuple[str, str]]]:
-    """Run it cold and once more on an empty server; what it left there, and its calls when cold."""
+    """Run it cold and cached on an emptied server; return rows and files, and the cold calls."""
     shared.empty()
     client = Client(folder, proxy.uri, shared.folder)
     routes: Counter[tuple[str, str]] = Counter()

@@ -1,7 +1,7 @@
-"""What serving costs: from start to first answer, one symbol, 100 symbols, beside an empty model.
+"""Measure serving: start to first response, 1 and 100 symbols, beside an empty model.
 
-Run it with `python -m benchmarks.serving`; it prints rows of Markdown tables. Both models answer
-from servers of the same kind at the same time; their requests take turns.
+It prints a Markdown table. Both models are served by servers of the same kind at the same time;
+their requests alternate.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from stockpred.models.candidates import get_candidate
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SETS, WINDOW, NEEDED = ("direction", "technical"), 14, 61
 EMPTY = """
 import mlflow
@@ -44,7 +44,7 @@ mlflow.models.set_model(Empty())
 
 
 def bars(symbol: str, rows: int, seed: int) -> pd.DataFrame:
-    """Generated bars of one symbol."""
+    """Generate bars of one symbol."""
     rng = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(0.01 * rng.standard_t(4, rows)))
     open_ = close * np.exp(0.005 * rng.standard_normal(rows))
@@ -99,7 +99,7 @@ def make_models(folder: Path, name: str) -> None:
 
 @contextmanager
 def served(folder: Path, name: str) -> Iterator[tuple[HTTPConnection, float]]:
-    """A connection to a server of a model, and the seconds from its start to its first answer."""
+    """Serve a model; yield a connection and the seconds from its start to the first response."""
     began = time.monotonic()
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db"}
     command = [sys.executable, "-m", "steps.serve", "--registered_model", name, "--port", "0"]
@@ -116,7 +116,7 @@ def served(folder: Path, name: str) -> Iterator[tuple[HTTPConnection, float]]:
         connection = HTTPConnection("127.0.0.1", int(found[1]))
         ask(connection, request(1))
         ready = time.monotonic() - began
-        connection.close()  # it opens again; the server would not keep it for as long
+        connection.close()  # it reopens; the server would not keep it open as long
         yield connection, ready
     finally:
         process.terminate()
@@ -124,14 +124,14 @@ def served(folder: Path, name: str) -> Iterator[tuple[HTTPConnection, float]]:
 
 
 def request(symbols: int) -> bytes:
-    """A request with as many bars a symbol as the model needs."""
+    """Make a request with as many bars of each symbol as the model needs."""
     rows = pd.concat([bars(f"S{number}", NEEDED, number) for number in range(symbols)])
     split = rows.assign(date=rows["date"].dt.strftime("%Y-%m-%d")).to_dict("split", index=False)
     return json.dumps({"dataframe_split": split}).encode()
 
 
 def ask(connection: HTTPConnection, body: bytes) -> float:
-    """Seconds from request to answer."""
+    """Send a request; return the seconds until its response."""
     began = time.perf_counter()
     connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
@@ -144,22 +144,27 @@ def ask(connection: HTTPConnection, body: bytes) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=500)
-    parser.add_argument("--model", default="random_forest")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=500,
+        help="of one symbol; a fifth of 100 (default: %(default)s)",
+    )
+    parser.add_argument("--model", default="random_forest", help="candidate (default: %(default)s)")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_models(folder, given.model)
+        make_models(folder, options.model)
         with served(folder, "bench") as (model, ready), served(folder, "empty") as (empty, other):
             sys.stdout.write(
                 "| model | start to first answer, s | symbols | p50 ms | p99 ms |\n"
                 "| --- | ---: | ---: | ---: | ---: |\n"
             )
-            for symbols, count in ((1, given.requests), (100, given.requests // 5)):
+            for symbols, count in ((1, options.requests), (100, options.requests // 5)):
                 body = request(symbols)
                 pairs = [(ask(model, body), ask(empty, body)) for _ in range(count)]
                 for label, first, times in (
-                    (given.model, ready, [mine for mine, _ in pairs]),
+                    (options.model, ready, [mine for mine, _ in pairs]),
                     ("empty", other, [theirs for _, theirs in pairs]),
                 ):
                     half, most = 1000 * np.quantile(times, [0.5, 0.99])

@@ -1,4 +1,4 @@
-"""A tracking store of chains, and what may never be in it, whoever was killed."""
+"""A tracking store of chains, and the faults that no kill may leave in it."""
 
 import os
 import sqlite3
@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chains import BIN, ROOT, Main
+from benchmarks.chains import BIN, Main
 from pipeline.hashing import file_sha256
 from pipeline.step import MODEL
 from pipeline.tags import TAG_ENTRY_POINT, TAG_MODEL_URI, TAG_OUTPUT, TAG_PARENT, TAG_STEP
 from pipeline.tracking.artifacts import local_folder, model_digest
+from tests.support.paths import ROOT
 
-# All that a chain does, as little as there is of each.
+# A whole chain with as little work as possible.
 LIGHT = {
     "symbols": "AAPL,IBM",
     "models": "prior,logistic",
@@ -34,7 +35,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.database = folder / "store.db"
-        self.champions = 0  # how many there must be: none before the first is promoted
+        self.champions = 0  # expected number: 0 before the first promotion
         make = (
             "import mlflow; mlflow.create_experiment('kills', artifact_location="
             f"{(folder / 'artifacts').as_uri()!r})"
@@ -42,6 +43,7 @@ class Store:
         self.python("-c", make)
 
     def env(self) -> dict[str, str]:
+        """Make the environment of a chain."""
         return {
             **os.environ,
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.database}",
@@ -52,6 +54,7 @@ class Store:
         }
 
     def python(self, *argv: str) -> str:
+        """Run Python; return its stdout."""
         done = subprocess.run(
             [sys.executable, *argv], cwd=ROOT, env=self.env(), capture_output=True, text=True
         )
@@ -60,7 +63,7 @@ class Store:
         return done.stdout
 
     def start(self, *command: str, **params: str) -> Main:
-        """Start `main`, by a `command` or without MLflow's."""
+        """Start `main` by a command, or directly without `mlflow run`."""
         given = {**LIGHT, **params}
         if command:
             words = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
@@ -68,7 +71,8 @@ class Store:
         options = [word for name, value in given.items() for word in (f"--{name}", value)]
         return Main([sys.executable, "-m", "steps.main", *options], self.env())
 
-    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
         connection = sqlite3.connect(self.database, timeout=60)
         try:
             return connection.execute(sql, values).fetchall()
@@ -76,9 +80,9 @@ class Store:
             connection.close()
 
     def finished(self, start: str) -> dict[str, str]:
-        """Step -> run id of what the newest `main` from that date got done or found done.
+        """Map the steps that the newest `main` from that date finished or reused to their run ids.
 
-        It may have been killed before it had a run; then it is an earlier one, or none.
+        A `main` killed before it had a run is not found: an earlier one is, or none.
         """
         main = (
             "(select m.run_uuid from runs m join tags t on t.run_uuid = m.run_uuid and "
@@ -91,7 +95,7 @@ class Store:
             "join runs r on r.run_uuid = t.value and r.status = 'FINISHED' "
             f"where t.run_uuid = {main} and t.key like '{TAG_STEP}%.run_id'"
         )
-        # What the dead `main` had no time to write down.
+        # Steps that the killed `main` had no time to record.
         children = self.query(
             "select e.value, r.run_uuid from runs r "
             f"join tags e on e.run_uuid = r.run_uuid and e.key = '{TAG_ENTRY_POINT}' "
@@ -101,7 +105,7 @@ class Store:
         return {name.removesuffix(".run_id"): run_id for name, run_id in [*found, *children]}
 
     def faults(self) -> list[str]:
-        """What may never be, whoever was killed; empty where all is well."""
+        """List the faults in the store; empty where all is well."""
         found = [
             f"run {run_id} was left RUNNING"
             for (run_id,) in self.query("select run_uuid from runs where status = 'RUNNING'")
@@ -114,7 +118,7 @@ class Store:
         for run_id, uri, key, sha256, model in outputs:
             artifact = key.removeprefix(TAG_OUTPUT)
             if self._hash(uri, artifact, model) != sha256:
-                found.append(f"{artifact} of run {run_id} is not what its tag says")
+                found.append(f"{artifact} of run {run_id} does not match its tag")
         return found + self._registry_faults()
 
     def _hash(self, uri: str, artifact: str, model: str | None) -> str:
@@ -132,7 +136,7 @@ class Store:
         return local_folder(uri) or Path()
 
     def sources(self) -> list[str]:
-        """Where the files of each version lie."""
+        """List the location of the files of each version."""
         sql = "select storage_location, source from model_versions order by version"
         return [storage or source for storage, source in self.query(sql)]
 
@@ -158,7 +162,7 @@ class Store:
         return found
 
     def load_all(self) -> str:
-        """Load every version and ask it; what went wrong."""
+        """Load every version and predict; return the error, or an empty string."""
         try:
             self.python("-W", "ignore", "-c", LOAD, *self.sources())
         except RuntimeError as error:

@@ -1,6 +1,6 @@
-"""What validation costs: 5 million generated bars through the real step, on one core.
+"""Measure validation: 5 million generated bars through the real step, on one core.
 
-Run it with `python -m benchmarks.validation`; it prints one row of a Markdown table.
+It prints a Markdown table.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from benchmarks.processes import cost
 from pipeline.storage.parquet import write_groups
 from sources.calendars import calendar_sessions
 from stockpred.bars.schema import BarsInfo, to_arrow
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CALENDAR = "XNYS"
 LAST = np.datetime64("2025-12-31")
 
 
 def generated(symbol: str, dates: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """Bars of one symbol with what real ones have: gaps, broken bars, splits, dull stretches."""
+    """Generate bars of one symbol with the faults of real ones: gaps, splits, stale runs."""
     rows = len(dates)
     close = 50 * np.exp(np.cumsum(0.01 * rng.standard_t(4, rows)))
     open_ = close * np.exp(0.005 * rng.standard_normal(rows))
@@ -57,7 +57,7 @@ def generated(symbol: str, dates: np.ndarray, rng: np.random.Generator) -> pd.Da
 
 
 def tables(symbols: int, dates: np.ndarray) -> Iterator[pa.Table]:
-    """One table a symbol, the same ones every time."""
+    """Generate one table for each symbol, the same in every call."""
     rng = np.random.default_rng(0)
     for number in range(symbols):
         yield to_arrow(generated(f"S{number:05d}", dates, rng))
@@ -66,15 +66,21 @@ def tables(symbols: int, dates: np.ndarray) -> Iterator[pa.Table]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--symbols", type=int, default=2000)
-    parser.add_argument("--sessions", type=int, default=2500)
-    given = parser.parse_args()
-    dates = calendar_sessions(CALENDAR, LAST - 2 * given.sessions, LAST)[-given.sessions :]
+    parser.add_argument(
+        "--symbols", type=int, default=2000, help="generated symbols (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=2500, help="of each symbol (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    dates = calendar_sessions(CALENDAR, LAST - 2 * options.sessions, LAST)[-options.sessions :]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        calendars = {f"S{number:05d}": CALENDAR for number in range(given.symbols)}
+        calendars = {f"S{number:05d}": CALENDAR for number in range(options.symbols)}
         info = BarsInfo("generated", "as generated", calendars)
-        rows = write_groups(folder / "bars.parquet", tables(given.symbols, dates), info.to_metadata)
+        rows = write_groups(
+            folder / "bars.parquet", tables(options.symbols, dates), info.to_metadata
+        )
         env = {
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db",
             "MLFLOW_EXPERIMENT_NAME": "bench",
@@ -85,12 +91,12 @@ def main() -> None:
             f"{(folder / 'artifacts').as_uri()!r})"
         )
         cost([sys.executable, "-c", make], ROOT, env)
-        os.sched_setaffinity(0, {0})  # and of what it starts
+        os.sched_setaffinity(0, {0})  # inherited by its processes
         step = [sys.executable, "-m", "steps.validate", "--bars", str(folder / "bars.parquet")]
         user, wall, memory = cost(step, ROOT, env)
     sys.stdout.write(
         "| symbols | bars | wall s | user CPU s | MiB |\n| ---: | ---: | ---: | ---: | ---: |\n"
-        f"| {given.symbols:,} | {rows:,} | {wall:.1f} | {user:.1f} | {memory:.0f} |\n"
+        f"| {options.symbols:,} | {rows:,} | {wall:.1f} | {user:.1f} | {memory:.0f} |\n"
     )
 
 

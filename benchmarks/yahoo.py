@@ -1,6 +1,6 @@
-"""Fetching from Yahoo against the least that its latency allows: 50 symbols, 10 years, a pool of 4.
+"""Measure fetching from Yahoo against the least time that latency allows.
 
-Run as ``python -m benchmarks.yahoo``; the stand-in of the tests answers, 500 ms after each request.
+50 symbols, 10 years, a pool of 4; the tests' stand-in responds 500 ms after each request.
 Beside it the same bars by yfinance's own `Ticker.history`, in a pool of as many.
 """
 
@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from sources import StoredBars, YahooSource
 from sources.base import FetchedBars
 from sources.yahoo.source import POOL
 from tests.support.yahoo_standin import Standin, standin_bars
 
+Result = TypeVar("Result")
 SYMBOLS = 50
 SESSIONS = 2520
 LATENCY = 0.5
@@ -45,7 +46,7 @@ def main() -> None:
         yahoo.fault("latency", seconds=LATENCY, on=("timezone", "bars", "crumb", "cookie"))
         rows = []
 
-        def measure(label: str, fetch: Callable[[], Any]) -> Any:
+        def measure(label: str, fetch: Callable[[], Result]) -> Result:
             requests, sent, began = len(yahoo.requests), yahoo.bytes_sent, time.monotonic()
             cpu = time.process_time()
             found = fetch()

@@ -1,0 +1,1 @@
+"""Benchmarks: costs against peers and floors, each measured in one run."""
