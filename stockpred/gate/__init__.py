@@ -1,1 +1,1 @@
-"""The gate: rules, the evidence they read, and the record of looks at it."""
+"""The gate: rules, the metrics they check, e-processes and the record of sequential looks."""

@@ -1,4 +1,4 @@
-"""Evidence that forecasts beat a reference: bets over dates, valid however often one looks."""
+"""E-process of a model against a reference: a test martingale that is valid at any time."""
 
 from dataclasses import dataclass, replace
 
@@ -7,9 +7,10 @@ import pandas as pd
 
 from stockpred.arrays import Array
 from stockpred.columns import DATE, LABEL, PROBABILITY_UP
+from stockpred.evaluation.by_group import means_by_date
 from stockpred.evaluation.calibration import CLIP
 
-# Low ones for forecasts bolder than the truth or of symbols that move as one, high ones for timid
+# Low ones suit overconfident forecasts and symbols that move as one, high ones underconfident
 # forecasts of many symbols.
 STAKES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 AT_RISK = 0.9  # share of its wealth that a block of bets can lose at most
@@ -19,16 +20,16 @@ MOST_BETTORS = 6
 
 @dataclass(frozen=True)
 class EProcess:
-    """A test martingale: what bets of a model against a reference have come to, date after date.
+    """Wealth of bets of a model against a reference, date after date: a test martingale.
 
     Under the null, that the reference gives the true probability of each outcome given what was
-    known before, the expected wealth is at most the starting wealth of 1, so that the chance that
-    it ever reaches 1 / alpha is at most alpha (Ville 1939; Shafer 2021). Symbols of one date may
-    move together in any way.
+    known before, the expected wealth is at most the initial 1. By Ville's inequality the
+    probability that it ever reaches 1 / alpha is at most alpha. Symbols of one date may depend on
+    each other in any way.
 
     Wealth is split evenly among `STAKES` and, where outcomes of `horizon` > 1 sessions overlap,
-    among a few bettors who take turns: each bets on a block of dates, and rests while the others
-    bet on theirs until all its own outcomes are known.
+    among a few bettors that take turns: each bets on a block of dates, and pauses during the blocks
+    of the others until all its own outcomes are known.
 
     Attributes
     ----------
@@ -37,9 +38,28 @@ class EProcess:
     dates : int
         Dates bet on so far.
     log_wealth : tuple of tuple of float
-        Log wealth of each bettor and stake at its last whole block.
+        Log wealth of each bettor and stake after its last complete block.
     block : tuple of float
         Gain so far, by stake, of the block in progress, as a share of the wealth before it.
+
+    References
+    ----------
+    Ville, J. (1939). Etude critique de la notion de collectif. Gauthier-Villars.
+
+    Shafer, G. (2021). Testing by betting: a strategy for statistical and scientific communication.
+    Journal of the Royal Statistical Society A 184, 407-431.
+
+    Examples
+    --------
+    A model that doubles its bet of stake 1 on each of two dates, seen at once or one by one:
+
+    >>> start = start_e_process(horizon=1)
+    >>> gain, risk = np.array([1.0, 1.0]), np.array([1.0, 1.0])
+    >>> both = start.bet(gain, risk)
+    >>> print(f"e-value {np.exp(both.log_e_value):.2f}, p-value {both.p_value:.2f}")
+    e-value 3.38, p-value 0.30
+    >>> both == start.bet(gain[:1], risk[:1]).bet(gain[1:], risk[1:])
+    True
     """
 
     horizon: int
@@ -49,18 +69,29 @@ class EProcess:
 
     @property
     def log_e_value(self) -> float:
-        """Log of the wealth in all, the block in progress included."""
+        """Log of the total wealth, the block in progress included."""
         wealth = np.array(self.log_wealth)
         wealth[self.dates // self._length % len(wealth)] += np.log1p(self.block)
         return float(np.logaddexp.reduce(wealth, axis=None) - np.log(wealth.size))
 
     @property
     def p_value(self) -> float:
-        """1 over the wealth, at most 1: valid at any number of looks."""
+        """1 over the total wealth, at most 1: a p-value that is valid at any number of looks."""
         return float(np.exp(-max(0.0, self.log_e_value)))
 
     def bet(self, gain: Array, risk: Array) -> "EProcess":
-        """Bet on further dates, in time order (see `date_gains`)."""
+        """Bet on further dates.
+
+        Parameters
+        ----------
+        gain, risk : array, shape (dates,)
+            As `date_gains` gives them, in time order; no NaN.
+
+        Returns
+        -------
+        EProcess
+            After these dates.
+        """
         if not len(gain):
             return self
         length, bettors = self._length, len(self.log_wealth)
@@ -68,50 +99,52 @@ class EProcess:
         np.divide(AT_RISK / length, risk, out=most, where=risk > 0)
         # (dates, stakes): each stake is fixed before its date's outcomes are known.
         gains = np.minimum(STAKES, most[:, None]) * gain[:, None]
-        begun = self.dates % length
-        edges = np.maximum(np.arange(-begun, len(gain), length), 0)
+        in_block = self.dates % length
+        edges = np.maximum(np.arange(-in_block, len(gain), length), 0)
         blocks = np.add.reduceat(gains, edges, axis=0)  # (blocks, stakes)
         blocks[0] += self.block
-        whole = (begun + len(gain)) // length
-        number = self.dates // length + np.arange(whole)
-        grown = np.log1p(blocks[:whole])
+        complete = (in_block + len(gain)) // length
+        number = self.dates // length + np.arange(complete)
+        growth = np.log1p(blocks[:complete])
         wealth = [
-            np.add(before, grown[number % bettors == bettor].sum(axis=0))
+            np.add(before, growth[number % bettors == bettor].sum(axis=0))
             for bettor, before in enumerate(self.log_wealth)
         ]
-        block = blocks[whole] if whole < len(blocks) else np.zeros(len(STAKES))
+        block = blocks[complete] if complete < len(blocks) else np.zeros(len(STAKES))
         return replace(
             self,
             dates=self.dates + len(gain),
-            log_wealth=tuple(tuple(each.tolist()) for each in wealth),
+            log_wealth=tuple(tuple(stakes.tolist()) for stakes in wealth),
             block=tuple(block.tolist()),
         )
 
     @property
     def _length(self) -> int:
-        """Dates of a block: with the blocks of the others they outlast the horizon."""
+        """Dates of a block: the blocks of the other bettors together cover the horizon."""
         return max(1, -(-(self.horizon - 1) // max(1, len(self.log_wealth) - 1)))
 
 
 def start_e_process(horizon: int) -> EProcess:
-    """The state before the first bet."""
-    # Few bettors on long blocks lose little to overlap, but may stake little on each date.
+    """Return the e-process before its first bet, for outcomes of `horizon` sessions."""
+    # Few bettors with long blocks lose little to overlap, but may stake little on each date.
     bettors = min(MOST_BETTORS, 1 + -(-(horizon - 1) // LONGEST_BLOCK))
-    nothing = (0.0,) * len(STAKES)
-    return EProcess(horizon, 0, (nothing,) * bettors, nothing)
+    zeros = (0.0,) * len(STAKES)
+    return EProcess(horizon, 0, (zeros,) * bettors, zeros)
 
 
 def date_gains(predictions: pd.DataFrame, reference: str) -> tuple[Array, Array]:
-    """What a bet of stake 1 gains on each date, and the most that it could have lost.
+    """Compute the gain of a bet of stake 1 on each date, and the most it could have lost.
 
     The gain is the mean over the date's symbols of the likelihood ratio of model and reference,
-    less 1. The mean has expectation 0 under the null whatever the symbols share; the product of
-    the ratios has not, and would let noise through.
+    less 1. The mean has expectation 0 under the null however the symbols depend on each other; the
+    product of the ratios has not, and would let noise pass.
 
     Parameters
     ----------
     predictions : DataFrame
-        Labelled rows with a column ``probability_up`` and the reference's probability.
+        Labelled rows: date, label, probability_up and the reference's column; no NaN.
+    reference : str
+        Column with the probabilities of the reference.
 
     Returns
     -------
@@ -122,12 +155,7 @@ def date_gains(predictions: pd.DataFrame, reference: str) -> tuple[Array, Array]
         predictions[name].clip(CLIP, 1 - CLIP).to_numpy() for name in (PROBABILITY_UP, reference)
     )
     up, down = p / q, (1 - p) / (1 - q)
-    rows = pd.DataFrame(
-        {
-            DATE: predictions[DATE].to_numpy(),
-            "gain": np.where(predictions[LABEL].to_numpy() == 1, up, down) - 1,
-            "risk": 1 - np.minimum(up, down),
-        }
-    )
-    means = rows.groupby(DATE, sort=True).mean()
-    return means["gain"].to_numpy(), means["risk"].to_numpy()
+    gain = np.where(predictions[LABEL].to_numpy() == 1, up, down) - 1
+    risk = 1 - np.minimum(up, down)
+    _, means = means_by_date(predictions[DATE].to_numpy(), gain, risk)
+    return means[:, 0], means[:, 1]

@@ -1,30 +1,34 @@
-"""The lead by which a recipe became champion, and newer data held against it."""
+"""Expected lead of a recipe: that of its evaluation, to which newer data is compared."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
+from stockpred.evaluation.by_group import means_by_date
 from stockpred.evaluation.metrics import implied_lead
 from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.gate.metrics import GateMetrics, trained_to
 
-RECENT = 250  # dates, at most, of the record that a promise is held against
+RECENT = 250  # latest dates, at most, that are compared
 
 
 @dataclass(frozen=True)
 class ExpectedLead:
-    """The lead over the prior by which a recipe became champion.
+    """Lead over the prior by which a recipe became champion.
+
+    Called ``promise`` in monitoring.json and in tags of versions.
 
     Attributes
     ----------
     lead, standard_error : float
-        Nats.
+        Mean lead over dates and its standard error, in nats.
     last_date : str
-        ISO date of the last outcome it rests on.
+        ISO date of the last outcome in it.
     implied_lead : float
-        Nats by which the forecasts would lead were they true.
+        Lead that the forecasts would have if they were true, in nats (`metrics.implied_lead`).
     """
 
     lead: float
@@ -43,30 +47,57 @@ class ExpectedLead:
 
 
 def expected_lead(predictions: pd.DataFrame, horizon: int) -> ExpectedLead:
-    """What predictions promise of their recipe."""
-    rows = predictions[predictions[LABEL].notna()]
-    lead = lead_over_column(rows, PRIOR, horizon)
-    claimed = implied_lead(rows[PROBABILITY_UP].to_numpy(), rows[PRIOR].to_numpy())
-    by_date = pd.Series(claimed).groupby(rows[DATE].to_numpy()).mean().mean()
-    return ExpectedLead(lead.mean, lead.standard_error, trained_to(rows), float(by_date))
+    """Measure the expected lead from the predictions of an evaluation.
 
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them; rows without a label are left out.
+    horizon : int
+        Sessions from entry to exit.
 
-def refresh_metrics(predictions: pd.DataFrame, promised: ExpectedLead, horizon: int) -> GateMetrics:
-    """The champion's recipe on newer data, held against what it promised.
-
-    ``shortfall_p_value``: Welch's test of the lead on the dates after those that the promise rests
-    on, the last `RECENT` of them, against the promise, which is an estimate too. With no more than
-    one such date there is nothing to tell, and it is 1.
+    Returns
+    -------
+    ExpectedLead
+        Over the pooled prior.
     """
     rows = predictions[predictions[LABEL].notna()]
-    later = np.unique(rows.loc[rows[DATE] > np.datetime64(promised.last_date, "s"), DATE])
+    lead = lead_over_column(rows, PRIOR, horizon)
+    implied = implied_lead(rows[PROBABILITY_UP].to_numpy(), rows[PRIOR].to_numpy())
+    _, by_date = means_by_date(rows[DATE].to_numpy(), implied)
+    return ExpectedLead(lead.mean, lead.standard_error, trained_to(rows), float(by_date.mean()))
+
+
+def refresh_metrics(predictions: pd.DataFrame, expected: ExpectedLead, horizon: int) -> GateMetrics:
+    """Compare the lead of the champion's recipe on newer data with the expected one.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them; rows without a label are left out.
+    expected : ExpectedLead
+        Of the champion.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    dict of str to float
+        ``shortfall_p_value``: of Welch's test of the lead on the last `RECENT` dates after those of
+        the expected lead, against it (an estimate too); 1 for fewer than two such dates.
+
+    References
+    ----------
+    Welch, B. L. (1947). The generalization of Student's problem when several different population
+    variances are involved. Biometrika 34, 28-35.
+    """
+    rows = predictions[predictions[LABEL].notna()]
+    later = np.unique(rows.loc[rows[DATE] > np.datetime64(expected.last_date, "s"), DATE])
     if len(later) < 2:
         return {"shortfall_p_value": 1.0}
     recent = lead_over_column(rows[rows[DATE] >= later[-RECENT:][0]], PRIOR, horizon)
-    error = np.hypot(recent.standard_error, promised.standard_error)
+    error = np.hypot(recent.standard_error, expected.standard_error)
     if error == 0:
         return {"shortfall_p_value": 1.0}
-    from scipy.stats import t as student
-
-    statistic = (recent.mean - promised.lead) / error
-    return {"shortfall_p_value": float(student.cdf(statistic, recent.dates - 1))}
+    statistic = (recent.mean - expected.lead) / error
+    return {"shortfall_p_value": float(stdtr(recent.dates - 1, statistic))}

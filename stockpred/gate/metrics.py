@@ -1,12 +1,13 @@
-"""What the gate's rules look at, drawn from predictions: plain values by metric."""
+"""Metrics that the gate's rules check, from predictions."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from stockpred.columns import CHAMPION, DATE, LABEL, PRIOR, PRIOR_SYMBOL, PROBABILITY_UP, SYMBOL
-from stockpred.evaluation.calibration import BINS
+from stockpred.evaluation.by_group import sums_by_group
+from stockpred.evaluation.calibration import equal_count_bins
 from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.gate.e_process import date_gains, start_e_process
 from stockpred.gate.sequential_looks import Look
@@ -15,23 +16,31 @@ GateMetrics = dict[str, float | None]
 
 
 def references(predictions: pd.DataFrame) -> tuple[str, ...]:
-    """The base rates to beat: the pooled one, and by symbol where predictions have it."""
+    """Return the columns of base rates to beat: the pooled one, and by symbol where present."""
     return tuple(name for name in (PRIOR, PRIOR_SYMBOL) if name in predictions)
 
 
 def baseline_metrics(predictions: pd.DataFrame, look: Look, horizon: int) -> GateMetrics:
-    """A recipe against the base rates; of two, the one that is harder to beat counts.
+    """Compare a recipe with the base rates; of two, the one that is harder to beat counts.
 
     Parameters
     ----------
     predictions : DataFrame
-        As `walk_forward.walk_forward` gives them.
+        As `walk_forward.walk_forward` gives them; rows without a label are left out.
     look : Look
-        The latest look at the recipe's skill beyond the prior.
+        Latest look at the hypothesis that the recipe has skill beyond the prior.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    dict of str to float or None
+        ``lead`` (nats), ``anytime_p_value``, ``excess_calibration_error``, ``dates``,
+        ``worse_than_prior_p_value``.
     """
     rows = predictions[predictions[LABEL].notna()]
     leads = [lead_over_column(rows, name, horizon) for name in references(rows)]
-    lead = min(leads, key=lambda each: each.mean)
+    lead = min(leads, key=lambda lead: lead.mean)
     return {
         "lead": lead.mean,
         "anytime_p_value": look.adjusted_p_value,
@@ -42,7 +51,7 @@ def baseline_metrics(predictions: pd.DataFrame, look: Look, horizon: int) -> Gat
 
 
 def excess_calibration_error(rows: pd.DataFrame) -> float:
-    """Calibration error beyond what chance alone gives; at least 0, and 0 without a row.
+    """Compute the calibration error beyond what chance alone gives.
 
     The expected calibration error over bins of equal count, less its expectation where the
     probabilities are right: sqrt(2 / pi) of each bin's standard error, in which rows of one date
@@ -51,25 +60,39 @@ def excess_calibration_error(rows: pd.DataFrame) -> float:
     Parameters
     ----------
     rows : DataFrame
-        Labelled predictions.
+        Labelled predictions: date, label, probability_up; no NaN.
+
+    Returns
+    -------
+    float
+        At least 0; 0 without a row.
     """
     if rows.empty:
         return 0.0
     probability = rows[PROBABILITY_UP].to_numpy()
     error = probability - rows[LABEL].to_numpy()
-    date = pd.factorize(rows[DATE])[0]
-    excess = 0.0
-    for part in np.array_split(np.argsort(probability, kind="stable"), min(BINS, len(rows))):
-        gap = error[part].mean()
-        by_date = np.bincount(date[part], error[part] - gap)
-        excess += abs(gap) * len(part) - np.sqrt(2 / np.pi * (by_date @ by_date))
-    return float(max(0.0, excess / len(rows)))
+    bins = equal_count_bins(probability)
+    number = int(bins.max()) + 1
+    count, total = sums_by_group(bins, number, np.ones(len(error)), error).T
+    centred = error - (total / count)[bins]
+    date, dates = pd.factorize(rows[DATE])
+    by_cell = sums_by_group(date * number + bins, len(dates) * number, centred)
+    noise = np.sqrt(2 / np.pi * (by_cell.reshape(-1, number) ** 2).sum(axis=0))
+    return float(max(0.0, (np.abs(total) - noise).sum() / len(rows)))
 
 
 def join_champion(predictions: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Predictions on the symbols and dates that the champion forecast too, its own as a column.
+    """Join the champion's predictions on common symbols and dates, as the column ``champion``.
 
-    Rows on whose outcome the two disagree (the bars were revised) are left out.
+    Parameters
+    ----------
+    predictions, theirs : DataFrame
+        Of the new recipe and of the champion, as `walk_forward.walk_forward` gives them.
+
+    Returns
+    -------
+    DataFrame
+        Rows with different labels (the bars were revised) are left out.
     """
     other = theirs[[SYMBOL, DATE, PROBABILITY_UP, LABEL]].rename(
         columns={PROBABILITY_UP: CHAMPION, LABEL: f"{LABEL}_other"}
@@ -80,14 +103,22 @@ def join_champion(predictions: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFra
 
 
 def champion_metrics(common: pd.DataFrame, look: Look, horizon: int) -> GateMetrics:
-    """A new recipe against the champion's, and each against the base rates, on common dates.
+    """Compare a new recipe with the champion's, and each with the base rates, on common dates.
 
     Parameters
     ----------
     common : DataFrame
-        As `join_champion` gives it.
+        As `join_champion` gives it; rows without a label are left out.
     look : Look
-        The latest look at the recipe's skill beyond the champion's.
+        Latest look at the hypothesis that the recipe has skill beyond the champion's.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    dict of str to float or None
+        ``common_dates``, ``champion_lead`` (nats; None without a date), ``champion_lead_p_value``,
+        ``champion_anytime_p_value``, ``common_p_value``, ``champion_baseline_p_value``.
     """
     rows = common[common[LABEL].notna()]
     lead = lead_over_column(rows, CHAMPION, horizon)
@@ -103,33 +134,59 @@ def champion_metrics(common: pd.DataFrame, look: Look, horizon: int) -> GateMetr
 
 
 def _p_value(rows: pd.DataFrame, horizon: int) -> float:
-    """Of one look at the skill beyond the base rates on these rows."""
+    """Return the p-value of one look at the skill beyond the base rates."""
     return max(
         start_e_process(horizon).bet(*date_gains(rows, name)).p_value for name in references(rows)
     )
 
 
 def shared_symbols(predictions: pd.DataFrame, theirs: pd.DataFrame) -> float:
-    """Share of all symbols of two tables that both have."""
+    """Return the share of all symbols of two tables that are in both."""
     one, other = (set(map(str, table[SYMBOL].unique())) for table in (predictions, theirs))
     return len(one & other) / len(one | other)
 
 
 def trained_to(predictions: pd.DataFrame) -> str:
-    """ISO date of the last row with a label: a model fitted on all has learnt up to it."""
+    """Return the ISO date of the last row with a label: a model fitted on all has learnt to it."""
     return f"{predictions.loc[predictions[LABEL].notna(), DATE].max():%Y-%m-%d}"
 
 
 def sessions_after(predictions: pd.DataFrame, date: str) -> int:
-    """Sessions of the data after a date; those before the first prediction counted as weekdays."""
+    """Count sessions of the data after a date; before the first prediction, weekdays.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        With a column date.
+    date : str
+        ISO date.
+
+    Returns
+    -------
+    int
+        0 where no date is later.
+    """
     dates = np.unique(predictions[DATE].to_numpy()).astype("datetime64[D]")
     day = np.datetime64(date, "D")
     before = max(0, int(np.busday_count(day, dates[0])) - 1)
     return before + int((dates > day).sum())
 
 
-def unsound_share(validation: Any) -> float | None:
-    """Share of the bars that validation took out, or None where it does not tell."""
+def unsound_share(validation: object) -> float | None:
+    """Return the share of the bars that validation removed.
+
+    Parameters
+    ----------
+    validation : object
+        Content of validation.json.
+
+    Returns
+    -------
+    float or None
+        From 0 to 1; None where the content has no such counts.
+    """
+    if not isinstance(validation, Mapping):
+        return None
     try:
         return 1 - float(validation["bars"] / validation["listed"])
     except (KeyError, TypeError, ZeroDivisionError):

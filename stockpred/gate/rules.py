@@ -1,4 +1,4 @@
-"""The gate: rules as data, and the decision on a new version."""
+"""Rules of the gate, as data, and the decision on a new version."""
 
 import math
 import operator
@@ -15,7 +15,19 @@ _DIRECTIONS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A metric, a direction, a limit; `meaning` completes "it must hold that ..."."""
+    """Limit of a metric.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric.
+    direction : str
+        ``below``, ``above`` or ``at_least``.
+    limit : float
+        In the metric's unit.
+    meaning : str
+        Completes "it must hold that ...".
+    """
 
     metric: str
     direction: str
@@ -48,7 +60,7 @@ BASELINE_RULES = (
 CHAMPION_RULES = (
     *_COMPARABLE,
     Rule("champion_lead", "above", 0.0, "its log loss is lower than the champion's there"),
-    # Bets tell only that the champion is not right, and a worse recipe can see that, too.
+    # Bets show only that the champion is wrong, which a worse recipe can show, too.
     Rule("champion_lead_p_value", "below", 0.10, "chance alone would seldom give such a lead"),
     Rule("champion_anytime_p_value", "below", 0.10, "nor would it in any look"),
 )
@@ -70,20 +82,42 @@ REFRESH_RULES = (
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule with the value it met."""
+    """Result of a rule.
+
+    Attributes
+    ----------
+    rule : Rule
+        What was checked.
+    value : float or None
+        Value of the metric; None where it is missing or not finite.
+    passed : bool
+        False without a value.
+    """
 
     rule: Rule
     value: float | None
     passed: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data, in one level."""
+        """Return JSON-ready data, in one level."""
         return {**asdict(self.rule), "value": self.value, "passed": self.passed}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Where a version goes: the tag `stage`, aliases beside ``candidate``, and why."""
+    """Decision on a version.
+
+    Attributes
+    ----------
+    stage : str
+        Value of the tag ``stage``.
+    aliases : tuple of str
+        Aliases it gets, besides ``candidate``.
+    results : tuple of RuleResult
+        Every rule that was checked.
+    sentence : str
+        Reason.
+    """
 
     stage: str
     aliases: tuple[str, ...]
@@ -94,7 +128,20 @@ class Decision:
 def check_rules(
     values: Mapping[str, float | None], rules: Sequence[Rule]
 ) -> tuple[RuleResult, ...]:
-    """Hold values against rules; a value that is missing, None or NaN never passes."""
+    """Check values against rules.
+
+    Parameters
+    ----------
+    values : mapping of str to float or None
+        By metric; one that is missing, None or not finite fails.
+    rules : sequence of Rule
+        Rules to check.
+
+    Returns
+    -------
+    tuple of RuleResult
+        In the order of `rules`.
+    """
     results = []
     for rule in rules:
         value = values.get(rule.metric)
@@ -115,12 +162,29 @@ def decide(
 
     Parameters
     ----------
-    values : mapping
-        Metric -> value, as the rules name them (see `assessment`).
-    has_champion, is_refresh : bool
-        Whether a version is champion, and whether it has the same recipe.
+    values : mapping of str to float or None
+        By metric, as the rules name them (`gate.metrics`).
+    has_champion : bool
+        Whether the registered model has a champion.
+    is_refresh : bool
+        Whether the champion has the same recipe.
     may_promote : bool
-        False holds it at Staging (`phase=pilot`).
+        False keeps it at Staging (``phase=pilot``).
+
+    Returns
+    -------
+    Decision
+        Development where a rule fails, Production for a new champion, Staging otherwise.
+
+    Examples
+    --------
+    >>> values = {"lead": 0.002, "anytime_p_value": 0.2, "excess_calibration_error": 0.01,
+    ...           "dates": 500, "unsound_share": 0.0}
+    >>> decision = decide(values)
+    >>> decision.stage, [result.rule.metric for result in decision.results if not result.passed]
+    ('Development', ['anytime_p_value'])
+    >>> decide(values | {"anytime_p_value": 0.01}).aliases
+    ('champion',)
     """
     refresh = has_champion and is_refresh
     results = check_rules(values, REFRESH_RULES if refresh else BASELINE_RULES)

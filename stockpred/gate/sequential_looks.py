@@ -1,4 +1,4 @@
-"""The record of looks: what was asked of which recipe, how often, and the evidence so far."""
+"""Sequential looks at hypotheses: the record of tests, with alpha spending over hypotheses."""
 
 import hashlib
 import json
@@ -17,14 +17,16 @@ SHORT = 16  # hex digits of an id: 64 bits
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Has a recipe skill on some symbols beyond a reference?
+    """Hypothesis that a recipe has skill on some symbols beyond a reference.
 
     Attributes
     ----------
-    recipe, symbols : str
-        Start of the recipe's id; digest of the symbols. Another universe is another try.
+    recipe : str
+        First hex digits of the recipe's id.
+    symbols : str
+        Digest of the symbols: another universe is another hypothesis.
     against : str
-        ``prior``, or the start of the id of the champion's recipe.
+        Reference: ``prior``, or the first hex digits of the id of the champion's recipe.
     """
 
     recipe: str
@@ -33,25 +35,28 @@ class Hypothesis:
 
     @property
     def id(self) -> str:
-        """Hex digest."""
+        """Hex digest of the three."""
         return _digest([self.recipe, self.symbols, self.against])
 
 
 @dataclass(frozen=True)
 class Look:
-    """The latest look at a question; what a look adds are the dates after the last one bet on.
+    """Latest look at a hypothesis.
 
     Attributes
     ----------
+    hypothesis : Hypothesis
+        What is tested.
     index : int
-        The question is the `index`-th asked against this reference; from 1.
+        Place of the hypothesis among those tested against its reference, from 1; 0 before the
+        first look.
     looks : int
-        How often it was looked at; 0 for a claim, which only holds the question's place.
+        Number of looks so far; 0: the hypothesis's place is only reserved.
     data : str
-        Digest of the data last looked at: the same again is no new look.
+        Digest of the data of the latest look.
     first, last : str
         ISO dates of the first and the last bet; empty before the first.
-    e_processes : mapping of str to Evidence
+    e_processes : mapping of str to EProcess
         By the column of the reference.
     """
 
@@ -65,21 +70,21 @@ class Look:
 
     @property
     def log_e_value(self) -> float:
-        """Of the reference that is hardest to beat."""
-        return min((each.log_e_value for each in self.e_processes.values()), default=0.0)
+        """Log e-value against the reference that is hardest to beat."""
+        return min((process.log_e_value for process in self.e_processes.values()), default=0.0)
 
     @property
     def p_value(self) -> float:
-        """Valid at any number of looks at this question."""
-        return max((each.p_value for each in self.e_processes.values()), default=1.0)
+        """P-value that is valid at any number of looks at this hypothesis."""
+        return max((process.p_value for process in self.e_processes.values()), default=1.0)
 
     @property
     def adjusted_p_value(self) -> float:
-        """Valid also over all questions asked against the reference, at most 1."""
+        """P-value that is valid also over all hypotheses tested against the reference."""
         return min(1.0, self.p_value / alpha_share(self.index))
 
     def to_text(self) -> str:
-        """As compact JSON, well below the 5,000 characters that a registry's tag may have."""
+        """Return compact JSON, well below the 5,000 characters that a registry's tag may have."""
         content = {
             "question": asdict(self.hypothesis),
             "index": self.index,
@@ -95,14 +100,14 @@ class Look:
     def from_text(cls, text: str) -> "Look":
         """Read what `to_text` wrote."""
         content = json.loads(text)
-        evidence = {
+        e_processes = {
             name: EProcess(
-                each["horizon"],
-                each["dates"],
-                tuple(tuple(row) for row in each["log_wealth"]),
-                tuple(each["block"]),
+                state["horizon"],
+                state["dates"],
+                tuple(tuple(stakes) for stakes in state["log_wealth"]),
+                tuple(state["block"]),
             )
-            for name, each in content["evidence"].items()
+            for name, state in content["evidence"].items()
         }
         return cls(
             Hypothesis(**content["question"]),
@@ -111,16 +116,16 @@ class Look:
             content["data"],
             content["first"],
             content["last"],
-            evidence,
+            e_processes,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For people, JSON-ready."""
+        """Return JSON-ready data for decision.json."""
         return {
             **asdict(self.hypothesis),
             "index": self.index,
             "looks": self.looks,
-            "dates": max((each.dates for each in self.e_processes.values()), default=0),
+            "dates": max((process.dates for process in self.e_processes.values()), default=0),
             "first": self.first,
             "last": self.last,
             "log_e_value": self.log_e_value,
@@ -152,12 +157,33 @@ class LookData:
 
 
 def alpha_share(index: int) -> float:
-    """Share of the level that the `index`-th question gets; all shares together are 1."""
+    """Return the share of alpha that the `index`-th hypothesis spends; the shares sum to 1.
+
+    Examples
+    --------
+    >>> [round(alpha_share(index), 3) for index in (1, 2, 3)]
+    [0.5, 0.167, 0.083]
+    """
     return 1 / (index * (index + 1))
 
 
 def hypothesis_of(recipe_id: str, predictions: pd.DataFrame, against: str = PRIOR) -> Hypothesis:
-    """The question that predictions of a recipe can answer."""
+    """Return the hypothesis that predictions of a recipe can test.
+
+    Parameters
+    ----------
+    recipe_id : str
+        Hex digest.
+    predictions : DataFrame
+        Its symbols belong to the hypothesis; their order does not matter.
+    against : str
+        Reference: ``prior``, or the id of the champion's recipe.
+
+    Returns
+    -------
+    Hypothesis
+        Equal for the same recipe, symbols and reference.
+    """
     symbols = sorted(map(str, predictions[SYMBOL].unique()))
     return Hypothesis(recipe_id[:SHORT], _digest(symbols), against[:SHORT])
 
@@ -221,14 +247,26 @@ def add_look(record: Iterable[Look], hypothesis: Hypothesis, data: LookData) -> 
 
 
 def complete_dates(predictions: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """Labelled rows of the dates on which no outcome is still to come.
+    """Select the labelled rows of the dates on which no outcome is still to come.
 
-    A date is bet on once: where symbols trade on different days, it waits for the last of them;
-    for one that ended without an outcome, only a while.
+    A date is bet on once: where symbols trade on different days, it waits for the last of them, and
+    a limited time for a symbol that ended without an outcome.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        date, label, forward_return (NaN: not known).
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    DataFrame
+        Rows before the first date that waits.
     """
-    coming = predictions.loc[predictions[FORWARD_RETURN].isna(), DATE]
-    patience = pd.Timedelta(days=7 + 2 * horizon)
-    waiting = coming[coming > predictions[DATE].max() - patience]
+    unknown = predictions.loc[predictions[FORWARD_RETURN].isna(), DATE]
+    longest_wait = pd.Timedelta(days=7 + 2 * horizon)
+    waiting = unknown[unknown > predictions[DATE].max() - longest_wait]
     is_complete = predictions[LABEL].notna()
     if len(waiting):
         is_complete &= predictions[DATE] < waiting.min()
