@@ -56,6 +56,13 @@ def test_a_remark_in_every_file_changes_no_recipe_and_no_step(project: Project, 
         ("stockpred/gate/rules.py", False, {"register"}, ALL - {"register"}),
         ("stockpred/monitoring/alerts.py", False, set(), ALL),
         ("serving/server/middleware.py", False, set(), ALL),
+        ("reports/pages/evaluation.py", False, {"report"}, ALL - {"report"}),
+        (
+            "reports/plots/figure.py",
+            False,
+            {"report"},
+            {"acquire", "train", "evaluate", "register"},
+        ),
         ("sources/yahoo/chart.py", False, {"acquire"}, {"train", "evaluate", "register"}),
     ],
 )

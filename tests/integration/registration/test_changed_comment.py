@@ -37,6 +37,15 @@ def test_a_night_after_a_changed_comment_refreshes_the_champion(tmp_path: Path) 
         path.write_text(f'{path.read_text()}\n# A remark.\n"""Another."""\n')
     again = decision_of(store, **night)
     assert set(again["statuses"].values()) == {"cached"}
+    for name in ("plots/figure.py", "pages/evaluation.py"):
+        with (store.root / "reports" / name).open("a") as out:
+            out.write("\nCHANGED = 1\n")
+    drawn = decision_of(store, **night)["statuses"]
+    # What `validate` writes for later steps stays the same.
+    assert {step for step, status in drawn.items() if status == "executed"} == {
+        "validate",
+        "report",
+    }
     refreshed = decision_of(store, **{**night, "end": newest})
     assert set(refreshed["statuses"].values()) == {"executed"}
     assert (refreshed["stage"], refreshed["version"]) == ("Production", "2")
