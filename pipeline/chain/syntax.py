@@ -6,12 +6,19 @@ Imports are kept apart from the digest, so that the files they name can be put i
 """
 
 import ast
+import contextlib
 import hashlib
+import json
+import os
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeGuard
+
+from pipeline.hashing import file_sha256
 
 # Modules that import by names put together at run time.
 DYNAMIC_MODULES = ("importlib", "pkgutil", "runpy")
@@ -36,7 +43,7 @@ class Import(NamedTuple):
     name : str
         Name taken out of the module, perhaps a module itself; empty where the module is taken.
     bound : str
-        Name that the file uses it by; empty for a module that only a string names.
+        Name that the file uses it by; empty for a string that may name a module.
     """
 
     module: str
@@ -53,7 +60,7 @@ class Syntax:
     digest : str
         Hex sha256 of the syntax tree, with a gap for each block of imports; empty where the
         file says nothing.
-    blocks : sequence of frozenset of Import
+    blocks : sequence of sequence of Import
         What fills the gaps, in order. Within a block of adjacent imports the order does not
         count: tools sort imports by module names, which change when a module moves.
     is_dynamic : bool
@@ -63,13 +70,16 @@ class Syntax:
     """
 
     digest: str
-    blocks: Sequence[frozenset[Import]]
+    blocks: Sequence[Sequence[Import]]
     is_dynamic: bool
     uses_path: bool
 
 
-def parse(source: bytes, file: str, is_module: Callable[[str], bool]) -> Syntax:
+def parse(source: bytes, file: str) -> Syntax:
     """Parse a Python file.
+
+    A string constant in the form of a dotted name counts as an import, as in
+    ``[sys.executable, "-m", "serving.app"]``.
 
     Parameters
     ----------
@@ -77,9 +87,6 @@ def parse(source: bytes, file: str, is_module: Callable[[str], bool]) -> Syntax:
         The file's content.
     file : str
         Its path relative to the project, with slashes: relative imports start there.
-    is_module : callable
-        Dotted name -> whether it is a module of the project. A string constant that is such a
-        name counts as an import of it, as in ``[sys.executable, "-m", "serving.app"]``.
 
     Returns
     -------
@@ -87,29 +94,69 @@ def parse(source: bytes, file: str, is_module: Callable[[str], bool]) -> Syntax:
         Of what cannot be parsed: the digest of its bytes, dynamic.
     """
     try:
-        writer = _Writer(source, PurePosixPath(file).parts[:-1], is_module)
+        writer = _Writer(source, PurePosixPath(file).parts[:-1])
         writer.write_block(ast.parse(source, filename=file).body)
     except (SyntaxError, ValueError, RecursionError):
         return Syntax(hashlib.sha256(source).hexdigest(), (), True, True)
     text = "\0".join(writer.words)
     return Syntax(
         hashlib.sha256(text.encode()).hexdigest() if text else "",
-        [frozenset(block) for block in writer.blocks],
+        [sorted(block) for block in writer.blocks],
         writer.is_dynamic,
         writer.uses_path,
     )
 
 
+def read_memo(path: Path) -> dict[str, tuple[str, Syntax]]:
+    """Read what `write_memo` wrote; nothing where that was other code or is damaged.
+
+    Returns
+    -------
+    dict of str to (str, Syntax)
+        By file, the sha256 of its bytes and what they say.
+    """
+    try:
+        content = json.loads(path.read_text())
+        if content["parser"] != _parser():
+            return {}
+        return {
+            file: (sha256, Syntax(text, [[Import(*i) for i in b] for b in blocks], *flags))
+            for file, (sha256, text, blocks, *flags) in content["files"].items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def write_memo(path: Path, syntaxes: Mapping[str, tuple[str, Syntax]]) -> None:
+    """Keep what files say for the next process; where nothing may be written, do nothing."""
+    content = {
+        "parser": _parser(),
+        "files": {
+            file: (sha256, s.digest, s.blocks, s.is_dynamic, s.uses_path)
+            for file, (sha256, s) in syntaxes.items()
+        },
+    }
+    partial = path.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        partial.write_text(json.dumps(content))
+        partial.replace(path)
+
+
+@cache
+def _parser() -> str:
+    """What a memo depends on beside the files: this module, and Python's minor version."""
+    return f"{file_sha256(Path(__file__))} {sys.version_info[:2]}"
+
+
 class _Writer:
     """Writes a syntax tree as words; `ast.dump` is slower, and differs between Python versions."""
 
-    def __init__(
-        self, source: bytes, package: Sequence[str], is_module: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, source: bytes, package: Sequence[str]) -> None:
         self.words: list[str] = []
         self.blocks: list[set[Import]] = []
         self.is_dynamic = self.uses_path = False
-        self._source, self._package, self._is_module = source, package, is_module
+        self._source, self._package = source, package
 
     def write_block(self, statements: Sequence[ast.stmt]) -> None:
         """Write statements one after the other, adjacent imports as one gap."""
@@ -133,14 +180,19 @@ class _Writer:
         return self.blocks[-1]
 
     def _write(self, node: ast.AST) -> None:
-        kind, words = node.__class__, self.words
-        if kind is ast.Constant and self._write_module_name(node.value):  # type: ignore[attr-defined]
+        words = self.words
+        # Half of all nodes are names and constants.
+        if isinstance(node, ast.Name):
+            self.is_dynamic |= node.id in DYNAMIC_NAMES
+            self.uses_path |= node.id in PATH_NAMES
+            words += ("Name", node.id)
             return
-        if kind is ast.Name:
-            self.is_dynamic |= node.id in DYNAMIC_NAMES  # type: ignore[attr-defined]
-            self.uses_path |= node.id in PATH_NAMES  # type: ignore[attr-defined]
+        if isinstance(node, ast.Constant):
+            if not self._write_module_name(node.value):
+                words += ("Constant", repr(node.value))
+            return
+        kind, values = node.__class__, node.__dict__
         words.append(kind.__name__)
-        values = node.__dict__
         for field in kind._fields:
             value = values.get(field)
             # Whether a name is read or set follows from where it is.
@@ -166,10 +218,8 @@ class _Writer:
         words.append(")")
 
     def _write_module_name(self, value: object) -> bool:
-        """Write a constant as a gap if it is the name of a module of the project."""
+        """Write a constant as a gap if it has the form of a module's name."""
         if not isinstance(value, str) or "." not in value or not _DOTTED.fullmatch(value):
-            return False
-        if not self._is_module(value):
             return False
         self._open_gap().add(Import(value, "", ""))
         return True

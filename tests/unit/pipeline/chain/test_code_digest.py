@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.chain.code_digest import Code
+from pipeline.chain.syntax import Syntax, parse
 from pipeline.hashing import digest
 from steps.main import STEPS as CHAIN
 from tests.support.paths import ROOT
@@ -322,6 +323,43 @@ def test_git_and_no_git_give_the_same_and_ignored_files_do_not_count(project: Pa
 def test_a_digest_tells_names_from_values() -> None:
     assert digest([("a", "b"), ("c", "d")]) == digest([("c", "d"), ("a", "b")])
     assert len({digest([("a", "b")]), digest([("ab", "")]), digest([("b", "a")])}) == 3
+
+
+def test_what_files_say_is_kept_for_the_next_process(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digests(project)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    assert digests(project) == before
+    parsed: list[str] = []
+
+    def parse_once(source: bytes, file: str) -> Syntax:
+        parsed.append(file)
+        return parse(source, file)
+
+    monkeypatch.setattr("pipeline.chain.code_digest.parse", parse_once)
+    assert digests(project) == before and not parsed
+    add("roomc/z.py", "x = 2\n")(project)
+    assert digests(project)["one"] != before["one"] and parsed == ["roomc/z.py"]
+    memo = project / "__pycache__" / "syntax.json"
+    assert [path.name for path in memo.parent.iterdir()] == [memo.name]
+    now = digests(project)
+    for damaged in (
+        "",
+        "[]",
+        '{"parser": 1}',
+        memo.read_text().replace('"files": {', '"files": ['),
+    ):
+        memo.write_text(damaged)
+        assert digests(project) == now
+
+
+def test_nothing_is_kept_where_python_keeps_no_bytecode(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    digests(project)
+    assert not (project / "__pycache__").exists()
 
 
 def test_no_import_of_ours_goes_round_in_a_circle() -> None:
