@@ -1,4 +1,4 @@
-"""Parquet tables as steps hand them on: one row group a symbol, so that a step can stream."""
+"""Parquet tables that steps pass on: one row group a symbol, so that a step can stream them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,24 +20,29 @@ def open_table(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file; give one that a step wrote") from error
+        raise InputError(
+            str(path),
+            expected="a Parquet file",
+            got="other bytes",
+            fix="give one that a step wrote",
+        ) from error
 
 
 def read_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Yield a file's row groups, or some columns of them; memory holds one at a time."""
+    """Yield a file's row groups, whole or some columns; memory holds one at a time."""
     with open_table(path) as file:
         for number in range(file.num_row_groups):
             yield file.read_row_group(number, columns)
 
 
 def read_metadata(path: Path) -> dict[bytes, bytes]:
-    """Key-value metadata of a file."""
+    """Read a file's key-value metadata."""
     with open_table(path) as file:
         return dict(file.metadata.metadata or {})
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read a file whole."""
+    """Read a whole file."""
     with open_table(path) as file:
         return file.read()
 
@@ -47,15 +52,26 @@ def write_groups(
     tables: Iterable[pa.Table],
     extra: Callable[[], Mapping[bytes, bytes]] = dict,
 ) -> int:
-    """Write each table as one row group; return the number of rows.
+    """Write each table as one row group.
 
     Parameters
     ----------
+    path : Path
     tables : iterable of Table
-        At least one; the first one's schema holds for all.
+        At least one; all are cast to the first one's schema.
     extra : callable
-        Asked for the file's metadata when the last table is written: what has been found on the
-        way may stand in it.
+        Returns the file's metadata; called after the last table, so that it may hold what was
+        found on the way.
+
+    Returns
+    -------
+    int
+        Number of rows.
+
+    Raises
+    ------
+    InputError
+        No table.
     """
     writer: pq.ParquetWriter | None = None
     rows = 0
@@ -63,14 +79,16 @@ def write_groups(
         for table in tables:
             if writer is None:
                 # Real numbers hardly repeat: a dictionary of them costs time and space.
-                words = [f.name for f in table.schema if not pa.types.is_floating(f.type)]
+                coded = [f.name for f in table.schema if not pa.types.is_floating(f.type)]
                 writer = pq.ParquetWriter(
-                    path, table.schema, compression="zstd", use_dictionary=words
+                    path, table.schema, compression="zstd", use_dictionary=coded
                 )
             writer.write_table(table.cast(writer.schema), row_group_size=max(table.num_rows, 1))
             rows += table.num_rows
         if writer is None:
-            raise InputError(f"{path.name}: nothing to write; give data with at least one row")
+            raise InputError(
+                path.name, expected="at least one row", got="nothing to write", fix="give more data"
+            )
         writer.add_key_value_metadata(dict(extra()))
     finally:
         if writer is not None:

@@ -96,4 +96,4 @@ def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> Non
 def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("no")
     line = refuse(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
-    assert "not a Parquet file" in line
+    assert "expected a Parquet file" in line
