@@ -1,4 +1,4 @@
-"""Artifacts of runs: where they lie, what their bytes are, and whether they still are."""
+"""Artifacts of runs: their location, their hashes, their verification and download."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -16,14 +16,16 @@ from pipeline.hashing import digest, file_sha256
 from pipeline.step import MODEL
 from pipeline.tags import TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
 
-MAX_BYTES = 4 << 30  # of one file that is downloaded
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-# What a model is, apart from the ids and times that MLflow writes into its MLmodel file.
-MODEL_FOLDERS = ("code", "artifacts")
+MAX_BYTES = 4 << 30  # of one downloaded file
+MODEL_FOLDERS = ("code", "artifacts")  # of a logged model, whose files are in its digest
 
 
 def local_folder(uri: str) -> Path | None:
-    """The folder that a `file:` URI or a plain path names; None for a remote store."""
+    """Return the folder of a `file:` URI or a plain path; None for a remote store."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return Path(url2pathname(parts.path))
@@ -31,10 +33,10 @@ def local_folder(uri: str) -> Path | None:
 
 
 def model_digest(folder: Path) -> str:
-    """Hex sha256 over the sorted (path, sha256) of a logged model's code, estimator, signature.
+    """Return the hex sha256 over a logged model's code, estimator and signature.
 
-    The signature is the one in MLmodel; ids, times and environment files are left out, so that
-    the same fit twice gives the same digest.
+    Over the sorted (path, sha256) of its files and the signature in MLmodel. Ids, times and
+    environment files are left out, so that the same fit twice has the same digest.
     """
     import yaml
 
@@ -49,16 +51,16 @@ def model_digest(folder: Path) -> str:
 
 
 def output_hashes(tags: dict[str, str]) -> dict[str, str]:
-    """Artifact -> sha256, as a run's tags tell."""
+    """Return artifact -> sha256 from a run's tags."""
     start = len(TAG_OUTPUT)
     return {name[start:]: value for name, value in tags.items() if name.startswith(TAG_OUTPUT)}
 
 
-def is_intact(client: Any, run: Any) -> bool:
-    """Whether every output that a run's tags name is still what the run wrote.
+def is_intact(client: "MlflowClient", run: "Run") -> bool:
+    """Return whether every output that a run's tags name is still what the run wrote.
 
-    By hash where the store is on this machine; by presence where it is remote: there a step that
-    downloads an artifact checks its hash (`fetch`), and tags the run where it is another.
+    Compares hashes in a store on this machine. In a remote store it checks existence: a step that
+    downloads an artifact compares its hash (`fetch`), and tags the run where that differs.
     """
     if TAG_DAMAGED in run.data.tags:
         return False
@@ -67,7 +69,7 @@ def is_intact(client: Any, run: Any) -> bool:
         model = outputs.pop(MODEL, None)
         return _files_intact(run, outputs) and (model is None or _model_intact(client, run, model))
     except Exception as error:
-        # A store that cannot show the artifact is as good as one that lost it.
+        # A store that cannot read the artifact counts as one that lost it.
         from mlflow.exceptions import MlflowException
 
         if isinstance(error, (MlflowException, OSError, InputError)):
@@ -75,7 +77,7 @@ def is_intact(client: Any, run: Any) -> bool:
         raise
 
 
-def _files_intact(run: Any, outputs: dict[str, str]) -> bool:
+def _files_intact(run: "Run", outputs: dict[str, str]) -> bool:
     folder = local_folder(run.info.artifact_uri)
     if folder is None:
         return set(outputs) <= _listed(run.info.artifact_uri, outputs)
@@ -83,7 +85,7 @@ def _files_intact(run: Any, outputs: dict[str, str]) -> bool:
     return all(path.is_file() and file_sha256(path) == sha for path, sha in paths.items())
 
 
-def _model_intact(client: Any, run: Any, sha256: str) -> bool:
+def _model_intact(client: "MlflowClient", run: "Run", sha256: str) -> bool:
     model_id = run.data.tags[TAG_MODEL_URI].removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
     folder = local_folder(location)
@@ -93,34 +95,44 @@ def _model_intact(client: Any, run: Any, sha256: str) -> bool:
 
 
 def _listed(uri: str, names: Iterable[str]) -> set[str]:
-    """Files with any bytes in the folders of a remote store that names lie in; a call a folder.
+    """List the non-empty files in the folders of some names; one call a folder.
 
-    Not by the client, which asks for the run's or model's place again each time.
+    Not by the client, which would get the run or model again each time.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from pipeline.tracking.mlflow_private import get_artifact_repository
 
     store = get_artifact_repository(uri)
     folders = {str(Path(name).parent).rstrip(".") for name in names}
-    found = (item for folder in folders for item in store.list_artifacts(folder or None))
-    return {item.path for item in found if item.file_size}
+    files = (file for folder in folders for file in store.list_artifacts(folder or None))
+    return {file.path for file in files if file.file_size}
 
 
-def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
-    """Bring an input to this machine and return its path.
+def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
+    """Bring an input to this machine.
+
+    Over http(s) retried as `idempotent_store.retry` and MLflow's own client say.
 
     Parameters
     ----------
+    client : MlflowClient
     uri : str
         A path (relative to `root`), or any URI that MLflow downloads from; ``runs:/`` artifacts
-        are checked against the hash on the run that wrote them.
+        are compared with the hash on the run that wrote them.
+    root : Path
+        The project's folder.
     into : Path
-        Folder that a download goes to; an artifact in a local store is read where it lies.
+        Folder for downloads; an artifact in a local store is not copied.
+
+    Returns
+    -------
+    Path
+        Path of the file.
 
     Raises
     ------
     InputError
-        Nothing there, not the bytes that the producer wrote, a name that leads out of the run's
-        artifacts, or more than `MAX_BYTES`.
+        No file, other bytes than the producer wrote, a name that leads out of the run's artifacts,
+        or more than `MAX_BYTES`.
     """
     from mlflow.exceptions import MlflowException
 
@@ -128,7 +140,7 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
         folder = local_folder(uri)
         path = root / (folder or uri)
         if not path.is_file():
-            raise InputError(f"{uri!r}: no such file ({path.resolve()}); give an existing one")
+            raise _no_file(uri, path.resolve())
         return path
     try:
         if uri[:6].lower() == "runs:/":
@@ -136,52 +148,64 @@ def fetch(client: Any, uri: str, root: Path, into: Path) -> Path:
             run = client.get_run(run_id)
             folder = local_folder(run.info.artifact_uri)
             _check_name(uri, artifact)
-            # By the run's place: by its id MLflow would ask for that twice more.
-            place = f"{run.info.artifact_uri}/{artifact}"
-            path = path_inside(folder, artifact) if folder else _download(place, into)
+            # By the run's artifact URI: by its id MLflow would get the run twice more.
+            location = f"{run.info.artifact_uri}/{artifact}"
+            path = path_inside(folder, artifact) if folder else _download(location, into)
             expected = run.data.tags.get(TAG_OUTPUT + artifact)
             if expected is not None and path.is_file() and file_sha256(path) != expected:
-                # A remote store shows presence alone: now the cache knows better.
+                # In a remote store `is_intact` cannot see this: tell the cache.
                 client.set_tag(run_id, TAG_DAMAGED, artifact)
                 raise InputError(
-                    f"{uri!r}: its bytes are not those its run wrote (sha256 {expected[:12]}...); "
-                    "run the chain again, it makes a damaged artifact anew"
+                    repr(uri),
+                    expected=f"the bytes that its run wrote (sha256 {expected[:12]}...)",
+                    got="others",
+                    fix="run the chain again, which makes a damaged artifact anew",
                 )
         else:
             path = _download(uri, into)
     except (MlflowException, OSError, ValueError, ModuleNotFoundError) as error:
         # ValueError: a URI of no store; no module: a store whose package is not installed
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{uri!r}: cannot be read ({reason}); give an existing one") from error
+        raise InputError(
+            f"{uri!r}: cannot be read ({reason})", fix="give an existing one"
+        ) from error
     if not path.is_file():
-        raise InputError(f"{uri!r}: no such file ({path}); give an existing one")
+        raise _no_file(uri, path)
     return path
+
+
+def _no_file(uri: str, path: Path) -> InputError:
+    return InputError(f"{uri!r}: no such file ({path})", fix="give an existing one")
 
 
 def _check_name(uri: str, artifact: str) -> None:
     path = PurePosixPath(unquote(artifact))
     is_out = not path.parts or path.parts[0] == "/" or ".." in path.parts
-    # By another spelling of its name an artifact would pass unchecked: its hash is under its own.
+    # Another spelling would skip the comparison: the hash's tag has the name as it was written.
     if is_out or artifact != path.as_posix() or not {"\\", "?", "#"}.isdisjoint(artifact):
-        raise InputError(f"{uri!r}: no name of an artifact; give runs:/<run id>/<artifact>")
+        raise InputError(
+            repr(uri), expected="runs:/<run id>/<artifact>", got=f"{artifact!r}", fix="give a name"
+        )
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """The path of a name in a folder.
+    """Return the path of a name in a folder.
 
     Raises
     ------
     InputError
-        It leads out of the folder, by itself or by a link.
+        The name leads out of the folder, by itself or by a link.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{name!r}: leads out of {folder}; give what lies in it")
+        raise InputError(
+            repr(name), expected=f"a name inside {folder}", got="one outside", fix="give another"
+        )
     return path
 
 
 def _download(uri: str, into: Path) -> Path:
-    """Download one file, whatever its server sends at most `MAX_BYTES`, and into `into` alone."""
+    """Download one file of at most `MAX_BYTES` into a folder, and nothing outside it."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -191,25 +215,26 @@ def _download(uri: str, into: Path) -> Path:
     except (MlflowException, OSError) as error:
         if os.strerror(errno.EFBIG) not in str(error):
             raise
-        size = f"{MAX_BYTES:,} bytes"
-        raise InputError(f"{uri!r}: is over {size}, more than is downloaded; split it") from error
+        size = f"at most {MAX_BYTES:,} bytes"
+        raise InputError(repr(uri), expected=size, got="more", fix="split it") from error
     return path_inside(into, str(path.absolute()))
 
 
 @contextmanager
 def limit_file_size(size: int | None = None) -> Iterator[None]:
-    """Within the block the kernel lets no file that this process writes grow beyond a size.
+    """Limit the size of each file that this process writes within the block, by the kernel.
 
-    MLflow downloads without a limit of its own, and a server may tell another size than it sends.
+    MLflow downloads without a limit, and a server may announce another size than it sends.
 
     Parameters
     ----------
     size : int, optional
-        In bytes; None: `MAX_BYTES`.
+        Bytes; by default `MAX_BYTES`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    wanted = MAX_BYTES if size is None else size
-    limit = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    limit = MAX_BYTES if size is None else size
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
@@ -219,7 +244,7 @@ def limit_file_size(size: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; sync and rename it when the block ends well."""
+    """Yield a temporary path beside `path`; sync and rename it when the block succeeds."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     partial = Path(name)

@@ -122,7 +122,7 @@ def test_an_artifact_that_is_damaged_on_the_server_is_made_anew(
     [table] = (shared.folder / "artifacts").rglob("features.parquet")
     table.write_bytes(bytes(reversed(table.read_bytes())))
     code, said = client.run("main", symbols="AAPL,IBM", models="prior", folds="3")
-    assert code == 1 and "its bytes are not those its run wrote" in said
+    assert code == 1 and "expected the bytes that its run wrote" in said
     again = client.main(models="prior")
     assert again["features"] == "executed" and again["validate"] == "cached"
 

@@ -218,7 +218,7 @@ def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, r"'runs:/\w+/decision.json': its bytes are not those its run wrote \(.*"),
+        (None, r"'runs:/\w+/decision.json': expected the bytes that its run wrote \(.*"),
         ('{"stage": ', "decision.json: holds no JSON object; run the step that wrote it .*"),
     ],
 )
