@@ -1,6 +1,6 @@
-"""A database as tracking store, before the work begins: can it be reached, does it let us in.
+"""Check of a database as tracking store: whether it can be reached and grants access.
 
-MLflow asks ten times, for two minutes, before it says why not.
+Before the work begins: MLflow tries ten times, for two minutes, before it reports why not.
 """
 
 import os
@@ -9,19 +9,25 @@ import socket
 import time
 from collections.abc import Container
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import OTHER_STORE, StoreError
 from pipeline.log.redact import public_url
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
 PORTS = {"postgresql": 5432, "mysql": 3306}
-# By a part of the URI, or by a variable `PG...`: then the address in it is not the one that counts.
-ELSEWHERE = ("host", "hostaddr", "port", "service", "unix_socket", "read_default_file")
+# Parts of the URI's query, or variables `PG...`, that override the address in the URI.
+OVERRIDES = ("host", "hostaddr", "port", "service", "unix_socket", "read_default_file")
 TIMEOUT = 10.0  # seconds for a connection
 LIBPQ = ("psycopg", "psycopg2")
-# Of what PostgreSQL and its library say, what does not pass by itself. They tell no code before
-# somebody is let in; a server that speaks another language has MLflow's patience, as has one that
-# is starting up or has no connection left.
+# Messages of PostgreSQL and its library about faults that do not pass by themselves: there is no
+# error code before the login. Other messages (another language, starting up, no connection left)
+# are left to MLflow's retries.
 REFUSAL = re.compile(
     r"password authentication failed for user .+|no password supplied"
     r"|(role|database) \".+?\" (does not exist|is not permitted to log in)"
@@ -30,20 +36,23 @@ REFUSAL = re.compile(
 )
 
 
-def check_database(uri: str, patience: float) -> None:
-    """Wait until a database's server takes connections; of SQLite, see that its file can be read.
+def check_database(uri: str, timeout: float) -> None:
+    """Wait until a database's server takes connections; check that SQLite's file can be opened.
 
-    Nothing is asked of what is no database, nor where the URI names no single host. PostgreSQL is
-    also asked whether it lets us in.
+    Connects once a second. No check of URIs that are no database or name no single host. On
+    PostgreSQL also one login, without a retry.
 
     Parameters
     ----------
-    patience : float
-        Seconds that a server may take to come up.
+    uri : str
+        Tracking URI.
+    timeout : float
+        Seconds that a server may take to start.
 
     Raises
     ------
     StoreError
+        No connection, no driver, no access, a file that cannot be opened, or no database URI.
     """
     kind = uri.partition("://")[0].partition("+")[0]
     if kind != "sqlite" and kind not in PORTS:
@@ -54,52 +63,52 @@ def check_database(uri: str, patience: float) -> None:
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError) as error:
-        raise StoreError(f"{public_url(uri)}: no URI of a database; {OTHER_STORE}") from error
+        raise StoreError(f"{public_url(uri)}: no URI of a database", fix=OTHER_STORE) from error
     if kind == "sqlite":
         _check_file(uri, url.database or "")
-    elif url.host and "," not in url.host and not _is_elsewhere(url.query):
+    elif url.host and "," not in url.host and not _is_overridden(url.query):
         if (kind, url.host) == ("mysql", "localhost"):
-            return  # to its own client a socket, not a port
-        _await(uri, (url.host, url.port or PORTS[kind]), patience)
+            return  # MySQL's client uses a socket there, not a port
+        _wait_for_port(uri, (url.host, url.port or PORTS[kind]), timeout)
         if kind == "postgresql":
             _check_access(uri, url)
 
 
 def _check_file(uri: str, name: str) -> None:
-    """MLflow makes the file and all folders above it, where there are none."""
+    # MLflow creates the file and all folders above it, where there are none.
     if name in ("", ":memory:") or name.startswith("file:"):
         return
     path = Path(name)
     if path.exists():
-        usable = path.is_file() and os.access(path, os.R_OK)
+        is_usable = path.is_file() and os.access(path, os.R_OK)
     else:
-        above = next(each for each in path.parents if each.exists())
-        usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
-    if not usable:
-        raise StoreError(f"{uri}: cannot be opened as a file of this user; {OTHER_STORE}")
+        above = next(folder for folder in path.parents if folder.exists())
+        is_usable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    if not is_usable:
+        raise StoreError(f"{uri}: cannot be opened as a file of this user", fix=OTHER_STORE)
 
 
-def _is_elsewhere(query: Container[str]) -> bool:
-    return any(name in query or f"PG{name.upper()}" in os.environ for name in ELSEWHERE)
+def _is_overridden(query: Container[str]) -> bool:
+    return any(name in query or f"PG{name.upper()}" in os.environ for name in OVERRIDES)
 
 
-def _await(uri: str, address: tuple[str, int], patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _wait_for_port(uri: str, address: tuple[str, int], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
     while True:
         try:
             socket.create_connection(address, timeout=TIMEOUT).close()
             return
         except OSError as error:
-            reason: Any = error.strerror or error
+            reason = error.strerror or str(error)
         if time.monotonic() + 1 > deadline:
             raise StoreError(
-                f"{public_url(uri)}: no database for {patience:.0f} s ({reason}); start it, or "
-                f"{OTHER_STORE}"
+                f"{public_url(uri)}: no database for {timeout:.0f} s ({reason})",
+                fix=f"start it, or {OTHER_STORE}",
             )
         time.sleep(1)
 
 
-def _check_access(uri: str, url: Any) -> None:
+def _check_access(uri: str, url: "URL") -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
@@ -110,17 +119,17 @@ def _check_access(uri: str, url: Any) -> None:
         engine = create_engine(url, poolclass=NullPool, connect_args=limit if is_libpq else {})
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
-            f"{public_url(uri)}: no driver for it ({error}); install one (uv sync --extra server "
-            f"has psycopg), or {OTHER_STORE}"
+            f"{public_url(uri)}: no driver for it ({error})",
+            fix=f"install one (uv sync --extra server has psycopg), or {OTHER_STORE}",
         ) from error
     if not is_libpq:
         return
     try:
         engine.connect().close()
     except SQLAlchemyError as error:
-        if (found := REFUSAL.search(str(error))) is None:
-            return  # to MLflow, which waits
+        if (refusal := REFUSAL.search(str(error))) is None:
+            return  # MLflow retries
         raise StoreError(
-            f"{public_url(uri)}: does not let us in ({found[0]}); give the user, password and "
-            f"database that it knows, or {OTHER_STORE}"
+            f"{public_url(uri)}: no access ({refusal[0]})",
+            fix=f"give a user, password and database that it has, or {OTHER_STORE}",
         ) from error

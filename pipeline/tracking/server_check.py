@@ -1,8 +1,8 @@
-"""A tracking server, before the work begins: is it there, does it let us in, does it fit."""
+"""Check of the tracking server before the work begins: reachable, accessible, compatible."""
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.errors import OTHER_STORE, StoreError
@@ -10,9 +10,12 @@ from pipeline.log.console import logger
 from pipeline.log.redact import drop_misread_passwords, public_url
 from pipeline.tracking.database_check import check_database
 
-STARTUP_TIMEOUT = 30.0  # seconds that a server may take to come up, before any step has begun
+if TYPE_CHECKING:
+    from requests import Response
+
+STARTUP_TIMEOUT = 30.0  # seconds that a server may take to start, before any step has begun
 TIMEOUT = 10.0  # seconds for one answer
-# MLflow's patience with each call of a process that was told to end: whoever told it waits.
+# Retries of MLflow in a process that was told to stop, while its caller waits: seconds a call.
 SHORT_RETRIES = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
@@ -22,25 +25,29 @@ ACCESS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACK
 
 
 def is_server(uri: str) -> bool:
-    """Whether a tracking URI is that of a server, not of a database or a folder."""
+    """Return whether a tracking URI is that of a server, not of a database or a folder."""
     return urlsplit(uri).scheme in ("http", "https")
 
 
 def prepare_store(uri: str, *, checked: bool = False) -> None:
     """Check the tracking store at `uri`, and have MLflow use our clients for a server.
 
-    From here on MLflow calls it as `idempotent_store` and `artifact_transfer` say. A database need
-    only be there.
+    From here on MLflow calls the server as `idempotent_store` and `artifact_transfer` say. Retried
+    once a second for `STARTUP_TIMEOUT`; a database is checked by `check_database`. Logs a warning
+    for a server older than this MLflow.
 
     Parameters
     ----------
+    uri : str
+        Tracking URI.
     checked : bool
-        Whether a process above has asked already: no call is made.
+        Whether a parent process has checked it already: no call is made.
 
     Raises
     ------
     StoreError
-        It does not answer within `PATIENCE`, refuses us, or is of another version.
+        No answer within `STARTUP_TIMEOUT`, no access, another major version, or a password in the
+        address.
     """
     try:
         if not is_server(uri):
@@ -48,10 +55,11 @@ def prepare_store(uri: str, *, checked: bool = False) -> None:
                 check_database(uri, STARTUP_TIMEOUT)
             return
     except ValueError as error:
-        raise StoreError(f"{public_url(uri)}: no URL ({error}); give the server's") from error
+        raise StoreError(f"{public_url(uri)}: no URL ({error})", fix="give the server's") from error
     if urlsplit(uri).password is not None or drop_misread_passwords(uri) != uri:
         raise StoreError(
-            f"{public_url(uri)}: a password in the address would reach every log; give {ACCESS}"
+            f"{public_url(uri)}: a password in the address would reach every log",
+            fix=f"give {ACCESS}",
         )
     from pipeline.tracking import artifact_transfer, idempotent_store
 
@@ -62,41 +70,44 @@ def prepare_store(uri: str, *, checked: bool = False) -> None:
 
 
 def shorten_retries() -> None:
-    """Give a server seconds for each answer from here on, no longer minutes."""
+    """Give the server seconds for each call from here on, no longer minutes."""
     os.environ.update(SHORT_RETRIES)
 
 
 def _check(uri: str) -> None:
     from mlflow.version import VERSION
 
-    response = _answer(uri, "/version")
-    if response.status_code == 404:  # what speaks MLflow's API and is no mlflow server tells none
-        response = _answer(uri, "/api/2.0/mlflow/experiments/search?max_results=1")
+    response = _get(uri, "/version")
+    if response.status_code == 404:  # a server of MLflow's API that is not `mlflow server`
+        response = _get(uri, "/api/2.0/mlflow/experiments/search?max_results=1")
         if response.status_code == 200:
             return
     status, text = response.status_code, " ".join(response.text.split())[:200]
     if status == 401:
         user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-        who = f"user {user!r}" if user else "who gives no name"
-        raise StoreError(f"{uri}: does not let {who} in (401); set {ACCESS}")
+        who = f"for user {user!r}" if user else "without a user"
+        raise StoreError(f"{uri}: no access {who} (401)", fix=f"set {ACCESS}")
     theirs, ours = _numbers(text), _numbers(VERSION)
     if status != 200 or theirs is None or ours is None:
-        raise StoreError(f"{uri}: no MLflow server ({status}: {text!r}); give its address")
+        raise StoreError(f"{uri}: no MLflow server ({status}: {text!r})", fix="give its address")
     if theirs[0] != ours[0]:
         raise StoreError(
-            f"{uri}: MLflow {text} there, {VERSION} here; their first numbers must agree"
+            f"{uri}: server",
+            expected=f"MLflow {ours[0]}.x",
+            got=text,
+            fix="install the same major version on both sides",
         )
     if theirs < ours:
         logger.warning(
-            f"{uri}: MLflow {text} there, {VERSION} here; a server should not be the older one"
+            f"{uri}: server has MLflow {text}, older than {VERSION} here; upgrade the server first"
         )
 
 
-def _answer(uri: str, endpoint: str) -> Any:
-    """The answer to a GET, as soon as there is one."""
+def _get(uri: str, endpoint: str) -> "Response":
+    """GET an endpoint, once a second until there is an answer below 500 that is not 429."""
     from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
+
+    from pipeline.tracking.mlflow_private import get_default_host_creds, http_request
 
     deadline = time.monotonic() + STARTUP_TIMEOUT
     while True:
@@ -116,14 +127,14 @@ def _answer(uri: str, endpoint: str) -> Any:
             reason = _root(error)
         if time.monotonic() + 1 > deadline:
             raise StoreError(
-                f"{uri}: no tracking server for {STARTUP_TIMEOUT:.0f} s ({reason}); start it, or "
-                f"{OTHER_STORE}"
+                f"{uri}: no tracking server for {STARTUP_TIMEOUT:.0f} s ({reason})",
+                fix=f"start it, or {OTHER_STORE}",
             )
         time.sleep(1)
 
 
 def _root(error: BaseException) -> str:
-    """The innermost reason, without the layers around it."""
+    """Return the innermost reason, without the layers around it."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -90,9 +90,7 @@ def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
 
 def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> None:
     line = refuse(root, store, "--bars", "none.parquet", module="validate")
-    assert (
-        line == f"'none.parquet': no such file ({root / 'none.parquet'}). Fix: give an existing one."
-    )
+    assert f"'none.parquet': no such file ({root / 'none.parquet'})" in line
 
 
 def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> None:

