@@ -1,4 +1,4 @@
-"""Bars with one thing wrong, and what validation says of them."""
+"""Bars with one defect, and the problems that validation found."""
 
 import numpy as np
 import pandas as pd
@@ -6,31 +6,32 @@ import pandas as pd
 from stockpred.bars.checks.validate import SymbolValidation
 
 
-def soil(bars: pd.DataFrame, dirt: str, row: int) -> pd.DataFrame:
-    """Bars with one thing wrong at a row, or from it on."""
+def corrupt(bars: pd.DataFrame, defect: str, row: int) -> pd.DataFrame:
+    """Return bars with one defect at a row, or from it on."""
     bars = bars.copy()
     prices = ["open", "high", "low", "close", "adj_close"]
-    if dirt == "nan":
+    if defect == "nan":
         bars.loc[row, "close"] = np.nan
-    elif dirt == "negative":
+    elif defect == "negative":
         bars.loc[row, "volume"] = -1
-    elif dirt == "crossed":
+    elif defect == "crossed":
         bars.loc[row, "low"] = bars.loc[row, "high"] * 2
-    elif dirt == "twice":
+    elif defect == "twice":
         bars.loc[row, "date"] = bars.loc[row - 1, "date"]
-    elif dirt == "split":
+    elif defect == "split":
         bars.loc[row:, prices] /= 3
         bars.loc[row:, "volume"] *= 3
-    elif dirt == "unit":
+    elif defect == "unit":
         bars.loc[row:, prices] *= 100
-    elif dirt == "spike":
+    elif defect == "spike":
         bars.loc[row, prices] *= 2
-    elif dirt == "still":
+    elif defect == "stale":
         bars.loc[row : row + 6, prices] = bars.loc[row, "close"]
     else:
         bars.loc[row, "volume"] = 0.0
     return bars
 
 
-def said(found: SymbolValidation) -> list[tuple[str, str, int]]:
-    return [(p.check, p.level, p.count) for p in found.problems]
+def problem_counts(result: SymbolValidation) -> list[tuple[str, str, int]]:
+    """Return check, level and count of each problem."""
+    return [(p.check, p.level, p.count) for p in result.problems]

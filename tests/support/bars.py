@@ -7,7 +7,7 @@ import pandas as pd
 def make_bars(
     sessions: int = 300, symbol: str = "AAA", seed: int = 0, start: str = "2010-01-04"
 ) -> pd.DataFrame:
-    """Bars of one symbol: a random walk with fat tails, consistent highs and lows."""
+    """Generate bars of one symbol: a random walk with fat tails, consistent highs and lows."""
     rng = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(0.01 * rng.standard_t(4, sessions)))
     open_ = close * np.exp(0.005 * rng.standard_normal(sessions))

@@ -1,4 +1,4 @@
-"""The guards that features, rows, splits and walks must pass; a broken one is an AssertionError."""
+"""Guards against leakage in features, rows, splits and walks; a leak is an AssertionError."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -18,56 +18,59 @@ def bar_arrays(bars: pd.DataFrame, first: int = 0, last: int | None = None) -> B
     return BarArrays.from_frame(bars.iloc[first:last])
 
 
-def computed(feature_set: FeatureSet, bars: BarArrays, window: int) -> dict[str, Array]:
+def compute_float32(feature_set: FeatureSet, bars: BarArrays, window: int) -> dict[str, Array]:
     values = feature_set.compute(bars, window)
     assert sorted(values) == sorted(f.name for f in feature_set.features(window))
     return {name: array.astype(np.float32) for name, array in values.items()}
 
 
-def defined_from_lookback_on(feature_set: FeatureSet, bars: BarArrays, window: int) -> None:
-    """NaN before the look-back is reached, finite from there on."""
-    values = computed(feature_set, bars, window)
+def check_finite_from_lookback(feature_set: FeatureSet, bars: BarArrays, window: int) -> None:
+    """Assert NaN before the look-back is reached, and finite values from there on."""
+    values = compute_float32(feature_set, bars, window)
     for feature in feature_set.features(window):
         array = values[feature.name]
         assert np.isnan(array[: feature.lookback - 1]).all(), feature.name
         assert np.isfinite(array[feature.lookback - 1 :]).all(), feature.name
 
 
-def blind_to_the_future(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
-    """Rows up to t have the same bits whether or not later rows exist or are changed."""
-    whole = computed(feature_set, bar_arrays(bars), window)
-    cut = computed(feature_set, bar_arrays(bars, 0, t + 1), window)
+def check_no_lookahead(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
+    """Assert that rows up to t keep their bits when later rows are removed or changed."""
+    whole = compute_float32(feature_set, bar_arrays(bars), window)
+    cut = compute_float32(feature_set, bar_arrays(bars, 0, t + 1), window)
     other = bars.copy()
     other.loc[t + 1 :, list(NUMBERS)] *= 1.7
     other.loc[t + 1 :, "open"] *= 0.9
     other.loc[t + 1 :, "low"] *= 0.8
-    changed = computed(feature_set, bar_arrays(other), window)
+    changed = compute_float32(feature_set, bar_arrays(other), window)
     for name in whole:
         seen = whole[name][: t + 1].tobytes()
         assert cut[name].tobytes() == seen, f"{name}: depends on rows after t existing"
         assert changed[name][: t + 1].tobytes() == seen, f"{name}: depends on later values"
 
 
-def bounded_memory(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
-    """At t a history of just the look-back gives what the whole history gives."""
-    whole = computed(feature_set, bar_arrays(bars), window)
+def check_bounded_memory(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
+    """Assert that at t the look-back alone gives the value of the whole history."""
+    whole = compute_float32(feature_set, bar_arrays(bars), window)
     for feature in feature_set.features(window):
         if t + 1 < feature.lookback:
             continue
-        short = computed(feature_set, bar_arrays(bars, t + 1 - feature.lookback, t + 1), window)
+        short = compute_float32(
+            feature_set, bar_arrays(bars, t + 1 - feature.lookback, t + 1), window
+        )
         np.testing.assert_allclose(
             short[feature.name][-1], whole[feature.name][t], RTOL, ATOL, err_msg=feature.name
         )
 
 
-def blind_to_what_lies_before(
+def check_no_memory_before_lookback(
     feature_set: FeatureSet, bars: pd.DataFrame, before: pd.DataFrame, window: int
 ) -> None:
-    """Rows with a whole look-back have the same bits whatever bars lie in front, a stranger's too.
+    """Assert that rows with a whole look-back keep their bits whatever bars precede it.
 
-    So a request's symbols are computed one behind the other, and only as much of each as is needed.
+    Those of another symbol too: a request's symbols are computed one behind another, and only as
+    much of each as is needed.
     """
-    # In float64: rounding to float32 would hide most of it, and seldom show it.
+    # In float64: rounding to float32 would hide most differences.
     alone = feature_set.compute(bar_arrays(bars), window)
     behind = feature_set.compute(bar_arrays(pd.concat([before, bars])), window)
     for feature in feature_set.features(window):
@@ -75,20 +78,20 @@ def blind_to_what_lies_before(
         assert (
             behind[feature.name][len(before) :][known].tobytes()
             == alone[feature.name][known].tobytes()
-        ), f"{feature.name}: remembers what lies before its look-back"
+        ), f"{feature.name}: depends on bars before its look-back"
 
 
-def free_of_scale(
+def check_no_scale(
     feature_set: FeatureSet, bars: pd.DataFrame, window: int, split: float, dividend: float
 ) -> None:
-    """A later split or dividend, which rescales the past, changes nothing."""
+    """Assert that a later split or dividend, which rescales the past, changes nothing."""
     rescaled = bars.copy()
     rescaled[["open", "high", "low", "close"]] *= split
     rescaled["adj_close"] *= split * dividend
     rescaled["volume"] /= split
     _all_close(
-        computed(feature_set, bar_arrays(bars), window),
-        computed(feature_set, bar_arrays(rescaled), window),
+        compute_float32(feature_set, bar_arrays(bars), window),
+        compute_float32(feature_set, bar_arrays(rescaled), window),
     )
 
 
@@ -97,22 +100,22 @@ def _all_close(one: dict[str, Array], other: dict[str, Array]) -> None:
         np.testing.assert_allclose(other[name], one[name], RTOL, ATOL, err_msg=name)
 
 
-def all_guards(
+def check_all(
     feature_set: FeatureSet, bars: pd.DataFrame, window: int, times: Sequence[int]
 ) -> None:
-    """Every guard above, at several sessions."""
-    defined_from_lookback_on(feature_set, bar_arrays(bars), window)
+    """Assert every guard above, at several sessions."""
+    check_finite_from_lookback(feature_set, bar_arrays(bars), window)
     for t in times:
-        blind_to_the_future(feature_set, bars, window, t)
-        bounded_memory(feature_set, bars, window, t)
-        blind_to_what_lies_before(feature_set, bars.iloc[t:], bars.iloc[:t], window)
-    free_of_scale(feature_set, bars, window, 0.5, 0.97)
+        check_no_lookahead(feature_set, bars, window, t)
+        check_bounded_memory(feature_set, bars, window, t)
+        check_no_memory_before_lookback(feature_set, bars.iloc[t:], bars.iloc[:t], window)
+    check_no_scale(feature_set, bars, window, 0.5, 0.97)
 
 
-def predictions_blind_to_the_future(
+def check_predictions_ignore_later_rows(
     walk: Callable[[pd.DataFrame], pd.DataFrame], table: pd.DataFrame
 ) -> None:
-    """Predictions up to a date of the holdout keep their bits when all later rows change."""
+    """Assert that predictions up to a date keep their bits when all later rows change."""
     dates = np.unique(table["date"])
     cut = dates[int(len(dates) * 0.9)]
     later = table["date"] > cut
@@ -126,20 +129,20 @@ def predictions_blind_to_the_future(
     assert whole[kept].equals(again[kept]), "predictions depend on later rows"
 
 
-def rows_blind_to_the_future(
+def check_rows_ignore_later_bars(
     make: Callable[[pd.DataFrame], pd.DataFrame], bars: pd.DataFrame, t: int
 ) -> None:
-    """The features of every session up to t are the same without the later bars."""
+    """Assert that features of sessions up to t are the same without the later bars."""
     whole, cut = make(bars), make(bars.iloc[: t + 1].reset_index(drop=True))
     seen = whole[whole["date"] <= bars["date"][t]]
     columns = ["date", *feature_columns(cut)]
     pd.testing.assert_frame_equal(seen[columns], cut[columns], check_exact=True)
 
 
-def nothing_of_the_test_is_trained_on(
+def check_no_test_row_is_trained_on(
     splits: Iterable[tuple[Array, Array]], dates: Array, ends: Array
 ) -> None:
-    """No date on both sides, and no training label that ends in the test window or after it."""
+    """Assert that no date is on both sides, and no training label ends in or after the test."""
     for train, test in splits:
         assert not set(dates[train]) & set(dates[test]), "a date on both sides"
         assert ends[train].max() < dates[test].min(), "a training label ends in the test window"

@@ -27,7 +27,7 @@ def test_round_trip_through_arrow(seed: int, rows: int) -> None:
 
 @given(seed=st.integers(0, 999), order=st.permutations(range(8)))
 @few
-def test_columns_and_rows_may_come_in_any_order(seed: int, order: list[int]) -> None:
+def test_parse_bars_in_any_order_gives_the_same_bars(seed: int, order: list[int]) -> None:
     bars = pd.concat([make_bars(9, "AAA", seed), make_bars(7, "BBB", seed + 1)], ignore_index=True)
     raw = bars.iloc[:, order].sample(frac=1, random_state=seed)
     found, notes = parse_bars(raw, "x")
@@ -39,7 +39,7 @@ def test_columns_and_rows_may_come_in_any_order(seed: int, order: list[int]) -> 
     pd.testing.assert_frame_equal(parse_bars(texts, "x")[0], bars)
 
 
-def test_spellings_of_yahoo_are_understood() -> None:
+def test_parse_bars_accepts_headers_of_yahoo() -> None:
     bars = make_bars(5)
     raw = bars.rename(columns=lambda c: c.replace("_", " ").title())
     raw["Symbol"] = [" aaa", "AAA ", "aaa", "AAA", "AaA"]
@@ -47,7 +47,7 @@ def test_spellings_of_yahoo_are_understood() -> None:
     assert parse_bars(raw.assign(Dividends=0), "x")[1]["dropped_columns"] == ["Dividends"]
 
 
-def test_without_adj_close_it_is_close() -> None:
+def test_parse_bars_without_adj_close_uses_close() -> None:
     found, notes = parse_bars(make_bars(5).drop(columns="adj_close"), "x")
     assert found["adj_close"].equals(found["close"].rename("adj_close"))
     assert not notes["adj_close"]
@@ -68,7 +68,7 @@ def test_without_adj_close_it_is_close() -> None:
         ({"symbol": ["A", None, "B"]}, "row 2, column 'symbol': expected a symbol"),
     ],
 )
-def test_a_bad_cell_is_named(change: dict, words: str) -> None:
+def test_parse_bars_bad_cell_raises_with_row_and_column(change: dict, words: str) -> None:
     raw = make_bars(3).astype({"date": object, "symbol": object, "open": object})
     raw["date"] = ["2012-01-02", "2012-01-03", "2012-01-04"]
     for name, values in change.items():
@@ -78,12 +78,12 @@ def test_a_bad_cell_is_named(change: dict, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_column_that_stands_twice_is_refused() -> None:
+def test_parse_bars_repeated_column_raises() -> None:
     with pytest.raises(DataError, match=r"column 'close': .* got 2"):
         parse_bars(make_bars(3).assign(Close=1.0), "x")
 
 
-def test_arrow_of_another_form_is_refused() -> None:
+def test_from_arrow_other_schema_raises() -> None:
     table = to_arrow(make_bars(3))
     with pytest.raises(DataError, match="column 'low': expected columns"):
         from_arrow(table.drop_columns(["low"]))
@@ -94,7 +94,7 @@ def test_arrow_of_another_form_is_refused() -> None:
 
 @given(runs=st.lists(st.tuples(st.sampled_from("ABC"), st.integers(1, 4)), max_size=6))
 @few
-def test_runs_of_a_symbol_against_a_loop(runs: list[tuple[str, int]]) -> None:
+def test_by_symbol_matches_a_loop(runs: list[tuple[str, int]]) -> None:
     symbols = [symbol for symbol, rows in runs for _ in range(rows)]
     table = to_arrow(make_bars(len(symbols)).assign(symbol=pd.Series(symbols, dtype="str")))
     split = len(symbols) // 2  # chunks bring dictionaries of their own
@@ -105,7 +105,7 @@ def test_runs_of_a_symbol_against_a_loop(runs: list[tuple[str, int]]) -> None:
     assert pa.concat_tables([t for _, t in found] or [table]).equals(pa.concat_tables(parts))
 
 
-def test_an_empty_symbol_or_date_is_refused() -> None:
+def test_from_arrow_empty_symbol_or_date_raises() -> None:
     table = to_arrow(make_bars(3))
     for name in ("symbol", "date"):
         number = table.schema.get_field_index(name)
@@ -117,7 +117,7 @@ def test_an_empty_symbol_or_date_is_refused() -> None:
                 read(holes)
 
 
-def test_metadata_round_trip_and_versions() -> None:
+def test_bars_info_survives_metadata_and_other_version_raises() -> None:
     a, b = (Quarantine(symbol, "2012-01-02", "2012-01-03") for symbol in "AB")
     info = BarsInfo("snapshot", "as is", {"A": "XNYS"}, (a, b))
     assert [info.quarantines_of(symbol) for symbol in "ABC"] == [(a,), (b,), ()]

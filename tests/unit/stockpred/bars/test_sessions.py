@@ -17,7 +17,7 @@ subsets = st.sets(st.integers(0, 59), max_size=60)
 
 @given(dates=subsets, sessions=subsets)
 @settings(max_examples=200, deadline=None)
-def test_gaps_against_sets(dates: set[int], sessions: set[int]) -> None:
+def test_find_gaps_matches_sets(dates: set[int], sessions: set[int]) -> None:
     found = find_gaps(DAYS[sorted(dates)], "X", DAYS[sorted(sessions)])
     expected, missing, extra = [], [], []
     if dates and sessions:
@@ -30,7 +30,7 @@ def test_gaps_against_sets(dates: set[int], sessions: set[int]) -> None:
     assert found.extra.tolist() == DAYS[extra].tolist()
 
 
-def test_a_broken_bar_is_not_missing() -> None:
+def test_find_gaps_broken_bar_is_not_missing() -> None:
     bars = make_bars(120)
     bars.loc[50, "close"] = np.nan
     found = validate(bars, calendar="XNYS", sessions=bars["date"].to_numpy())
@@ -38,45 +38,45 @@ def test_a_broken_bar_is_not_missing() -> None:
 
 
 @pytest.mark.parametrize(("lost", "warned"), [(12, False), (13, True)])
-def test_sessions_that_fit_badly_are_told(lost: int, warned: bool) -> None:
+def test_calendar_check_warns_of_many_missing_sessions(lost: int, warned: bool) -> None:
     bars = make_bars(120)
     rows = np.linspace(1, 118, lost).astype(int)
     found = validate(bars.drop(index=rows), calendar="X", sessions=bars["date"].to_numpy())
     assert found.kept == 120 - lost and found.quarantines == ()
-    told = {p.check: p for p in found.problems}
-    assert told["missing"].count == lost and ("calendar" in told) == warned
+    by_check = {p.check: p for p in found.problems}
+    assert by_check["missing"].count == lost and ("calendar" in by_check) == warned
 
 
-def test_bars_on_weekends_among_symbols_without() -> None:
+def test_calendar_check_warns_of_bars_on_weekends() -> None:
     every = np.arange(np.datetime64("2012-01-01"), np.datetime64("2012-12-01"))
     bars = make_bars(len(every)).assign(date=every.astype("datetime64[s]"))
     weekdays = every[np.is_busday(every)].astype("datetime64[s]")
     found = validate(bars, calendar="union", sessions=weekdays)
-    told = {p.check: (p.level, p.count) for p in found.problems}
+    by_check = {p.check: (p.level, p.count) for p in found.problems}
     inside = (every >= weekdays[0]) & (every <= weekdays[-1]) & ~np.is_busday(every)
-    assert told == {"extra": ("warn", inside.sum()), "calendar": ("warn", inside.sum())}
+    assert by_check == {"extra": ("warn", inside.sum()), "calendar": ("warn", inside.sum())}
     assert found.kept == len(every)
 
 
 @pytest.mark.parametrize("rows", [129, 130])
-def test_a_short_history_is_told(rows: int) -> None:
+def test_history_check_warns_of_a_short_history(rows: int) -> None:
     found = validate(make_bars(rows), lookback=130 - limits.SPARE_BARS)
-    told = [(p.check, p.level, p.count) for p in found.problems]
-    assert told == ([("history", "warn", rows)] if rows < 130 else [])
+    by_check = [(p.check, p.level, p.count) for p in found.problems]
+    assert by_check == ([("history", "warn", rows)] if rows < 130 else [])
 
 
-def test_a_summary_counts_over_symbols_and_names_the_first() -> None:
+def test_summarise_counts_over_symbols_with_first_example() -> None:
     first, second = make_bars(120, "AAA"), make_bars(120, "BBB", seed=1)
     sessions = first["date"].to_numpy().copy()
     first.loc[50:51, "close"] = np.nan
     second.loc[7, "volume"] = -1
     second.loc[70, "close"] = np.inf
-    judged = {
+    validations = {
         "AAA": validate(first.drop(index=9), calendar="XNYS", sessions=sessions),
         "BBB": validate(second),
         "CCC": validate(make_bars(99, "CCC")),
     }
-    found = summarise(judged)
+    found = summarise(validations)
     assert (found["symbols"], found["listed"], found["bars"]) == (3, 119 + 120 + 99, 117 + 118)
     counts = {c["check"]: (c["symbols"], c["count"]) for c in found["checks"] if c["count"]}
     assert counts == {"finite": (2, 3), "volume": (1, 1), "missing": (1, 1)}

@@ -13,7 +13,7 @@ from stockpred.bars.checks import limits
 from stockpred.bars.checks.validate import validate
 from stockpred.bars.schema import Quarantine
 from stockpred.features.table import feature_columns, feature_rows, longest_lookback
-from tests.support.bad_bars import said, soil
+from tests.support.bad_bars import corrupt, problem_counts
 from tests.support.bars import make_bars
 
 few = settings(max_examples=40, deadline=None)
@@ -42,7 +42,7 @@ def planted(real_bars: pd.DataFrame, times: int, seed: int) -> list[tuple[pd.Dat
 
 
 @pytest.mark.parametrize("ratio", [4 / 3, 3 / 2, 2, 3, 5, 7, 10, 1 / 2, 1 / 4, 1 / 10, 1 / 25])
-def test_an_unadjusted_split_is_found_in_the_real_bars(
+def test_split_check_finds_unadjusted_split_in_real_bars(
     real_bars: pd.DataFrame, ratio: float
 ) -> None:
     hits = 0
@@ -54,7 +54,7 @@ def test_an_unadjusted_split_is_found_in_the_real_bars(
     assert hits >= 0.93 * 60
 
 
-def test_an_unadjusted_split_that_adj_close_knows_of_needs_no_volume(
+def test_split_check_with_adjusted_close_needs_no_volume(
     real_bars: pd.DataFrame,
 ) -> None:
     hits = 0
@@ -65,7 +65,7 @@ def test_an_unadjusted_split_that_adj_close_knows_of_needs_no_volume(
 
 
 @pytest.mark.parametrize("fall", [1 / 2, 1 / 3, 3 / 4])
-def test_a_crash_in_the_real_bars_is_no_split(real_bars: pd.DataFrame, fall: float) -> None:
+def test_split_check_passes_a_crash_in_real_bars(real_bars: pd.DataFrame, fall: float) -> None:
     for bars, row in planted(real_bars, 60, seed=3):
         # As on 2000-09-29: the price falls by a split's ratio, on ten times the usual volume.
         crash = unsplit(bars, row, 1 / fall)
@@ -75,13 +75,13 @@ def test_a_crash_in_the_real_bars_is_no_split(real_bars: pd.DataFrame, fall: flo
         assert found.quarantines == (), bars["date"][row]
 
 
-def test_pence_for_pounds_are_found_by_a_volume_that_stays() -> None:
-    found = validate(soil(make_bars(120), "unit", 60), 1)
+def test_split_check_finds_pence_for_pounds() -> None:
+    found = validate(corrupt(make_bars(120), "unit", 60), 1)
     # A jump, too; but what is taken out is not told twice.
-    assert said(found) == [("split", "fail", 1)]
+    assert problem_counts(found) == [("split", "fail", 1)]
 
 
-def test_no_row_of_features_bridges_a_split() -> None:
+def test_feature_rows_do_not_bridge_a_split() -> None:
     bars = make_bars(200)
     split = unsplit(bars, 100, 10.0)
     found = validate(split)
@@ -96,7 +96,7 @@ def test_no_row_of_features_bridges_a_split() -> None:
 
 @given(seed=st.integers(0, 10_000), calm=st.booleans(), cheap=st.booleans())
 @few
-def test_splits_against_a_loop(seed: int, calm: bool, cheap: bool) -> None:
+def test_split_check_matches_a_loop(seed: int, calm: bool, cheap: bool) -> None:
     rng = np.random.default_rng(seed)
     bars = make_bars(80, seed=seed)
     close = rng.choice([1.0, 2.0, 3.0, 4.0, 8.0, 100.0], 80) * (0.01 if cheap else 10.0)
@@ -139,7 +139,7 @@ def is_split(bars: dict[str, list], row: int) -> bool:
     return False
 
 
-def test_a_broken_bar_hides_no_split_behind_it() -> None:
+def test_split_check_finds_split_after_a_broken_bar() -> None:
     bars = unsplit(make_bars(120), 60, 4.0)
     bars.loc[59, "close"] = np.nan
     found = validate(bars, 1)

@@ -1,4 +1,4 @@
-"""Every registered feature set against every guard, and the guards against planted mistakes."""
+"""Registered feature sets against all guards, and the guards against planted mistakes."""
 
 import numpy as np
 import pandas as pd
@@ -44,50 +44,54 @@ def hard_bars(draw: st.DrawFn) -> pd.DataFrame:
 @every_set
 @given(bars=hard_bars(), window=st.integers(1, 30))
 @few
-def test_defined_and_finite_from_the_lookback_on(
+def test_feature_set_is_finite_from_the_lookback_on(
     feature_set: FeatureSet, bars: pd.DataFrame, window: int
 ) -> None:
-    leak_guards.defined_from_lookback_on(feature_set, leak_guards.bar_arrays(bars), window)
+    leak_guards.check_finite_from_lookback(feature_set, leak_guards.bar_arrays(bars), window)
 
 
 @every_set
 @given(bars=hard_bars(), t=st.integers(0, SESSIONS - 2))
 @few
-def test_blind_to_the_future(feature_set: FeatureSet, bars: pd.DataFrame, t: int) -> None:
-    leak_guards.blind_to_the_future(feature_set, bars, WINDOW, t)
+def test_feature_set_does_not_depend_on_later_bars(
+    feature_set: FeatureSet, bars: pd.DataFrame, t: int
+) -> None:
+    leak_guards.check_no_lookahead(feature_set, bars, WINDOW, t)
 
 
 @every_set
 @given(bars=hard_bars(), t=st.integers(60, SESSIONS - 1))
 @few
-def test_memory_is_bounded_by_the_lookback(
+def test_feature_set_memory_is_bounded_by_the_lookback(
     feature_set: FeatureSet, bars: pd.DataFrame, t: int
 ) -> None:
-    leak_guards.bounded_memory(feature_set, bars, WINDOW, t)
+    leak_guards.check_bounded_memory(feature_set, bars, WINDOW, t)
 
 
 @every_set
 @given(bars=hard_bars(), before=hard_bars(), rows=st.integers(1, SESSIONS))
 @few
-def test_blind_to_what_lies_before_the_lookback(
+def test_feature_set_does_not_depend_on_bars_before_the_lookback(
     feature_set: FeatureSet, bars: pd.DataFrame, before: pd.DataFrame, rows: int
 ) -> None:
-    leak_guards.blind_to_what_lies_before(feature_set, bars, before.iloc[-rows:], WINDOW)
+    leak_guards.check_no_memory_before_lookback(feature_set, bars, before.iloc[-rows:], WINDOW)
 
 
 @every_set
 @given(bars=hard_bars(), split=st.floats(0.01, 100), dividend=st.floats(0.5, 1))
 @few
-def test_free_of_scale(
+def test_feature_set_does_not_depend_on_scale(
     feature_set: FeatureSet, bars: pd.DataFrame, split: float, dividend: float
 ) -> None:
-    leak_guards.free_of_scale(feature_set, bars, WINDOW, split, dividend)
+    leak_guards.check_no_scale(feature_set, bars, WINDOW, split, dividend)
 
 
 @every_set
-def test_guards_hold_on_real_bars(feature_set: FeatureSet, real_bars: pd.DataFrame) -> None:
+def test_feature_set_passes_all_guards_on_real_bars(
+    feature_set: FeatureSet, real_bars: pd.DataFrame
+) -> None:
     aapl = real_bars[real_bars["symbol"] == "AAPL"].reset_index(drop=True)
-    leak_guards.all_guards(
+    leak_guards.check_all(
         feature_set, aapl.iloc[:400].reset_index(drop=True), WINDOW, (61, 147, 398)
     )
 
@@ -105,41 +109,43 @@ def _understated(bars, window):  # looks back further than it declares
     return {"planted": np.nan_to_num(out, nan=1.0)}
 
 
-# Those that look ahead or never forget stand in test_leaks.py.
+# Those that look ahead or never forget are in test_leakage.py.
 PLANTED = {f.__name__: f for f in (_unscaled, _share_volume, _understated)}
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_mistake_is_caught(name: str) -> None:
+def test_guards_catch_a_planted_mistake(name: str) -> None:
     features = (Feature("planted", 1, "wrong on purpose"),)
     planted = FeatureSet("planted", lambda window: features, PLANTED[name])
     with pytest.raises(AssertionError):
-        leak_guards.all_guards(planted, make_bars(SESSIONS), WINDOW, (70, 80))
+        leak_guards.check_all(planted, make_bars(SESSIONS), WINDOW, (70, 80))
 
 
-def test_a_running_sum_is_told_by_its_bits() -> None:
+def test_guards_catch_a_running_sum_by_its_bits() -> None:
     def compute(bars, window):
         total = np.cumsum(bars.close)
         return {"planted": np.append(np.full(9, np.nan), (total - lag(total, 10))[9:])}
 
     features = (Feature("planted", 11, "carries the rounding of all earlier values along"),)
     planted, bars = FeatureSet("planted", lambda window: features, compute), make_bars(SESSIONS)
-    leak_guards.bounded_memory(planted, bars, WINDOW, 80)
-    with pytest.raises(AssertionError, match="remembers what lies before"):
-        leak_guards.blind_to_what_lies_before(planted, bars.iloc[50:], bars.iloc[:50], WINDOW)
+    leak_guards.check_bounded_memory(planted, bars, WINDOW, 80)
+    with pytest.raises(AssertionError, match="depends on bars before"):
+        leak_guards.check_no_memory_before_lookback(planted, bars.iloc[50:], bars.iloc[:50], WINDOW)
 
 
-def test_direction_against_a_loop() -> None:
+def test_direction_matches_a_loop() -> None:
     bars = make_bars(40)
-    values = leak_guards.computed(FEATURE_SETS["direction"], leak_guards.bar_arrays(bars), 5)
+    values = leak_guards.compute_float32(FEATURE_SETS["direction"], leak_guards.bar_arrays(bars), 5)
     for t in range(4, 40):
         for k in range(5):
             assert values[f"up_{k}"][t] == float(bars.close[t - k] > bars.open[t - k])
 
 
-def test_some_technical_features_against_their_formulas() -> None:
+def test_technical_features_match_their_formulas() -> None:
     bars = make_bars(80)
-    values = leak_guards.computed(FEATURE_SETS["technical"], leak_guards.bar_arrays(bars), WINDOW)
+    values = leak_guards.compute_float32(
+        FEATURE_SETS["technical"], leak_guards.bar_arrays(bars), WINDOW
+    )
     close, t = bars["close"].to_numpy(), 75
     daily = np.diff(np.log(close))[t - 20 : t]
     gains, losses = np.maximum(daily[-14:], 0).sum(), np.maximum(-daily[-14:], 0).sum()

@@ -1,4 +1,4 @@
-"""Leaks planted on purpose: each is caught by its guard and, where cheap, seen to pay without it.
+"""Planted leaks: each is caught by its guard and, where cheap, shown to pay without it.
 
 All markets here are pure noise: an AUC clearly above one half is a leak at work.
 """
@@ -41,7 +41,7 @@ def planted(values: Values, lookback: int = 1) -> FeatureSet:
 
 
 def unguarded_auc(values: Values) -> float:
-    """What the pipeline would report on noise if nobody had looked at the planted feature."""
+    """Return the AUC that the pipeline reports on noise with a planted feature, unguarded."""
     bars = generate_market(5, 600, 0).bars
     columns = [values(leak_guards.bar_arrays(rows)) for _, rows in bars.groupby("symbol")]
     leaky = bars[["symbol", "date"]].assign(planted=np.concatenate(columns))
@@ -71,19 +71,19 @@ def recursive(bars: BarArrays) -> np.ndarray:
 
 
 @pytest.mark.parametrize("values", [shifted, centred])
-def test_the_honest_pipeline_without_its_guards_would_be_fooled(values: Values) -> None:
+def test_pipeline_without_its_guards_is_fooled_by_a_leak(values: Values) -> None:
     assert unguarded_auc(values) > PAYS
     assert abs(unguarded_auc(lambda bars: bars.close / bars.open) - 0.5) < 0.05
 
 
 def test_leak_shifted_feature_is_caught() -> None:
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.blind_to_the_future(planted(shifted), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(planted(shifted), make_bars(90), 14, 70)
 
 
 def test_leak_centred_window_is_caught() -> None:
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.blind_to_the_future(planted(centred), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(planted(centred), make_bars(90), 14, 70)
 
 
 def walked(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,15 +98,15 @@ def walked_on_scaled(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_leak_scaler_fitted_on_all_rows_is_caught() -> None:
     table = feature_table(dates=200, strength=0.5)
-    leak_guards.predictions_blind_to_the_future(walked, table)
+    leak_guards.check_predictions_ignore_later_rows(walked, table)
     with pytest.raises(AssertionError, match="depend on later rows"):
-        leak_guards.predictions_blind_to_the_future(walked_on_scaled, table)
+        leak_guards.check_predictions_ignore_later_rows(walked_on_scaled, table)
 
     def scaled(bars: BarArrays) -> np.ndarray:
         return (bars.close - bars.close.mean()) / bars.close.std()
 
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.blind_to_the_future(planted(scaled), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(planted(scaled), make_bars(90), 14, 70)
 
 
 def made_of(bars: pd.DataFrame) -> pd.DataFrame:
@@ -121,9 +121,9 @@ def made_of_filled(bars: pd.DataFrame) -> pd.DataFrame:
 def test_leak_backfilled_gap_is_caught() -> None:
     bars = make_bars(200)
     bars.loc[120, list(NUMBERS)] = np.nan
-    leak_guards.rows_blind_to_the_future(made_of, bars, 120)
+    leak_guards.check_rows_ignore_later_bars(made_of, bars, 120)
     with pytest.raises(AssertionError):
-        leak_guards.rows_blind_to_the_future(made_of_filled, bars, 120)
+        leak_guards.check_rows_ignore_later_bars(made_of_filled, bars, 120)
     touched = made_of(bars)["date"].isin(bars["date"][120 : 120 + 60])
     assert not touched.any()
 
@@ -132,7 +132,7 @@ def test_leak_backfilled_gap_is_caught() -> None:
         return pd.Series(with_gaps).bfill().to_numpy() / bars.close
 
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.blind_to_the_future(planted(filled), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(planted(filled), make_bars(90), 14, 70)
 
 
 def check_by_symbol(table: pd.DataFrame) -> None:
@@ -156,7 +156,7 @@ def test_leak_label_among_features_is_caught(outcome: str, sign: int) -> None:
     assert judge_recipe(leaky, default_recipe("logistic", DIRECTION), DIRECTION).auc > 0.9
 
 
-def test_a_feature_may_part_a_handful_of_rows() -> None:
+def test_check_table_separated_handful_of_rows_passes() -> None:
     table = make_table(generate_market(1, 50, 0).bars, DIRECTION).iloc[:30]
     check_table(table.assign(lucky=table["label"]), ["lucky"])
 
@@ -164,7 +164,7 @@ def test_a_feature_may_part_a_handful_of_rows() -> None:
 @pytest.mark.parametrize("values", [expanding, recursive])
 def test_leak_unbounded_memory_is_caught(values: Values) -> None:
     with pytest.raises(AssertionError, match="planted"):
-        leak_guards.bounded_memory(planted(values, 60), make_bars(200), 14, 180)
+        leak_guards.check_bounded_memory(planted(values, 60), make_bars(200), 14, 180)
 
 
 def out_of_fold_auc(x: np.ndarray, table: pd.DataFrame, splits: Splits) -> float:
@@ -189,7 +189,7 @@ def position(column: pd.Series) -> np.ndarray:
 
 
 def test_leak_splits_without_purge_are_caught() -> None:
-    # Who only knows symbol and date learns nothing of noise, but what labels that overlap tell.
+    # Symbol and date alone hold nothing about noise, except through labels that overlap.
     found = []
     for seed in range(4):
         table = labelled(5, 500, seed, horizon=10)
@@ -197,9 +197,9 @@ def test_leak_splits_without_purge_are_caught() -> None:
         dates, ends = table["date"].to_numpy(), table["label_end"].to_numpy()
         purged = PurgedWalkForward(50, 0, dates, ends)
         plain = PurgedWalkForward(50, 0, dates, dates - np.timedelta64(1, "D"))
-        leak_guards.nothing_of_the_test_is_trained_on(purged.split(), dates, ends)
+        leak_guards.check_no_test_row_is_trained_on(purged.split(), dates, ends)
         with pytest.raises(AssertionError, match="label ends in the test"):
-            leak_guards.nothing_of_the_test_is_trained_on(plain.split(), dates, ends)
+            leak_guards.check_no_test_row_is_trained_on(plain.split(), dates, ends)
         found.append([out_of_fold_auc(x, table, each.split()) for each in (purged, plain)])
     with_purge, without = np.mean(found, axis=0)
     assert abs(with_purge - 0.5) < 0.03
@@ -207,15 +207,15 @@ def test_leak_splits_without_purge_are_caught() -> None:
 
 
 def test_leak_one_date_on_both_sides_is_caught() -> None:
-    # Who knows the date alone learns from the other symbols which way the market went.
+    # The date alone gives, through the other symbols, the direction of the market.
     table = labelled(20, 300, 0, horizon=1)
     x = position(table["date"])[:, None]
     dates, ends = table["date"].to_numpy(), table["label_end"].to_numpy()
     by_date = PurgedWalkForward(5, 5, dates, ends)
     by_row = KFold(5, shuffle=True, random_state=0)
-    leak_guards.nothing_of_the_test_is_trained_on(by_date.split(), dates, ends)
+    leak_guards.check_no_test_row_is_trained_on(by_date.split(), dates, ends)
     with pytest.raises(AssertionError, match="date on both sides"):
-        leak_guards.nothing_of_the_test_is_trained_on(by_row.split(x), dates, ends)
+        leak_guards.check_no_test_row_is_trained_on(by_row.split(x), dates, ends)
     assert abs(out_of_fold_auc(x, table, by_date.split()) - 0.5) < 0.03
     assert out_of_fold_auc(x, table, by_row.split(x)) > PAYS
 
@@ -234,7 +234,7 @@ def test_leak_duplicated_row_is_caught() -> None:
     check.add(first)
     with pytest.raises(DataError, match=f"S000 .*: expected a date after {first['date'].max():%F}"):
         check.add(first)
-    # Were it let in: a split by rows has a copy on each side, one by dates has not.
+    # Without the check: a split by rows has a copy on each side, a split by dates has not.
     x = np.column_stack([1e6 * position(doubled["symbol"]), position(doubled["date"])])
     assert out_of_fold_auc(x, doubled, KFold(5, shuffle=True, random_state=0).split(x)) > PAYS
     splitter = PurgedWalkForward(5, 5, doubled["date"], doubled["label_end"])
@@ -247,7 +247,7 @@ def test_leak_symbol_dropped_for_its_future_is_caught() -> None:
     bars.loc[250:, "low"] = bars["high"] * 2
     seen = validate(bars.iloc[:250].reset_index(drop=True), 1).bars
     pd.testing.assert_frame_equal(validate(bars, 1).bars, seen)
-    # Were only those looked at that later did best, noise would seem to rise.
+    # With only the symbols that later did best, noise would seem to rise.
     table = make_table(generate_market(60, 500, 0).bars, DIRECTION)
     total = table.groupby("symbol")["forward_return"].sum()
     survivors = table[table["symbol"].isin(total.nlargest(20).index)]

@@ -1,4 +1,4 @@
-"""Labels against a loop, and the table of features and outcomes."""
+"""Outcomes against a loop, and the table of features and outcomes."""
 
 from itertools import pairwise
 
@@ -28,7 +28,7 @@ SETS = ("direction", "technical")
 
 @given(seed=st.integers(0, 999), horizon=st.integers(1, 12), sessions=st.integers(1, 40))
 @settings(max_examples=40, deadline=None)
-def test_outcome_against_a_loop(seed: int, horizon: int, sessions: int) -> None:
+def test_outcome_matches_a_loop(seed: int, horizon: int, sessions: int) -> None:
     bars = make_bars(sessions, seed=seed)
     bars.loc[: sessions // 2, "adj_close"] *= 0.97
     bars.loc[sessions // 3, "close"] = bars.loc[sessions // 3, "open"]
@@ -54,7 +54,7 @@ def test_outcome_against_a_loop(seed: int, horizon: int, sessions: int) -> None:
 
 @given(seed=st.integers(0, 999), sessions=st.integers(1, 40))
 @settings(max_examples=20, deadline=None)
-def test_daily_return_against_a_loop(seed: int, sessions: int) -> None:
+def test_daily_return_matches_a_loop(seed: int, sessions: int) -> None:
     bars = make_bars(sessions, seed=seed)
     bars["adj_close"] *= 0.9
     found = daily_return(bar_arrays(bars))
@@ -64,7 +64,7 @@ def test_daily_return_against_a_loop(seed: int, sessions: int) -> None:
     assert found[1:].tolist() == pytest.approx(expected, abs=1e-12)
 
 
-def test_no_model_sees_the_outcome_and_no_daily_return_bridges_a_quarantined_stretch() -> None:
+def test_feature_rows_hide_the_outcome_and_daily_return_breaks_at_a_quarantine() -> None:
     bars = make_bars(60).drop(index=range(30, 33)).reset_index(drop=True)
     days = [f"{d:%Y-%m-%d}" for d in make_bars(60)["date"].iloc[[30, 32]]]
     table = feature_rows(bars, ["direction"], 1, 1, [Quarantine("AAA", *days)])
@@ -73,7 +73,7 @@ def test_no_model_sees_the_outcome_and_no_daily_return_bridges_a_quarantined_str
     assert table["daily_return"].isna().tolist() == first_of_stretch.tolist()
 
 
-def test_rows_before_the_lookback_are_left_out_and_unlabelled_ones_stay() -> None:
+def test_feature_rows_start_at_the_lookback_and_keep_unlabelled_rows() -> None:
     bars = make_bars(200)
     table = feature_rows(bars, SETS, 14, 3)
     needed = longest_lookback(SETS, 14)
@@ -84,7 +84,7 @@ def test_rows_before_the_lookback_are_left_out_and_unlabelled_ones_stay() -> Non
     assert (table[feature_columns(table)].dtypes == np.float32).all()
 
 
-def test_no_lookback_and_no_label_bridges_a_quarantined_stretch() -> None:
+def test_feature_rows_do_not_bridge_a_quarantine() -> None:
     bars = make_bars(400)
     whole = feature_rows(bars, SETS, 14, 3).set_index("date")
     holed = bars.drop(index=range(200, 203)).reset_index(drop=True)
@@ -99,13 +99,13 @@ def test_no_lookback_and_no_label_bridges_a_quarantined_stretch() -> None:
     assert table.loc[bars["date"][196], "label_end"] == bars["date"][199]
 
 
-def test_a_symbol_shorter_than_the_lookback_gives_an_empty_table_of_the_same_form() -> None:
+def test_feature_rows_of_a_short_symbol_are_an_empty_table() -> None:
     table, whole = (feature_rows(make_bars(n), SETS, 14, 1) for n in (30, 100))
     assert len(table) == 0
     assert table.dtypes.to_dict() == whole.dtypes.to_dict()
 
 
-def test_other_symbols_change_nothing() -> None:
+def test_feature_rows_do_not_depend_on_other_symbols() -> None:
     one, two = make_bars(120, "AAA", 1), make_bars(120, "BBB", 2)
     both = pd.concat([one, two], ignore_index=True)
     alone = feature_rows(one, SETS, 14, 1)
@@ -120,6 +120,6 @@ def test_round_trip_through_arrow() -> None:
     assert TableInfo.from_metadata(info.to_metadata()) == info
 
 
-def test_an_unknown_set_is_named() -> None:
+def test_list_features_unknown_set_raises() -> None:
     with pytest.raises(ParameterError, match=r"feature_sets='astrology': .*direction, technical"):
         list_features(["astrology"], 14)

@@ -25,7 +25,7 @@ def overconfident(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize("method", MAPS)
-def test_an_overconfident_forecast_is_put_right(method: str) -> None:
+def test_fit_map_corrects_overconfident_forecasts(method: str) -> None:
     forecast, truth, label = overconfident(20_000, 0)
     found = fit_map(method, forecast, label, None)(forecast)
     assert np.abs(forecast - truth).mean() > 0.15
@@ -43,7 +43,7 @@ def test_an_overconfident_forecast_is_put_right(method: str) -> None:
     side=st.sampled_from([None, 0.0, 1.0]),
 )
 @settings(max_examples=120, deadline=None)
-def test_a_map_rises_stays_off_the_ends_and_survives_json(
+def test_map_increases_stays_off_the_ends_and_survives_json(
     method: str, rows: int, seed: int, turn: bool, side: float | None
 ) -> None:
     forecast, _, label = overconfident(rows, seed)
@@ -53,7 +53,7 @@ def test_a_map_rises_stays_off_the_ends_and_survives_json(
     grid = np.linspace(0, 1, 101)
     mapped = found(grid)
     assert (np.diff(mapped) >= 0).all()
-    # Sure of nothing that was not seen: at most as sure as all the rows can make one.
+    # Never certain: at most as certain as the number of rows allows.
     seen = found(forecast)
     assert (seen > 0).all() and (seen < 1).all()
     again = from_dict(json.loads(json.dumps(to_dict(found))))
@@ -61,7 +61,7 @@ def test_a_map_rises_stays_off_the_ends_and_survives_json(
 
 
 @pytest.mark.parametrize("method", MAPS)
-def test_forecasts_that_rank_the_wrong_way_become_the_base_rate(method: str) -> None:
+def test_fit_map_of_wrongly_ranked_forecasts_is_the_base_rate(method: str) -> None:
     forecast, _, label = overconfident(2000, 1)
     mapped = fit_map(method, 1 - forecast, label, None)(1 - forecast)
     assert np.median(mapped) == pytest.approx(label.mean(), abs=0.01)
@@ -69,7 +69,7 @@ def test_forecasts_that_rank_the_wrong_way_become_the_base_rate(method: str) -> 
 
 
 @pytest.mark.parametrize("method", MAPS)
-def test_a_weight_of_two_is_a_row_twice(method: str) -> None:
+def test_fit_map_weight_of_two_equals_the_row_twice(method: str) -> None:
     forecast, _, label = overconfident(300, 2)
     twice = fit_map(method, np.tile(forecast, 2), np.tile(label, 2), None)
     weighted = fit_map(method, forecast, label, np.full(300, 2.0))
@@ -77,9 +77,9 @@ def test_a_weight_of_two_is_a_row_twice(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", MAPS)
-def test_the_map_is_fitted_on_rows_that_the_estimator_had_not_seen(method: str) -> None:
-    # A forest that learns noise by heart is sure of its own rows; a map fitted on these would
-    # believe it. One fitted on later rows knows that it can tell nothing.
+def test_fit_calibrates_on_rows_the_estimator_had_not_seen(method: str) -> None:
+    # A forest that memorises noise is certain of its own rows, and so would be a map fitted on
+    # them. A map fitted on later rows shows that there is no signal.
     table = market(dates=150)
     by_heart = {"n_estimators": 10, "min_samples_leaf": 1}
     raw = fit(table, "random_forest", by_heart, 0)
@@ -90,12 +90,12 @@ def test_the_map_is_fitted_on_rows_that_the_estimator_had_not_seen(method: str) 
     assert probability_up(fitted.estimator, table).tobytes() == probability_up(raw, table).tobytes()
 
 
-def test_too_few_dates_for_the_inner_folds() -> None:
+def test_fit_calibrated_on_too_few_dates_raises() -> None:
     with pytest.raises(NotEnoughData, match=r"calibration=sigmoid: .* got 3 dates"):
         fit(market(dates=3), "logistic", {}, 0, training=Training("sigmoid"))
 
 
-def test_one_class_in_an_inner_fold_is_fine() -> None:
+def test_fit_calibrated_with_one_class_in_an_inner_fold_is_finite() -> None:
     table = market(dates=60)
     early = table["date"] < np.unique(table["date"])[40]
     table.loc[early, "label"] = 1.0

@@ -1,4 +1,4 @@
-"""What is asked of a model, and when its forecasts are traded, against plain loops."""
+"""Forecasts to request of a model, and the sessions of their trades, against plain loops."""
 
 import datetime as dt
 from itertools import pairwise
@@ -39,13 +39,11 @@ offsets = st.lists(st.integers(0, 40), unique=True)
 
 
 @given(offsets, offsets, st.integers(1, 5))
-def test_sessions_ahead_are_counted_from_the_next_one(
-    dates: list[int], sessions: list[int], steps: int
-) -> None:
+def test_session_after_matches_a_loop(dates: list[int], sessions: list[int], steps: int) -> None:
     found = session_after(days(dates), days(sessions), steps)
     expected = []
     for date in days(dates):
-        later = [each for each in days(sessions) if each > date]
+        later = [session for session in days(sessions) if session > date]
         expected.append(later[steps - 1] if len(later) >= steps else np.datetime64("NaT", "s"))
     np.testing.assert_array_equal(found, np.array(expected, dtype="datetime64[s]"))
 
@@ -62,7 +60,7 @@ def day(bars: pa.Table, row: int) -> str:
     st.lists(st.integers(0, 39), max_size=3),
     st.integers(0, 1),
 )
-def test_what_is_asked_is_what_a_plain_loop_finds(
+def test_symbol_forecasts_match_a_loop(
     length: int, lookback: int, horizon: int, asked: object, cuts: list[int], has_calendar: int
 ) -> None:
     frame = make_bars(length)
@@ -89,7 +87,7 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
                 wanted = between[0] <= bars["date"][row].as_py() <= between[1]
             if wanted:
                 later = calendar if has_calendar else every[first:last]
-                later = [each for each in later if each > every[row]]
+                later = [session for session in later if session > every[row]]
                 nothing = np.datetime64("NaT", "s")
                 entry = later[0] if later else nothing
                 leave = later[horizon - 1] if len(later) >= horizon else nothing
@@ -97,11 +95,11 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
     plan = ForecastPlan(between, lookback, horizon)
     found = list(symbol_forecasts("AAA", bars, plan, quarantines=quarantines, sessions=calendar))
     flat = []
-    for each in found:
-        assert each.bars.num_rows == len(each.dates) + lookback - 1
-        start = int(np.searchsorted(every, each.bars["date"].cast(pa.timestamp("s")).to_numpy()[0]))
+    for item in found:
+        assert item.bars.num_rows == len(item.dates) + lookback - 1
+        start = int(np.searchsorted(every, item.bars["date"].cast(pa.timestamp("s")).to_numpy()[0]))
         for place, (date, entry, leave) in enumerate(
-            zip(each.dates, each.entry, each.exit, strict=True)
+            zip(item.dates, item.entry, item.exit, strict=True)
         ):
             flat.append((date, entry, leave, start + lookback - 1 + place))
     np.testing.assert_array_equal(
@@ -111,7 +109,7 @@ def test_what_is_asked_is_what_a_plain_loop_finds(
     assert [row[3] for row in flat] == [row[3] for row in expected]
 
 
-def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
+def test_symbol_forecasts_have_the_sessions_of_the_label() -> None:
     frame = make_bars(120)
     day = str(frame["date"].iloc[70])[:10]
     quarantines = [Quarantine("AAA", day, day)]
@@ -121,10 +119,10 @@ def test_where_bars_tell_the_trade_is_that_of_the_label() -> None:
         symbol_forecasts("AAA", to_arrow(kept), ForecastPlan(EVER, 14, 3), quarantines=quarantines)
     )
     np.testing.assert_array_equal(
-        np.concatenate([each.dates for each in asked]), table["date"].to_numpy()
+        np.concatenate([item.dates for item in asked]), table["date"].to_numpy()
     )
     np.testing.assert_array_equal(
-        np.concatenate([each.exit for each in asked]), table["label_end"].to_numpy()
+        np.concatenate([item.exit for item in asked]), table["label_end"].to_numpy()
     )
 
 
@@ -136,14 +134,14 @@ def one(symbol: str, length: int) -> SymbolForecasts:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([60, 3000, 5000])), max_size=6))
-def test_a_request_never_holds_two_stretches_of_a_symbol(listed: list[tuple[str, int]]) -> None:
-    given_ = [one(symbol, length) for symbol, length in sorted(listed)]
-    found = list(batch_forecasts(given_))
-    assert [each for batch in found for each in batch] == given_
+def test_batch_forecasts_hold_one_range_a_symbol(listed: list[tuple[str, int]]) -> None:
+    items = [one(symbol, length) for symbol, length in sorted(listed)]
+    found = list(batch_forecasts(items))
+    assert [item for batch in found for item in batch] == items
     for batch in found:
-        symbols = [each.symbol for each in batch]
+        symbols = [item.symbol for item in batch]
         assert batch and len(set(symbols)) == len(symbols)
-        assert sum(each.bars.num_rows for each in batch[:-1]) < REQUEST_ROWS
+        assert sum(item.bars.num_rows for item in batch[:-1]) < REQUEST_ROWS
 
 
 def answer(symbol: str, date: str) -> pa.Table:
@@ -157,12 +155,12 @@ def answer(symbol: str, date: str) -> pa.Table:
     )
 
 
-def test_rows_hold_the_answer_and_what_made_it() -> None:
+def test_prediction_rows_hold_answer_and_provenance() -> None:
     asked = one("AAA", 60)
     date = str(asked.dates[0])[:10]
     [row] = prediction_rows([asked], answer("AAA", date), PROVENANCE).to_pylist()
     assert list(row) == SCHEMA.names
-    assert row["in_range"] is None, "an older model does not tell"
+    assert row["in_range"] is None, "an older model does not have it"
     assert (str(row["date"]), row["probability_up"]) == (date, 0.5)
     assert (row["model"], row["model_version"], row["run_id"]) == ("stockpred", "3", "abc")
     for wrong in (answer("BBB", date), answer("AAA", "2001-01-01")):

@@ -1,4 +1,4 @@
-"""Forecasts from raw bars: as in training, whatever stands beside them, or refused in a line."""
+"""Forecasts from raw bars: as in training, independent of other bars, or refused in one line."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class Model:
     def __init__(self, candidate: str) -> None:
         self.recipe = Recipe(candidate, {}, "none", SETS, 14, 1, "code")
         bars = [make_bars(300, f"T{seed}", seed) for seed in range(3)]
-        self.table = pd.concat([feature_rows(each, SETS, 14, 1) for each in bars])
+        self.table = pd.concat([feature_rows(part, SETS, 14, 1) for part in bars])
         given = {**CANDIDATES[candidate].defaults}
         given |= {"n_estimators": 10} if "n_estimators" in given else {}
         self.estimator = fit(self.table, candidate, given, 0)
@@ -45,14 +45,14 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 
 def rows_of(answer: pd.DataFrame) -> dict[tuple[str, Any], tuple[Any, ...]]:
-    """(symbol, date) -> what is said of it, the probability by its bits."""
+    """Return (symbol, date) -> forecast, the probability by its bits."""
     return {
         (row.symbol, row.date): (row.probability_up.hex(), row.direction, row.in_range)
         for row in answer.itertuples()
     }
 
 
-def test_a_forecast_has_the_bits_of_training_time(model: Model, real_bars: pd.DataFrame) -> None:
+def test_predict_has_the_bits_of_training_time(model: Model, real_bars: pd.DataFrame) -> None:
     answer = model.ask(real_bars, all_dates=True)
     parts = [feature_rows(bars, SETS, 14, 1) for _, bars in real_bars.groupby("symbol", sort=False)]
     table = pd.concat(parts, ignore_index=True)
@@ -79,7 +79,7 @@ def requests(draw: st.DrawFn) -> list[pd.DataFrame]:
 
 @given(parts=requests(), by_date=st.booleans(), all_dates=st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_other_symbols_and_dates_change_no_bit(
+def test_predict_does_not_depend_on_other_symbols_and_dates(
     model: Model, parts: list[pd.DataFrame], by_date: bool, all_dates: bool
 ) -> None:
     together = pd.concat(parts, ignore_index=True)
@@ -87,15 +87,15 @@ def test_other_symbols_and_dates_change_no_bit(
         together = together.sort_values("date", kind="stable", ignore_index=True)
     answer = model.ask(together, all_dates)
     alone = [model.ask(part, all_dates) for part in parts]
-    assert rows_of(answer) == {k: v for each in alone for k, v in rows_of(each).items()}
+    assert rows_of(answer) == {k: v for part in alone for k, v in rows_of(part).items()}
     assert answer["symbol"].unique().tolist() == together["symbol"].unique().tolist()
-    # Nor does what lies before the look-back, or the dates that are asked about beside it.
+    # Nor do bars before the look-back, or other dates of the request.
     short = [model.ask(part.tail(NEEDED)) for part in parts]
-    assert all(rows_of(each).items() <= rows_of(answer).items() for each in short)
+    assert all(rows_of(part).items() <= rows_of(answer).items() for part in short)
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), last=st.integers(1, 7))
-def test_the_last_sessions_against_a_loop(lengths: list[int], last: int) -> None:
+def test_request_last_matches_a_loop(lengths: list[int], last: int) -> None:
     parts = [make_bars(length, f"S{at}", at) for at, length in enumerate(lengths)]
     request = check_request(pd.concat(parts), 1).last(last)
     expected = [part.tail(last) for part in parts]
@@ -107,7 +107,7 @@ def test_the_last_sessions_against_a_loop(lengths: list[int], last: int) -> None
     ]
 
 
-def test_a_row_is_in_range_where_training_saw_the_like(model: Model) -> None:
+def test_in_range_matches_a_loop(model: Model) -> None:
     bars = make_bars(300, "T0", 0)
     assert model.ask(bars, all_dates=True)["in_range"].all()
     wild = bars.copy()
@@ -126,7 +126,7 @@ def test_a_row_is_in_range_where_training_saw_the_like(model: Model) -> None:
     assert found == expected and {True, False} <= set(expected)
 
 
-def test_a_training_range_survives_as_json(model: Model) -> None:
+def test_training_range_survives_json(model: Model) -> None:
     content = model.trained.to_dict()
     assert TrainingRange.from_dict(content) == model.trained
     assert list(content["features"]) == feature_columns(model.table)
@@ -186,13 +186,13 @@ def test_predict_of_broken_bars_raises_one_line_without_the_data(model: Model, w
     assert isinstance(error.value, NotEnoughData) == ("61" in words)
 
 
-def test_without_adjusted_closes_the_close_stands_in(model: Model) -> None:
+def test_predict_without_adj_close_uses_close(model: Model) -> None:
     bars = make_bars(80).assign(adj_close=lambda rows: rows["close"])
     plain = model.ask(bars.drop(columns="adj_close"), all_dates=True)
     pd.testing.assert_frame_equal(plain, model.ask(bars, all_dates=True))
 
 
-def test_high_and_low_may_carry_float_noise(model: Model) -> None:
+def test_predict_accepts_float_noise_in_high_and_low(model: Model) -> None:
     bars = make_bars(80)
     top = bars[["open", "close"]].max(axis=1)
     assert len(model.ask(bars.assign(high=top * (1 - 1e-7)))) == 1
