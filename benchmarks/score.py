@@ -20,7 +20,7 @@ import pandas as pd
 from benchmarks.processes import cost
 from benchmarks.validation import CALENDAR, LAST, tables
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
-from serving.model.estimator_files import from_files
+from serving.model.estimator_files import load_estimator
 from sources.calendars import calendar_sessions
 from stockpred.bars.bar_arrays import BarArrays
 from stockpred.bars.schema import BarsInfo, from_arrow, unbroken_ranges
@@ -68,7 +68,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
 def bare(bars: Path, name: str, files: Path) -> None:
     """Write CPU seconds and number of forecasts to bare.json beside the estimator's files."""
     info, needed = BarsInfo.from_metadata(read_metadata(bars)), longest_lookback(SETS, WINDOW)
-    estimator = from_files({"estimator": next(files.glob("estimator.*"))}, name)
+    estimator = load_estimator({"estimator": next(files.glob("estimator.*"))}, name)
     seconds, rows = 0.0, 0
     waiting: list[np.ndarray] = []
 

@@ -1,4 +1,6 @@
-"""What every notebook begins with: the project on the path, a tracking server, quiet libraries."""
+"""Setup of every notebook: the project on the path, a tracking server, quiet libraries."""
+
+# Imports in functions: those of the project need the path set below, and libraries their settings.
 
 import os
 import re
@@ -15,15 +17,20 @@ PROJECT = HERE.parent
 WORKBENCH = "http://mlflow:5000"  # what docker-compose.yml calls its tracking server
 INK, BLUE, GREY, GREEN, RED = "#22303c", "#1b6ca8", "#8a949e", "#3a8f5c", "#c0563b"
 
-# The notebooks import the project's rooms as they lie in the checkout, without installing them.
+# The notebooks import the project from the checkout, without installing it.
 sys.path.insert(0, str(PROJECT))
 
 
 def begin(experiment: str) -> None:
-    """Choose a tracking server, make `experiment` the current one, and say so.
+    """Choose a tracking server, make `experiment` the current one, and print both.
 
     The server is that of ``MLFLOW_TRACKING_URI``; without it the workbench's, where it answers;
-    else an SQLite file beside the notebooks. Whatever a notebook starts inherits the choice.
+    else an SQLite file beside the notebooks. Processes that a notebook starts inherit the choice.
+
+    Parameters
+    ----------
+    experiment : str
+        Name; made where it does not exist.
 
     Raises
     ------
@@ -33,9 +40,10 @@ def begin(experiment: str) -> None:
     own = f"sqlite:///{HERE}/mlflow.db"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or (WORKBENCH if _answers(WORKBENCH, 2) else own)
     if uri.startswith("http") and not _answers(uri, 30):
-        # MLflow itself would try for minutes.
+        # MLflow itself would retry for minutes.
         raise ConnectionError(
-            f"no tracking server answers at {_shown(uri)}; start it, or unset MLFLOW_TRACKING_URI"
+            f"MLFLOW_TRACKING_URI={_shown(uri)!r}: expected a tracking server, got no answer. "
+            "Fix: start it, or unset MLFLOW_TRACKING_URI."
         )
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
@@ -63,7 +71,7 @@ def begin(experiment: str) -> None:
 
 
 def ui_link(run_id: str = "") -> str:
-    """Where to look at a run (or at the experiment): an address, or the command that serves it."""
+    """Return the address of a run or of the experiment, or the command that serves it."""
     import mlflow
 
     uri = _shown(mlflow.get_tracking_uri())
@@ -74,22 +82,19 @@ def ui_link(run_id: str = "") -> str:
 
 
 def embedded_bars() -> pd.DataFrame:
-    """The daily bars that the project brings along, in the order of (symbol, date)."""
-    import pyarrow.parquet as pq
+    """Read the embedded daily bars, sorted by (symbol, date)."""
+    from sources import open_source
 
-    from stockpred.bars.parse import parse_bars
-
-    raw = pq.read_table(PROJECT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
-    return parse_bars(raw, "the snapshot")[0]
+    return open_source("snapshot", PROJECT).read(None, None, None).bars
 
 
 def _shown(uri: str) -> str:
-    """A URI without the password that it may hold: outputs are saved with the notebook."""
+    """Remove a password from a URI: outputs are saved with the notebook."""
     return re.sub(r"//[^@/]*@", "//", uri)
 
 
 def _answers(uri: str, seconds: float) -> bool:
-    """Whether a tracking server is there, with or without asking for a password."""
+    """Say whether a tracking server answers, with or without asking for a password."""
     try:
         with urllib.request.urlopen(f"{_shown(uri).rstrip('/')}/health", timeout=seconds):
             return True

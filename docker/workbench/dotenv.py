@@ -1,6 +1,6 @@
-"""Writes .env, the workbench's secrets and settings, where there is none; tells the addresses.
+"""Write .env, the workbench's secrets and settings, where there is none; print the addresses.
 
-    python3 docker/workbench/dotenv.py              # make it, or check the one that is there
+    python3 docker/workbench/dotenv.py              # make it, or check an existing one
     python3 docker/workbench/dotenv.py --addresses  # what to open in a browser
 
 Needs nothing but Python: it runs on the host, before there is any environment.
@@ -13,12 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ("POSTGRES_PASSWORD", "JUPYTER_TOKEN")
-# Of a secret that is typed by hand into .env.
-SHORTEST = 16
+SHORTEST = 16  # characters of a secret typed by hand into .env
 
 
 def main(arguments: "list[str]") -> int:
-    """Do what is asked; 1 and one line on stderr where .env is not what it must be."""
+    """Run a command; return 1 and print one line on stderr where .env is wrong."""
     path = ROOT / ".env"
     try:
         if arguments == ["--addresses"]:
@@ -32,12 +31,12 @@ def main(arguments: "list[str]") -> int:
 
 
 def ensure(path: Path) -> None:
-    """Make `path` with new secrets, for nobody else's eyes; one that is there stays as it is.
+    """Make `path` with new secrets, readable by its owner alone; keep an existing one.
 
     Raises
     ------
     ValueError
-        The file is there without one of the secrets.
+        An existing file lacks one of the secrets.
     """
     if path.exists():
         _check(path)
@@ -60,7 +59,7 @@ def ensure(path: Path) -> None:
 
 
 def addresses(path: Path) -> str:
-    """What to open, with the token: two lines."""
+    """Return the addresses to open, with the token, in two lines."""
     values = {**read(path), **os.environ}
     jupyter, mlflow = values.get("JUPYTER_PORT") or "8888", values.get("MLFLOW_PORT") or "5000"
     return (
@@ -70,7 +69,7 @@ def addresses(path: Path) -> str:
 
 
 def read(path: Path) -> "dict[str, str]":
-    """Names and values of a file of `NAME=value` lines, with comments as compose reads them."""
+    """Parse a file of `NAME=value` lines, with comments as compose reads them."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name.strip(): value.split(" #")[0].strip().strip("\"'") for name, _, value in pairs}
@@ -92,11 +91,11 @@ def _filled(line: str, values: "dict[str, str]") -> str:
 
 
 def _owner(folder: Path) -> "tuple[int, int]":
-    """Who may write to the checkout; never root, in whose stead the image's own user works."""
+    """Return user and group of the checkout's owner; the image's own user in place of root."""
     if not hasattr(os, "getuid"):
         return 1000, 1000
-    found = folder.stat()
-    return (found.st_uid, found.st_gid) if found.st_uid else (1000, 1000)
+    owner = folder.stat()
+    return (owner.st_uid, owner.st_gid) if owner.st_uid else (1000, 1000)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A fitted estimator as files: no pickle among them, the same bytes for the same fit."""
+"""A fitted estimator as files: no pickle, and equal bytes for equal fits."""
 
 import io
 import json
@@ -15,14 +15,16 @@ ESTIMATOR = "estimator"
 CALIBRATION = "calibration"
 
 _NUMBER = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")')
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can tell
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
 
 
-def to_files(estimator: Any, folder: Path) -> dict[str, Path]:
-    """Store a fitted estimator.
+def save_estimator(estimator: Any, folder: Path) -> dict[str, Path]:
+    """Write a fitted estimator to files.
 
     Parameters
     ----------
+    estimator : estimator
+        Of scikit-learn or a boosting library, calibrated or not.
     folder : Path
         An existing folder to write to.
 
@@ -46,10 +48,19 @@ def to_files(estimator: Any, folder: Path) -> dict[str, Path]:
     return files
 
 
-def from_files(files: Mapping[str, str | Path], name: str) -> Any:
-    """Load a stored estimator of a candidate.
+def load_estimator(files: Mapping[str, str | Path], name: str) -> Any:
+    """Load an estimator written by `save_estimator`.
 
-    Of skops files only skops' own types and those of the candidate are trusted.
+    Parameters
+    ----------
+    files : mapping of str to path
+        As `save_estimator` returns it.
+    name : str
+        Candidate. In skops files only skops' own types and this candidate's are trusted.
+
+    Returns
+    -------
+    estimator
     """
     path = Path(files[ESTIMATOR])
     if path.suffix == ".json":
@@ -65,10 +76,10 @@ def from_files(files: Mapping[str, str | Path], name: str) -> Any:
 
 
 def _skops(estimator: Any) -> bytes:
-    """skops' own form, made repeatable.
+    """Dump an estimator by skops, with equal bytes for equal fits.
 
     skops names parts by their memory addresses and dates them; here they are numbered in the
-    order in which they come up, and bear no date, so that equal fits have equal bytes.
+    order of their appearance and have no date.
     """
     import skops.io
 

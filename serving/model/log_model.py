@@ -1,4 +1,4 @@
-"""Logging the model to MLflow: its code, recipe, estimator, signature and example."""
+"""Log the model to MLflow: its code, recipe, estimator, signature and example."""
 
 import json
 import logging
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from serving.model.estimator_files import to_files
+from serving.model.estimator_files import save_estimator
 from serving.model.example_check import EXAMPLE_ANSWER, predictions_to_lists
 from stockpred.bars.schema import NUMBERS
 from stockpred.columns import (
@@ -30,39 +30,52 @@ from stockpred.models.recipe import Recipe
 from stockpred.prediction.predict import predict
 from stockpred.prediction.training_range import TrainingRange
 
-MODULE = "serving.model.pyfunc"  # what MLflow runs of a logged model
+if TYPE_CHECKING:
+    from mlflow.models.model import ModelInfo
 
-# What prediction imports; their own needs follow.
+MODULE = "serving.model.pyfunc"  # the module that MLflow runs of a logged model
+
+# Packages that prediction imports; pip adds their own dependencies.
 REQUIREMENTS = ("mlflow-skinny", "numpy", "pandas", "pyarrow", "scikit-learn", "skops", "ta-lib")
 
 
-def log_model(
+def log_model(  # noqa: PLR0913 - the parts of a model
     recipe: Recipe,
-    estimator: Any,
+    estimator: Any,  # noqa: ANN401 - scikit-learn's estimators share no type
     bars: pd.DataFrame,
     trained: TrainingRange,
     *,
     code: Mapping[str, Path],
     scratch: Path,
     metadata: Mapping[str, Any],
-) -> Any:
+) -> "ModelInfo":
     """Log a model to the active run.
 
     Parameters
     ----------
+    recipe : Recipe
+    estimator : estimator
+        Fitted, calibrated or not.
     bars : DataFrame
         Sound bars of one symbol or more; the last sessions of the first are the input example.
     trained : TrainingRange
-        What the estimator was fitted on.
+        Dates, rows and ranges of the features that the estimator was fitted on.
     code : mapping of str to Path
         Files to ship along, as `MODULE` imports them from a folder: all that it reaches, and no
         more, so that code that no prediction runs makes no other model.
     scratch : Path
-        Folder for files on their way.
+        Folder for temporary files.
+    metadata : mapping
+        Further facts for the model's metadata.
 
     Returns
     -------
     mlflow.models.model.ModelInfo
+
+    Raises
+    ------
+    StockpredError
+        The model cannot predict its own example.
     """
     import mlflow
     from mlflow.models import ModelSignature
@@ -70,13 +83,13 @@ def log_model(
     (scratch / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2) + "\n")
     training = scratch / "training.json"
     training.write_text(json.dumps(trained.to_dict(), indent=2) + "\n")
-    files = to_files(estimator, scratch)
+    files = save_estimator(estimator, scratch)
     needed = longest_lookback(recipe.feature_sets, recipe.window)
     first = bars[bars[SYMBOL] == bars[SYMBOL].iloc[0]]
     example = first.tail(needed).reset_index(drop=True)
-    # What cannot answer its own example is not logged.
+    # Fails where the model cannot predict its own example: it is not logged then.
     answer = _stored(predict(example, recipe, estimator, trained=trained), scratch)
-    with _no_bytecode(), _no_word_of_pip():
+    with _no_bytecode(), _without_pip_warning():
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(code[f"{MODULE.replace('.', '/')}.py"]),
@@ -117,7 +130,7 @@ def _copy_code(code: Mapping[str, Path], folder: Path) -> list[str]:
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """MLflow imports the model from its folder before it is stored, and would store bytecode."""
+    """Write no bytecode: MLflow imports the model from its folder and would store it."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -126,29 +139,29 @@ def _no_bytecode() -> Iterator[None]:
 
 
 @contextmanager
-def _no_word_of_pip() -> Iterator[None]:
-    """MLflow warns that it cannot pin pip, which no environment made by uv has."""
+def _without_pip_warning() -> Iterator[None]:
+    """Silence MLflow's warning that it cannot pin pip, which environments of uv lack."""
     logger = logging.getLogger("mlflow.utils.environment")
-    logger.addFilter(_is_of_more_than_pip)
+    logger.addFilter(_is_not_pip_warning)
     try:
         yield
     finally:
-        logger.removeFilter(_is_of_more_than_pip)
+        logger.removeFilter(_is_not_pip_warning)
 
 
-def _is_of_more_than_pip(record: logging.LogRecord) -> bool:
+def _is_not_pip_warning(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Failed to resolve installed pip version")
 
 
 def _stored(answer: pd.DataFrame, folder: Path) -> Path:
-    """The answer to the input example as a file (see `example_check.check_example`)."""
+    """Write the predictions of the input example, for `example_check.check_example`."""
     path = folder / f"{EXAMPLE_ANSWER}.json"
     path.write_text(json.dumps(predictions_to_lists(answer), indent=2) + "\n")
     return path
 
 
 def requirements(recipe: Recipe) -> list[str]:
-    """What a model of this recipe needs, pinned to what it was made with."""
+    """List the packages that a model of this recipe needs, pinned to the installed versions."""
     names = list(REQUIREMENTS)
     if extra := get_candidate(recipe.candidate).extra:
         # The module may come from one of several distributions, such as xgboost and xgboost-cpu.

@@ -124,7 +124,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     from sklearn.linear_model import LogisticRegression
 
     from pipeline.storage.parquet import read_table
-    from serving.model.estimator_files import ESTIMATOR, from_files, to_files
+    from serving.model.estimator_files import ESTIMATOR, load_estimator, save_estimator
     from sources.files import FileSource
     from stockpred.errors import StockpredError
 
@@ -142,8 +142,8 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
         FileSource("t.parquet", tmp_path).read(None, None, None)
     # skops: an array of objects in place of one of numbers, and a type that nobody trusts.
     fitted = LogisticRegression().fit(np.array([[0.0], [1.0]]), [0, 1])
-    path = to_files(fitted, tmp_path)[ESTIMATOR]
-    assert from_files({ESTIMATOR: path}, "logistic") is not None
+    path = save_estimator(fitted, tmp_path)[ESTIMATOR]
+    assert load_estimator({ESTIMATOR: path}, "logistic") is not None
     array = np.array([None], dtype=object)
     array[0] = Planted(trap)
     np.save(tmp_path / "evil.npy", array, allow_pickle=True)
@@ -152,17 +152,17 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
             evil = (tmp_path / "evil.npy").read_bytes() if name.endswith(".npy") else None
             after.writestr(name, evil or before.read(name))
     with pytest.raises(ValueError, match="allow_pickle"):
-        from_files({ESTIMATOR: tmp_path / "evil.skops"}, "logistic")
+        load_estimator({ESTIMATOR: tmp_path / "evil.skops"}, "logistic")
     skops.io.dump(Planted(trap), tmp_path / "odd.skops")
     with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException):
-        from_files({ESTIMATOR: tmp_path / "odd.skops"}, "logistic")
+        load_estimator({ESTIMATOR: tmp_path / "odd.skops"}, "logistic")
     # A pickle under the name of what is wanted.
     for name in ("t.parquet", "estimator.skops", "estimator.json"):
         (tmp_path / name).write_bytes(planted)
     for call in (
         lambda: read_table(tmp_path / "t.parquet"),
         lambda: FileSource("t.parquet", tmp_path).read(None, None, None),
-        lambda: from_files({ESTIMATOR: tmp_path / "estimator.skops"}, "logistic"),
+        lambda: load_estimator({ESTIMATOR: tmp_path / "estimator.skops"}, "logistic"),
     ):
         with pytest.raises((InputError, StockpredError, zipfile.BadZipFile)):
             call()

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from serving.model.log_model import _no_word_of_pip
+from serving.model.log_model import _without_pip_warning
 
 
 def test_log_model_silences_only_the_warning_on_pip(
@@ -15,7 +15,7 @@ def test_log_model_silences_only_the_warning_on_pip(
     monkeypatch.setattr(logger, "propagate", False)
     monkeypatch.setattr(logger, "level", logging.WARNING)
     pip = "Failed to resolve installed pip version. ``pip`` will be added to conda.yaml"
-    with _no_word_of_pip():
+    with _without_pip_warning():
         logger.warning(pip)
         logger.warning("something else")
     logger.warning(pip)

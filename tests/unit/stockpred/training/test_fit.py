@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from serving.model.estimator_files import from_files, to_files
+from serving.model.estimator_files import load_estimator, save_estimator
 from serving.model.log_model import REQUIREMENTS, requirements
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.models.calibrators import METHODS
@@ -48,7 +48,7 @@ def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
     for each in ("first", "second"):
         estimator = fit(table, name, small(name), 3, training=training)
         (tmp_path / each).mkdir()
-        files = to_files(estimator, tmp_path / each)
+        files = save_estimator(estimator, tmp_path / each)
         contents.append({key: path.read_bytes() for key, path in files.items()})
     assert contents[0] == contents[1]
     for key, path in files.items():
@@ -60,15 +60,15 @@ def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
     is_mapped = calibration != "none" and CANDIDATES[name].calibrate
     assert ("calibration" in files) == is_mapped
     assert files["estimator"].suffix == (".json" if CANDIDATES[name].extra else ".skops")
-    loaded = from_files(files, name)
+    loaded = load_estimator(files, name)
     assert probability_up(loaded, table).tobytes() == probability_up(estimator, table).tobytes()
 
 
 def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
     forest = fit(market(), "random_forest", {"n_estimators": 2}, 0)
-    files = to_files(forest, tmp_path)
+    files = save_estimator(forest, tmp_path)
     with pytest.raises(Exception, match="Tree"):
-        from_files(files, "logistic")
+        load_estimator(files, "logistic")
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
