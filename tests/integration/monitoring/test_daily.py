@@ -116,7 +116,7 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
             run_id="gate",
             reason="it passed",
         )
-    shadow = {"shadow": True, "retrain_every": "99"}
+    shadow = {"shadow": "true", "retrain_every": "99"}
     for end in ("2012-06-08", "2012-06-11"):
         code, steps, said = nights.night(end, **shadow)
         # The two score side by side.
