@@ -25,24 +25,27 @@ def environment(folder: Path, experiment: str) -> dict[str, str]:
 
 
 def make_store(folder: Path, *experiments: str) -> str:
-    """Make store.db in a folder, with experiments whose artifacts are in folders beside it.
+    """Make store.db in a folder, or add to it, with experiments whose artifacts are beside it.
 
     Returns the address of the store. The tables are copied: to make them costs MLflow seconds.
     """
-    shutil.copyfile(template(), folder / "store.db")
+    database = folder / "store.db"
+    is_new = not database.exists()
+    if is_new:
+        shutil.copyfile(template(), database)
     now = int(time.time() * 1000)
-    with contextlib.closing(sqlite3.connect(folder / "store.db")) as connection, connection:
-        connection.execute(
-            "update experiments set artifact_location = ?", ((folder / "default").as_uri(),)
-        )
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        if is_new:
+            default = (folder / "default").as_uri()
+            connection.execute("update experiments set artifact_location = ?", (default,))
         for name in experiments:
             where = (folder / (name if len(experiments) > 1 else "artifacts")).as_uri()
             connection.execute(
-                "insert into experiments (name, artifact_location, lifecycle_stage, creation_time, "
-                "last_update_time) values (?, ?, 'active', ?, ?)",
+                "insert or ignore into experiments (name, artifact_location, lifecycle_stage, "
+                "creation_time, last_update_time) values (?, ?, 'active', ?, ?)",
                 (name, where, now, now),
             )
-    return f"sqlite:///{folder}/store.db"
+    return f"sqlite:///{database}"
 
 
 def make_client(folder: Path) -> "MlflowClient":

@@ -42,9 +42,7 @@ class Nights:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not (folder / "store.db").exists():
-            make_store(folder, "nights")
-        self.uri = f"sqlite:///{folder}/store.db"
+        self.uri = make_store(folder, "nights")
         self.client = MlflowClient(self.uri)
 
     def night(self, end: str, **options: str) -> tuple[int, list[str], str]:
