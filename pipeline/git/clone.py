@@ -1,5 +1,6 @@
-"""A run from a git URL: the clone that MLflow made for it, whose name must hold no password, and
-which nobody else removes.
+"""The clone that MLflow makes for a run from a git URL: its name without a password, its removal.
+
+MLflow never removes its clones, and writes the URL, password and all, into the run.
 """
 
 import contextlib
@@ -10,15 +11,19 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.errors import InputError
 from pipeline.log.redact import public_url
 from pipeline.tags import ENV_IN_CHAIN, TAG_SOURCE
 
-MARK = Path(".git", "pipeline-run")  # in a clone that is surely MLflow's: locked while it is in use
-NAME = re.compile(r"tmp[a-z0-9_]{8}")  # as Python's tempfile.mkdtemp names what MLflow clones into
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MARK = Path(".git", "pipeline-run")  # in a clone that MLflow made: locked while it is in use
+NAME = re.compile(r"tmp[a-z0-9_]{8}")  # of MLflow's clones, which tempfile.mkdtemp names
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,11 @@ class Clone:
     Attributes
     ----------
     folder : Path
+        Top of the clone.
     url : str
-        As git has it, perhaps with a password.
+        Origin as git has it, perhaps with a password.
     subfolder : str
-        Where the project lies in it, ``/`` between the parts; empty at its top.
+        The project's folder in the clone, ``/`` between the parts; empty at its top.
     """
 
     folder: Path
@@ -40,53 +46,62 @@ class Clone:
 
     @property
     def source(self) -> str:
-        """What `mlflow run` takes for it, without user and password."""
+        """URI for `mlflow run`, without user and password."""
         url = public_url(self.url)
         return f"{url}#{self.subfolder}" if self.subfolder else url
 
     @property
     def is_marked(self) -> bool:
-        """Whether a run has found that the clone was made for it."""
+        """Whether a run has claimed the clone (see `claim_clone`)."""
         return (self.folder / MARK).is_file()
 
     @property
-    def is_throwaway(self) -> bool:
-        """Whether it is, or may be about to be, marked: what is written into it is lost."""
+    def is_temporary(self) -> bool:
+        """Whether it is, or may yet be, marked: files written into it are lost."""
         return self.is_marked or "MLFLOW_RUN_ID" in os.environ
 
     @property
     def commit(self) -> str:
-        """The full hash of what is checked out."""
+        """Full hash of the commit that is checked out; empty where git fails."""
         return _git(self.folder, "rev-parse", "HEAD")
 
 
 def clone_of(root: Path) -> Clone | None:
-    """The clone that a project lies in, if it does.
+    """Return the clone that contains a project, None where there is none.
 
-    It has the name, the place and the owner of what `mlflow run` makes for a git URL; whether it
-    was made so, only a mark tells.
+    It has name, place and owner of a clone that `mlflow run` makes for a git URL; only a mark
+    proves that it is one.
     """
     root = root.resolve()
     temporary = Path(tempfile.gettempdir()).resolve()
-    folder = next((each for each in (root, *root.parents) if each.parent == temporary), None)
+    folder = next((path for path in (root, *root.parents) if path.parent == temporary), None)
     if folder is None or not _may_be_clone(folder):
         return None
     url = _git(folder, "config", "--local", "--get", "remote.origin.url")
     return Clone(folder, url, root.relative_to(folder).as_posix().strip(".")) if url else None
 
 
-def claim_clone(client: Any, run: Any, root: Path) -> None:
-    """At a run's start: give its source a name without a password, and hold the clone.
+def claim_clone(client: "MlflowClient", run: "Run", root: Path) -> None:
+    """Mark and lock the clone of a run that starts, and take the password out of its source.
 
-    MLflow writes the URL as it was given into the run of `mlflow run`, and the folder of the clone
-    into those of its steps. The hold lasts until this process has ended, however it ends.
+    MLflow writes the URL as it was given into the run of `mlflow run`, and the clone's folder into
+    the runs of its steps. The kernel releases the lock when this process ends, however it ends.
+    Idempotent; nothing happens where the project is in no clone.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run : Run
+        Run of this process.
+    root : Path
+        The project's folder.
     """
     clone = clone_of(root)
     if clone is None:
         return
     named = str(run.data.tags.get(TAG_SOURCE, ""))
     if ENV_IN_CHAIN not in os.environ and _is_made_for(clone, named):
-        _hold(clone.folder / MARK)
+        _lock(clone.folder / MARK)
     if clone.is_marked and named != clone.source:
         client.set_tag(run.info.run_id, TAG_SOURCE, clone.source)
         if named != public_url(named):
@@ -94,16 +109,16 @@ def claim_clone(client: Any, run: Any, root: Path) -> None:
 
 
 def remove_clone(root: Path) -> None:
-    """At a process's very end: remove its clone, and those that killed runs have left.
+    """Remove this process's clone, and clones that killed runs left; call it last of all.
 
-    Only what a run has marked is removed (`claim_clone`), and only where nobody holds it. From here
-    on the project's modules can no longer be imported.
+    Removes only marked clones (see `claim_clone`) that no process has locked. From here on the
+    project's modules can no longer be imported.
     """
     clone = None if ENV_IN_CHAIN in os.environ else clone_of(root)
     if clone is None:
         return
     if not clone.is_marked and "MLFLOW_RUN_ID" in os.environ:
-        # It ended before its run was opened, on a wrong option.
+        # The process ended before it opened its run, on a wrong option.
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
@@ -112,35 +127,44 @@ def remove_clone(root: Path) -> None:
             client = MlflowClient()
             claim_clone(client, client.get_run(os.environ["MLFLOW_RUN_ID"]), root)
     if not clone.is_marked or (clone.folder / MARK).read_text() != str(os.getpid()):
-        return  # started by hand in a clone of the user's own, or of another run
+        return  # started by hand, in a clone of the user's own or of another run
     temporary = clone.folder.parent
     os.chdir(temporary)
     shutil.rmtree(clone.folder, ignore_errors=True)
     for folder in temporary.iterdir():
         if _may_be_clone(folder) and (folder / MARK).is_file():
-            _remove_unless_held(folder)
+            _remove_unless_locked(folder)
 
 
 def require_outside_clone(uri: str, root: Path) -> None:
-    """Refuse a place that would go with the clone.
+    """Refuse a path that is relative to a clone, which is removed after the run.
+
+    Parameters
+    ----------
+    uri : str
+        A path or a URI.
+    root : Path
+        The project's folder.
 
     Raises
     ------
     InputError
-        A path relative to a project that `mlflow run` has cloned.
+        A relative path, in a project that `mlflow run` has cloned.
     """
     if urlsplit(uri).scheme or Path(uri).is_absolute():
         return
     clone = clone_of(root)
-    if clone is not None and clone.is_throwaway:
+    if clone is not None and clone.is_temporary:
         raise InputError(
-            f"{uri!r}: lies in the clone of {clone.source} ({root / uri}), which is removed when "
-            "the run ends; give an absolute path or a URI"
+            repr(uri),
+            expected="a path outside the clone",
+            got=f"{root / uri}, which is removed with the clone of {clone.source}",
+            fix="give an absolute path or a URI",
         )
 
 
-def _rename_others(client: Any, experiment_id: str, named: str, source: str) -> None:
-    """Runs of the same URL, password and all, that were killed before they could rename theirs."""
+def _rename_others(client: "MlflowClient", experiment_id: str, named: str, source: str) -> None:
+    """Rename the source of killed runs of the same URL, password and all."""
     if "'" not in named:
         for run in client.search_runs([experiment_id], f"tags.`{TAG_SOURCE}` = '{named}'"):
             client.set_tag(run.info.run_id, TAG_SOURCE, source)
@@ -150,22 +174,22 @@ def _may_be_clone(folder: Path) -> bool:
     if NAME.fullmatch(folder.name) is None:
         return False
     try:
-        about = folder.lstat()
-        is_private = about.st_uid == os.getuid() and about.st_mode & 0o077 == 0
+        status = folder.lstat()
+        is_private = status.st_uid == os.getuid() and status.st_mode & 0o077 == 0
         return is_private and (folder / ".git").is_dir()
     except OSError:
         return False
 
 
 def _is_made_for(clone: Clone, named: str) -> bool:
-    """Whether a run's source is the clone's origin; a local project's is a folder."""
+    """Return whether a run's source is the clone's origin; that of a local project is a folder."""
     url, _, subfolder = named.strip("'\"").partition("#")
     origins = (clone.url, public_url(clone.url))
     return url in origins and subfolder.strip("/") == clone.subfolder
 
 
-def _hold(mark: Path) -> None:
-    """Make a mark that shows only when it is locked; the kernel frees it when this process ends."""
+def _lock(mark: Path) -> None:
+    """Create a mark that is locked before others see it, until this process ends."""
     import fcntl
 
     fresh = mark.with_name(f"{mark.name}.new")
@@ -175,7 +199,7 @@ def _hold(mark: Path) -> None:
     fresh.replace(mark)
 
 
-def _remove_unless_held(folder: Path) -> None:
+def _remove_unless_locked(folder: Path) -> None:
     import fcntl
 
     with contextlib.suppress(OSError), (folder / MARK).open() as mark:
@@ -184,7 +208,7 @@ def _remove_unless_held(folder: Path) -> None:
 
 
 def _git(folder: Path, *words: str) -> str:
-    """What git says of a repository, or nothing."""
+    """Return git's output about a repository, empty where it fails."""
     with contextlib.suppress(OSError):
         done = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
-"""Resolve a branch, a tag or a full commit of a git server to a commit.
+"""Resolution of a branch, a tag or a full commit of a git server to a commit.
 
-`python -m pipeline.git.resolve_ref URL REF` prints it, or one line that says why not. It needs git
-and nothing else.
+`python -m pipeline.git.resolve_ref URL REF` prints the commit, or one line with the reason why not.
+It needs git and Python's standard library.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from pipeline.errors import PipelineError
 from pipeline.log.redact import drop_misread_passwords, public_url, redact
 from pipeline.process.scratch import scratch_folder
 
-SILENCE = 30  # seconds that an http(s) server may send nothing
-LONGEST = 300  # seconds for all of it, over any transport
+SILENCE_TIMEOUT = 30  # seconds that an http(s) server may send nothing
+TIMEOUT = 300  # seconds for each git command, over any transport
 HELPER = "check the URL, and git's credential helper (docs/operations.md)"
 NO_REF = "{url}: no branch, tag or full commit {ref!r} there"
-# Words of git on stderr -> what they mean; {url} and {ref} are put in.
+# Fragment of git's stderr -> message, with fields {url} and {ref}.
 MEANINGS = {
     "couldn't find remote ref": NO_REF,
     "invalid refspec": NO_REF,
@@ -34,7 +34,7 @@ MEANINGS = {
     "Could not resolve host": "{url}: no such host",
     "unable to connect": "{url}: no answer",
     "Failed to connect": "{url}: no answer",
-    "Operation too slow": f"{{url}}: takes the connection and says nothing for {SILENCE} s",
+    "Operation too slow": f"{{url}}: takes the connection and says nothing for {SILENCE_TIMEOUT} s",
     "Couldn't connect": "{url}: no answer",
     "Connection refused": "{url}: no answer",
     "Permission denied (": "{url}: refuses the key that ssh has",
@@ -44,52 +44,69 @@ MEANINGS = {
 
 
 class UnresolvedRef(PipelineError):
-    """A git server has no such repository or commit for us, or there is no git."""
+    """No commit: no such repository or ref for this user, no answer, or no git."""
 
 
 def resolve_commit(url: str, ref: str) -> str:
-    """Full hash of the commit that `mlflow run URL -v REF` would run.
+    """Return the commit that `mlflow run URL -v REF` would run.
 
-    Fetched as MLflow does, so that what this finds MLflow finds.
+    Fetches as MLflow does, so that both find the same. No retry; each git command ends after
+    `TIMEOUT`, over http(s) after `SILENCE_TIMEOUT` without data.
+
+    Parameters
+    ----------
+    url : str
+        Of a git server; what follows ``#`` is ignored.
+    ref : str
+        Branch, tag, or full hash of a commit.
+
+    Returns
+    -------
+    str
+        Full hash.
 
     Raises
     ------
     UnresolvedRef
-        One line without the password that the URL may hold.
+        One line, without a password that the URL may hold.
     """
     if drop_misread_passwords(url) != url:
         raise UnresolvedRef(
-            f"{public_url(url)}: git takes a password for a port and a path where it holds one of "
-            "/ ? #; give these as %2F %3F %23, or better none in the URL (docs/operations.md)"
+            f"{public_url(url)}: git misreads a password with / ? or # as a port and a path",
+            fix="write these as %2F %3F %23, or better no password (docs/operations.md)",
         )
     url, _, _ = url.partition("#")
     if not url.isprintable():
-        raise UnresolvedRef(f"{public_url(url)!r}: a URL is one line of plain text")
-    if ":" in ref or ref.startswith(("+", "^")):  # git would take it for more than a name
+        raise UnresolvedRef(
+            repr(public_url(url)), expected="printable text", got="other characters", fix="check it"
+        )
+    if ":" in ref or ref.startswith(("+", "^")):  # git would read it as more than a name
         raise UnresolvedRef(NO_REF.format(url=public_url(url), ref=ref))
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    patience = ("-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={SILENCE}")
+    limits = ("-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={SILENCE_TIMEOUT}")
     with scratch_folder("gitref") as folder:
 
         def git(*words: str) -> str:
-            code, told, complaint = _ended(["git", *patience, *words], folder, env)
+            code, output, errors = _run(["git", *limits, *words], folder, env)
             if code != 0:
-                raise UnresolvedRef(_meaning(complaint, url, ref))
-            return told.strip()
+                raise UnresolvedRef(_explain(errors, url, ref))
+            return output.strip()
 
         try:
             git("init", "--quiet", "--bare")
             git("fetch", "--quiet", "--depth=1", "--", url, ref)
             return git("rev-parse", "FETCH_HEAD^{commit}")
         except OSError as error:
-            raise UnresolvedRef("git: cannot be started; install git and put it on PATH") from error
+            raise UnresolvedRef(
+                "git: cannot be started", fix="install git and put it on PATH"
+            ) from error
         except subprocess.TimeoutExpired as error:
-            raise UnresolvedRef(f"{public_url(url)}: no answer in {LONGEST} s") from error
+            raise UnresolvedRef(f"{public_url(url)}: no answer in {TIMEOUT} s") from error
 
 
-def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr; whom git has started, as ssh, ends with it in any case."""
-    # In a session of its own nobody can ask the terminal either.
+def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr; children of git, such as ssh, always end with it."""
+    # In a session of its own no child can prompt on the terminal either.
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -100,7 +117,7 @@ def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tupl
         start_new_session=True,
     ) as process:
         try:
-            out, err = process.communicate(timeout=LONGEST)
+            out, err = process.communicate(timeout=TIMEOUT)
         except BaseException:
             process.kill()
             with contextlib.suppress(ProcessLookupError):
@@ -109,19 +126,19 @@ def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tupl
         return process.returncode, out, err
 
 
-def _meaning(said: str, url: str, ref: str) -> str:
+def _explain(errors: str, url: str, ref: str) -> str:
     clean = public_url(url)
-    for words, meaning in MEANINGS.items():
-        if words in said:
+    for fragment, meaning in MEANINGS.items():
+        if fragment in errors:
             return meaning.format(url=clean, ref=ref)
-    lines = [line for line in said.splitlines() if line.strip()] or ["git said nothing"]
-    # Advice comes after what went wrong.
-    told = next((line for line in lines if line.startswith("fatal: ")), lines[-1])
-    return f"{clean}: {redact(told.replace(url, clean))}"
+    lines = [line for line in errors.splitlines() if line.strip()] or ["git gave no reason"]
+    # git's advice comes after the error.
+    error = next((line for line in lines if line.startswith("fatal: ")), lines[-1])
+    return f"{clean}: {redact(error.replace(url, clean))}"
 
 
 def _stop(signum: int, frame: object) -> None:
-    """End as an error does: git, which is in a session of its own, and its folder go, too."""
+    """Exit as on an error, so that git, in a session of its own, and its folder go, too."""
     signal.signal(signum, signal.SIG_IGN)
     sys.exit(128 + signum)
 

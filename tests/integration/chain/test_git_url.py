@@ -196,7 +196,9 @@ def _at_work_in(folder: Path) -> list[int]:
 def test_git_url_with_ledger_in_the_clone_is_refused(server: GitServer, away: Away) -> None:
     code, said = away.run(server.url("stockpred"), "-v", "main", entry="daily")
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert code == 1 and line.startswith("error: '.stockpred/ledger': lies in the clone of http")
+    assert code == 1 and line.startswith(
+        "error: '.stockpred/ledger': expected a path outside the clone, got "
+    )
     with sqlite3.connect(away.store) as store:
         assert store.execute("select count(*) from runs").fetchone() == (1,)
 

@@ -128,7 +128,7 @@ def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_pat
         ("sqlite:////proc/none/store.db", "No such file or directory: '/proc/none'"),
         pytest.param(
             "postgresql+psycopg://u:s3cret-word@127.0.0.1:1/db",
-            "postgresql+psycopg://***@127.0.0.1:1/db: no database for 30 s (Connection refused);",
+            "postgresql+psycopg://***@127.0.0.1:1/db: no database for 30 s (Connection refused).",
             marks=pytest.mark.long,  # the patience with a server
         ),
     ],
