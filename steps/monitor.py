@@ -26,9 +26,8 @@ from stockpred.columns import DATE, LATE
 from stockpred.features.table import longest_lookback
 from stockpred.monitoring.age import describe_champion, newest_training, nightly_metrics
 from stockpred.monitoring.alerts import alert_sentence, data_alerts, loss_alerts, needs_training
-from stockpred.monitoring.forecasts import rows_by_version
 from stockpred.monitoring.outcomes import join_outcomes
-from stockpred.monitoring.record import monitor_champion
+from stockpred.monitoring.record import MonitoredModel, monitor_champion, rows_by_version
 
 WEEKS = 104  # of which the MLflow UI draws the trend
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
@@ -52,7 +51,8 @@ def main(
     champion = versions[str(found.version)]
     outcomes, seen = read_bars(path, made, champion.trained_to, forecasts[DATE].unique())
     rows = join_outcomes(forecasts, outcomes)
-    watched = monitor_champion(rows, versions, champion, seen.sessions, made.horizon)
+    model = MonitoredModel(versions, champion, seen.sessions, made.horizon)
+    watched = monitor_champion(rows, model)
     data = data_of(run, seen, options.bars, options.as_of)
     alerts = loss_alerts(watched.content)
     alerts += data_alerts(data["stopped"], data["symbols"], data["unsound"], data["late"])
@@ -71,7 +71,7 @@ def main(
         "drift": drift_of(run, found, seen, watched.record),
     }
     run.write_json("monitoring.json", content)
-    others = rows_by_version(rows, versions, champion, seen.sessions, made.horizon)
+    others = rows_by_version(rows, model)
     records = {f"champion's recipe, now version {champion.version}": watched.record}
     records |= {f"version {name}": part for name, part in others.items()}
     images = draw_monitoring_plots(content, watched.detection, records)

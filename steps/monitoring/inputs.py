@@ -104,7 +104,9 @@ def read_bars(
         for group in read_groups(path)
         for symbol, part in by_symbol(group)
     )
-    tables = found.feature_tables(bars, made.feature_sets, made.window, made.horizon, trained_to)
+    tables = found.feature_tables(
+        bars, made.feature_sets, made.window, made.horizon, trained_to=trained_to
+    )
     return gather_outcomes(tables, dates), found
 
 

@@ -1,4 +1,4 @@
-"""Where a champion stands beside the data, and the figures of a monitor's night."""
+"""Age of a champion, and the metrics of a night of monitoring."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,49 +13,70 @@ from stockpred.monitoring.record import Version
 
 
 def describe_champion(champion: Version, alias: str | None, sessions: Dates) -> dict[str, Any]:
-    """How old a champion is, in figures and in a sentence.
+    """Describe the age of a champion.
 
     Parameters
     ----------
+    champion : Version
+        The version.
     alias : str or None
-        Under which it was found.
-    sessions : array of datetime64
+        Alias that it was found by.
+    sessions : array of datetime64, shape (sessions,)
         Every date of the bars, in order.
+
+    Returns
+    -------
+    dict
+        ``version``, ``alias``, ``recipe``, ``trained_to`` (ISO date), ``sessions`` of the data
+        after it, ``sentence``; None where not known.
     """
     trained = champion.trained_to
-    age = _behind(trained, sessions)
-    words = f"Version {champion.version}"
-    words += f", {alias}" if alias else ""
-    words += f", trained to {trained}, {age} sessions behind the data" if trained else ""
+    age = _sessions_behind(trained, sessions)
+    sentence = f"Version {champion.version}"
+    sentence += f", {alias}" if alias else ""
+    sentence += f", trained to {trained}, {age} sessions behind the data" if trained else ""
     return {
         "version": champion.version,
         "alias": alias,
         "recipe": champion.recipe,
         "trained_to": trained,
         "sessions": age,
-        "sentence": f"{words}.",
+        "sentence": f"{sentence}.",
     }
 
 
 def newest_training(versions: Iterable[Version], sessions: Dates) -> dict[str, Any]:
-    """How far the data is ahead of the newest training of any version."""
-    newest = max((each.trained_to or "" for each in versions), default="") or None
-    return {"newest": newest, "sessions": _behind(newest, sessions)}
+    """Return the latest date that a version was trained to, and the sessions of data after it."""
+    newest = max((version.trained_to or "" for version in versions), default="") or None
+    return {"newest": newest, "sessions": _sessions_behind(newest, sessions)}
 
 
-def _behind(trained_to: str | None, sessions: Dates) -> int | None:
+def _sessions_behind(trained_to: str | None, sessions: Dates) -> int | None:
     return sessions_after(pd.DataFrame({DATE: sessions}), trained_to) if trained_to else None
 
 
 def weekdays_late(sessions: Dates, today: np.datetime64) -> int:
-    """Weekdays from the newest of the sessions to a day."""
+    """Count the weekdays from the last of the sessions to a day."""
     return int(np.busday_count(sessions[-1].astype("datetime64[D]"), today))
 
 
 def nightly_metrics(content: Mapping[str, Any]) -> dict[str, float | None]:
-    """What of monitoring.json is one number a night; None where there is none."""
+    """Select the numbers of monitoring.json that are logged each night.
+
+    Parameters
+    ----------
+    content : mapping
+        Content of monitoring.json.
+
+    Returns
+    -------
+    dict of str to float or None
+        By metric.
+    """
     drifted = content["drift"]["features"]
-    recent = {n: value["mean"] for n, value in content["recent"].items() if isinstance(value, dict)}
+    recent = {
+        name: value["mean"] for name, value in content["recent"].items() if isinstance(value, dict)
+    }
     return {
         **{f"recent_{name}": value for name, value in recent.items()},
         "alerts": len(content["alerts"]),

@@ -1,4 +1,4 @@
-"""Alerts on a champion's forecasts and on the data, and their verdict in one sentence."""
+"""Alerts on a champion's forecasts and on the data, and one sentence that sums them up."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,16 +9,12 @@ from stockpred.arrays import Dates
 from stockpred.monitoring.record import Version
 
 LOSS, DATA = "loss", "data"
-
-
 BEHIND = 5  # sessions that a feed may be behind
-
-
-UNSOUND = 0.05  # share of the bars or symbols: the gate's limit, too
+UNSOUND = 0.05  # share of the bars or symbols, as in the gate's rule
 
 
 def stopped_symbols(newest: Mapping[str, np.datetime64], sessions: Dates) -> list[str]:
-    """Symbols whose newest bar is more than `BEHIND` sessions older than that of the others.
+    """List the symbols whose newest bar is over `BEHIND` sessions older than that of the others.
 
     Parameters
     ----------
@@ -26,6 +22,11 @@ def stopped_symbols(newest: Mapping[str, np.datetime64], sessions: Dates) -> lis
         Date of each symbol's newest bar.
     sessions : array of datetime64
         Every date of the bars, in order.
+
+    Returns
+    -------
+    list of str
+        In alphabetical order.
     """
     return sorted(s for s, date in newest.items() if (sessions > date).sum() > BEHIND)
 
@@ -33,16 +34,23 @@ def stopped_symbols(newest: Mapping[str, np.datetime64], sessions: Dates) -> lis
 def data_alerts(
     stopped: Sequence[str], symbols: int, unsound: float | None, late: int | None
 ) -> list[dict[str, Any]]:
-    """What is wrong with the data.
+    """List the alerts on the data.
 
     Parameters
     ----------
     stopped : sequence of str
-        As `stopped_symbols` gives them, of so many `symbols`; one of them is not worth an alert.
+        As `stopped_symbols` gives them; a single one is no alert.
+    symbols : int
+        Number of all symbols.
     unsound : float or None
-        Share of the bars that the latest validation took out.
+        Share of the bars that the latest validation removed.
     late : int or None
-        Weekdays from the newest bar to the moment of asking; None where the source does not go on.
+        Weekdays from the newest bar to today; None where the source has an end.
+
+    Returns
+    -------
+    list of dict
+        ``kind``, ``since`` (None), ``sentence``.
     """
     alerts = []
     if len(stopped) > max(1, UNSOUND * symbols):
@@ -55,11 +63,22 @@ def data_alerts(
         alerts.append(f"validation took out {unsound:.1%} of the bars, to be below {UNSOUND:.0%}")
     if late is not None and late > BEHIND:
         alerts.append(f"the newest bar is {late} weekdays old, to be at most {BEHIND}")
-    return [{"kind": DATA, "since": None, "sentence": each} for each in alerts]
+    return [{"kind": DATA, "since": None, "sentence": sentence} for sentence in alerts]
 
 
 def loss_alerts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is wrong with the forecasts."""
+    """List the alerts on the forecasts: none, or one while the change detector's alarm is raised.
+
+    Parameters
+    ----------
+    content : mapping
+        As `record.monitor_champion` gives it.
+
+    Returns
+    -------
+    list of dict
+        ``kind``, ``since`` (ISO date), ``sentence``.
+    """
     if not content["alarm"]["raised"]:
         return []
     lead, promised = content["recent"]["lead"]["mean"], content["promise"]
@@ -74,23 +93,48 @@ def loss_alerts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def needs_training(alerts: Sequence[Mapping[str, Any]], versions: Sequence[Version]) -> bool:
-    """Whether forecasts became worse and nothing has been trained on what came since.
+    """Return whether forecasts became worse and no version was trained on data after that.
 
-    An alarm stays raised until another recipe, or a version without its record, is champion: to
-    train once more for it every night would bring nothing new.
+    An alarm stays raised until another recipe, or a version without its record, is champion:
+    training for it every night again would bring nothing new.
+
+    Parameters
+    ----------
+    alerts : sequence of mapping
+        As `loss_alerts` and `data_alerts` give them.
+    versions : sequence of Version
+        All versions of the registered model.
+
+    Returns
+    -------
+    bool
+        False without an alert on the forecasts.
     """
-    newest = max((each.trained_to or "" for each in versions), default="")
-    return any(each["kind"] == LOSS and newest < each["since"] for each in alerts)
+    newest = max((version.trained_to or "" for version in versions), default="")
+    return any(alert["kind"] == LOSS and newest < alert["since"] for alert in alerts)
 
 
 def alert_sentence(content: Mapping[str, Any], alerts: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on what is wrong and, where the forecasts are not, one on what was not seen."""
-    wrong = "; ".join(each["sentence"] for each in alerts)
-    said = f"Alert: {wrong}." if alerts else f"No alert: {_kept(content)}."
-    return said if content["alarm"]["raised"] else f"{said} {_unseen(content)}"
+    """Sum up the alerts and, unless the forecasts' alarm is raised, what could not be detected yet.
+
+    Parameters
+    ----------
+    content : mapping
+        As `record.monitor_champion` gives it.
+    alerts : sequence of mapping
+        As `loss_alerts` and `data_alerts` give them.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    wrong = "; ".join(alert["sentence"] for alert in alerts)
+    summary = f"Alert: {wrong}." if alerts else f"No alert: {_record_words(content)}."
+    return summary if content["alarm"]["raised"] else f"{summary} {_detectable_sentence(content)}"
 
 
-def _kept(content: Mapping[str, Any]) -> str:
+def _record_words(content: Mapping[str, Any]) -> str:
     record = content["record"]
     if not record["dates"]:
         return "no forecast of the champion has an outcome yet"
@@ -100,19 +144,19 @@ def _kept(content: Mapping[str, Any]) -> str:
     )
 
 
-def _unseen(content: Mapping[str, Any]) -> str:
-    seen, dates = content["visible"], content["record"]["dates"]
+def _detectable_sentence(content: Mapping[str, Any]) -> str:
+    change, dates = content["visible"], content["record"]["dates"]
     promised = content["promise"]
     if promised is None or not promised["backed"]:
         return "Its evaluation promised no skill, so that there is none to lose."
-    if seen["sessions"] is None:
+    if change["sessions"] is None:
         return "Too few outcomes to tell what could have been seen."
-    if seen["share"] is None:
+    if change["share"] is None:
         return (
-            f"Could not be seen yet: a signal that is gone takes about {seen['sessions']:,} "
+            f"Could not be seen yet: a signal that is gone takes about {change['sessions']:,} "
             f"sessions to show, and there were {dates:,}."
         )
     return (
-        f"Could not be seen yet: a loss that leaves an AUC above {seen['auc']:.3f}, or one of the "
-        f"last {seen['sessions']:,} sessions."
+        f"Could not be seen yet: a loss that leaves an AUC above {change['auc']:.3f}, or one of "
+        f"the last {change['sessions']:,} sessions."
     )

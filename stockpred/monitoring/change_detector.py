@@ -1,82 +1,109 @@
-"""The alarm: whether forecasts have become worse than promised, asked every night, for ever."""
+"""Change detector: whether forecasts have become worse than their expected lead, night by night."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
-from stockpred.arrays import Array
+from stockpred.arrays import Array, Dates, Rows
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP, SUPPORTED_SHARE
+from stockpred.evaluation.by_group import sums_by_group
 from stockpred.evaluation.calibration import CLIP
 from stockpred.evaluation.metrics import defined
 from stockpred.gate.e_process import AT_RISK
 from stockpred.gate.expected_lead import ExpectedLead
-
-Indices = np.ndarray[Any, np.dtype[np.intp]]
-
 
 # At most one false alarm in twenty in the first month, and 420 sessions between two on average.
 MONTH, LEVEL = 21, 0.05
 THRESHOLD = MONTH / LEVEL
 STAKES = (2.0, 4.0, 8.0, 16.0, 32.0)
 POWER = 0.80
-_SURE = 1.28  # standard errors: what a promise holds nine times in ten
+_SURE = 1.28  # standard errors below the estimate: a one-sided 90 % limit
 
 
-def supported_share(promised: ExpectedLead) -> float:
-    """How far from the prior a promise surely lets forecasts be true; from 0 to 1.
+def supported_share(expected: ExpectedLead) -> float:
+    """Return the share of the forecasts' distance from the prior that an expected lead supports.
 
-    Where the truth is the forecast's logit drawn towards the prior's until only a share s of the
-    distance is left, the lead is close to ``claimed * (2 s - 1)``: at s = 1 the forecasts are true
-    and lead by what they claim, at 0 the prior is true and they lose as much. The share is that of
-    the lower end of the lead's one-sided 90 % interval.
+    Where the true logit is the forecast's, shrunk towards the prior's to a share s of its distance,
+    the lead is close to ``implied_lead * (2 s - 1)``: at s = 1 the forecasts are true and lead by
+    what they imply, at 0 the prior is true and they lose as much. The share is that of the lower
+    limit of the lead's one-sided 90 % interval.
+
+    Parameters
+    ----------
+    expected : ExpectedLead
+        Of a version.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 where the forecasts are the prior.
+
+    Examples
+    --------
+    >>> supported_share(ExpectedLead(0.004, 0.0, "2024-12-31", 0.008))
+    0.75
     """
-    if promised.implied_lead <= 0:
+    if expected.implied_lead <= 0:
         return 0.0
-    lead = promised.lead - _SURE * promised.standard_error
-    return float(np.clip((lead / promised.implied_lead + 1) / 2, 0.0, 1.0))
+    lead = expected.lead - _SURE * expected.standard_error
+    return float(np.clip((lead / expected.implied_lead + 1) / 2, 0.0, 1.0))
 
 
 def shrink_to_prior(probability: Array, prior: Array, share: Array | float) -> Array:
-    """Probability whose logit keeps a share of its distance from the prior's, shape (rows,)."""
-    p, q = (np.clip(each, CLIP, 1 - CLIP) for each in (probability, prior))
+    """Shrink probabilities to the prior, on the scale of logits.
+
+    Parameters
+    ----------
+    probability, prior : array, shape (rows,)
+        Clipped to `calibration.CLIP` from 0 and 1; no NaN.
+    share : array, shape (rows,), or float
+        Share of the distance that is kept: 1 gives `probability`, 0 `prior`.
+
+    Returns
+    -------
+    array, shape (rows,)
+        Probabilities.
+    """
+    p, q = (np.clip(side, CLIP, 1 - CLIP) for side in (probability, prior))
     base = np.log(q / (1 - q))
     return np.asarray(1 / (1 + np.exp(-(base + share * (np.log(p / (1 - p)) - base)))))
 
 
 @dataclass(frozen=True)
 class ChangeDetection:
-    """What the bets against the promise have come to.
+    """Change detector after each date.
 
     Attributes
     ----------
     dates : array of datetime64, shape (dates,)
+        In order.
     level : array, shape (dates,)
-        The detector after each date.
+        Value of the e-detector: the sum of the wealths of bets begun on each date so far.
     since : datetime64 or None
-        First date at which it reached `THRESHOLD`; it stays raised for this record.
+        First date at which it reached `THRESHOLD`; the alarm stays raised for this record.
     gain : array, shape (dates, 2)
-        Gain of a bet of stake 1 on each date, in both ways of `_weights`.
+        Gain of a bet of stake 1 on each date, with either weights of `_weights`.
     """
 
-    dates: np.ndarray[Any, np.dtype[np.datetime64]]
+    dates: Dates
     level: Array
     since: np.datetime64 | None
     gain: Array
 
 
 def detect_change(rows: pd.DataFrame, horizon: int) -> ChangeDetection:
-    """Watch a record for the moment from which the prior is nearer the truth than was promised.
+    """Detect the time from which the prior is nearer the truth than the expected lead supports.
 
-    The null: each outcome's probability lies at least as far from the prior as the promise surely
-    backs. The prior bets against that as in `evidence`, in dull times little, since timid
-    forecasts claim little. Bets begin anew with every date, so that a long good record does not
-    hide a late change: the sum of their wealths (Shiryaev 1963; Roberts 1966; as e-detector Shin,
-    Ramdas and Rinaldo 2023) has the number of dates as its expectation under the null. So it
-    reaches `THRESHOLD` within n dates with a probability of at most n / `THRESHOLD`, and on
-    average not before `THRESHOLD` dates.
+    The null: each outcome's probability is at least as far from the prior as the expected lead
+    supports (`supported_share`). The prior bets against it as in `e_process.EProcess`, little on
+    forecasts that are near the prior. Bets begin anew with every date, so that a long good record
+    does not hide a late change: the sum of their wealths, an e-detector of Shiryaev-Roberts form,
+    has the number of dates as its expectation under the null. So it reaches `THRESHOLD` within n
+    dates with a probability of at most n / `THRESHOLD`, and on average not before `THRESHOLD`
+    dates.
 
     Parameters
     ----------
@@ -85,6 +112,31 @@ def detect_change(rows: pd.DataFrame, horizon: int) -> ChangeDetection:
         the version that made the row).
     horizon : int
         Sessions from entry to exit; above 1, as many bettors take turns, since outcomes overlap.
+
+    Returns
+    -------
+    ChangeDetection
+        Empty without rows.
+
+    References
+    ----------
+    Shiryaev, A. N. (1963). On optimum methods in quickest detection problems. Theory of Probability
+    and its Applications 8, 22-46.
+
+    Roberts, S. W. (1966). A comparison of some control chart procedures. Technometrics 8, 411-430.
+
+    Shin, J., Ramdas, A. and Rinaldo, A. (2023). E-detectors: a nonparametric framework for
+    sequential change detection. New England Journal of Statistics in Data Science 2, 229-260.
+
+    Examples
+    --------
+    Forecasts that were to be true and are wrong every time:
+
+    >>> rows = pd.DataFrame({
+    ...     "date": pd.bdate_range("2024-01-01", periods=40), "label": 0.0, "probability_up": 0.6,
+    ...     "prior": 0.5, "supported_share": 1.0})
+    >>> str(detect_change(rows, horizon=1).since)[:10]
+    '2024-01-10'
     """
     p, q, backed = (
         rows[name].to_numpy(np.float64) for name in (PROBABILITY_UP, PRIOR, SUPPORTED_SHARE)
@@ -93,9 +145,10 @@ def detect_change(rows: pd.DataFrame, horizon: int) -> ChangeDetection:
     dates, day = np.unique(rows[DATE].to_numpy(), return_inverse=True)
     up, down = q / promised, (1 - q) / (1 - promised)
     gains = np.where(rows[LABEL].to_numpy() == 1, up, down) - 1
+    weights = _weights(promised, q, day)
     gain, risk = (
-        _by_date(_weights(promised, q, day) * each[:, None], day, len(dates))
-        for each in (gains, 1 - np.minimum(up, down))
+        sums_by_group(day, len(dates), *(weights * values[:, None]).T)
+        for values in (gains, 1 - np.minimum(up, down))
     )
     most = np.full_like(risk, np.inf)
     np.divide(AT_RISK, risk, out=most, where=risk > 0)
@@ -103,20 +156,20 @@ def detect_change(rows: pd.DataFrame, horizon: int) -> ChangeDetection:
     growth = 1 + np.minimum(STAKES, most[..., None]) * gain[..., None]
     wealth = np.zeros((horizon, *growth.shape[1:]))
     level = np.zeros(len(dates))
-    for number, grown in enumerate(growth):
+    for number, factor in enumerate(growth):
         turn = number % horizon
-        wealth[turn] = (wealth[turn] + 1) * grown
+        wealth[turn] = (wealth[turn] + 1) * factor
         level[number] = wealth.mean()
     raised = np.flatnonzero(level >= THRESHOLD)
     return ChangeDetection(dates, level, dates[raised[0]] if len(raised) else None, gain)
 
 
-def _weights(promised: Array, prior: Array, day: Indices) -> Array:
-    """Weight of each row in its date's bet, shape (rows, 2), in two ways.
+def _weights(promised: Array, prior: Array, day: Rows) -> Array:
+    """Weigh each row in its date's bet in two ways, shape (rows, 2), both known beforehand.
 
-    First the mean over the date's symbols. Then the same with the side that is forecast more
-    boldly, ups or downs, made as light as the other: what moves all symbols at once cancels out,
-    and a change shows sooner. Both are known before the outcomes.
+    First by the mean over the date's symbols. Then the same, hedged: the side with the larger total
+    distance from the prior, ups or downs, weighs as much as the other, so that a move of all
+    symbols cancels out and a change shows sooner.
     """
     count = np.bincount(day)[day]
     distance = np.abs(promised - prior)
@@ -127,26 +180,20 @@ def _weights(promised: Array, prior: Array, day: Indices) -> Array:
     return np.column_stack([1 / count, lighter / count])
 
 
-def _by_date(values: Array, day: Indices, dates: int) -> Array:
-    """Sums by date of columns, shape (rows, columns) -> (dates, columns)."""
-    sums = [np.bincount(day, each, dates) for each in values.T]
-    return np.column_stack(sums).astype(np.float64)
-
-
 @dataclass(frozen=True)
 class DetectableChange:
-    """What a record is long enough to show.
+    """Smallest change that a record is long enough to detect, with a power of `POWER`.
 
     Attributes
     ----------
     share : float or None
-        Had no more than this share of the forecasts' distance from the prior been true all along,
-        the alarm would be raised by now in four of five cases; None: not even at a share of 0.
+        Largest share of the forecasts' distance from the prior that is detected by now if no more
+        was true all along; None: not even a share of 0.
     auc : float or None
-        The ROC AUC that goes with the share.
+        ROC AUC of forecasts of which that share is true.
     sessions : int or None
-        Sessions that a signal which is gone would need to be seen; None: the promise backs
-        nothing, or there are too few dates to tell.
+        Sessions until the loss of the whole signal is detected; None: the expected lead supports
+        no signal, or there are too few dates to estimate it.
     """
 
     share: float | None
@@ -154,8 +201,10 @@ class DetectableChange:
     sessions: int | None
 
 
-def detectable_change(rows: pd.DataFrame, found: ChangeDetection, horizon: int) -> DetectableChange:
-    """The smallest change that the alarm could have shown.
+def detectable_change(
+    rows: pd.DataFrame, detection: ChangeDetection, horizon: int
+) -> DetectableChange:
+    """Estimate the smallest change that the detector could have shown.
 
     With r the ratio of mean and standard deviation of the gains, a bettor of the best stake grows
     by g = r^2 / 2 a date, give or take r, and the sum over all beginnings is 1 / g as large as the
@@ -168,48 +217,56 @@ def detectable_change(rows: pd.DataFrame, found: ChangeDetection, horizon: int) 
     ----------
     rows : DataFrame
         As in `detect_change`.
+    detection : ChangeDetection
+        Of these rows.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    DetectableChange
+        An approximation, within the tolerance that its test allows.
     """
-    spread = found.gain.std(axis=0, ddof=1) if len(found.gain) > 1 else np.zeros(2)
+    spread = detection.gain.std(axis=0, ddof=1) if len(detection.gain) > 1 else np.zeros(2)
     if spread.max() <= 1e-12:
         return DetectableChange(None, None, None)
-    from scipy.optimize import brentq
-    from scipy.stats import norm
+    from scipy.optimize import brentq  # noqa: PLC0415 - half a second, which plots of a record skip
 
     p, q, backed = (rows[n].to_numpy(np.float64) for n in (PROBABILITY_UP, PRIOR, SUPPORTED_SHARE))
     promised = shrink_to_prior(p, q, backed)
     day = np.unique(rows[DATE].to_numpy(), return_inverse=True)[1]
-    weights = _weights(promised, q, day) / len(found.gain)
+    weights = _weights(promised, q, day) / len(detection.gain)
     weights[:, spread <= 1e-12] = 0.0
     spread[spread <= 1e-12] = 1.0
-    z = float(norm.ppf(POWER))
+    z = float(ndtri(POWER))
 
-    def ratio(share: float) -> float:
+    def ratio_at(share: float) -> float:
         true = shrink_to_prior(p, q, share)
         gain = true * q / promised + (1 - true) * (1 - q) / (1 - promised) - 1
         return float((gain @ weights / spread).max())
 
-    def needed(found: float) -> float:
-        """Dates until a ratio has raised the alarm."""
-        growth = found * found / 2
+    def needed(ratio: float) -> float:
+        """Return the dates until the alarm is raised, by the ratio of mean and deviation."""
+        growth = ratio * ratio / 2
         reach = max(math.log(growth * THRESHOLD * len(STAKES)), 0.0)
-        return ((z + math.sqrt(z * z + 2 * reach)) / found) ** 2
+        return ((z + math.sqrt(z * z + 2 * reach)) / ratio) ** 2
 
-    gone = ratio(0.0)
+    gone = ratio_at(0.0)
     if gone <= 1e-6:
         return DetectableChange(None, None, None)
     sessions = math.ceil(horizon * needed(gone))
-    if sessions > len(found.gain):
+    if sessions > len(detection.gain):
         return DetectableChange(None, None, sessions)
-    # Where less than `faint` is lost of a ratio the alarm would need longer than the record.
+    # A ratio below `faint` needs more dates than any record has.
     faint = 1e-3 * gone
     share = float(
-        brentq(lambda s: needed(max(ratio(s), faint)) * horizon - len(found.gain), 0.0, 1.0)
+        brentq(lambda s: needed(max(ratio_at(s), faint)) * horizon - len(detection.gain), 0.0, 1.0)
     )
     return DetectableChange(share, _auc(shrink_to_prior(p, q, share), weights[:, 0]), sessions)
 
 
 def _auc(true: Array, weight: Array) -> float | None:
-    """ROC AUC of forecasts that are true (see `power.calibrated`)."""
+    """Compute the weighted ROC AUC of forecasts that are true (see `power.calibrated`)."""
     order = np.argsort(true)
     p, w = true[order], weight[order] / weight.sum()
     base = float(p @ w)

@@ -1,4 +1,4 @@
-"""What bars tell a monitor beside the outcomes: newest dates, and features before and after."""
+"""Sample of features before and after training, taken while bars are read for their outcomes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,17 +19,19 @@ SAMPLE = 20_000  # rows of the training reference, in all
 
 @dataclass
 class FeatureSampler:
-    """What was found in the bars, noted on the way.
+    """Sampler of features and newest dates, filled while feature tables are made.
 
     Attributes
     ----------
     info : BarsInfo
+        Of the bars.
     sessions : array of datetime64
         Every date, in order.
     newest : dict of str to datetime64
         Date of each symbol's newest bar.
     reference, current : dict of str to list of array
-        Feature -> values up to the training's end, a sample, and of the last dates after it.
+        Values by feature: a sample of those up to the end of training, and those of the last dates
+        after it.
     """
 
     info: BarsInfo
@@ -44,11 +46,30 @@ class FeatureSampler:
         feature_sets: Iterable[str],
         window: int,
         horizon: int,
+        *,
         trained_to: str | None,
     ) -> Iterator[pd.DataFrame]:
-        """Yield each symbol's feature rows, one in memory, and note what they tell.
+        """Yield the feature rows of each symbol, one symbol in memory, and sample them.
 
-        Features are those of this code, before and after; a set that it does not know is left out.
+        Features are computed by this code, for both periods; an unknown set is left out.
+
+        Parameters
+        ----------
+        bars : iterable of (str, DataFrame)
+            Symbol and its clean bars.
+        feature_sets : iterable of str
+            Names of the model's feature sets.
+        window : int
+            Length of the ``direction`` set, in sessions.
+        horizon : int
+            Sessions from entry to exit.
+        trained_to : str or None
+            ISO date of the last label the model was trained on; None: the first session.
+
+        Yields
+        ------
+        DataFrame
+            As `table.feature_rows` gives it.
         """
         known = [name for name in feature_sets if name in FEATURE_SETS]
         end = np.datetime64(trained_to, "s") if trained_to else self.sessions[0]
@@ -69,7 +90,7 @@ class FeatureSampler:
             yield rows
 
     def features(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Feature -> values of all symbols: of the reference, and of the last dates."""
+        """Return the values of all symbols by feature: of the reference, and of the last dates."""
         before, after = (
             {name: np.concatenate(parts) for name, parts in side.items()}
             for side in (self.reference, self.current)

@@ -1,18 +1,14 @@
-"""Forecasts as a ledger holds them, of one registered model and by its versions."""
-
-from collections.abc import Mapping
+"""Forecasts of one registered model, read from the table of a ledger."""
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stockpred.arrays import Dates
 from stockpred.columns import (
     DATE,
     DIRECTION,
     EXIT_DATE,
     IN_RANGE,
-    LABEL,
     LATE,
     MODEL,
     MODEL_VERSION,
@@ -21,33 +17,51 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.errors import DataError
-from stockpred.monitoring.record import Version, out_of_sample
 
-_ASKED = (SYMBOL, DATE, EXIT_DATE, PROBABILITY_UP, DIRECTION, IN_RANGE, MODEL_VERSION, SCORED_AT)
+_COLUMNS = (SYMBOL, DATE, EXIT_DATE, PROBABILITY_UP, DIRECTION, IN_RANGE, MODEL_VERSION, SCORED_AT)
 
 
 def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
-    """The rows of a ledger that versions of one registered model made.
+    """Select the forecasts that versions of one registered model made.
+
+    Parameters
+    ----------
+    table : Table
+        Table of a ledger.
+    name : str
+        Name of the registered model.
 
     Returns
     -------
     DataFrame
-        symbol, date, probability_up, direction, in_range (NaN where the model does not tell),
-        model_version; ``late``: entered after the day of its exit.
+        symbol, date, probability_up, direction, in_range (NaN where the model does not report it),
+        model_version, late (whether the forecast was entered after the day of its exit).
 
     Raises
     ------
     DataError
         A column is missing, or no row is of this model.
     """
-    missing = [each for each in (*_ASKED, MODEL) if each not in table.column_names]
+    missing = [column for column in (*_COLUMNS, MODEL) if column not in table.column_names]
     if missing:
-        raise DataError(f"column {missing[0]!r} is missing; give one of score")
-    columns = {each: table[each].cast(pa.string()) for each in (SYMBOL, MODEL_VERSION, MODEL)}
-    mine = np.asarray(columns[MODEL].to_pandas() == name)
-    if not mine.any():
-        raise DataError(f"no forecast of {name!r}; give another registered_model")
-    dates = {each: table[each].cast(pa.timestamp("s")).to_numpy() for each in (DATE, EXIT_DATE)}
+        raise DataError(
+            f"column {missing[0]!r}",
+            expected="a column of the ledger",
+            got="none",
+            fix="give a ledger of score",
+        )
+    columns = {column: table[column].cast(pa.string()) for column in (SYMBOL, MODEL_VERSION, MODEL)}
+    is_own = np.asarray(columns[MODEL].to_pandas() == name)
+    if not is_own.any():
+        raise DataError(
+            f"registered_model={name!r}",
+            expected="a forecast of its versions",
+            got="none",
+            fix="give another registered_model",
+        )
+    dates = {
+        column: table[column].cast(pa.timestamp("s")).to_numpy() for column in (DATE, EXIT_DATE)
+    }
     # Known after the close of the exit's day; a day's end in UTC comes after any exchange's close.
     late = table[SCORED_AT].to_numpy() > dates[EXIT_DATE] + np.timedelta64(1, "D")
     rows = pd.DataFrame(
@@ -61,32 +75,4 @@ def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
             LATE: late,
         }
     )
-    return rows[mine].reset_index(drop=True)
-
-
-def rows_by_version(
-    rows: pd.DataFrame,
-    versions: Mapping[str, Version],
-    champion: Version,
-    sessions: Dates,
-    horizon: int,
-) -> dict[str, pd.DataFrame]:
-    """Labelled rows of each version of another recipe than the champion's, where it has any.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Forecasts of all versions, with outcomes (`outcomes.join_outcomes`).
-    versions : mapping of str to Version
-        By version; rows of one that is gone are left out.
-    sessions : array of datetime64
-        Every date of the bars, in order.
-    """
-    found = {}
-    for name, part in rows[rows[LABEL].notna()].groupby(MODEL_VERSION):
-        each = versions.get(str(name))
-        if each is not None and each.recipe != champion.recipe:
-            known = out_of_sample(part, each, sessions, horizon)
-            if len(known):
-                found[str(name)] = known
-    return found
+    return rows[is_own].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Outcomes joined to forecasts: what came after their dates, and the prior known on each."""
+"""Outcomes of forecasts, and the prior that was known on their dates."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from stockpred.columns import DATE, FORWARD_RETURN, KEY, LABEL, LABEL_END, PRIOR
 
 
 class Outcomes(NamedTuple):
-    """What came after some dates.
+    """Outcomes of some dates.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Outcomes(NamedTuple):
 
 
 def gather_outcomes(tables: Iterable[pd.DataFrame], dates: Iterable[Any]) -> Outcomes:
-    """Gather from feature tables, one symbol at a time, what forecasts of some dates ask about.
+    """Gather the outcomes of some dates from feature tables, one symbol at a time.
 
     Parameters
     ----------
@@ -34,29 +34,42 @@ def gather_outcomes(tables: Iterable[pd.DataFrame], dates: Iterable[Any]) -> Out
         As `table.feature_rows` gives them.
     dates : iterable of datetime64
         Dates of the forecasts.
+
+    Returns
+    -------
+    Outcomes
+        Of all symbols.
     """
     wanted = pd.DatetimeIndex(list(dates)).as_unit("s")
     rows, counts = [], []
-    for each in tables:
-        known = each[each[LABEL].notna()]
+    for table in tables:
+        known = table[table[LABEL].notna()]
         counts.append(known.groupby(LABEL_END)[LABEL].agg(ups="sum", rows="size"))
-        rows.append(each.loc[each[DATE].isin(wanted), [*KEY, LABEL, LABEL_END, FORWARD_RETURN]])
+        rows.append(table.loc[table[DATE].isin(wanted), [*KEY, LABEL, LABEL_END, FORWARD_RETURN]])
     counted = pd.concat(counts).groupby(level=0).sum().sort_index()
     return Outcomes(pd.concat(rows, ignore_index=True), counted)
 
 
-def join_outcomes(forecasts: pd.DataFrame, found: Outcomes) -> pd.DataFrame:
-    """Forecasts with their outcome and, as ``prior``, the share of ups known on their date.
+def join_outcomes(forecasts: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
+    """Join forecasts with their outcome and the share of ups known on their date, ``prior``.
 
-    Each class of the prior is counted once more, as `walk` does.
+    Each class of the prior is counted once more, as in `walk_forward.walk_forward`.
 
     Parameters
     ----------
     forecasts : DataFrame
-        Rows of a ledger; a symbol and date that has no bar (any more) has no outcome.
+        Rows of a ledger.
+    outcomes : Outcomes
+        Of the forecasts' dates.
+
+    Returns
+    -------
+    DataFrame
+        Sorted by date and symbol. label, label_end and forward_return are NaN and NaT where not
+        known, and where a symbol and date has no bar (any more).
     """
-    rows = forecasts.merge(found.rows, on=list(KEY), how="left", validate="many_to_one")
-    place = np.searchsorted(found.counts.index.to_numpy(), rows[DATE].to_numpy(), side="right")
-    ups, known = (np.append(0, found.counts[name].cumsum())[place] for name in ("ups", "rows"))
+    rows = forecasts.merge(outcomes.rows, on=list(KEY), how="left", validate="many_to_one")
+    place = np.searchsorted(outcomes.counts.index.to_numpy(), rows[DATE].to_numpy(), side="right")
+    ups, known = (np.append(0, outcomes.counts[name].cumsum())[place] for name in ("ups", "rows"))
     rows[PRIOR] = (ups + 1) / (known + 2)
     return rows.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)

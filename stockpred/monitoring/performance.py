@@ -1,9 +1,11 @@
-"""What became of forecasts: figures by date, week, symbol and version."""
+"""Realised performance of forecasts: metrics by date, week, symbol and version."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 from stockpred.arrays import Array
 from stockpred.columns import (
@@ -28,19 +30,19 @@ MIN_DATES = 3
 
 
 def metrics_by_date(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over the symbols of each date: one line a date, in time order.
+    """Average metrics over the symbols of each date.
 
     Parameters
     ----------
     rows : DataFrame
-        Labelled rows of one version.
+        Labelled rows of one version: date, label, probability_up, prior, symbol, forward_return.
 
     Returns
     -------
     DataFrame
-        Index date; ``rows``, ``log_loss``, ``lead`` (over the prior), ``accuracy``, ``gap``
-        (forecast less share of ups: calibration in the large), ``ic`` (NaN where there are fewer
-        than 5 symbols on most dates).
+        Index: date, in time order. ``rows``, ``log_loss`` and ``lead`` over the prior (nats),
+        ``accuracy``, ``gap`` (mean forecast less share of ups: calibration in the large), ``ic``
+        (NaN where most dates have fewer than 5 symbols).
     """
     label, probability = rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy()
     loss = row_log_loss(label, probability)
@@ -54,38 +56,60 @@ def metrics_by_date(rows: pd.DataFrame) -> pd.DataFrame:
         }
     )
     groups = values.groupby(rows[DATE].to_numpy())
-    found = groups.mean().assign(rows=groups.size())
+    means = groups.mean().assign(rows=groups.size())
     ic = information_coefficient(rows, PROBABILITY_UP)
-    single = np.eye(len(found))
-    return found.assign(ic=ic.ic.of(single) if ic.kind == BY_DATE and len(found) else np.nan)
+    by_date = ic.ic.of(np.eye(len(means))) if ic.kind == BY_DATE and len(means) else np.nan
+    return means.assign(ic=by_date)
 
 
-def mean_with_interval(dates: Any, values: Array, horizon: int) -> tuple[float | None, Interval]:
-    """Mean over dates and its 95 % interval by Student's t, errors as in `paired_test.paired_lead`.
+def mean_with_interval(
+    dates: ArrayLike, values: Array, horizon: int
+) -> tuple[float | None, Interval]:
+    """Compute a mean over dates and its 95 % interval by Student's t.
 
-    For stretches too short to draw blocks from; no interval for fewer than three dates, where it
-    would tell nothing.
+    For periods too short for a block bootstrap; standard errors as in `paired_test.paired_lead`.
+
+    Parameters
+    ----------
+    dates : array-like of datetime64, shape (rows,)
+        Date of each row; rows of one date are averaged first.
+    values : array, shape (rows,)
+        NaN are left out.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    mean : float or None
+        None without a value.
+    interval : (float, float) or None
+        None for fewer than `MIN_DATES` dates or values without spread.
     """
     known = np.isfinite(values)
     if not known.any():
         return None, None
-    found = paired_lead(np.asarray(dates)[known], np.zeros(known.sum()), values[known], horizon)
-    if found.dates < MIN_DATES or not found.standard_error:
-        return found.mean, None
-    from scipy.stats import t as student
-
-    wide = float(student.ppf((1 + LEVEL) / 2, found.dates - 1)) * found.standard_error
-    return found.mean, (found.mean - wide, found.mean + wide)
+    lead = paired_lead(np.asarray(dates)[known], np.zeros(known.sum()), values[known], horizon)
+    if lead.dates < MIN_DATES or not lead.standard_error:
+        return lead.mean, None
+    half_width = float(stdtrit(lead.dates - 1, (1 + LEVEL) / 2)) * lead.standard_error
+    return lead.mean, (lead.mean - half_width, lead.mean + half_width)
 
 
 def metrics_by_week(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
-    """Each week's figures with intervals, weeks by their Monday.
+    """Average the metrics of each week, with intervals.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As of `metrics_by_date`.
+    horizon : int
+        Sessions from entry to exit.
 
     Returns
     -------
     list of dict
-        ``week`` (ISO date), ``rows``, ``dates``, and ``mean`` and ``interval`` of each metric of
-        `metrics_by_date` (None where undefined).
+        In time order: ``week`` (ISO date of its Monday), ``rows``, ``dates``, and ``mean`` and
+        ``interval`` of each metric of `metrics_by_date` (None where undefined).
     """
     days = metrics_by_date(rows)
     date = days.index.to_numpy().astype("datetime64[D]")
@@ -110,24 +134,36 @@ def metrics_by_week(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
 
 
 def overall_metrics(rows: pd.DataFrame, horizon: int, random_state: int = 0) -> dict[str, Any]:
-    """Figures of a stretch as one, each with its 95 % interval by the block bootstrap.
+    """Compute the metrics of a whole period, with 95 % intervals by the block bootstrap.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As of `metrics_by_date`.
+    horizon : int
+        Sessions from entry to exit.
+    random_state : int
+        Seed of the bootstrap.
 
     Returns
     -------
     dict
-        ``rows``, ``dates``, ``first``, ``last``, and each figure's ``mean`` and ``interval``;
-        among them ``lead`` over the prior.
+        ``rows``, ``dates``, ``first`` and ``last`` (ISO dates; None without a row), and ``mean``
+        and ``interval`` of each metric, ``lead`` over the prior among them (None where undefined).
     """
     if rows.empty:
         return {"rows": 0, "dates": 0, "first": None, "last": None}
     count = rows[DATE].nunique()
-    statistics = {name: each for name, each in metric_statistics(rows).items() if name in _SHOWN}
+    every = metric_statistics(rows)
+    statistics = {name: every[name] for name in every if name in _SHOWN}
     intervals = bootstrap(statistics, count, horizon, random_state)
     figures: dict[str, Any] = {
-        name: {"mean": defined(each.estimate(count)), "interval": intervals[name]}
-        for name, each in statistics.items()
+        name: {"mean": defined(statistic.estimate(count)), "interval": intervals[name]}
+        for name, statistic in statistics.items()
     }
-    lead, interval = mean_with_interval(*_leads(rows), horizon)
+    label = rows[LABEL].to_numpy()
+    prior, loss = (row_log_loss(label, rows[name].to_numpy()) for name in (PRIOR, PROBABILITY_UP))
+    lead, interval = mean_with_interval(rows[DATE], prior - loss, horizon)
     return {
         "rows": len(rows),
         "dates": int(count),
@@ -138,18 +174,21 @@ def overall_metrics(rows: pd.DataFrame, horizon: int, random_state: int = 0) -> 
     }
 
 
-def _leads(rows: pd.DataFrame) -> tuple[Any, Array]:
-    days = metrics_by_date(rows)
-    return days.index.to_numpy(), days["lead"].to_numpy()
-
-
 def latest_by_symbol(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
-    """The newest forecast of each symbol, and how often those before were right.
+    """Return the latest forecast of each symbol, and the hit rate of its forecasts.
 
     Parameters
     ----------
     record : DataFrame
         As `outcomes.join_outcomes` gives it, a symbol and date once; also rows without outcome.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    list of dict
+        By symbol: ``symbol``, ``date``, ``probability_up`` and ``direction`` of the latest
+        forecast; ``outcomes``, ``hit_rate`` and its ``interval`` (None where undefined).
     """
     shown = []
     for name, rows in record.groupby(SYMBOL, observed=True, sort=True):
@@ -176,18 +215,20 @@ def latest_by_symbol(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]
 def compare_versions(
     record: pd.DataFrame, others: pd.DataFrame, horizon: int
 ) -> list[dict[str, Any]]:
-    """Each other version against the record, on the symbols and dates that both forecast.
+    """Compare other versions with the record, on the symbols and dates that both forecast.
 
     Parameters
     ----------
     record, others : DataFrame
         Labelled rows as `outcomes.join_outcomes` gives them; `others` of any number of versions.
+    horizon : int
+        Sessions from entry to exit.
 
     Returns
     -------
     list of dict
-        By version: common ``rows`` and ``dates``, mean ``lead`` over the record in log loss
-        (above 0: the other is better), its ``interval``, and the one-sided ``p_value``.
+        By version: common ``rows`` and ``dates``, mean ``lead`` over the record in nats (above 0:
+        the other is better), its ``interval``, and the one-sided ``p_value``.
     """
     loss = record[list(KEY)].assign(
         ours=row_log_loss(record[LABEL].to_numpy(), record[PROBABILITY_UP].to_numpy())
@@ -198,17 +239,17 @@ def compare_versions(
         if common.empty:
             continue
         theirs = row_log_loss(common[LABEL].to_numpy(), common[PROBABILITY_UP].to_numpy())
-        found = paired_lead(common[DATE], theirs, common["ours"].to_numpy(), horizon)
-        days = (common["ours"] - theirs).groupby(common[DATE].to_numpy()).mean()
-        _, interval = mean_with_interval(days.index, days.to_numpy(), horizon)
+        ours = common["ours"].to_numpy()
+        lead = paired_lead(common[DATE], theirs, ours, horizon)
+        _, interval = mean_with_interval(common[DATE], ours - theirs, horizon)
         shown.append(
             {
                 "version": str(version),
                 "rows": len(common),
-                "dates": found.dates,
-                "lead": found.mean,
+                "dates": lead.dates,
+                "lead": lead.mean,
                 "interval": interval,
-                "p_value": found.p_value,
+                "p_value": lead.p_value,
             }
         )
     return shown

@@ -1,4 +1,4 @@
-"""What monitoring says of a champion: its record, the alarm, what could not be seen, the data."""
+"""Record of a champion: its realised performance, compared with its expected lead and others."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,12 +25,24 @@ from stockpred.monitoring.performance import (
     overall_metrics,
 )
 
-RECENT = 63  # dates of the recent stretch
+RECENT = 63  # dates of the recent period
 
 
 @dataclass(frozen=True)
 class Version:
-    """What the registry tells of a version; None where its tags do not."""
+    """Version of a registered model, as its tags describe it.
+
+    Attributes
+    ----------
+    version : str
+        Number.
+    recipe : str or None
+        Id of its recipe; None where there is no such tag, as below.
+    trained_to : str or None
+        ISO date of the last label it was trained on.
+    promise : ExpectedLead or None
+        Expected lead.
+    """
 
     version: str
     recipe: str | None
@@ -38,12 +50,39 @@ class Version:
     promise: ExpectedLead | None
 
 
-class MonitoringResult(NamedTuple):
-    """What was found: for machines, and for the pictures.
+@dataclass(frozen=True, eq=False)
+class MonitoredModel:
+    """Registered model that is monitored.
 
-    content : JSON-ready, parts of monitoring.json
-    days : the record, labelled, with what its promise backs
-    alarm : the detector after each date
+    Attributes
+    ----------
+    versions : mapping of str to Version
+        Every version that still exists, by number.
+    champion : Version
+        The one whose recipe is monitored.
+    sessions : array of datetime64, shape (sessions,)
+        Every date of the bars, in order.
+    horizon : int
+        Sessions from entry to exit.
+    """
+
+    versions: Mapping[str, Version]
+    champion: Version
+    sessions: Dates
+    horizon: int
+
+
+class MonitoringResult(NamedTuple):
+    """Result of monitoring a champion.
+
+    Attributes
+    ----------
+    content : dict
+        Parts of monitoring.json, JSON-ready.
+    record : DataFrame
+        Labelled rows of the champion's record, with ``supported_share``.
+    detection : ChangeDetection
+        Change detector after each date of the record.
     """
 
     content: dict[str, Any]
@@ -54,14 +93,23 @@ class MonitoringResult(NamedTuple):
 def out_of_sample(
     rows: pd.DataFrame, version: Version, sessions: Dates, horizon: int
 ) -> pd.DataFrame:
-    """Rows of a version of which no training label knew a part: from `horizon` sessions on.
+    """Select the rows of a version whose outcome overlaps no label it was trained on.
 
     Parameters
     ----------
     rows : DataFrame
         Forecasts of one version.
-    sessions : array of datetime64
+    version : Version
+        That version.
+    sessions : array of datetime64, shape (sessions,)
         Every date of the bars, in order.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    DataFrame
+        Rows from `horizon` sessions after `version.trained_to` on; none where that is not known.
     """
     if version.trained_to is None:
         return rows.iloc[:0]
@@ -70,81 +118,105 @@ def out_of_sample(
     return rows[rows[DATE] >= first[0]] if len(first) else rows.iloc[:0]
 
 
-def champion_record(
-    forecasts: pd.DataFrame,
-    versions: Mapping[str, Version],
-    champion: Version,
-    sessions: Dates,
-    horizon: int,
-) -> pd.DataFrame:
-    """The record of the champion's recipe: a row a symbol and date, refreshes following on.
+def champion_record(forecasts: pd.DataFrame, model: MonitoredModel) -> pd.DataFrame:
+    """Collect the record of the champion's recipe, over all its versions.
 
-    Where several versions of the recipe have forecast the same, the newest counts. Each row is
-    held to what its own version promised (``supported_share``).
+    Where several versions of the recipe forecast the same symbol and date, the newest counts.
 
     Parameters
     ----------
     forecasts : DataFrame
         As `outcomes.join_outcomes` gives them, of any versions.
-    """
-    parts = []
-    for name, rows in forecasts.groupby(MODEL_VERSION, sort=False):
-        each = versions.get(str(name))
-        if each is None or each.recipe is None or each.recipe != champion.recipe:
-            continue
-        backed = supported_share(each.promise) if each.promise else 0.0
-        part = out_of_sample(rows, each, sessions, horizon)
-        parts.append(part.assign(**{SUPPORTED_SHARE: backed, "order": int(each.version)}))
-    if not parts:
-        return forecasts.iloc[:0].assign(**{SUPPORTED_SHARE: 0.0})
-    found = pd.concat(parts).sort_values("order", kind="stable")
-    found = found.drop_duplicates(list(KEY), keep="last").drop(columns="order")
-    return found.sort_values([DATE, KEY[0]], kind="stable").reset_index(drop=True)
-
-
-def monitor_champion(
-    forecasts: pd.DataFrame,
-    versions: Mapping[str, Version],
-    champion: Version,
-    sessions: Dates,
-    horizon: int,
-) -> MonitoringResult:
-    """Hold the champion's record against its promise, and others against the record.
+    model : MonitoredModel
+        With the champion.
 
     Returns
     -------
-    Watched
-        ``record``, ``recent`` (`performance.overall_metrics`), ``weeks``, ``today``, ``versions``
-        (`performance.compare_versions`), ``promise``, ``alarm``, ``visible``.
+    DataFrame
+        A row a symbol and date, sorted by date and symbol, with the ``supported_share`` of the
+        version that made it (`change_detector.supported_share`).
     """
-    record = champion_record(forecasts, versions, champion, sessions, horizon)
-    known = complete_dates(record, horizon) if len(record) else record
-    found = detect_change(known, horizon)
-    parts = [
-        out_of_sample(rows, versions[str(name)], sessions, horizon)
-        for name, rows in forecasts.groupby(MODEL_VERSION)
-        if str(name) in versions and versions[str(name)].recipe != champion.recipe
-    ]
-    others = pd.concat(parts) if parts else forecasts.iloc[:0]
-    recent = known[known[DATE].isin(np.unique(known[DATE])[-RECENT:])]
+    parts = []
+    for number, rows in forecasts.groupby(MODEL_VERSION, sort=False):
+        version = model.versions.get(str(number))
+        if version is None or version.recipe is None or version.recipe != model.champion.recipe:
+            continue
+        share = supported_share(version.promise) if version.promise else 0.0
+        part = out_of_sample(rows, version, model.sessions, model.horizon)
+        parts.append(part.assign(**{SUPPORTED_SHARE: share, "order": int(version.version)}))
+    if not parts:
+        return forecasts.iloc[:0].assign(**{SUPPORTED_SHARE: 0.0})
+    record = pd.concat(parts).sort_values("order", kind="stable")
+    record = record.drop_duplicates(list(KEY), keep="last").drop(columns="order")
+    return record.sort_values([DATE, KEY[0]], kind="stable").reset_index(drop=True)
+
+
+def rows_by_version(rows: pd.DataFrame, model: MonitoredModel) -> dict[str, pd.DataFrame]:
+    """Collect the labelled out-of-sample rows of each version of another recipe.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Forecasts of all versions, with outcomes (`outcomes.join_outcomes`).
+    model : MonitoredModel
+        Rows of a version that no longer exists are left out.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By version; only those with a row.
+    """
+    parts = {}
+    for number, part in rows[rows[LABEL].notna()].groupby(MODEL_VERSION):
+        version = model.versions.get(str(number))
+        if version is not None and version.recipe != model.champion.recipe:
+            labelled = out_of_sample(part, version, model.sessions, model.horizon)
+            if len(labelled):
+                parts[str(number)] = labelled
+    return parts
+
+
+def monitor_champion(forecasts: pd.DataFrame, model: MonitoredModel) -> MonitoringResult:
+    """Compare the champion's record with its expected lead, and other versions with the record.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        As `outcomes.join_outcomes` gives them, of any versions; also rows without an outcome.
+    model : MonitoredModel
+        With the champion.
+
+    Returns
+    -------
+    MonitoringResult
+        Its content has ``record``, ``recent`` (`performance.overall_metrics`), ``weeks``,
+        ``today``, ``versions`` (`performance.compare_versions`), ``in_range``, ``promise`` (the
+        expected lead), ``alarm`` (the change detector) and ``visible`` (the detectable change).
+    """
+    horizon, expected = model.horizon, model.champion.promise
+    record = champion_record(forecasts, model)
+    labelled = complete_dates(record, horizon) if len(record) else record
+    detection = detect_change(labelled, horizon)
+    parts = rows_by_version(forecasts, model)
+    others = pd.concat(list(parts.values())) if parts else forecasts.iloc[:0]
+    recent = labelled[labelled[DATE].isin(np.unique(labelled[DATE])[-RECENT:])]
     newest = record[record[DATE] == record[DATE].max()]
-    promised = champion.promise
     content = {
-        "record": overall_metrics(known, horizon),
+        "record": overall_metrics(labelled, horizon),
         "recent": overall_metrics(recent, horizon),
-        "weeks": metrics_by_week(known, horizon) if len(known) else [],
+        "weeks": metrics_by_week(labelled, horizon) if len(labelled) else [],
         "today": latest_by_symbol(record, horizon),
-        "versions": compare_versions(known, others[others[LABEL].notna()], horizon),
+        "versions": compare_versions(labelled, others, horizon),
         "in_range": float(newest[IN_RANGE].mean()) if len(newest) else None,
         "promise": None
-        if promised is None
-        else {**promised.to_dict(), "backed": supported_share(promised)},
+        if expected is None
+        else {**expected.to_dict(), "backed": supported_share(expected)},
         "alarm": {
-            "raised": found.since is not None,
-            "since": None if found.since is None else str(found.since)[:10],
-            "level": float(found.level[-1]) if len(found.level) else 0.0,
+            "raised": detection.since is not None,
+            "since": None if detection.since is None else str(detection.since)[:10],
+            "level": float(detection.level[-1]) if len(detection.level) else 0.0,
             "threshold": THRESHOLD,
         },
-        "visible": asdict(detectable_change(known, found, horizon)),
+        "visible": asdict(detectable_change(labelled, detection, horizon)),
     }
-    return MonitoringResult(content, known, found)
+    return MonitoringResult(content, labelled, detection)

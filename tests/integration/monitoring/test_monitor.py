@@ -86,7 +86,7 @@ def test_bars_of_a_source_are_validated_first(good: World) -> None:
 
 def test_what_cannot_be_watched_is_one_line(good: World) -> None:
     bars = str(good.folder / "bars.parquet")
-    with pytest.raises(DataError, match="no forecast of 'other'"):
+    with pytest.raises(DataError, match="registered_model='other'"):
         good.client.create_registered_model("other")
         version = good.client.get_model_version_by_alias(NAME, "champion")
         good.client.create_model_version("other", version.source)

@@ -7,7 +7,7 @@ import pandas as pd
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
 from stockpred.monitoring.alerts import alert_sentence, loss_alerts
-from stockpred.monitoring.record import Version, monitor_champion
+from stockpred.monitoring.record import MonitoredModel, Version, monitor_champion
 from tests.support.live_records import CHAMPION, DAYS
 
 MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
@@ -16,7 +16,7 @@ MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to
 def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Content of monitoring.json and the plots of a ledger: version 1, the champion, and 2."""
     versions = {"1": CHAMPION, "2": Version("2", "b", "2014-12-31", None)}
-    found = monitor_champion(rows, versions, CHAMPION, DAYS, 1)
+    found = monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1))
     alerts = loss_alerts(found.content)
     content = {
         "registered_model": "<script>alert(1)</script>",

@@ -15,13 +15,19 @@ from stockpred.monitoring.alerts import (
     needs_training,
     stopped_symbols,
 )
-from stockpred.monitoring.record import Version, champion_record, monitor_champion, out_of_sample
+from stockpred.monitoring.record import (
+    MonitoredModel,
+    Version,
+    champion_record,
+    monitor_champion,
+    out_of_sample,
+)
 from tests.support.live_records import CHAMPION, DAYS, dying, forecasts, scored
 
 
 def watched(rows: pd.DataFrame, *others: Version) -> dict:
     versions = {each.version: each for each in (CHAMPION, *others)}
-    return monitor_champion(rows, versions, CHAMPION, DAYS, 1).content
+    return monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1)).content
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +72,9 @@ def test_a_short_record_says_what_it_could_not_show() -> None:
         "No alert: no forecast of the champion has an outcome yet."
     )
     versions = {"1": replace(CHAMPION, promise=None)}
-    blank = monitor_champion(scored(forecasts(0, 15)), versions, versions["1"], DAYS, 1).content
+    blank = monitor_champion(
+        scored(forecasts(0, 15)), MonitoredModel(versions, versions["1"], DAYS, 1)
+    ).content
     assert "promised no skill" in alert_sentence(blank, []) and blank["promise"] is None
     json.dumps([short, none, blank], allow_nan=False)
 
@@ -89,13 +97,13 @@ def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> Non
     other = Version("3", "b", "2014-12-31", None)
     ledger = pd.concat([scored(rows), scored(rows, "10"), scored(rows, "3"), scored(rows, "99")])
     versions = {each.version: each for each in (CHAMPION, refresh, other)}
-    record = champion_record(ledger, versions, refresh, DAYS, 1)
+    record = champion_record(ledger, MonitoredModel(versions, refresh, DAYS, 1))
     assert not record.duplicated(["symbol", "date"]).any() and len(record) == len(rows)
     by_version = record.groupby("model_version")["date"].agg(["min", "max"])
     assert by_version.loc["1", "max"] == dates[19] and by_version.loc["10", "min"] == dates[20]
     assert record.groupby("model_version")["supported_share"].nunique().eq(1).all()
     assert record["supported_share"].nunique() == 2
-    found = monitor_champion(ledger, versions, refresh, DAYS, 1).content
+    found = monitor_champion(ledger, MonitoredModel(versions, refresh, DAYS, 1)).content
     assert [each["version"] for each in found["versions"]] == ["3"]
     assert found["versions"][0]["lead"] == 0.0 and found["versions"][0]["dates"] == 40
 
