@@ -154,10 +154,10 @@ def _check_columns(table: pa.Table, names: Sequence[str]) -> None:
                 got=", ".join(table.column_names),
                 fix=_FIX,
             )
-        found, wanted = table.schema.field(name).type, SCHEMA.field(name).type
-        if found != wanted:
+        actual, expected = table.schema.field(name).type, SCHEMA.field(name).type
+        if actual != expected:
             raise DataError(
-                f"bars, column {name!r}", expected=str(wanted), got=str(found), fix=_FIX
+                f"bars, column {name!r}", expected=str(expected), got=str(actual), fix=_FIX
             )
         if name in KEY and table[name].null_count:
             raise DataError(

@@ -56,14 +56,14 @@ def outcome(bars: BarArrays, horizon: int) -> Outcome:
     label = np.full(rows, np.nan)
     forward_return = np.full(rows, np.nan)
     label_end = np.full(rows, np.datetime64("NaT", "s"))
-    known = max(rows - horizon, 0)
-    if known:
+    count = max(rows - horizon, 0)  # rows with an outcome
+    if count:
         scale = bars.adj_close / bars.close if horizon > 1 else np.ones(rows)
-        entry = (bars.open * scale)[1 : known + 1]
+        entry = (bars.open * scale)[1 : count + 1]
         leave = (bars.close * scale)[horizon:]
-        label[:known] = np.where(leave == entry, np.nan, leave > entry)
-        forward_return[:known] = np.log(leave / entry)
-        label_end[:known] = bars.date[horizon:]
+        label[:count] = np.where(leave == entry, np.nan, leave > entry)
+        forward_return[:count] = np.log(leave / entry)
+        label_end[:count] = bars.date[horizon:]
     return Outcome(label, label_end, forward_return)
 
 

@@ -24,11 +24,11 @@ def _is_unadjusted_split(bars: BarArrays) -> Mask:
     either volume is near its usual times that ratio (a crash or a surge raises it far more), or
     adj_close goes on smoothly while close jumps.
     """
-    found = np.zeros(len(bars.date), dtype=bool)
+    is_split = np.zeros(len(bars), dtype=bool)
     gap = np.append(0.0, np.log(bars.open[1:] / bars.close[:-1]))
     rows = np.flatnonzero(np.abs(gap) > _SMALLEST)
     if not len(rows):
-        return found
+        return is_split
     move = np.log(bars.close[rows] / bars.close[rows - 1])
     step = np.log(bars.adj_close[rows] / bars.adj_close[rows - 1]) - move
     volume = np.log(bars.volume[rows] / _usual(bars.volume, rows))
@@ -37,8 +37,8 @@ def _is_unadjusted_split(bars: BarArrays) -> Mask:
     by_adjusted = near & (np.abs(step - _FALL) <= limits.SPLIT_ADJUSTED)
     by_volume = near & (np.abs(volume - _RISE) <= np.log(limits.SPLIT_VOLUME))
     unusual = np.abs(gap[rows]) > limits.UNUSUAL_GAP * _usual(np.abs(gap), rows)
-    found[rows] = by_adjusted.any(axis=0) | (by_volume.any(axis=0) & unusual)
-    return found
+    is_split[rows] = by_adjusted.any(axis=0) | (by_volume.any(axis=0) & unusual)
+    return is_split
 
 
 def _usual(values: Array, rows: Rows) -> Array:

@@ -160,7 +160,7 @@ def test_predict_isolated_reports_a_process_that_exits_early(
     (broken / "artifacts" / "recipe.json").write_text("{}")
     with pytest.raises(ChildProcessError, match="ended with code 1; its output above"):
         list(predict_isolated(broken, [bars("AAA")]))
-    assert "key 'candidate' is missing" in capfd.readouterr().err
+    assert "a key 'candidate'" in capfd.readouterr().err
     # Closing the generator ends the process, too.
     answers = predict_isolated(model, itertools.repeat(bars("AAA")))
     next(answers)

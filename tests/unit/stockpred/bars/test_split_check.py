@@ -77,7 +77,7 @@ def test_split_check_passes_a_crash_in_real_bars(real_bars: pd.DataFrame, fall: 
 
 def test_split_check_finds_pence_for_pounds() -> None:
     found = validate(corrupt(make_bars(120), "unit", 60), 1)
-    # A jump, too; but what is taken out is not told twice.
+    # A jump, too; but what is taken out is not reported twice.
     assert problem_counts(found) == [("split", "fail", 1)]
 
 
