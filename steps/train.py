@@ -38,13 +38,9 @@ from stockpred.training.selection import (
 from stockpred.training.split import holdout_start, rows_before, training_rows
 from stockpred.training.trial import Trial, best_trial
 
-# What computes features and target, weights, fits and calibrates, and predicts: with what these
-# import, the code that a recipe's id is over.
-RECIPE_CODE = (
-    "stockpred.features.table",
-    "stockpred.training.fit",
-    "stockpred.prediction.predict",
-)
+# With all that they import: the code that computes features and target, weights, fits and
+# calibrates. A recipe's id is over it.
+RECIPE_CODE = ("stockpred.features.table", "stockpred.training.fit")
 
 
 @step("train")

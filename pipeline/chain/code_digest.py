@@ -41,7 +41,7 @@ class _Target(NamedTuple):
 
 
 class Code:
-    """The project's code as it is when the object is made; paths are relative to `root`.
+    r"""The project's code as it is when the object is made; paths are relative to `root`.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ class Code:
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "helper.py").write_text("def f():\\n    return 1\\n")
-    >>> _ = (folder / "step.py").write_text("from helper import f\\n")
+    >>> _ = (folder / "helper.py").write_text("def f():\n    return 1\n")
+    >>> _ = (folder / "step.py").write_text("from helper import f\n")
     >>> Code(folder).reach("step")
     ['helper.py', 'step.py']
     >>> before = Code(folder).of_modules("step")
-    >>> _ = (folder / "helper.py").write_text("def f():  # one\\n    return 1\\n")
+    >>> _ = (folder / "helper.py").write_text("def f():  # one\n    return 1\n")
     >>> Code(folder).of_modules("step") == before
     True
-    >>> _ = (folder / "helper.py").write_text("def f():\\n    return 2\\n")
+    >>> _ = (folder / "helper.py").write_text("def f():\n    return 2\n")
     >>> Code(folder).of_modules("step") == before
     False
     """
@@ -277,7 +277,7 @@ class Code:
         return _Target(file, packages, f"{name} {bound}" if file else f"{module} {name} {bound}")
 
     def _file_of(self, module: str) -> str:
-        """The file of a dotted name; empty where the project has none."""
+        """Find the file of a dotted name; empty where the project has none."""
         if module not in self._files_of:
             path = module.replace(".", "/")
             is_ours = module.partition(".")[0] in self._rooms

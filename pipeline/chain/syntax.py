@@ -145,7 +145,7 @@ def write_memo(path: Path, syntaxes: Mapping[str, tuple[str, Syntax]]) -> None:
 
 @cache
 def _parser() -> str:
-    """What a memo depends on beside the files: this module, and Python's minor version."""
+    """Identify what a memo depends on beside the files: this module and Python's version."""
     return f"{file_sha256(Path(__file__))} {sys.version_info[:2]}"
 
 
@@ -196,26 +196,25 @@ class _Writer:
         for field in kind._fields:
             value = values.get(field)
             # Whether a name is read or set follows from where it is.
-            if value is None or field == "ctx":
+            if value is None or value == [] or field == "ctx":
                 continue
-            if value.__class__ is not list:
-                words.append(field)
-                if isinstance(value, ast.AST):
-                    self._write(value)
-                else:
-                    words.append(repr(value))
-            elif value:
-                words.append(f"{field}[")
-                if isinstance(value[0], ast.stmt):
-                    self.write_block(value)
-                else:
-                    for item in value:
-                        if isinstance(item, ast.AST):
-                            self._write(item)
-                        else:
-                            words.append(repr(item))
-                words.append("]")
+            words.append(field)
+            self._write_value(value)
         words.append(")")
+
+    def _write_value(self, value: object) -> None:
+        if isinstance(value, ast.AST):
+            self._write(value)
+        elif not isinstance(value, list):
+            self.words.append(repr(value))
+        else:
+            self.words.append("[")
+            if isinstance(value[0], ast.stmt):
+                self.write_block(value)
+            else:
+                for item in value:
+                    self._write_value(item)
+            self.words.append("]")
 
     def _write_module_name(self, value: object) -> bool:
         """Write a constant as a gap if it has the form of a module's name."""

@@ -50,8 +50,8 @@ class Recipe:
     horizon : int
         Sessions from entry to exit.
     code : str
-        Digest of the code that computes, fits and predicts, without comments and docstrings:
-        another way to compute a feature is another recipe.
+        Digest of the code that computes features and target, fits and calibrates, without
+        comments and docstrings: another way to compute a feature is another recipe.
     """
 
     candidate: str
