@@ -29,7 +29,7 @@ def main(
     table: str,
     refit_every: int,
     costs: TradingCosts,
-    seed: int,
+    seed: int | None,
 ) -> None:
     """Walk the recipe through the holdout and judge its predictions."""
     path = run.fetch_input(table)
@@ -39,16 +39,17 @@ def main(
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
     chosen, fixed = Recipe.from_dict(content), Selection.from_dict(content["selection"])
+    random_state = fixed.random_state if seed is None else seed
     predictions = walk_forward(
         rows_from_arrow(read_table(path)),
         chosen,
         start,
         refit_every,
-        random_state=seed,
+        random_state=random_state,
         jobs=os.cpu_count() or 1,
         progress=logger.info,
     )
-    found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=seed)
+    found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=random_state)
     evaluation = {
         "recipe": content,
         "source": TableInfo.from_metadata(read_metadata(path)).source,

@@ -30,6 +30,7 @@ from stockpred.models.candidates import CANDIDATES, missing_extra
 MAX_SEED = 2**32 - 1
 MAX_SESSIONS = 100_000
 NONE = "none"
+RECIPE = "recipe"  # own default: the value that the recipe has
 CHAIN = "main"
 # In the order of MLproject: the chain and its steps, then what is beside it.
 ENTRY_POINTS = (
@@ -56,7 +57,7 @@ class Parameter:
         A noun phrase; the unit follows it.
     entry_points : str
         Names of those that take it. ``name=default`` gives an entry point a default of its own;
-        the default ``none`` is None there.
+        the defaults ``none`` and ``recipe`` are None there.
     unit : str
         Such as ``sessions``.
     page : str
@@ -85,8 +86,8 @@ class Parameter:
 
     def type_at(self, default: str | None) -> "click.ParamType[Any]":
         """Type in an entry point with this default."""
-        is_none_new = default == NONE and self.default != NONE
-        return Or(NONE, self.type) if is_none_new else self.type
+        is_word = default in (NONE, RECIPE) and self.default != default
+        return Or(str(default), self.type) if is_word else self.type
 
 
 _ROWS = (
@@ -381,8 +382,8 @@ _ROWS = (
         "seed",
         "0",
         click.IntRange(0, MAX_SEED),
-        "seed of every random choice",
-        "main train evaluate daily",
+        "seed of every random choice; `recipe`: that of `train`",
+        "main train evaluate=recipe daily",
     ),
     Parameter(
         "log",
