@@ -3,24 +3,21 @@
 from collections.abc import Sequence
 from html import escape
 
+from pipeline.log.text_table import text_table
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
 
 _HEAD = ("step", "", "seconds", "key figure", "run id")
 
 
-def text_table(finished: Sequence[FinishedStep]) -> str:
+def step_table(finished: Sequence[FinishedStep]) -> str:
     """Return the finished steps as an aligned text table, one line a step."""
     rows = [
         (s.step, s.status, f"{s.seconds:.1f}", s.tags.get(TAG_KEY_FIGURE, ""), s.run_id)
         for s in finished
     ]
-    name, status, seconds, figure, run_id = (
-        max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)
-    )
-    form = f"{{:<{name}}}  {{:<{status}}}  {{:>{seconds}}}  {{:<{figure}}}  {{:<{run_id}}}"
-    rule = tuple("-" * width for width in (name, status, seconds, figure, run_id))
-    return "\n".join(form.format(*row).rstrip() for row in (_HEAD, rule, *rows))
+    rule = ["-" * max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
+    return "\n".join(text_table([_HEAD, rule, *rows], right=[_HEAD.index("seconds")]))
 
 
 def markdown_table(finished: Sequence[FinishedStep], experiment_id: str) -> str:

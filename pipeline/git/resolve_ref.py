@@ -73,7 +73,7 @@ def resolve_commit(url: str, ref: str) -> str:
     if drop_misread_passwords(url) != url:
         raise UnresolvedRef(
             f"{public_url(url)}: git misreads a password with / ? or # as a port and a path",
-            fix="write these as %2F %3F %23, or better no password (docs/operations.md)",
+            fix="give these as %2F %3F %23, or better no password (docs/operations.md)",
         )
     url, _, _ = url.partition("#")
     if not url.isprintable():

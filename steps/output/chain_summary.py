@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.chain.summary import text_table
+from pipeline.chain.summary import step_table
 from pipeline.git.clone import clone_of
 from pipeline.log.redact import public_url, redact_urls
 from pipeline.registry.models import CHAMPION, aliases_of, version_by_alias
@@ -49,7 +49,7 @@ def print_summary(finished: Sequence[FinishedStep], tracking_uri: str) -> Versio
     VersionStatus or None
         Status of the version that the chain registered, if it did.
     """
-    lines = ["", text_table(finished), ""]
+    lines = ["", step_table(finished), ""]
     last, status = finished[-1], None
     if last.step == "register":
         status = read_version_status(last)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.log.text_table import text_table
 from pipeline.registry.history import (
     ChampionPeriod,
     Transition,
@@ -70,12 +71,7 @@ def show_history(run: StepRun, registered_model: str, date: dt.date | None) -> N
 
 def history_table(transitions: Sequence[Transition]) -> list[str]:
     """Format transitions as an aligned text table, one line each below the head."""
-    rows = [HEAD, *(_row(transition) for transition in transitions)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return text_table([HEAD, *(_row(transition) for transition in transitions)])
 
 
 def _row(transition: Transition) -> tuple[str, ...]:

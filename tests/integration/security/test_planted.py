@@ -127,7 +127,7 @@ def promoted(registry: Registry, uri: str) -> None:
 
 @pytest.mark.parametrize("kind", PLANTS)
 @pytest.mark.parametrize("read", [scored, promoted])
-def test_score_and_promote_refuse_it_in_one_line(
+def test_score_and_promote_refuse_a_planted_model_in_one_line(
     read: Callable[[Registry, str], None], kind: str, registry: Registry
 ) -> None:
     uri = f"models:/{NAME}/{registry.versions[kind]}"
@@ -140,14 +140,14 @@ def test_score_and_promote_refuse_it_in_one_line(
 
 
 @pytest.mark.parametrize("kind", PLANTS)
-def test_the_gate_lets_it_rise_nowhere(kind: str, registry: Registry) -> None:
+def test_gate_promotes_no_planted_model(kind: str, registry: Registry) -> None:
     version = registry.client.get_model_version(NAME, registry.versions[kind])
     why = unfit_reason(registry.run(), version)
     assert why is not None and PLANTS[kind][1] in why and "\n" not in why
     assert not registry.trap.exists()
 
 
-def test_the_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
+def test_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
     found = resolve(registry.client, f"models:/{NAME}/{registry.versions['changed code']}", NAME)
     version = registry.client.get_model_version(NAME, found.version)
     recipe = Path(version.source.removeprefix("file://")) / "artifacts" / "recipe.json"
@@ -159,7 +159,7 @@ def test_the_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", PLANTS)
-def test_serve_refuses_it_in_one_line(kind: str, registry: Registry) -> None:
+def test_serve_refuses_a_planted_model_in_one_line(kind: str, registry: Registry) -> None:
     env: dict[str, Any] = {
         **os.environ,
         "MLFLOW_TRACKING_URI": registry.store,
@@ -190,7 +190,7 @@ def test_serve_refuses_it_in_one_line(kind: str, registry: Registry) -> None:
 
 
 @pytest.mark.long
-def test_mlflow_itself_would_have_loaded_them(registry: Registry, tmp_path: Path) -> None:
+def test_mlflow_itself_would_load_planted_models(registry: Registry, tmp_path: Path) -> None:
     """Else these tests could not fail."""
     code = "import sys, mlflow.pyfunc; mlflow.pyfunc.load_model(sys.argv[1])"
     for kind in ("cloudpickle", "changed code"):

@@ -73,7 +73,7 @@ FAST = ("--models", "prior", "--refit_every", "400")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_good_run_leaves_no_secret(
+def test_finished_run_leaves_no_secret(
     form: str, server: MlflowServer, root: Path, tmp_path: Path
 ) -> None:
     done = run(server, root, "-m", "steps.main", *FAST, "--log", form)
@@ -93,7 +93,7 @@ def test_a_good_run_leaves_no_secret(
     hold_none(server, *told)
 
 
-def test_a_failing_run_leaves_no_secret(server: MlflowServer, root: Path) -> None:
+def test_failed_run_leaves_no_secret(server: MlflowServer, root: Path) -> None:
     host = server.uri.removeprefix("http://")
     failures = {
         # Refused before a run exists: MLflow would store it as a parameter.
@@ -127,9 +127,7 @@ def test_a_failing_run_leaves_no_secret(server: MlflowServer, root: Path) -> Non
     hold_none(server, done.stdout, done.stderr)
 
 
-def test_a_bug_of_ours_shows_no_secret_either(
-    server: MlflowServer, root: Path, tmp_path: Path
-) -> None:
+def test_traceback_shows_no_secret(server: MlflowServer, root: Path, tmp_path: Path) -> None:
     code = (
         "import steps.acquire as step\n"
         f"def broken(*_, **__): raise ZeroDivisionError('http://admin:{ADMIN}@host')\n"

@@ -16,7 +16,7 @@ from tests.support.servers import mlflow_server
 
 @pytest.mark.run
 @pytest.mark.long
-def test_a_model_of_a_server_is_taken_as_recorded_and_refused_when_changed(tmp_path: Path) -> None:
+def test_model_of_a_server_is_accepted_as_recorded_and_refused_when_changed(tmp_path: Path) -> None:
     folder = write(tmp_path / "made", CONF)
     before = mlflow.get_tracking_uri()
     with mlflow_server(tmp_path / "server") as server:

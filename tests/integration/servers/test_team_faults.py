@@ -18,9 +18,7 @@ FAULTS = (REFUSED, LOST, DROPPED, CUT)
 SEVERAL = ("inputs", "datasets")  # of which a chain leaves more than one that look alike
 
 
-def test_one_answer_in_twenty_is_lost_and_nothing_is_logged_twice(
-    shared: Team, tmp_path: Path
-) -> None:
+def test_chain_with_lost_answers_logs_nothing_twice(shared: Team, tmp_path: Path) -> None:
     with proxied(shared.server.uri, rate=0.05, faults=FAULTS, seed=1) as proxy:
         client = Client(tmp_path / "a", proxy.uri, shared.folder)
         assert client.main() == EXECUTED
@@ -55,7 +53,7 @@ def differences(found: Counter[Any], expected: Counter[Any]) -> dict[Any, tuple[
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_the_first_call_of_every_route(
+def test_chain_with_a_fault_at_every_route_leaves_the_same(
     faultless: Counter[Any], shared: Team, tmp_path: Path, fault: str
 ) -> None:
     with proxied(shared.server.uri, first=True, faults=(fault,)) as proxy:
@@ -75,7 +73,7 @@ def restart(shared: Team, proxy: Proxy, after: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("after", "seed"), [(8, 0), (120, 1), (350, 2)])
-def test_a_slow_server_that_loses_answers_and_is_killed_in_the_middle_and_comes_back(
+def test_chain_with_a_slow_server_that_is_killed_and_restarted_leaves_the_same(
     faultless: Counter[Any], shared: Team, tmp_path: Path, after: int, seed: int
 ) -> None:
     with proxied(shared.server.uri, rate=0.05, latency=0.2, seed=seed) as proxy:

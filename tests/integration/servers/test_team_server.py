@@ -23,7 +23,7 @@ EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cache
 
 
 @pytest.mark.long
-def test_everything_works_for_clients_that_share_no_disk(shared: Team, tmp_path: Path) -> None:
+def test_clients_without_a_shared_disk_can_do_everything(shared: Team, tmp_path: Path) -> None:
     uri, folder = shared.server.uri, shared.folder
     first = Client(tmp_path / "a", uri, folder)
     assert first.main() == EXECUTED
@@ -62,7 +62,7 @@ def test_everything_works_for_clients_that_share_no_disk(shared: Team, tmp_path:
 
 
 @pytest.mark.long
-def test_two_mains_at_once_twice(shared: Team, tmp_path: Path) -> None:
+def test_two_concurrent_mains_register_one_version(shared: Team, tmp_path: Path) -> None:
     clients = [Client(tmp_path / name, shared.server.uri, shared.folder) for name in "ab"]
     assert clients[0].main() == EXECUTED
     code, said = clients[0].run(
@@ -114,9 +114,7 @@ def serving(client: Client) -> Iterator[str]:
 
 
 @pytest.mark.long
-def test_an_artifact_that_is_damaged_on_the_server_is_made_anew(
-    shared: Team, tmp_path: Path
-) -> None:
+def test_artifact_damaged_on_the_server_is_made_anew(shared: Team, tmp_path: Path) -> None:
     client = Client(tmp_path / "a", shared.server.uri, shared.folder)
     client.main()
     [table] = (shared.folder / "artifacts").rglob("features.parquet")
@@ -131,7 +129,7 @@ ADMIN, SECRET = "the-admin-s-own-password", "hunter2-is-no-password"
 
 
 @pytest.mark.long
-def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
+def test_server_with_passwords_works_and_stores_no_secret(tmp_path: Path) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
     config = tmp_path / "auth.ini"
@@ -180,7 +178,7 @@ def test_a_server_that_asks_for_a_password(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_no_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
+def test_missing_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     (tmp_path / "server").mkdir()
     client = Client(tmp_path / "a", uri, tmp_path / "server")

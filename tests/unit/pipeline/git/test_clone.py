@@ -1,4 +1,4 @@
-"""MLflow's clones: which are whose, how their runs are named, which are removed."""
+"""MLflow's clones: which are claimed, how their runs are named, which are removed."""
 
 import fcntl
 import subprocess
@@ -90,11 +90,11 @@ class Runs:
         ("/some/folder", "/some/folder"),
     ],
 )
-def test_no_secret_is_left_in_a_url(url: str, expected: str) -> None:
+def test_public_url_holds_no_secret(url: str, expected: str) -> None:
     assert clean(url) == expected == clean(clean(url))
 
 
-def test_a_clone_is_marked_named_and_removed(server: GitServer, temporary: Path) -> None:
+def test_clone_is_marked_renamed_and_removed(server: GitServer, temporary: Path) -> None:
     url = server.url("private/small", SECRET)
     runs, folder = Runs(temporary.parent), fetched(url)
     root = folder / "deep" / "er"
@@ -113,7 +113,7 @@ def test_a_clone_is_marked_named_and_removed(server: GitServer, temporary: Path)
     assert list(temporary.iterdir()) == []
 
 
-def test_what_is_not_surely_mlflows_stays(
+def test_folder_not_made_by_mlflow_stays(
     server: GitServer, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, runs = server.url("small"), Runs(temporary.parent)
@@ -140,7 +140,9 @@ def test_what_is_not_surely_mlflows_stays(
     assert (others / "MLproject").exists() and (own / "MLproject").exists()
 
 
-def test_clones_of_killed_runs_go_with_the_next(server: GitServer, temporary: Path) -> None:
+def test_clones_of_killed_runs_are_removed_by_the_next_run(
+    server: GitServer, temporary: Path
+) -> None:
     url, runs = server.url("small"), Runs(temporary.parent)
     dead, alive, unmarked, mine = (fetched(url) for _ in range(4))
     for each in (dead, alive):
@@ -152,7 +154,7 @@ def test_clones_of_killed_runs_go_with_the_next(server: GitServer, temporary: Pa
     assert {each.name for each in temporary.iterdir()} == {alive.name, unmarked.name}
 
 
-def test_a_wrong_option_removes_the_clone_and_the_password(
+def test_clone_and_password_are_removed_after_a_wrong_option(
     server: GitServer, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run was never opened: what `mlflow run` handed over is in the environment alone."""

@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 
 
 @pytest.mark.parametrize("kind", ["branch", "tag", "commit", "subfolder"])
-def test_a_reference_is_a_commit(server: GitServer, kind: str) -> None:
+def test_ref_resolves_to_its_commit(server: GitServer, kind: str) -> None:
     url, commit = server.url("small"), server.commits[0]
     given = {
         "branch": (url, "main"),
@@ -49,7 +49,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "user", "ref", "said"), REFUSED)
-def test_what_cannot_be_fetched_is_told_in_one_line(
+def test_ref_that_cannot_be_fetched_is_reported_in_one_line(
     server: GitServer, name: str, user: str, ref: str, said: str
 ) -> None:
     program = ["python3", "-m", "pipeline.git.resolve_ref", server.url(name, user), ref]
@@ -77,7 +77,7 @@ def test_what_cannot_be_fetched_is_told_in_one_line(
         (".", "a\nb", ".: no branch, tag or full commit 'a\\nb' there"),
     ],
 )
-def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said: str) -> None:
+def test_malformed_url_or_ref_is_reported_in_one_line(url: str, ref: str, said: str) -> None:
     root = ROOT
     url = str(root) if url == "." else url
     done = subprocess.run(
@@ -93,7 +93,7 @@ def test_what_is_no_url_or_no_name_is_told_in_one_line(url: str, ref: str, said:
     assert not (root / "pwned").exists()
 
 
-def test_no_server_and_no_git_are_told(
+def test_missing_server_and_missing_git_are_reported(
     server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UnresolvedRef, match=r"^http://127.0.0.1:1/a.git: no answer$"):
@@ -108,9 +108,7 @@ def test_no_server_and_no_git_are_told(
     ("scheme", "said"),
     [("http", r"takes the connection and says nothing for \d+ s$"), ("git", r"no answer in 2 s$")],
 )
-def test_a_server_that_says_nothing_is_told(
-    monkeypatch: pytest.MonkeyPatch, scheme: str, said: str
-) -> None:
+def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, scheme: str, said: str) -> None:
     monkeypatch.setattr(resolve_ref, "SILENCE_TIMEOUT", 1)
     monkeypatch.setattr(resolve_ref, "TIMEOUT", 600 if scheme == "http" else 2)
     began = time.monotonic()
@@ -121,7 +119,7 @@ def test_a_server_that_says_nothing_is_told(
     assert time.monotonic() - began < 60
 
 
-def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_child_of_git_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     monkeypatch.setattr(resolve_ref, "TIMEOUT", 5)
     monkeypatch.setenv("GIT_SSH_COMMAND", f"echo $$ > '{pid}'; exec sleep 600; :")
@@ -131,7 +129,7 @@ def test_whom_git_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_who_is_told_to_end_takes_git_along(tmp_path: Path, signum: signal.Signals) -> None:
+def test_sigterm_ends_git_too(tmp_path: Path, signum: signal.Signals) -> None:
     pid, temporary = tmp_path / "pid", tmp_path / "temporary"
     temporary.mkdir()
     ssh = f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 600; :"
@@ -152,7 +150,7 @@ def test_who_is_told_to_end_takes_git_along(tmp_path: Path, signum: signal.Signa
     assert gone([int(pid.read_text())]) and list(temporary.iterdir()) == []
 
 
-def test_a_helper_in_the_environment_gives_the_password(
+def test_credential_helper_of_the_environment_is_used(
     server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What docs/operations.md and scheduled.yml use: nothing of it is in a URL or on a disk."""

@@ -1,4 +1,4 @@
-"""What can be known as a secret is never shown, and what is none stays as it is."""
+"""Redaction: secrets are hidden, other text is kept; JSON log lines."""
 
 import json
 import subprocess
@@ -49,12 +49,12 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("text", "shown"), SHOWN)
-def test_credentials_of_a_url_are_hidden(text: str, shown: str) -> None:
+def test_redact_urls_hides_credentials(text: str, shown: str) -> None:
     assert redact_urls(text) == shown == redact(text)
 
 
 @pytest.mark.parametrize("text", KEPT)
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_redact_urls_keeps_other_text(text: str) -> None:
     assert redact_urls(text) == text
 
 
@@ -62,7 +62,7 @@ PASSWORD = st.text("0123456789ab/?#:%.~!", min_size=1, max_size=20)
 
 
 @given(st.sampled_from(["postgresql", "postgresql+psycopg", "mysql+pymysql"]), PASSWORD)
-def test_what_sqlalchemy_takes_for_a_password_is_hidden(kind: str, password: str) -> None:
+def test_password_as_sqlalchemy_reads_it_is_hidden(kind: str, password: str) -> None:
     url = f"{kind}://me:{password}@host/db"
     taken = make_url(url)
     assert (taken.password, taken.host) == (unquote(password), "host")
@@ -71,13 +71,13 @@ def test_what_sqlalchemy_takes_for_a_password_is_hidden(kind: str, password: str
 
 
 @given(st.integers(1, 65535), st.sampled_from("/?#"), st.text("01ab/?#:@.=", max_size=20))
-def test_a_port_and_what_follows_are_shown(port: int, mark: str, rest: str) -> None:
+def test_port_and_path_are_kept(port: int, mark: str, rest: str) -> None:
     url = f"http://host:{port}{mark}{rest}"
     assert redact_urls(url) == url
 
 
 @given(st.from_regex(r"0\d{0,4}|6[6-9]\d{3}|[789]\d{4}|\d{6,9}", fullmatch=True), PASSWORD)
-def test_what_can_be_no_port_is_a_password(begin: str, rest: str) -> None:
+def test_number_that_is_no_port_is_hidden_as_a_password(begin: str, rest: str) -> None:
     assert redact_urls(f"http://me:{begin}/{rest}@host/x") == "http://***@host/x"
 
 
@@ -99,7 +99,7 @@ NAMES = [
     secret=st.text(st.characters(codec="utf-8", exclude_characters="\0*"), min_size=SHORTEST),
     around=st.text(max_size=20),
 )
-def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
+def test_secret_of_the_environment_is_hidden_anywhere_in_a_text(
     name: str, secret: str, around: str
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -108,20 +108,20 @@ def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
             assert secret.strip() not in redact(f"{around}{secret}{around}")
 
 
-def test_parts_of_a_url_that_is_a_secret_are_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_a_secret_url_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKPRED_WEBHOOK", "https://hooks.host/services/T0/B0/abcdef?v=1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p%40ssw0rd1@h/db")
     said = redact("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
     assert said == "POST *** to hooks.host; *** or ***; h/db"
 
 
-def test_a_password_that_a_url_may_not_hold_is_hidden_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unquoted_password_of_a_database_url_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQLAlchemy takes it."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p4ss/w?rd@h/db")
     assert redact("no access with p4ss/w?rd") == "no access with ***"
 
 
-def test_a_path_to_a_secret_and_a_short_word_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_to_a_secret_and_a_short_secret_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
     monkeypatch.setenv("DB_PASSWORD", "mlflow")
     assert redact("mlflow reads /var/run/token") == "mlflow reads /var/run/token"
@@ -155,14 +155,14 @@ def run(form: str) -> list[str]:
     return done.stderr.splitlines()
 
 
-def test_no_secret_leaves_whoever_writes() -> None:
+def test_output_of_any_writer_holds_no_secret() -> None:
     lines = run("text")
     assert lines[:3] == ["one: http://***@h", "warning: two", "lines"]
     assert "three ***" in lines and any(line.endswith("UserWarning: four ***") for line in lines)
     assert lines[-1] == "KeyError: 'five ***'"
 
 
-def test_as_json_every_line_is_an_object_of_the_same_fields() -> None:
+def test_json_lines_are_objects_of_the_same_fields() -> None:
     records = [json.loads(line) for line in run("json")]
     fields = ["time", "level", "event", "run", "step", "seconds", "status", "message"]
     assert all(list(record) == fields for record in records)

@@ -1,4 +1,4 @@
-"""The webhook against real servers: told once, in bounded time, and no harm if it fails."""
+"""The webhook against real servers: sent once, in bounded time, harmless when it fails."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ def server() -> Iterator[Server]:
         server.shutdown()
 
 
-def test_a_document_arrives_as_json(server: Server) -> None:
+def test_post_json_sends_the_document(server: Server) -> None:
     content = {"status": "FINISHED", "verdict": "Größe\n'\"", "seconds": 1.5, "link": None}
     assert post_json(server.url("ok"), content, 20) is None
     [(path, kind, body)] = server.got
@@ -37,7 +37,7 @@ def test_a_document_arrives_as_json(server: Server) -> None:
         ("file", "answered with status 307"),
     ],
 )
-def test_another_answer_is_told_and_nobody_is_followed(
+def test_post_json_reports_other_statuses_and_follows_no_redirect(
     path: str, words: str, server: Server
 ) -> None:
     assert post_json(server.url(path), {}, 20) == words
@@ -45,13 +45,13 @@ def test_another_answer_is_told_and_nobody_is_followed(
 
 
 @pytest.mark.parametrize("path", ["hang", "drip"])
-def test_whoever_does_not_answer_is_left(path: str, server: Server) -> None:
+def test_post_json_gives_up_a_server_that_does_not_answer(path: str, server: Server) -> None:
     began = time.monotonic()
     assert "no answer" in str(post_json(server.url(path), {}, 0.5))
     assert time.monotonic() - began < 60  # of two minutes
 
 
-def test_nobody_there_is_told() -> None:
+def test_post_json_without_a_server_reports_it() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         why = post_json(f"http://127.0.0.1:{unused.getsockname()[1]}/x", {}, 20)
@@ -72,13 +72,13 @@ def test_nobody_there_is_told() -> None:
         "http://127.0.0.1:99999/s3cret",
     ],
 )
-def test_what_is_no_http_url_is_told_without_it(url: str) -> None:
+def test_post_json_of_a_malformed_url_does_not_show_it(url: str) -> None:
     why = post_json(url, {}, 20)
     assert why and "s3" not in why and "passwd" not in why and "\n" not in why
     assert "s3cret" not in host_of(url)
 
 
-def test_what_is_missing_or_too_much_in_it_is_told() -> None:
+def test_post_json_refuses_a_url_without_host_or_with_a_user() -> None:
     assert (
         post_json("http:///x", {}, 20) == post_json("https://[x/y", {}, 20) == "its URL has no host"
     )

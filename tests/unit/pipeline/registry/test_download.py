@@ -1,4 +1,4 @@
-"""A stored model is loaded only as the code that its run recorded; nothing of it is unpickled."""
+"""Verification of a stored model: only code as recorded is accepted, nothing is unpickled."""
 
 import pickle
 import shutil
@@ -15,7 +15,7 @@ from pipeline.tracking.artifacts import model_digest
 from tests.support.planted_files import CONF, Planted, write
 
 
-def test_a_model_as_its_run_recorded_it_is_taken(tmp_path: Path) -> None:
+def test_model_as_recorded_is_accepted(tmp_path: Path) -> None:
     folder = write(tmp_path, CONF)
     assert why_refused(folder, None) is None
     assert why_refused(folder, model_digest(folder)) is None
@@ -40,7 +40,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(("changed", "flavors", "words"), ODD)
-def test_what_would_load_anything_else_is_refused(
+def test_model_that_loads_anything_else_is_refused(
     changed: dict[str, Any], flavors: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     why = why_refused(write(tmp_path, {**CONF, **changed}, **flavors), None)
@@ -48,7 +48,7 @@ def test_what_would_load_anything_else_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "flavors: 1", "a: [", "flavors: {python_function: 1}"])
-def test_a_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
+def test_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
     write(tmp_path, CONF)
     (tmp_path / "MLmodel").write_text(text)
     why = why_refused(tmp_path, None)
@@ -57,7 +57,7 @@ def test_a_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
     assert "MLmodel file that cannot be read" in str(why_refused(tmp_path, None))
 
 
-def test_yaml_of_an_mlmodel_makes_no_object(tmp_path: Path) -> None:
+def test_mlmodel_yaml_constructs_no_object(tmp_path: Path) -> None:
     write(tmp_path, CONF)
     tag = f"flavors: !!python/object/apply:os.system ['touch {tmp_path}/pwned']\n"
     (tmp_path / "MLmodel").write_text(tag)
@@ -76,7 +76,7 @@ def test_yaml_of_an_mlmodel_makes_no_object(tmp_path: Path) -> None:
         "artifacts/more.json",
     ],
 )
-def test_files_other_than_recorded_are_refused(name: str, tmp_path: Path) -> None:
+def test_files_that_differ_from_the_record_are_refused(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path, CONF)
     recorded = model_digest(folder)
     (folder / name).write_text("changed")
@@ -89,7 +89,7 @@ def client_of(recorded: str | None) -> Any:
     return SimpleNamespace(get_run=lambda run_id: run)
 
 
-def test_a_local_model_is_read_from_a_copy_without_bytecode_and_links(tmp_path: Path) -> None:
+def test_local_model_is_copied_without_bytecode_and_links(tmp_path: Path) -> None:
     store, into = tmp_path / "store", tmp_path / "into"
     folder = write(store, CONF)
     cached = folder / "code" / "stockpred" / "__pycache__" / "a.cpython-311.pyc"
@@ -104,19 +104,19 @@ def test_a_local_model_is_read_from_a_copy_without_bytecode_and_links(tmp_path: 
         fetch_files(client_of(recorded), "models:/m/1", str(store), "run", tmp_path / "again")
 
 
-def test_a_model_that_is_gone_is_one_line(tmp_path: Path) -> None:
+def test_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="models:/m/1: expected the files of a model") as caught:
         fetch_files(client_of(None), "models:/m/1", str(tmp_path / "none"), None, tmp_path / "into")
     assert "\n" not in str(caught.value)
 
 
-def test_a_planted_pickle_is_one_that_works(tmp_path: Path) -> None:
+def test_planted_pickle_works_when_loaded(tmp_path: Path) -> None:
     """Else the tests below could not fail."""
     pickle.loads(pickle.dumps(Planted(tmp_path / "pwned")))  # noqa: S301
     assert (tmp_path / "pwned").exists()
 
 
-def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
+def test_parquet_npy_and_skops_readers_do_not_unpickle(tmp_path: Path) -> None:
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -169,7 +169,7 @@ def test_neither_parquet_nor_npy_nor_skops_unpickles(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
-def test_a_copy_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+def test_copy_leaves_the_store_unchanged(tmp_path: Path) -> None:
     folder = write(tmp_path / "store", CONF)
     before = sorted(str(path) for path in folder.rglob("*"))
     copy = fetch_files(client_of(None), "models:/m/1", str(folder), None, tmp_path / "into")

@@ -1,4 +1,4 @@
-"""Whose turn it is to move: numbers drawn, the dead passed over, promotions by several at once."""
+"""The lock of a registered model: order, killed holders, concurrent promotions."""
 
 import json
 import os
@@ -30,7 +30,7 @@ pytestmark = [
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.sampled_from([CHOOSING, "1", "2", "3"])))
-def test_of_those_with_a_number_one_at_most_has_the_turn(queue: dict[str, str]) -> None:
+def test_at_most_one_numbered_entry_holds_the_lock(queue: dict[str, str]) -> None:
     free = [
         k
         for k, text in queue.items()
@@ -45,7 +45,9 @@ def test_of_those_with_a_number_one_at_most_has_the_turn(queue: dict[str, str]) 
 
 @pytest.mark.run
 @pytest.mark.parametrize("left", [CHOOSING, "1"])
-def test_who_was_killed_in_its_turn_is_passed_over(client: MlflowClient, left: str) -> None:
+def test_entry_of_a_killed_process_is_removed_after_the_timeout(
+    client: MlflowClient, left: str
+) -> None:
     name = f"killed {left}"
     new(client, name, 1)
     client.set_registered_model_tag(name, f"{QUEUE}dead", left)
@@ -67,7 +69,7 @@ with model_lock(MlflowClient(sys.argv[1]), sys.argv[2]):
 
 
 @pytest.mark.run
-def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not(
+def test_entry_of_a_local_process_is_removed_soon_after_its_exit(
     client: MlflowClient,
 ) -> None:
     new(client, "held", 1)
@@ -93,7 +95,7 @@ def test_who_was_killed_on_this_machine_is_passed_over_soon_and_who_lives_is_not
 
 
 @pytest.mark.run
-def test_an_entry_of_another_machine_has_all_the_time_there_is(client: MlflowClient) -> None:
+def test_entry_of_another_machine_is_kept_until_the_timeout(client: MlflowClient) -> None:
     new(client, "elsewhere", 1)
     mark = process_of(os.getpid())._replace(host="elsewhere", start="1").slug()
     client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
@@ -141,7 +143,7 @@ if any(os.waitpid(pid, 0)[1] for pid in children):
 
 @pytest.mark.run
 @pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.long)])
-def test_promotions_at_once_leave_one_champion_and_a_truthful_record(
+def test_concurrent_promotions_leave_one_champion_and_a_complete_record(
     tmp_path: Path, times: int
 ) -> None:
     uri, versions = make_store(tmp_path), 4

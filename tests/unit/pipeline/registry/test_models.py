@@ -1,4 +1,4 @@
-"""Which model a `model_uri` means, on a real registry."""
+"""Resolution of model URIs and registration, on a real registry."""
 
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,9 @@ def model_ids(client: MlflowClient) -> list[str]:
     return [m.model_id for m in sorted(models, key=lambda m: m.name)]
 
 
-def test_auto_is_the_champion_else_the_candidate_with_a_warning(client: MlflowClient) -> None:
+def test_resolve_auto_is_the_champion_else_the_candidate_with_a_warning(
+    client: MlflowClient,
+) -> None:
     with pytest.raises(InputError, match="a candidate of 'a b', got neither"):
         resolve(client, "auto", "a b")
     client.set_registered_model_alias("a b", "candidate", "2")
@@ -63,7 +65,7 @@ def test_auto_is_the_champion_else_the_candidate_with_a_warning(client: MlflowCl
     client.delete_registered_model_alias("a b", "champion")
 
 
-def test_a_version_and_a_model_by_its_id(client: MlflowClient) -> None:
+def test_resolve_finds_versions_and_logged_models(client: MlflowClient) -> None:
     second = ResolvedModel("models:/a b/2", "a b", "2", None, None)
     assert resolve(client, "models:/a b/2", "other") == second
     ids = model_ids(client)
@@ -92,7 +94,7 @@ def test_a_version_and_a_model_by_its_id(client: MlflowClient) -> None:
         ("champion", "no URI of a model"),
     ],
 )
-def test_what_is_no_model_is_one_line_with_the_ways(
+def test_resolve_of_a_missing_or_malformed_uri_is_one_line(
     client: MlflowClient, uri: str, words: str
 ) -> None:
     with pytest.raises(InputError) as error:
@@ -102,7 +104,7 @@ def test_what_is_no_model_is_one_line_with_the_ways(
     assert ". Fix: " in text
 
 
-def test_a_registry_that_does_not_answer_has_not_lost_its_champion(tmp_path: Path) -> None:
+def test_version_by_alias_raises_where_the_registry_does_not_answer(tmp_path: Path) -> None:
     # Port 9 (discard) is closed; with retries the client would wait for minutes.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -111,7 +113,7 @@ def test_a_registry_that_does_not_answer_has_not_lost_its_champion(tmp_path: Pat
             version_by_alias(away, "a b", "champion")
 
 
-def test_a_model_is_registered_once(client: MlflowClient) -> None:
+def test_register_version_is_idempotent(client: MlflowClient) -> None:
     # MLflow looks the model up in the store that is set for the process.
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(client.tracking_uri)
@@ -136,7 +138,7 @@ def test_a_model_is_registered_once(client: MlflowClient) -> None:
     assert resolve(client, uri, "once").version == "1"
 
 
-def test_what_does_not_fit_in_a_tag_is_refused(client: MlflowClient) -> None:
+def test_write_model_tag_refuses_a_long_text_and_replaces_tags(client: MlflowClient) -> None:
     client.create_registered_model("six")
     write_model_tag(client, "six", "look.1", "x" * TAG_LIMIT)
     with pytest.raises(ValueError, match="at most 5000"):

@@ -1,4 +1,4 @@
-"""What prune removes of a registry, on a real one."""
+"""Deletions of prune in a real registry."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-def test_a_version_goes_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
+def test_prune_deletes_a_version_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
     client = make_client(tmp_path)
     experiment = client.create_experiment("e", artifact_location=tmp_path.as_uri())
     client.create_registered_model("m")
@@ -45,7 +45,7 @@ def test_a_version_goes_with_the_last_run_that_needs_it(tmp_path: Path) -> None:
     assert client.get_model_version("m", "2").version
 
 
-def test_a_version_stays_with_the_older_run_that_made_its_model(tmp_path: Path) -> None:
+def test_prune_keeps_the_older_run_that_made_a_versions_model(tmp_path: Path) -> None:
     client = make_client(tmp_path)
     experiment = client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())
     client.create_registered_model("m")

@@ -1,4 +1,4 @@
-"""Moves and their record on a real registry."""
+"""Stage and alias changes and their record, on a real registry."""
 
 import datetime as dt
 from pathlib import Path
@@ -65,7 +65,7 @@ def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.run
-def test_every_move_is_made_and_told(client: MlflowClient) -> None:
+def test_move_version_changes_and_records(client: MlflowClient) -> None:
     new(client, "one", 3)
     put(client, "one", "1", "Development", "candidate", reason="a")
     made = put(client, "one", "1", "Production", "champion", "candidate", reason="b")
@@ -92,7 +92,7 @@ def test_every_move_is_made_and_told(client: MlflowClient) -> None:
 
 
 @pytest.mark.run
-def test_the_record_outlives_what_prune_removes(client: MlflowClient, tmp_path: Path) -> None:
+def test_record_outlives_pruned_versions(client: MlflowClient, tmp_path: Path) -> None:
     new(client, "pruned", 2)
     put(client, "pruned", "1", "Development", reason="refused")
     put(client, "pruned", "2", "Development", "candidate", reason="refused, too")
@@ -107,7 +107,7 @@ def test_the_record_outlives_what_prune_removes(client: MlflowClient, tmp_path: 
 
 
 @pytest.mark.run
-def test_a_decision_on_another_champion_changes_nothing(client: MlflowClient) -> None:
+def test_move_version_on_another_champion_changes_nothing(client: MlflowClient) -> None:
     new(client, "two", 2)
     put(client, "two", "1", "Production", "champion")
     before = registry_state(client, "two")
@@ -120,7 +120,7 @@ def test_a_decision_on_another_champion_changes_nothing(client: MlflowClient) ->
 
 
 @pytest.mark.run
-def test_what_moved_without_a_record_is_found_and_told(client: MlflowClient) -> None:
+def test_unrecorded_changes_are_found_and_recorded(client: MlflowClient) -> None:
     new(client, "three", 3)
     put(client, "three", "1", "Production", "champion")
     client.set_registered_model_alias("three", "champion", "2")  # in the UI, or killed half way
@@ -137,7 +137,7 @@ def test_what_moved_without_a_record_is_found_and_told(client: MlflowClient) -> 
 
 
 @pytest.mark.run
-def test_the_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
+def test_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
     new(client, "four", 1)
     moves = [
         Transition(
@@ -155,7 +155,7 @@ def test_the_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
     assert history(client, "four")[-1].reason == "x" * REASON_LIMIT
 
 
-def test_a_move_is_later_than_the_last_also_where_the_clock_lags() -> None:
+def test_next_instant_is_after_the_last_where_the_clock_lags() -> None:
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     last = Transition(ahead, "1", "", "", (), (), "", "", False)
     assert next_instant([last]) == ahead + dt.timedelta(milliseconds=1)
@@ -167,7 +167,7 @@ STEPS = st.lists(st.tuples(st.integers(1, 40), st.sampled_from("123"), HAPPENED)
 
 
 @given(STEPS)
-def test_who_was_champion_on_a_day_is_what_replaying_tells(
+def test_champion_periods_on_a_day_agree_with_a_replay(
     steps: list[tuple[int, str, str]],
 ) -> None:
     hours, moves, champion = 0, [], None

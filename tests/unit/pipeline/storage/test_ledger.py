@@ -1,4 +1,4 @@
-"""The ledger: rows are added whole, once, and never changed; whoever is killed leaves no part."""
+"""The ledger: rows are added once and never changed; a killed writer leaves no part."""
 
 import datetime as dt
 import os
@@ -49,7 +49,7 @@ def content(ledger: Ledger) -> list[tuple[int, str, float]]:
     return [((row["day"] - MONDAY).days, row["key"], row["value"]) for row in found]
 
 
-def test_rows_come_back_and_lie_where_readers_of_datasets_look(tmp_path: Path) -> None:
+def test_rows_are_readable_by_any_reader_of_datasets(tmp_path: Path) -> None:
     ledger = Ledger("book", tmp_path, "day")
     given_rows = table([(1, "b", 2), (0, "a", 1), (1, "a", 3)])
     coded = given_rows.set_column(1, "key", given_rows["key"].dictionary_encode())
@@ -64,7 +64,7 @@ def test_rows_come_back_and_lie_where_readers_of_datasets_look(tmp_path: Path) -
     assert whole["key"].tolist() == ["a", "a", "b"]
 
 
-def test_a_row_stands_as_it_was_first_written(tmp_path: Path) -> None:
+def test_append_never_changes_a_row(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path.as_uri(), Path("/"), "day")
     ledger.append(table([(0, "a", 1), (0, "c", 1)]), "v1", "key")
     [path] = tmp_path.rglob("*.parquet")
@@ -90,7 +90,7 @@ rows = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["v1", "v2"]), rows), min_size=1, max_size=5))
-def test_it_holds_what_a_plain_record_would(calls: list) -> None:
+def test_appends_agree_with_a_plain_dict(calls: list) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(folder, Path("/"), "day")
         record: dict[tuple[int, str, str], float] = {}
@@ -107,7 +107,7 @@ def test_it_holds_what_a_plain_record_would(calls: list) -> None:
         ]
 
 
-def test_a_place_without_a_ledger_is_one_line(tmp_path: Path) -> None:
+def test_missing_ledger_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for place in ("none", "empty"):
         with pytest.raises(InputError, match=f"'{place}': expected a ledger"):
@@ -116,7 +116,7 @@ def test_a_place_without_a_ledger_is_one_line(tmp_path: Path) -> None:
         Ledger("nosuch://x", tmp_path, "day")
 
 
-def test_an_object_store_gets_whole_objects() -> None:
+def test_append_works_in_an_object_store() -> None:
     ledger = Ledger("mock:///book", Path("/"), "day")  # Arrow's own store in memory
     assert not isinstance(ledger._files, pafs.LocalFileSystem)
     ledger.append(table([(0, "a", 1)]), "v1", "key")
@@ -125,7 +125,7 @@ def test_an_object_store_gets_whole_objects() -> None:
     assert content(ledger) == [(0, "a", 1), (0, "b", 2), (1, "a", 3)]
 
 
-def test_what_fsspec_opens_will_do() -> None:
+def test_append_works_in_a_store_of_fsspec() -> None:
     pytest.importorskip("fsspec")
     ledger = Ledger("memory://book", Path("/"), "day")
     ledger.append(table([(0, "a", 1)]), "v1", "key")
@@ -140,7 +140,7 @@ def writer(root: Path, to: Path, keys: str, days: int) -> "subprocess.Popen[str]
 
 @pytest.mark.run
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_a_killed_writer_leaves_no_part_and_the_next_one_makes_it_good(
+def test_killed_writer_leaves_no_part_and_the_next_completes_it(
     root: Path, tmp_path: Path, kills: int
 ) -> None:
     days, keys = 150, ",".join("abcdefgh")
@@ -195,9 +195,7 @@ def test_two_writers_of_the_same_files_lose_no_row(root: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["_mine", ".hidden", "..", "../../out", "a/b", "/abs", "%2e", "é*?["]
 )
-def test_whatever_a_writer_is_called_its_rows_are_found_in_the_ledger(
-    name: str, tmp_path: Path
-) -> None:
+def test_rows_under_any_file_name_are_found(name: str, tmp_path: Path) -> None:
     ledger = Ledger("book", tmp_path, "day")
     ledger.append(table([(0, "a", 1)]), name, "key")
     assert content(ledger) == [(0, "a", 1)]  # readers pass over names with _ or . before them

@@ -1,4 +1,4 @@
-"""Tables, files written whole, and inputs that are not there."""
+"""Parquet tables, atomic writes, and the download of inputs."""
 
 import contextlib
 import gc
@@ -22,7 +22,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, read_table, wri
 from pipeline.tracking.artifacts import atomic_write, fetch, local_folder, model_digest
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_atomic_write_leaves_the_whole_file_or_none(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     with pytest.raises(RuntimeError), atomic_write(path) as partial:
         partial.write_text("half")
@@ -35,7 +35,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_table_is_one_group_a_part_and_knows_what_was_found_on_the_way(tmp_path: Path) -> None:
+def test_write_groups_writes_a_group_a_table_and_late_metadata(tmp_path: Path) -> None:
     found: dict[bytes, bytes] = {}
 
     def parts():
@@ -50,12 +50,12 @@ def test_a_table_is_one_group_a_part_and_knows_what_was_found_on_the_way(tmp_pat
     assert read_table(path)["x"].to_pylist() == [0, 0, 1, 0, 1, 2]
 
 
-def test_an_empty_table_is_refused(tmp_path: Path) -> None:
+def test_write_groups_refuses_no_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to write"):
         write_groups(tmp_path / "t.parquet", [])
 
 
-def test_a_missing_input_shows_the_absolute_path(tmp_path: Path) -> None:
+def test_fetch_of_a_missing_file_shows_the_absolute_path(tmp_path: Path) -> None:
     for uri in ("none.parquet", f"file://{tmp_path}/none.parquet"):
         with pytest.raises(InputError) as caught:
             fetch(None, uri, tmp_path, tmp_path)
@@ -74,11 +74,11 @@ def test_a_missing_input_shows_the_absolute_path(tmp_path: Path) -> None:
         ("mlflow-artifacts:/0/x", None),
     ],
 )
-def test_local_stores_are_told_from_remote_ones(uri: str, folder: str | None) -> None:
+def test_local_folder_is_none_for_remote_stores(uri: str, folder: str | None) -> None:
     assert local_folder(uri) == (Path(folder) if folder else None)
 
 
-def test_a_models_digest_counts_code_estimator_and_signature_only(tmp_path: Path) -> None:
+def test_model_digest_covers_code_estimator_and_signature_only(tmp_path: Path) -> None:
     def write(name: str, text: str) -> str:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ class OneRun:
         return self._run
 
 
-def test_no_name_of_an_artifact_leads_out_of_the_runs_folder(tmp_path: Path) -> None:
+def test_fetch_refuses_names_that_lead_out_of_the_runs_folder(tmp_path: Path) -> None:
     artifacts = tmp_path / "run" / "artifacts"
     artifacts.mkdir(parents=True)
     (tmp_path / "secret").write_text("secret")
@@ -201,7 +201,7 @@ def hostile() -> Iterator[str]:
 # A download that is broken off leaves its connection to the garbage collector.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_download_without_end_is_stopped(
+def test_download_without_end_is_stopped(
     packed: bool, hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.artifacts.MAX_BYTES", 1 << 20)
@@ -219,7 +219,7 @@ def test_a_download_without_end_is_stopped(
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/evil", "%2e%2e/%2e%2e/evil", "a/../../../evil"])
-def test_a_listing_writes_nothing_outside_of_its_folder(
+def test_download_writes_nothing_outside_its_folder(
     name: str, hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.artifacts.MAX_BYTES", 1 << 16)
