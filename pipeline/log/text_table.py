@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 
 def text_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Align cells in columns, two spaces apart.
+    r"""Align cells in columns, two spaces apart.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def text_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> li
 
     Examples
     --------
-    >>> print("\\n".join(text_table([("step", "s"), ("train", "12.5")], right=[1])))
+    >>> print("\n".join(text_table([("step", "s"), ("train", "12.5")], right=[1])))
     step      s
     train  12.5
     """

@@ -83,7 +83,7 @@ def test_files_that_differ_from_the_record_are_refused(name: str, tmp_path: Path
     assert "other files (sha256" in str(why_refused(folder, recorded))
 
 
-def client_of(recorded: str | None) -> Any:
+def client_of(recorded: str | None) -> SimpleNamespace:
     tags = {"pipeline.output.model": recorded} if recorded else {}
     run = SimpleNamespace(data=SimpleNamespace(tags=tags))
     return SimpleNamespace(get_run=lambda run_id: run)

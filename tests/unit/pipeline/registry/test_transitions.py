@@ -2,7 +2,6 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,14 +39,14 @@ DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
 def put(
-    client: MlflowClient, name: str, version: str, stage: str, *aliases: str, **how: Any
-) -> Any:
+    client: MlflowClient, name: str, version: str, stage: str, *aliases: str, **options: object
+) -> list[Transition]:
     given = {
         "champion": registry_state(client, name).aliases.get("champion"),
         "run_id": "r",
         "reason": "w",
     }
-    return move_version(client, name, version, stage=stage, aliases=aliases, **{**given, **how})
+    return move_version(client, name, version, stage=stage, aliases=aliases, **{**given, **options})
 
 
 def brief(moves: list[Transition]) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import mlflow
 import pyarrow as pa
@@ -111,7 +111,7 @@ class OneRun:
             info=SimpleNamespace(artifact_uri=artifacts.as_uri()), data=SimpleNamespace(tags={})
         )
 
-    def get_run(self, run_id: str) -> Any:
+    def get_run(self, run_id: str) -> SimpleNamespace:
         return self._run
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from flask import Flask
 from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.utils import rest_utils
@@ -32,12 +32,14 @@ CREATE_PATHS = (
 class LossyServer:
     """MLflow's application, called in this process; loses the first answer of each create call."""
 
-    def __init__(self, application: Any, arrives: bool) -> None:
+    def __init__(self, application: Flask, arrives: bool) -> None:
         self._client = application.test_client()
         self._arrives = arrives
         self.creates: list[str] = []
 
-    def __call__(self, host_creds: Any, endpoint: str, method: str, **options: Any) -> Any:
+    def __call__(
+        self, host_creds: None, endpoint: str, method: str, **options: object
+    ) -> SimpleNamespace:
         is_lost = False
         if method == "POST" and endpoint.endswith(CREATE_PATHS):
             is_lost = endpoint not in self.creates
