@@ -1,11 +1,12 @@
-"""Tells how a run ended, for the page of a CI job: Markdown on stdout, its report, decision and
-monitoring into a folder. Exit code 0 done, 1 failed, 3 an alert.
+"""Prints the result of a run as Markdown, for the page of a CI job.
+
+Its report, decision and monitoring go into a folder. Exit code 0 done, 1 failed, 3 an alert.
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -27,7 +28,12 @@ from reports.text.ci_summary import FinishedRun, render_ci_summary
 from steps.cli.command import Option, OptionError, Program
 from steps.cli.types import ROOT
 
-KEPT = {
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# Step -> its artifacts that go into the folder.
+ARTIFACTS = {
     "evaluate": ("evaluation.json",),
     "report": ("report.html",),
     "register": ("decision.json",),
@@ -36,16 +42,21 @@ KEPT = {
 
 
 @click.command(help=__doc__)
-@click.option("--run_name", cls=Option, required=True, help="as given to `mlflow run --run-name`")
+@click.option(
+    "--run_name",
+    cls=Option,
+    required=True,
+    help="name of the run, as given to `mlflow run --run-name`",
+)
 @click.option(
     "--folder",
     cls=Option,
     type=click.Path(file_okay=False, path_type=Path),
-    help="where the artifacts go; none: no",
+    help="folder that the artifacts go to; left out, they go nowhere",
 )
 def command(run_name: str, folder: Path | None) -> None:
-    """Look a run up by its name in the experiment that `main` would run in."""
-    wanted = _named(run_name)
+    """Find a run by its name in the experiment that `main` would run in."""
+    condition = _condition(run_name)
     from mlflow import MlflowClient, get_tracking_uri
 
     from pipeline.tracking.experiment import experiment_id
@@ -54,22 +65,22 @@ def command(run_name: str, folder: Path | None) -> None:
     prepare_store(get_tracking_uri())
     client = MlflowClient()
     try:
-        runs = client.search_runs([experiment_id(client)], wanted, max_results=1)
+        runs = client.search_runs([experiment_id(client)], condition, max_results=1)
         if not runs:
-            _end(f"no run named {run_name!r}: MLflow ended before it made one")
-        finished = finished_run(client, runs[0], folder)
+            _end(f"no run named {run_name!r}: MLflow ended before it created one")
+        finished = read_finished_run(client, runs[0], folder)
     except InputError as error:
         _end(str(error))
     click.echo(render_ci_summary(finished))
     sys.exit(finished.exit_code)
 
 
-def _end(why: str) -> NoReturn:
-    click.echo(f"## failed\n\n{why}")
+def _end(reason: str) -> NoReturn:
+    click.echo(f"## failed\n\n{reason}")
     sys.exit(1)
 
 
-def _named(run_name: str) -> str:
+def _condition(run_name: str) -> str:
     if "'" in run_name or "\\" in run_name:
         raise OptionError(
             "run_name",
@@ -80,21 +91,39 @@ def _named(run_name: str) -> str:
     return f"tags.`{TAG_RUN_NAME}` = '{run_name}'"
 
 
-def finished_run(client: Any, run: Any, folder: Path | None) -> FinishedRun:
-    """What the tracking server knows of a run and its steps; artifacts go into the folder."""
+def read_finished_run(client: "MlflowClient", run: "Run", folder: Path | None) -> FinishedRun:
+    """Read a run and the results of its steps from the tracking server.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run : Run
+        Run of `main`, `daily` or a step.
+    folder : Path, optional
+        Folder to write its steps' artifacts to; None: they are not written.
+
+    Returns
+    -------
+    FinishedRun
+
+    Raises
+    ------
+    InputError
+        An artifact that a step has written cannot be read.
+    """
     from mlflow import get_tracking_uri
 
     tags = run.data.tags
     steps = sorted(_steps(client, tags), key=lambda step: step[0])
-    found = {}
+    contents = {}
     for _, name, _, run_id, _ in steps:
-        for artifact in KEPT.get(name, ()):
-            content = _artifact(client, run_id, artifact)  # an alert unread would pass for none
+        for artifact in ARTIFACTS.get(name, ()):
+            content = _artifact(client, run_id, artifact)  # a missing alert would read as no alert
             if content is not None:
-                found[artifact] = content
+                contents[artifact] = content
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        for artifact, content in found.items():
+        for artifact, content in contents.items():
             (folder / artifact).write_bytes(content)
     server = public_url(get_tracking_uri()).rstrip("/")
     where = f"{server}/#/experiments/{run.info.experiment_id}/runs/{{run_id}}"
@@ -108,14 +137,14 @@ def finished_run(client: Any, run: Any, folder: Path | None) -> FinishedRun:
         link=where if server.startswith("http") else "",
         on_alert=run.data.params.get("on_alert", ""),
         steps=[(name, status, run_id, figure) for _, name, status, run_id, figure in steps],
-        evaluation=_json(found, "evaluation.json"),
-        decision=_json(found, "decision.json"),
-        monitoring=_json(found, "monitoring.json"),
+        evaluation=_json(contents, "evaluation.json"),
+        decision=_json(contents, "decision.json"),
+        monitoring=_json(contents, "monitoring.json"),
     )
 
 
-def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, str]]:
-    """(start, name, status, run id, key figure) of each step that the run names."""
+def _steps(client: "MlflowClient", tags: dict[str, str]) -> list[tuple[int, str, str, str, str]]:
+    """List start, name, status, run id and key figure of each step of the run."""
     names = {key.split(".")[2] for key in tags if key.startswith(TAG_STEP)}
     steps = []
     for name in names:
@@ -128,25 +157,30 @@ def _steps(client: Any, tags: dict[str, str]) -> list[tuple[int, str, str, str, 
     return steps
 
 
-def _artifact(client: Any, run_id: str, name: str) -> bytes | None:
+def _artifact(client: "MlflowClient", run_id: str, name: str) -> bytes | None:
     with scratch_folder("summary") as folder:
         try:
             return fetch(client, f"runs:/{run_id}/{name}", ROOT, folder).read_bytes()
         except InputError:
             if TAG_OUTPUT + name in client.get_run(run_id).data.tags:
                 raise
-            return None  # a step that failed has not got so far
+            return None  # the step failed before it wrote it
 
 
-def _json(found: dict[str, bytes], name: str) -> dict[str, Any] | None:
-    if name not in found:
+def _json(contents: dict[str, bytes], name: str) -> dict[str, Any] | None:
+    if name not in contents:
         return None
     try:
-        content = json.loads(found[name])
+        content = json.loads(contents[name])
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise InputError(f"{name}: holds no JSON object; run the step that wrote it again")
+        raise InputError(
+            name,
+            expected="a JSON object",
+            got="another content",
+            fix="run the step that wrote it again",
+        )
     return content
 
 

@@ -22,7 +22,7 @@ from stockpred.training.walk_forward import walk_forward
 
 
 @step("evaluate")
-def main(
+def main(  # noqa: PLR0913 - one argument a parameter
     run: StepRun,
     *,
     recipe: str,
@@ -31,15 +31,21 @@ def main(
     costs: TradingCosts,
     seed: int | None,
 ) -> None:
-    """Walk the recipe through the holdout and judge its predictions."""
+    """Walk a recipe forward through the holdout and evaluate its forecasts."""
     path = run.fetch_input(table)
     try:
         content = json.loads(run.fetch_input(recipe).read_text())
         start = np.datetime64(content["selection"]["holdout_start"], "s")
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"recipe={recipe!r}: not a recipe.json of train; give one") from error
-    chosen, fixed = Recipe.from_dict(content), Selection.from_dict(content["selection"])
-    random_state = fixed.random_state if seed is None else seed
+        raise DataError(
+            f"recipe={recipe!r}",
+            expected="recipe.json of train",
+            got="another content",
+            fix="give the artifact of a train run",
+        ) from error
+    chosen = Recipe.from_dict(content)
+    selection = Selection.from_dict(content["selection"])
+    random_state = selection.random_state if seed is None else seed
     predictions = walk_forward(
         rows_from_arrow(read_table(path)),
         chosen,
@@ -49,12 +55,14 @@ def main(
         jobs=os.cpu_count() or 1,
         progress=logger.info,
     )
-    found = evaluate_holdout(predictions, chosen.horizon, fixed, costs, random_state=random_state)
+    results = evaluate_holdout(
+        predictions, chosen.horizon, selection, costs, random_state=random_state
+    )
     evaluation = {
         "recipe": content,
         "source": TableInfo.from_metadata(read_metadata(path)).source,
         "table_sha256": file_sha256(path),
-        **found,
+        **results,
     }
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])
@@ -63,15 +71,15 @@ def main(
 
 
 def _log(run: StepRun, evaluation: Mapping[str, Any]) -> None:
-    lead, traded = evaluation["lead_over_prior"], evaluation["backtest"]
+    lead, backtest = evaluation["lead_over_prior"], evaluation["backtest"]
     model, prior = evaluation["model"], evaluation["baselines"]["prior"]
     run.log_metrics({f"holdout_{name}": value for name, value in model.items()})
     run.log_metrics({f"prior_{name}": value for name, value in prior.items()})
     run.log_metrics({"lead_over_prior": lead["mean"], "lead_p_value": lead["p_value"]})
     run.log_metrics({"detectable_auc": evaluation["detectable"]["auc"]})
-    run.log_metrics({f"backtest_net_{name}": value for name, value in traded["net"].items()})
+    run.log_metrics({f"backtest_net_{name}": value for name, value in backtest["net"].items()})
     run.log_metrics(
-        {name: traded[name] for name in ("break_even_bps", "deflated_sharpe", "turnover")}
+        {name: backtest[name] for name in ("break_even_bps", "deflated_sharpe", "turnover")}
     )
     figures = f"log loss {model['log_loss']:.4f}, prior {prior['log_loss']:.4f}"
     run.set_key_figure(f"{figures}, p {lead['p_value']:.2g}")

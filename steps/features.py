@@ -29,7 +29,7 @@ from stockpred.training.split import holdout_start, rows_before
 
 
 @step("features")
-def main(
+def main(  # noqa: PLR0913 - one argument a parameter
     run: StepRun,
     *,
     bars: str,

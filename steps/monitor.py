@@ -1,6 +1,4 @@
-"""Reads the ledger of forecasts and the bars that came since; writes monitoring.json,
-monitoring.html and figures by week.
-"""
+"""Reads the ledger of forecasts and newer bars; writes monitoring.json and monitoring.html."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +13,12 @@ from steps.cli.command import step
 from steps.data.source import BarsOptions
 from steps.data.validation import sound_bars_file
 from steps.monitoring.inputs import (
-    data_of,
-    drift_of,
-    forecasts_of,
-    read_bars,
-    settings_of,
-    versions_of,
+    describe_data,
+    measure_drift,
+    read_feature_settings,
+    read_forecasts,
+    read_outcomes,
+    read_versions,
 )
 from stockpred.columns import DATE, LATE
 from stockpred.features.table import longest_lookback
@@ -29,7 +27,7 @@ from stockpred.monitoring.alerts import alert_sentence, data_alerts, loss_alerts
 from stockpred.monitoring.outcomes import join_outcomes
 from stockpred.monitoring.record import MonitoredModel, monitor_champion, rows_by_version
 
-WEEKS = 104  # of which the MLflow UI draws the trend
+WEEKS = 104  # of the trend in the MLflow UI
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
 
 
@@ -42,39 +40,39 @@ def main(
     registered_model: str,
     on_alert: str,
 ) -> None:
-    """Hold the champion's forecasts against what came, and say whether something is wrong."""
-    found = resolve_and_warn(run.client, "auto", registered_model)
-    made = settings_of(run, found)
-    forecasts = forecasts_of(ledger, registered_model)
-    path = sound_bars_file(run, options, longest_lookback(made.feature_sets, made.window))
-    versions = versions_of(run.client, registered_model)
-    champion = versions[str(found.version)]
-    outcomes, seen = read_bars(path, made, champion.trained_to, forecasts[DATE].unique())
+    """Compare the champion's forecasts with their outcomes, and raise alerts."""
+    resolved = resolve_and_warn(run.client, "auto", registered_model)
+    settings = read_feature_settings(run, resolved)
+    forecasts = read_forecasts(ledger, registered_model)
+    path = sound_bars_file(run, options, longest_lookback(settings.feature_sets, settings.window))
+    versions = read_versions(run.client, registered_model)
+    champion = versions[str(resolved.version)]
+    outcomes, sampler = read_outcomes(path, settings, champion.trained_to, forecasts[DATE].unique())
     rows = join_outcomes(forecasts, outcomes)
-    model = MonitoredModel(versions, champion, seen.sessions, made.horizon)
-    watched = monitor_champion(rows, model)
-    data = data_of(run, seen, options.bars, options.as_of)
-    alerts = loss_alerts(watched.content)
+    model = MonitoredModel(versions, champion, sampler.sessions, settings.horizon)
+    result = monitor_champion(rows, model)
+    data = describe_data(run, sampler, options.bars, options.as_of)
+    alerts = loss_alerts(result.content)
     alerts += data_alerts(data["stopped"], data["symbols"], data["unsound"], data["late"])
     content = {
         "registered_model": registered_model,
-        "sentence": alert_sentence(watched.content, alerts),
+        "sentence": alert_sentence(result.content, alerts),
         "alerts": alerts,
         "retrain": on_alert == "retrain" and needs_training(alerts, list(versions.values())),
-        "champion": describe_champion(champion, found.alias, seen.sessions),
-        "training": newest_training(versions.values(), seen.sessions),
-        "horizon": made.horizon,
-        "moves": [each.to_dict() for each in history(run.client, registered_model)],
-        "late": int(watched.record[LATE].sum()),
-        **watched.content,
+        "champion": describe_champion(champion, resolved.alias, sampler.sessions),
+        "training": newest_training(versions.values(), sampler.sessions),
+        "horizon": settings.horizon,
+        "moves": [transition.to_dict() for transition in history(run.client, registered_model)],
+        "late": int(result.record[LATE].sum()),
+        **result.content,
         "data": data,
-        "drift": drift_of(run, found, seen, watched.record),
+        "drift": measure_drift(run, resolved, sampler, result.record),
     }
     run.write_json("monitoring.json", content)
     others = rows_by_version(rows, model)
-    records = {f"champion's recipe, now version {champion.version}": watched.record}
+    records = {f"champion's recipe, now version {champion.version}": result.record}
     records |= {f"version {name}": part for name, part in others.items()}
-    images = draw_monitoring_plots(content, watched.detection, records)
+    images = draw_monitoring_plots(content, result.detection, records)
     run.write_report("monitoring.html", render_monitoring_page(content, images).encode())
     _log(run, content)
     if alerts and on_alert == "fail":

@@ -14,7 +14,7 @@ from steps.cli.command import Option, Program
     type=click.IntRange(1),
     default=30,
     show_default=True,
-    help="how many of the newest finished main runs keep all they are made of",
+    help="number of the newest finished runs of `main` whose artifacts and models are kept",
 )
 def command(keep: int) -> None:
     """Prune the experiment that `main` would run in."""

@@ -1,6 +1,7 @@
-"""Reads a model, evaluation.json, holdout_predictions.parquet and validation.json; writes
-decision.json, a model version, its aliases and tags, and the record of looks and moves. Or moves a
-version by hand, or shows the history of moves (history.json).
+"""Reads a model and the artifacts that the gate judges; writes a version and decision.json.
+
+It also writes the version's aliases and tags, and the record of looks and moves. Other actions move
+a version by hand, or show the history of moves (history.json).
 """
 
 from pipeline.run.step_run import StepRun

@@ -1,5 +1,6 @@
-"""Reads a registered model and bars; writes predictions.parquet and score.json, and adds to the
-ledger `to` where one is given.
+"""Reads a registered model and bars; writes predictions.parquet and score.json.
+
+Forecasts are added to the ledger `to` where one is given.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Reads a registered model; writes nothing: becomes the model server until it is told to end."""
+"""Reads a registered model; writes nothing: becomes the model server until a signal stops it."""
 
 import os
 import sys
@@ -16,41 +16,36 @@ from steps.cli.types import ROOT
 
 @program("serve")
 def main(*, model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
-    """Serve a model; being told to end is its good end."""
-    texts = raw_texts()
-    above, handed_over = parent_pids(), "MLFLOW_RUN_ID" in os.environ
+    """Serve a model until a signal stops it, which is success."""
+    parents, is_child_of_mlflow = parent_pids(), "MLFLOW_RUN_ID" in os.environ
     with (
         listen(host, port) as listener,
         start_server(listener) as server,
-        step_run(ROOT, "serve", texts) as run,
+        step_run(ROOT, "serve", raw_texts()) as run,
     ):
-        found = resolve_and_warn(run.client, model_uri, registered_model)
+        resolved = resolve_and_warn(run.client, model_uri, registered_model)
         # A copy: the store may prune what is still served.
-        folder = fetch_model(run.client, found, run.scratch_folder("model"))
-        what = f"{found.name}, version {found.version}" if found.name else found.uri
-        about = {
-            "uri": found.uri,
-            "name": found.name,
-            "version": found.version,
-            "alias": found.alias,
-        }
+        folder = fetch_model(run.client, resolved, run.scratch_folder("model"))
+        reference = f"{resolved.name}, version {resolved.version}"
+        model = reference if resolved.name else resolved.uri
+        about = {name: getattr(resolved, name) for name in ("uri", "name", "version", "alias")}
         order = {
             "folder": str(folder),
             "about": about,
             "max_rows": max_rows,
             "socket": listener.fileno(),
         }
-        with catch_stop_signals(handed_over, above) as stopped:
+        with catch_stop_signals(is_child_of_mlflow, parents) as stopped:
             if server.load(order, stopped):
                 shown, number = listener.getsockname()[:2]
                 address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
-                if found.name:
-                    run.set_tags({TAG_MODEL_VERSION: f"{found.name}/{found.version}"})
-                run.set_key_figure(f"{what} on {address}")
+                if resolved.name:
+                    run.set_tags({TAG_MODEL_VERSION: f"{resolved.name}/{resolved.version}"})
+                run.set_key_figure(f"{model} on {address}")
                 run.flush()
-                logger.info(f"serving {what} on {address}")
+                logger.info(f"serving {model} on {address}")
                 server.wait(stopped)
-        logger.info(f"{what}: told to end, no longer served")
+        logger.info(f"{model}: stopped by a signal, no longer served")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import mlflow
 import numpy as np
@@ -20,13 +20,13 @@ from pipeline.tracking.artifacts import local_folder, model_digest
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
-from steps.training.nested_runs import search_shown
+from steps.training.nested_runs import SearchPlan, run_search
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
 from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
 from stockpred.features.table import TableInfo, rows_from_arrow
 from stockpred.models.recipe import Recipe, Training
-from stockpred.prediction.training_range import TrainingRange, training_range
+from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit, labelled
 from stockpred.training.folds import Folds
 from stockpred.training.selection import (
@@ -38,13 +38,16 @@ from stockpred.training.selection import (
 from stockpred.training.split import holdout_start, rows_before, training_rows
 from stockpred.training.trial import Trial, best_trial
 
-# With all that they import: the code that computes features and target, weights, fits and
-# calibrates. A recipe's id is over it.
+if TYPE_CHECKING:
+    from mlflow.models.model import ModelInfo
+
+# Modules that compute features and target, weight, fit and calibrate: a recipe's id is over their
+# code and that of their imports.
 RECIPE_CODE = ("stockpred.features.table", "stockpred.training.fit")
 
 
 @step("train")
-def main(
+def main(  # noqa: PLR0913 - one argument a parameter
     run: StepRun,
     *,
     table: str,
@@ -66,11 +69,12 @@ def main(
     start = holdout_start(rows[DATE], holdout)
     cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
     sha256 = file_sha256(path)
-    source = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
+    data = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
     sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
     code = Code(ROOT).of_modules(*RECIPE_CODE)
     recipe_of = partial(_recipe, training=training, info=info, code=code)
-    search, importances = search_shown(run, cv_folds, models, trials, source, sharpe, recipe_of)
+    plan = SearchPlan(cv_folds, models, trials, data, sharpe, recipe_of)
+    search, importances = run_search(run, plan)
     forecasts = predictions(search)
     losses = fold_losses(forecasts)
     name = choose_candidate(losses)
@@ -78,7 +82,7 @@ def main(
     with run.output("cv_predictions.parquet") as out:
         frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
         write_groups(out, (pa.Table.from_pandas(f, preserve_index=False) for f in frames))
-    everything = [trial for known in search.trials.values() for trial in known]
+    all_trials = [trial for trials_of in search.trials.values() for trial in trials_of]
     run.write_json(
         "recipe.json",
         {
@@ -90,7 +94,7 @@ def main(
                 "seed": seed,
                 "log_loss_by_fold": losses,
                 **threshold_and_trials(
-                    forecasts[forecasts[CANDIDATE] == name], everything, info.horizon, costs
+                    forecasts[forecasts[CANDIDATE] == name], all_trials, info.horizon, costs
                 ),
                 "importances": importances[name],
             },
@@ -100,14 +104,23 @@ def main(
     window = training_rows(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
     )
-    known = labelled(rows[window])
-    estimator = fit(known, name, recipe.hyperparameters, seed, training=training)
-    facts = {"table_sha256": sha256, "git_commit": run.git_commit}
-    _log_model(run, recipe, estimator, training_range(known), run.fetch_input(bars), facts)
-    run.log_metrics({f"cv_log_loss_{name}": float(np.mean(each)) for name, each in losses.items()})
-    mean = float(np.mean(losses[name]))
-    count = f", {len(everything)} trials" if trials else ""
-    run.set_key_figure(f"{name}, log loss {mean:.4f} over {folds} folds{count}")
+    training_table = labelled(rows[window])
+    estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
+    example = from_arrow(next(read_groups(run.fetch_input(bars))))
+    model = log_model(
+        recipe,
+        estimator,
+        example,
+        training_range(training_table),
+        code=Code(ROOT).paths(MODULE),
+        scratch=run.scratch_folder("model"),
+        metadata={"table_sha256": sha256, "git_commit": run.git_commit},
+    )
+    _tag_model(run, model)
+    means = {candidate: float(np.mean(by_fold)) for candidate, by_fold in losses.items()}
+    run.log_metrics({f"cv_log_loss_{candidate}": mean for candidate, mean in means.items()})
+    count = f", {len(all_trials)} trials" if trials else ""
+    run.set_key_figure(f"{name}, log loss {means[name]:.4f} over {folds} folds{count}")
 
 
 def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Recipe:
@@ -124,31 +137,14 @@ def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Rec
     )
 
 
-def _log_model(
-    run: StepRun,
-    recipe: Recipe,
-    estimator: Any,
-    trained: TrainingRange,
-    bars: Path,
-    facts: dict[str, Any],
-) -> None:
-    example = from_arrow(next(read_groups(bars)))
-    info = log_model(
-        recipe,
-        estimator,
-        example,
-        trained,
-        code=Code(ROOT).paths(MODULE),
-        scratch=run.scratch_folder("model"),
-        metadata=facts,
-    )
-    location = run.client.get_logged_model(info.model_id).artifact_location
+def _tag_model(run: StepRun, model: "ModelInfo") -> None:
+    """Tag the run with its model's URI and digest, over the files as the store has them."""
+    location = run.client.get_logged_model(model.model_id).artifact_location
     folder = local_folder(location) or Path(
         mlflow.artifacts.download_artifacts(location, dst_path=str(run.scratch_folder("stored")))
     )
-    run.set_tags(
-        {TAG_MODEL_URI: f"models:/{info.model_id}", TAG_OUTPUT + MODEL: model_digest(folder)}
-    )
+    uri = f"models:/{model.model_id}"
+    run.set_tags({TAG_MODEL_URI: uri, TAG_OUTPUT + MODEL: model_digest(folder)})
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Option(click.Option):
 
     unit = ""
 
-    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+    def type_cast_value(self, ctx: click.Context, value: object) -> object:
         """Convert the text, keeping it: child runs get texts, the cache's key has values."""
         if value is None:
             return None
@@ -78,7 +78,7 @@ class Option(click.Option):
                 fix=getattr(error, "fix", "") or self._fix,
             ) from error
 
-    def process_value(self, ctx: click.Context, value: Any) -> Any:
+    def process_value(self, ctx: click.Context, value: object) -> object:
         """Convert the text, or refuse its absence."""
         try:
             return super().process_value(ctx, value)
@@ -202,7 +202,7 @@ def program(entry_point: str) -> Callable[[Callable[..., None]], Program]:
                 f"{entry_point}: its function and the table of parameters differ in {differing}"
             )
 
-        def body(*first: Any, **values: Any) -> None:
+        def body(*first: object, **values: object) -> None:
             function(*first, **grouped(function, values))
 
         command = click.Command(
@@ -223,7 +223,7 @@ def step(entry_point: str) -> Callable[[Callable[..., None]], Program]:
     """
 
     def wrap(function: Callable[..., None]) -> Program:
-        def callback(**values: Any) -> None:
+        def callback(**values: object) -> None:
             arguments = grouped(function, values)
             with step_run(ROOT, entry_point, raw_texts()) as run:
                 function(run, **arguments)

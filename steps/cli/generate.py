@@ -1,5 +1,7 @@
-"""The files that are made from the table of parameters: MLproject, docker/project/MLproject and
-the tables of docs/parameters.md. With `--check` they are compared, and a difference is an error.
+"""Writes the files that are made from the table of parameters.
+
+These are MLproject, docker/project/MLproject and the tables of docs/parameters.md. With `--check`
+they are compared instead, and a difference is an error.
 """
 
 import re

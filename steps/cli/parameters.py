@@ -527,6 +527,6 @@ def defaults(entry_point: str = CHAIN) -> dict[str, Any]:
     return {name: value_of(name, text) for name, text in texts if text is not None}
 
 
-def value_of(name: str, text: str) -> Any:
+def value_of(name: str, text: str) -> Any:  # noqa: ANN401 - each parameter has its own type
     """Convert a parameter's text to its value."""
     return PARAMETERS[name].type.convert(text, None, None)

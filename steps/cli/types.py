@@ -64,7 +64,7 @@ class Number(click.FloatRange):
     """A finite number in a range: click's own range lets NaN through."""
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Convert the text and refuse NaN."""
         number = super().convert(value, param, ctx)
@@ -88,7 +88,9 @@ class Or(Own):
         self.name, self.word, self.kind = kind.name, word, kind
         self.expected = f"{expected_by(kind)}, or {word}"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
         """Return None for the word, else what the other type makes of the text."""
         return None if value == self.word else self.kind.convert(value, param, ctx)
 
@@ -112,7 +114,7 @@ class Names(Own):
         self.expected = f"a comma-separated list out of {', '.join(names)}"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         """Split the text and look each name up."""
         chosen = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
@@ -137,7 +139,7 @@ class Flag(Own):
         self.values = {off: False, on: True}
         self.name, self.expected = f"{off}|{on}", f"one of {off}, {on}"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> bool:
         """Look the word up."""
         if value not in self.values:
             raise Refused(repr(value))
@@ -150,7 +152,7 @@ class Date(Own):
     name, expected = "date", "an ISO date such as 2012-12-31"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> dt.date:
         """Parse the text."""
         return click.DateTime([DATE_FORMAT]).convert(value, param, ctx).date()
@@ -162,7 +164,7 @@ class DateSpan(Own):
     name, expected = "dates", "all, or FROM:TO such as 2012-01-01:2012-12-31"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[dt.date, dt.date]:
         """Parse both dates and compare them."""
         if value == "all":
@@ -182,7 +184,7 @@ class Instant(Own):
     name, expected = "instant", "an instant such as 2024-06-28T21:00Z"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> dt.datetime:
         """Parse the text; the year must be one that pandas and exchanges know."""
         try:
@@ -202,7 +204,7 @@ class Symbols(Own):
     name, expected = "symbols", "a comma-separated list such as AAPL,MSFT, or @file"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         """Split the text or read the file, and check each symbol."""
         parts = _lines(ROOT / value[1:]) if value.startswith("@") else value.split(",")
@@ -248,7 +250,7 @@ class Location(Own):
     def __init__(self, expected: str = "a path or URI") -> None:
         self.expected = expected
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check the text and return it as it is."""
         if not value.strip():
             raise Refused(repr(value))
@@ -283,7 +285,7 @@ class Text(Own):
     def __init__(self, is_right: Callable[[str], Any], expected: str) -> None:
         self.is_right, self.expected = is_right, expected
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check the text and return it as it is."""
         if not self.is_right(value):
             raise Refused(repr(value))

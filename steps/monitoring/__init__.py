@@ -1,1 +1,1 @@
-"""Monitoring: what the monitor reads."""
+"""Inputs of the monitor."""

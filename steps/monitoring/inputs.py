@@ -1,11 +1,11 @@
-"""What the registry, the ledger, earlier runs and the bars tell of a model that is watched."""
+"""Inputs of the monitor: versions, forecasts, outcomes, data and drift of a registered model."""
 
 import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -37,51 +37,80 @@ from stockpred.monitoring.forecasts import forecasts_from_ledger
 from stockpred.monitoring.outcomes import Outcomes, gather_outcomes
 from stockpred.monitoring.record import RECENT, Version
 
-VALIDATIONS = 30  # earlier runs of validate that are shown
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+VALIDATIONS = 30  # earlier runs of validate that are listed
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What of a model's recipe the monitor needs."""
+class FeatureSettings:
+    """Settings of a recipe that features and labels are computed by.
+
+    Attributes
+    ----------
+    feature_sets : tuple of str
+    window : int
+        Length of the `direction` set.
+    horizon : int
+        Sessions from entry to exit.
+    """
 
     feature_sets: tuple[str, ...]
     window: int
     horizon: int
 
 
-def versions_of(client: Any, name: str) -> dict[str, Version]:
-    """Every version of a registered model."""
+def read_versions(client: "MlflowClient", name: str) -> dict[str, Version]:
+    """Read every version of a registered model, by its number."""
     return {
-        str(each.version): Version(
-            str(each.version),
-            each.tags.get(TAG_RECIPE),
-            each.tags.get(TAG_TRAINED_TO),
-            expected_lead_of(each),
+        str(version.version): Version(
+            str(version.version),
+            version.tags.get(TAG_RECIPE),
+            version.tags.get(TAG_TRAINED_TO),
+            expected_lead_of(version),
         )
-        for each in versions(client, name)
+        for version in versions(client, name)
     }
 
 
-def settings_of(run: StepRun, found: ResolvedModel) -> Settings:
-    """Read the recipe that is stored with a model.
+def read_feature_settings(run: StepRun, resolved: ResolvedModel) -> FeatureSettings:
+    """Read the settings of the recipe that is stored with a registered model.
 
     Raises
     ------
     DataError
         Not a model of `train`.
     """
-    where = run.client.get_model_version_download_uri(str(found.name), str(found.version))
+    location = run.client.get_model_version_download_uri(str(resolved.name), str(resolved.version))
     try:
-        content = json.loads(run.fetch_input(f"{where}/artifacts/recipe.json").read_text())
-        return Settings(
+        content = json.loads(run.fetch_input(f"{location}/artifacts/recipe.json").read_text())
+        return FeatureSettings(
             tuple(content["feature_sets"]), int(content["window"]), int(content["horizon"])
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{found.uri}: not a model of train ({error}); register one") from error
+        raise DataError(
+            resolved.uri,
+            expected="a model of train",
+            got=f"one whose recipe.json is damaged ({error})",
+            fix="register a model that train logged",
+        ) from error
 
 
-def forecasts_of(uri: str, name: str) -> pd.DataFrame:
-    """The rows of a ledger that versions of one registered model made (`forecasts_from_ledger`).
+def read_forecasts(uri: str, name: str) -> pd.DataFrame:
+    """Read the rows of a ledger that versions of one registered model made.
+
+    Parameters
+    ----------
+    uri : str
+        Folder or URI of the ledger.
+    name : str
+        Registered model.
+
+    Returns
+    -------
+    DataFrame
+        See `stockpred.monitoring.forecasts.forecasts_from_ledger`.
 
     Raises
     ------
@@ -94,32 +123,48 @@ def forecasts_of(uri: str, name: str) -> pd.DataFrame:
         raise DataError(f"ledger={uri!r}: {error}") from error
 
 
-def read_bars(
-    path: Path, made: Settings, trained_to: str | None, dates: Dates
+def read_outcomes(
+    path: Path, settings: FeatureSettings, trained_to: str | None, dates: Dates
 ) -> tuple[Outcomes, FeatureSampler]:
-    """Read clean bars, one symbol in memory at a time: outcomes of some dates, and what else."""
-    found = FeatureSampler(BarsInfo.from_metadata(read_metadata(path)), _sessions(path))
+    """Read outcomes of dates and a sample of features from sound bars, one symbol in memory.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet file of sound bars.
+    settings : FeatureSettings
+    trained_to : str, optional
+        ISO date of the champion's last training row; the sample is split there.
+    dates : array of datetime64[s], shape (dates,)
+        Dates of forecasts.
+
+    Returns
+    -------
+    outcomes : Outcomes
+    sampler : FeatureSampler
+        Has seen every symbol.
+    """
+    sampler = FeatureSampler(BarsInfo.from_metadata(read_metadata(path)), _sessions(path))
     bars = (
         (symbol, from_arrow(part))
         for group in read_groups(path)
         for symbol, part in by_symbol(group)
     )
-    tables = found.feature_tables(
-        bars, made.feature_sets, made.window, made.horizon, trained_to=trained_to
+    tables = sampler.feature_tables(
+        bars, settings.feature_sets, settings.window, settings.horizon, trained_to=trained_to
     )
-    return gather_outcomes(tables, dates), found
+    return gather_outcomes(tables, dates), sampler
 
 
 def _sessions(path: Path) -> Dates:
-    days = [
-        each[DATE].unique().cast(pa.timestamp("s")).to_numpy() for each in read_groups(path, [DATE])
-    ]
-    return np.unique(np.concatenate(days))
+    groups = read_groups(path, [DATE])
+    dates = [group[DATE].unique().cast(pa.timestamp("s")).to_numpy() for group in groups]
+    return np.unique(np.concatenate(dates))
 
 
-def _promised_probabilities(run: StepRun, found: ResolvedModel) -> np.ndarray[Any, Any]:
-    """The forecasts of a version's own evaluation; none where they are gone."""
-    tags = run.client.get_model_version(str(found.name), str(found.version)).tags
+def _evaluated_probabilities(run: StepRun, resolved: ResolvedModel) -> np.ndarray[Any, Any]:
+    """Read the forecasts of a version's own evaluation; none where they are gone."""
+    tags = run.client.get_model_version(str(resolved.name), str(resolved.version)).tags
     try:
         return read_table(run.fetch_input(tags[TAG_PREDICTIONS]))[PROBABILITY_UP].to_numpy()
     except (InputError, KeyError):
@@ -127,12 +172,12 @@ def _promised_probabilities(run: StepRun, found: ResolvedModel) -> np.ndarray[An
 
 
 def _validations(run: StepRun) -> list[dict[str, Any]]:
-    """Figures of the newest runs of `validate` in this experiment, the newest first."""
-    shown = []
+    """List metrics of the newest runs of `validate` in this experiment, newest first."""
+    validations = []
     for earlier in run.earlier_runs("validate", {}, VALIDATIONS):
         metrics: Mapping[str, float] = earlier.data.metrics
         problems = sum(value for name, value in metrics.items() if name.startswith("check_"))
-        shown.append(
+        validations.append(
             {
                 "run_id": earlier.info.run_id,
                 "when": str(pd.Timestamp(earlier.info.start_time, unit="ms"))[:16],
@@ -140,45 +185,70 @@ def _validations(run: StepRun) -> list[dict[str, Any]]:
                 **{n: int(metrics.get(n, 0)) for n in ("rows", "stretches", "symbols_dropped")},
             }
         )
-    return shown
+    return validations
 
 
-def data_of(
-    run: StepRun, seen: FeatureSampler, bars: str | None, as_of: dt.datetime | None
+def describe_data(
+    run: StepRun, sampler: FeatureSampler, bars: str | None, as_of: dt.datetime | None
 ) -> dict[str, Any]:
-    """What there is to say of the data itself; `bars` as `_unsound_of` takes them."""
+    """Describe the bars: source, newest session, stopped symbols, validation.
+
+    Parameters
+    ----------
+    run : StepRun
+    sampler : FeatureSampler
+        Has seen every symbol.
+    bars : str, optional
+        URI that the bars came from; None: this run has validated them.
+    as_of : datetime, optional
+        Instant with a time zone up to which sessions count; None: the run's start.
+
+    Returns
+    -------
+    dict
+        JSON-ready, `data` of monitoring.json.
+    """
     late = None
-    if seen.info.source == YAHOO:
-        late = weekdays_late(seen.sessions, np.datetime64((as_of or run.started).date()))
+    if sampler.info.source == YAHOO:
+        late = weekdays_late(sampler.sessions, np.datetime64((as_of or run.started).date()))
     return {
-        "source": seen.info.source,
-        "symbols": len(seen.newest),
-        "newest": str(seen.sessions[-1])[:10],
+        "source": sampler.info.source,
+        "symbols": len(sampler.newest),
+        "newest": str(sampler.sessions[-1])[:10],
         "late": late,
-        "stopped": stopped_symbols(seen.newest, seen.sessions),
-        "unsound": _unsound_of(run, bars),
+        "stopped": stopped_symbols(sampler.newest, sampler.sessions),
+        "unsound": _unsound_share(run, bars),
         "validations": _validations(run),
     }
 
 
-def drift_of(
-    run: StepRun, found: ResolvedModel, seen: FeatureSampler, record: pd.DataFrame
+def measure_drift(
+    run: StepRun, resolved: ResolvedModel, sampler: FeatureSampler, record: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
-    """Drift of the recent forecasts from the promised ones, and of the features since training."""
-    recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]
-    forecast = {PROBABILITY_UP: recent[PROBABILITY_UP].to_numpy()}
-    promised = {PROBABILITY_UP: _promised_probabilities(run, found)}
-    return {"forecasts": drift(promised, forecast), "features": drift(*seen.features())}
-
-
-def _unsound_of(run: StepRun, bars: str | None) -> float | None:
-    """Share of the bars that validation took out, where the run that wrote them tells.
+    """Measure the drift of recent forecasts since the evaluation, and of features since training.
 
     Parameters
     ----------
-    bars : str, optional
-        Where they came from, such as ``runs:/<run id>/bars.parquet``; None: from this run itself.
+    run : StepRun
+    resolved : ResolvedModel
+    sampler : FeatureSampler
+        Has seen every symbol.
+    record : DataFrame
+        The champion's record: date and probability_up.
+
+    Returns
+    -------
+    dict of str to list of dict
+        JSON-ready, `drift` of monitoring.json.
     """
+    recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]
+    now = {PROBABILITY_UP: recent[PROBABILITY_UP].to_numpy()}
+    evaluated = {PROBABILITY_UP: _evaluated_probabilities(run, resolved)}
+    return {"forecasts": drift(evaluated, now), "features": drift(*sampler.features())}
+
+
+def _unsound_share(run: StepRun, bars: str | None) -> float | None:
+    """Read the share of bars that validation removed; None where no validation.json is known."""
     try:
         if bars is None:
             path = run.output_path("validation.json")

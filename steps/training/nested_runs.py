@@ -1,11 +1,11 @@
-"""What `train` tries, as nested runs: a candidate below its run, a trial below its candidate."""
+"""The search of `train` as nested runs: candidates below its run, trials below a candidate."""
 
 import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,80 +20,116 @@ from stockpred.training.importance import permutation_importances
 from stockpred.training.search import Search
 from stockpred.training.trial import FAILED, Trial, best_trial
 
+if TYPE_CHECKING:
+    from mlflow.entities import Dataset
+
 TAG_TRIAL = "trial.record"
 TAG_STATE = "trial.state"
 TAG_NUMBER = "trial.number"
 TAG_RECIPE = "recipe_id"
 
 
-def search_shown(
-    run: StepRun,
-    folds: Folds,
-    models: tuple[str, ...],
-    trials: int,
-    source: Any,
-    sharpe: Callable[[pd.DataFrame], float | None],
-    recipe_of: Callable[[Trial], Recipe],
-) -> tuple[Search, dict[str, Mapping[str, float]]]:
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search over candidates and their hyperparameters.
+
+    Attributes
+    ----------
+    folds : Folds
+    models : tuple of str
+        Names of the candidates.
+    trials : int
+        Trials of each candidate; 0: its defaults alone.
+    dataset : Dataset
+        Data that a candidate's run is logged with.
+    sharpe : callable
+        Forecasts on the folds -> Sharpe ratio by session, None where it is undefined.
+    recipe_of : callable
+        Trial -> the recipe that it tries.
+    """
+
+    folds: Folds
+    models: tuple[str, ...]
+    trials: int
+    dataset: "Dataset"
+    sharpe: Callable[[pd.DataFrame], float | None]
+    recipe_of: Callable[[Trial], Recipe]
+
+
+def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mapping[str, float]]]:
     """Search with every candidate and trial as a nested run.
 
-    Without trials a candidate's run alone tells all there is to tell. Each bears the id of the
-    recipe that it tried, by which `tried_recipes.recipes_tried` counts them.
+    Without trials a candidate has one run. Every run is tagged with the id of the recipe that it
+    tries, by which `tried_recipes` counts. Trials of an interrupted run of this search are reused.
+
+    Parameters
+    ----------
+    run : StepRun
+        Parent of the candidates' runs.
+    plan : SearchPlan
 
     Returns
     -------
     search : Search
-        It has ended.
-    importances : dict
-        By candidate, then by feature.
+        Finished.
+    importances : dict of str to mapping
+        Candidate -> feature -> permutation importance of its best trial.
     """
-    jobs = os.cpu_count() or 1
     importances: dict[str, Mapping[str, float]] = {}
     with nested_runs(run) as nested:
-        search = Search(folds, models, trials, adopted=_left_behind(nested), sharpe=sharpe)
-        run_ids = {name: nested.open(name) for name in models}
-        for name, taken in search.trials.items():
-            for trial in taken:
-                _log_trial(nested, run_ids[name], trial, recipe_of(trial))
-            if taken:
-                logger.info(
-                    f"{name}: {len(taken)} trials taken over from a run that was broken off"
-                )
-        with closing(search.run(jobs)) as ended:
-            for trial in ended:
+        search = Search(
+            plan.folds,
+            plan.models,
+            plan.trials,
+            adopted=_finished_trials(nested),
+            sharpe=plan.sharpe,
+        )
+        run_ids = {candidate: nested.open(candidate) for candidate in plan.models}
+        for candidate, trials in search.trials.items():
+            for trial in trials:
+                _log_trial(nested, run_ids[candidate], trial, plan.recipe_of(trial))
+            if trials:
+                logger.info(f"{candidate}: {len(trials)} trials reused from an interrupted run")
+        with closing(search.run(os.cpu_count() or 1)) as finished:
+            for trial in finished:
                 logger.info(_line(trial))
-                if trials:
-                    _log_trial(nested, run_ids[trial.candidate], trial, recipe_of(trial))
-        for name, known in search.trials.items():
-            best = best_trial(known)
-            importances[name] = permutation_importances(folds, best)
-            folder = run.scratch_folder(f"importances-{name}")
-            told = {TAG_NUMBER: str(best.number), TAG_RECIPE: recipe_of(best).id}
-            _log_candidate(nested, run_ids[name], best, told, source, importances[name], folder)
+                if plan.trials:
+                    _log_trial(nested, run_ids[trial.candidate], trial, plan.recipe_of(trial))
+        for candidate, trials in search.trials.items():
+            best, run_id = best_trial(trials), run_ids[candidate]
+            importances[candidate] = permutation_importances(plan.folds, best)
+            tags = {TAG_NUMBER: str(best.number), TAG_RECIPE: plan.recipe_of(best).id}
+            nested.log(run_id, best.hyperparameters, _points(best), tags)
+            nested.log_input(run_id, plan.dataset)
+            folder = run.scratch_folder(f"importances-{candidate}")
+            text = json.dumps(importances[candidate], indent=2) + "\n"
+            (folder / "importances.json").write_text(text)
+            nested.log_files(run_id, folder)
+            nested.close(run_id)
     return search, importances
 
 
 def _line(trial: Trial) -> str:
-    what = trial.error or f"log loss {trial.mean:.4f} over {len(trial.losses)} folds"
-    return f"{trial.candidate}, trial {trial.number}, {trial.state}: {what}"
+    result = trial.error or f"log loss {trial.mean:.4f} over {len(trial.losses)} folds"
+    return f"{trial.candidate}, trial {trial.number}, {trial.state}: {result}"
 
 
-def _left_behind(nested: NestedRuns) -> dict[str, list[Trial]]:
-    """Trials that an earlier run of this very search finished before it was broken off."""
-    found: dict[str, list[Trial]] = {}
+def _finished_trials(nested: NestedRuns) -> dict[str, list[Trial]]:
+    """Read the trials that an interrupted run of this search has finished, by candidate."""
+    trials: dict[str, list[Trial]] = {}
     for _, runs in nested.unfinished():
         for run in runs:
-            # A run without end may have been broken off in the middle of its record, also where a
-            # later chain has ended it, with an error.
-            ended = run.info.status in ("FINISHED", "FAILED") and TAG_ERROR not in run.data.tags
-            if TAG_TRIAL in run.data.tags and ended:
+            # A run that did not end, or that a later chain has ended with an error, may have been
+            # interrupted in the middle of its record.
+            has_ended = run.info.status in ("FINISHED", "FAILED") and TAG_ERROR not in run.data.tags
+            if TAG_TRIAL in run.data.tags and has_ended:
                 trial = Trial.from_dict(json.loads(run.data.tags[TAG_TRIAL]))
-                found.setdefault(trial.candidate, []).append(trial)
-    return found
+                trials.setdefault(trial.candidate, []).append(trial)
+    return trials
 
 
 def _log_trial(nested: NestedRuns, candidate_run: str, trial: Trial, recipe: Recipe) -> None:
-    """Log a trial that has ended; its record lets a later run take it over."""
+    """Log a finished trial; a later run of an interrupted search reuses its record."""
     run_id = nested.open(f"{trial.candidate}-{trial.number}", candidate_run)
     tags = {
         TAG_TRIAL: json.dumps(trial.to_dict()),
@@ -102,29 +138,6 @@ def _log_trial(nested: NestedRuns, candidate_run: str, trial: Trial, recipe: Rec
     }
     nested.log(run_id, trial.hyperparameters, _points(trial), tags)
     nested.close(run_id, "FAILED" if trial.state == FAILED else "FINISHED")
-
-
-def _log_candidate(
-    nested: NestedRuns,
-    run_id: str,
-    best: Trial,
-    tags: Mapping[str, str],
-    dataset: Any,
-    importances: Mapping[str, float],
-    folder: Path,
-) -> None:
-    """Log a candidate's best trial, what it learnt from and what it leant on; close its run.
-
-    Parameters
-    ----------
-    folder : Path
-        Empty, for the files on their way.
-    """
-    nested.log(run_id, best.hyperparameters, _points(best), tags)
-    nested.log_input(run_id, dataset)
-    (folder / "importances.json").write_text(json.dumps(importances, indent=2) + "\n")
-    nested.log_files(run_id, folder)
-    nested.close(run_id)
 
 
 def _points(trial: Trial) -> list[Point]:

@@ -133,7 +133,7 @@ def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterat
             process.terminate()
             _, said = process.communicate(timeout=HANGS)
             assert process.returncode == 0 and not is_alive(child)
-            assert said == "stockpred, version 1: told to end, no longer served\n"
+            assert said == "stockpred, version 1: stopped by a signal, no longer served\n"
     finally:
         process.kill()
         process.communicate()

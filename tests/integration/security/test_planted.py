@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.registry.models import CHAMPION, resolve
 from pipeline.run.step_run import StepRun
 from pipeline.tracking.artifacts import model_digest
-from steps.monitoring.inputs import settings_of
+from steps.monitoring.inputs import read_feature_settings
 from steps.registration.manual import promote
 from steps.registration.version_tags import unfit_reason
 from steps.score import main as score
@@ -152,8 +152,8 @@ def test_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
     version = registry.client.get_model_version(NAME, found.version)
     recipe = Path(version.source.removeprefix("file://")) / "artifacts" / "recipe.json"
     recipe.write_bytes(cloudpickle.dumps(Planted(registry.trap)))
-    with pytest.raises(DataError, match="not a model of train"):
-        settings_of(registry.run(), found)
+    with pytest.raises(DataError, match="expected a model of train"):
+        read_feature_settings(registry.run(), found)
     assert not registry.trap.exists()
 
 

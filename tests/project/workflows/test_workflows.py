@@ -219,7 +219,7 @@ def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, r"'runs:/\w+/decision.json': expected the bytes that its run wrote \(.*"),
-        ('{"stage": ', "decision.json: holds no JSON object; run the step that wrote it .*"),
+        ('{"stage": ', "decision.json: expected a JSON object, .*"),
     ],
 )
 def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
