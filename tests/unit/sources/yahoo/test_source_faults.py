@@ -182,7 +182,7 @@ def test_stale_feed_is_listed_as_late(yahoo: Standin, tmp_path: Path) -> None:
 
 def test_docs_name_the_outcome_of_each_fault() -> None:
     text = (ROOT / "docs" / "data.md").read_text()
-    table = text.split("| what comes |")[1].split("\n\n")[0]
+    table = text.split("| fault |")[1].split("\n\n")[0]
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+) \| [^|]+ \|$", table, re.MULTILINE))
     for name, (_, _, _, outcome) in OUTCOMES.items():
         assert ("all bars" if outcome == "all" else f"fails: {outcome}") in rows[name]
