@@ -73,8 +73,9 @@ workbench:
 workbench-down:
 	docker compose down
 
+# A module's tests share what they set up: all on one worker.
 test: env
-	pytest -q -n 2 --dist load -m "not long" $(TESTS)
+	pytest -q -n 2 --dist loadscope -m "not long" $(TESTS)
 
 test-long: .venv/.workbench
 	pytest -q -n 2 --dist load $(TESTS)

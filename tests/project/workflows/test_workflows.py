@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,8 @@ from mlflow import MlflowClient
 
 from reports.text.ci_summary import FinishedRun, render_ci_summary
 from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
+from tests.support.stores import environment, make_store
 from tests.support.workflow_jobs import WORKFLOWS, Job, workflow
 
 # MLflow's own use of its database.
@@ -176,9 +177,9 @@ def test_a_digest_shows_what_it_is_given_as_text() -> None:
 
 def finished_run(folder: Path, name: str) -> str:
     """A store with a run as `main` leaves it; the tracking URI."""
-    uri = f"sqlite:///{folder}/store.db"
+    uri = make_store(folder, "stockpred")
     client = MlflowClient(uri)
-    experiment = client.create_experiment("stockpred", (folder / "artifacts").as_uri())
+    experiment = client.get_experiment_by_name("stockpred").experiment_id
     tags = {"mlflow.runName": name, "mlflow.project.entryPoint": "main"}
     parent = client.create_run(experiment, tags=tags).info.run_id
     register = client.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id
@@ -225,20 +226,16 @@ def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
 def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
     tmp_path: Path, content: str | None, said: str
 ) -> None:
-    uri = finished_run(tmp_path, "a")
-    client = MlflowClient(uri)
+    client = MlflowClient(finished_run(tmp_path, "a"))
     [step] = client.search_runs(["1"], "tags.`mlflow.parentRunId` != ''")
     if content is None:
         client.set_tag(step.info.run_id, "pipeline.output.decision.json", "0" * 64)
     else:
         client.log_text(step.info.run_id, content, "decision.json")
-    done = subprocess.run(
-        [sys.executable, "-m", "steps.ci_summary", "--run_name", "a"],
+    done = run_python(
+        ["-m", "steps.ci_summary", "--run_name", "a"],
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "stockpred"},
+        env=environment(tmp_path, "stockpred"),
     )
     assert (done.returncode, done.stderr) == (1, "")
     head, _, line = done.stdout.splitlines()
