@@ -1,0 +1,118 @@
+"""The command line of programs: types, one form of errors, arguments of functions."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import pytest
+
+from steps.cli.command import OptionError, grouped, option, program, usage_message
+from steps.cli.parameters import PARAMETERS, defaults, of_chain, taken_by, value_of
+from steps.cli.types import Date, DateSpan, Flag, Instant, Location, Names, Number, Or, Symbols
+
+VALUES: dict[str, tuple[Any, str, object]] = {
+    "word": (Or("all", click.IntRange(1, 9)), "all", None),
+    "number beside a word": (Or("all", click.IntRange(1, 9)), "05", 5),
+    "number": (Number(0, 1, max_open=True), "5e-2", 0.05),
+    "flag off": (Flag("off", "on"), "off", False),
+    "flag on": (Flag("off", "on"), "on", True),
+    "names without repeats": (Names(["a", "b"]), "b, a,b", ("b", "a")),
+    "date": (Date(), "2012-02-29", dt.date(2012, 2, 29)),
+    "span": (DateSpan(), "2012-01-01:2012-01-01", (dt.date(2012, 1, 1), dt.date(2012, 1, 1))),
+    "instant": (Instant(), "2012-01-01T01:00+01:00", dt.datetime(2012, 1, 1, tzinfo=dt.UTC)),
+    "symbols": (Symbols(), " aapl ,BRK-B,AAPL", ("AAPL", "BRK-B")),
+    "user of a URI": (Location(), "abfss://box@host/x.csv", "abfss://box@host/x.csv"),
+}
+REFUSED: dict[str, tuple[Any, str, str]] = {
+    "nan": (Number(0, 1), "nan", "'nan'"),
+    "endless": (Number(0, 1), "inf", "inf"),
+    "flag": (Flag("off", "on"), "yes", "'yes'"),
+    "name": (Names(["a"]), "a,c", "'c'"),
+    "missing extra": (Names(["a"], lambda name: f"{name} needs more"), "a", "needs more"),
+    "reversed span": (DateSpan(), "2012-01-02:2012-01-01", "2012-01-01"),
+    "no zone": (Instant(), "2012-01-01T00:00", "time zone"),
+    "two lines": (Location(), "a\nb", "one line"),
+    "password": (Location(), "http://u:s3cret@h/x", "password"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_type_right_text_gives_typed_value(case: str) -> None:
+    kind, text, value = VALUES[case]
+    converted = kind.convert(text, None, None)
+    assert converted == value and type(converted) is type(value)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_type_wrong_text_is_refused_with_what_was_found(case: str) -> None:
+    kind, text, fragment = REFUSED[case]
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert(text, None, None)
+    assert fragment in caught.value.message and "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_default_is_a_value_of_its_type(name: str) -> None:
+    for default in PARAMETERS[name].own_defaults.values():
+        if default is not None:
+            PARAMETERS[name].type_at(default).convert(default, None, None)
+
+
+def parse(words: list[str]) -> str:
+    """Error of a command with the options of `validate`."""
+    options = [option(PARAMETERS[name], text) for name, text in taken_by("validate").items()]
+    with pytest.raises(click.ClickException) as caught:
+        click.Command("validate", params=list(options)).main(words, standalone_mode=False)
+    return usage_message(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--bars", "x", "--window", "0"], "window='0': expected a whole number from 1 to 252"),
+        ([], "bars: expected "),
+        (["--bras", "x"], "got the unknown option --bras. Fix: give --bars"),
+        (["--bars"], "'--bars' requires an argument"),
+        (["x", "--bars", "x"], "unexpected extra argument"),
+    ],
+)
+def test_wrong_command_line_has_the_one_form(words: list[str], fragment: str) -> None:
+    message = parse(words)
+    assert fragment in message and "\n" not in message
+    assert ": expected " in message and ", got " in message and " Fix: " in message
+
+
+def test_option_error_shortens_a_long_value() -> None:
+    message = OptionError("name", "x" * 5000, expected="less", fix="give less").format_message()
+    assert message.startswith("name='xxx") and len(message) < 500
+
+
+@dataclass(frozen=True)
+class Pair:
+    low: int
+    high: int = 9
+
+
+def test_grouped_makes_dataclasses_of_flat_values() -> None:
+    def function(run: object, *, pair: Pair, name: str) -> None: ...
+
+    assert grouped(function, {"low": 1, "name": "a"}) == {"pair": Pair(1), "name": "a"}
+    made = {"pair": Pair(2, 3), "name": "a"}
+    assert grouped(function, made) == made
+
+
+def test_program_of_a_function_unlike_the_table_is_an_error() -> None:
+    with pytest.raises(TypeError, match="evaluate"):
+
+        @program("evaluate")
+        def main(*, recipe: str, colour: str) -> None: ...
+
+
+def test_texts_of_one_value_are_one_typed_value() -> None:
+    assert value_of("folds", "05") == value_of("folds", "5") == defaults()["folds"] == 5
+
+
+def test_instant_is_handed_on_without_a_part_in_the_key() -> None:
+    assert of_chain("acquire", is_keyed=False) == ("as_of",)
+    assert "as_of" not in of_chain("acquire")
