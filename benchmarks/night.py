@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.support.git_server import git_server
 from tests.support.paths import ROOT
-from tests.support.servers import mlflow_server, postgres
-from tests.support.workflow_jobs import REPOSITORY, Job, Nights
+from tests.support.runs.workflow_jobs import REPOSITORY, Job, Nights
+from tests.support.servers.git_server import git_server
+from tests.support.servers.tracking_server import mlflow_server, postgres
 
 SYMBOLS = ("AAPL", "MSFT")
 KINDS = {

@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.support.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
-from tests.support.team_server import Client, Team, team
+from tests.support.servers.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
+from tests.support.servers.team_server import Client, Team, team
 
 LATENCY = 0.2
 RATE = 0.05

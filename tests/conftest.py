@@ -17,16 +17,16 @@ from threadpoolctl import threadpool_limits
 from stockpred.bars.parse import parse_bars
 from tests.support.paths import ROOT
 from tests.support.python_processes import IS_REAL, LocalPython, LocalWorkers
-from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
-from tests.support.stores import make_client, make_store
-from tests.support.toy_project import ALL_EXECUTED, Toy
+from tests.support.runs.stores import make_client, make_store
+from tests.support.runs.toy_project import ALL_EXECUTED, Toy
+from tests.support.servers.tracking_server import MlflowServer, Postgres, mlflow_server, postgres
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from tests.support.gate_nights import Nights
-    from tests.support.model_server import Registry
-    from tests.support.team_server import Team
+    from tests.support.runs.gate_nights import Nights
+    from tests.support.servers.model_server import Registry
+    from tests.support.servers.team_server import Team
     from tests.support.yahoo_standin import Standin
 
 # The same examples in every run, however slow the machine is: what fails for one commit fails for
@@ -116,7 +116,7 @@ def tracking(
 @pytest.fixture(scope="session")
 def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Team]":
     """A tracking server on PostgreSQL, with whatever a test before has left on it."""
-    from tests.support.team_server import team
+    from tests.support.servers.team_server import team
 
     with team(tmp_path_factory.mktemp("server")) as started:
         yield started
@@ -166,7 +166,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry":
     """A registry with one model, to be served."""
-    from tests.support.model_server import Registry
+    from tests.support.servers.model_server import Registry
 
     return Registry(root, tmp_path_factory.mktemp("serve"))
 
@@ -184,7 +184,7 @@ def fit_models() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
-    from tests.support.gate_nights import Nights
+    from tests.support.runs.gate_nights import Nights
 
     return Nights(tmp_path_factory.mktemp("nights"))
 
@@ -192,7 +192,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
 @pytest.fixture(scope="module")
 def skilled() -> pd.DataFrame:
     """Predictions with skill on 700 dates."""
-    from tests.support.forecasts import fitted
+    from tests.support.data.forecasts import fitted
 
     return fitted(0.5, 0, dates=3500)
 

@@ -10,7 +10,7 @@ from pipeline.run.heartbeat import process_tags
 from pipeline.run.resources import ResourceUsage
 from pipeline.step import Step, check_steps
 from pipeline.tags import TAG_HEARTBEAT
-from tests.support.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, gone
+from tests.support.runs.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, gone
 
 pytestmark = pytest.mark.run
 

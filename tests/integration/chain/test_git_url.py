@@ -16,10 +16,10 @@ import pytest
 from mlflow.entities import Run
 
 from benchmarks.chains import STEPS, table
-from tests.support.git_server import GitServer, git_server
 from tests.support.paths import ROOT
-from tests.support.remote_runs import Away
-from tests.support.toy_project import gone
+from tests.support.runs.remote_runs import Away
+from tests.support.runs.toy_project import gone
+from tests.support.servers.git_server import GitServer, git_server
 
 pytestmark = [
     pytest.mark.run,

@@ -20,7 +20,7 @@ from pipeline.step import FinishedStep
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
 from steps.output.chain_summary import VersionStatus
 from steps.output.notify import WEBHOOK, end_notice
-from tests.support.webhook_server import Server
+from tests.support.servers.webhook_server import Server
 
 KEYS = [
     "project",

@@ -16,8 +16,8 @@ from pipeline.chain.backends import PYTHON_MODULE
 from stockpred.errors import StockpredError
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.refused_commands import children
-from tests.support.stores import environment, make_store
+from tests.support.runs.refused_commands import children
+from tests.support.runs.stores import environment, make_store
 
 pytestmark = pytest.mark.run
 ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.chains import STEPS, table
 from steps.main import LAST_STEP
 from studies.markets import generate_market
-from tests.support.chain_store import Store
 from tests.support.paths import ROOT
-from tests.support.stores import make_store
+from tests.support.runs.chain_store import Store
+from tests.support.runs.stores import make_store
 
 PAGE = (ROOT / "docs" / "process.md").read_text()
 # The signal is strong enough for the gate; the settings make the chain quick.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.python_processes import run_python
-from tests.support.toy_project import ALL_CACHED, ALL_EXECUTED, HANGS, Toy, long
+from tests.support.runs.toy_project import ALL_CACHED, ALL_EXECUTED, HANGS, Toy, long
 
 pytestmark = pytest.mark.run
 

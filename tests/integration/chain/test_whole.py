@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.chains import STEPS, table
 from serving.model.log_model import REQUIREMENTS
-from tests.support.chain_store import FAST, Store
-from tests.support.stores import make_store
+from tests.support.runs.chain_store import FAST, Store
+from tests.support.runs.stores import make_store
 
 pytestmark = pytest.mark.run
 # A gate that lets the embedded data through is not what these tests are about.

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stockpred.errors import StockpredError
-from tests.support.refused_commands import children, refuse
+from tests.support.runs.refused_commands import children, refuse
 
 pytestmark = pytest.mark.run
 CSV_HEAD = "date,symbol,open,high,low,close,volume\n"

@@ -13,8 +13,8 @@ import pytest
 from steps.cli.command import usage_message
 from stockpred.errors import StockpredError
 from tests.support.python_processes import run_python
-from tests.support.refused_commands import children, refuse
-from tests.support.stores import environment
+from tests.support.runs.refused_commands import children, refuse
+from tests.support.runs.stores import environment
 
 pytestmark = pytest.mark.run
 WRONG_VALUES = [

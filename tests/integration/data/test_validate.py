@@ -15,9 +15,9 @@ from pipeline.storage.parquet import read_metadata, write_groups
 from steps.data.validation import FileValidation
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 from tests.support.python_processes import run_python
-from tests.support.stores import environment
+from tests.support.runs.stores import environment
 
 pytestmark = pytest.mark.run
 # What every step tells of its cost.

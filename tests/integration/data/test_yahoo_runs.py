@@ -12,7 +12,7 @@ import pytest
 
 from stockpred.errors import ParameterError
 from tests.support.python_processes import run_python
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 from tests.support.yahoo_standin import Standin, standin_bars
 
 pytestmark = pytest.mark.run

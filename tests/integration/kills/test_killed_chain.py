@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import run_script
-from tests.support.toy_project import Toy, long
+from tests.support.runs.kill_at_lines import run_script
+from tests.support.runs.toy_project import Toy, long
 
 pytestmark = pytest.mark.run
 
@@ -20,7 +20,7 @@ import steps.main
 from pipeline.chain import backends, chain, child_process, run_project
 from pipeline.process import fork_server, signals
 from pipeline.run import active_run, orphans
-from tests.support.kill_at_lines import kill_at_every_line
+from tests.support.runs.kill_at_lines import kill_at_every_line
 
 STORE, SAID = Path("../store.db"), Path("../said.txt")
 modules = (active_run, backends, chain, child_process, orphans, run_project, signals, fork_server)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import run_script
-from tests.support.toy_project import ENV, long
+from tests.support.runs.kill_at_lines import run_script
+from tests.support.runs.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 from pipeline.storage import ledger
 from pipeline.tracking import artifacts
-from tests.support.kill_at_lines import kill_at_every_line
+from tests.support.runs.kill_at_lines import kill_at_every_line
 
 FOLDER, (signum, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 pa.set_cpu_count(1)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import run_script
-from tests.support.stores import make_store
-from tests.support.toy_project import ENV, long
+from tests.support.runs.kill_at_lines import run_script
+from tests.support.runs.stores import make_store
+from tests.support.runs.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
 
@@ -18,7 +18,7 @@ import mlflow
 from pipeline.run import active_run, nested, orphans
 from pipeline.run.heartbeat import Heartbeat
 from pipeline.tracking import run_data
-from tests.support.kill_at_lines import ROOT, kill_at_every_line
+from tests.support.runs.kill_at_lines import ROOT, kill_at_every_line
 
 fails, signum, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()

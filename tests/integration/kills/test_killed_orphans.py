@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import run_script
-from tests.support.stores import make_store
-from tests.support.toy_project import ENV, long
+from tests.support.runs.kill_at_lines import run_script
+from tests.support.runs.stores import make_store
+from tests.support.runs.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
 
@@ -15,7 +15,7 @@ AT_EVERY_LINE = """
 import json, os, sys
 import mlflow
 from pipeline.run import heartbeat, orphans
-from tests.support.kill_at_lines import kill_at_every_line
+from tests.support.runs.kill_at_lines import kill_at_every_line
 
 signum, stride = map(int, sys.argv[1:])
 client = mlflow.MlflowClient()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import run_script
-from tests.support.stores import make_store
-from tests.support.toy_project import ENV, long
+from tests.support.runs.kill_at_lines import run_script
+from tests.support.runs.stores import make_store
+from tests.support.runs.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
 
@@ -19,7 +19,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from pipeline.registry import history, lock, transitions
 from pipeline.registry import models as registry
-from tests.support.kill_at_lines import kill_at_every_line
+from tests.support.runs.kill_at_lines import kill_at_every_line
 from steps.registration import look_store
 from stockpred.gate.sequential_looks import LookData, hypothesis_of
 

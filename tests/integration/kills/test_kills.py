@@ -15,7 +15,7 @@ import pytest
 from benchmarks.chains import BIN, STEPS, below, table
 from benchmarks.kills import again, prepare, session
 from benchmarks.stores import Store
-from tests.support.toy_project import gone
+from tests.support.runs.toy_project import gone
 
 pytestmark = pytest.mark.run
 NEW = {"start": "2011-01-03"}

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chains import below
-from tests.support.servers import mlflow_server
-from tests.support.toy_project import (
+from tests.support.runs.toy_project import (
     ALL_EXECUTED,
     HANGS,
     SIGNALS,
@@ -23,6 +22,7 @@ from tests.support.toy_project import (
     is_alive,
     long,
 )
+from tests.support.servers.tracking_server import mlflow_server
 
 pytestmark = pytest.mark.run
 

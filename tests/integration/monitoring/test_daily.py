@@ -11,12 +11,12 @@ from mlflow import MlflowClient
 from pipeline.registry.transitions import move_version, registry_state
 from pipeline.storage.ledger import Ledger
 from steps.daily import monitoring_rows
-from tests.support.live_records import dying
-from tests.support.logged_models import log_models
-from tests.support.monitored_model import NAME, World, bars_of
+from tests.support.data.live_records import dying
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.stores import make_client, make_store
+from tests.support.runs.logged_models import log_models
+from tests.support.runs.monitored_model import NAME, World, bars_of
+from tests.support.runs.stores import make_client, make_store
 
 pytestmark = [
     pytest.mark.run,

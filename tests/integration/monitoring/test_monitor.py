@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.errors import AlertRaised
 from stockpred.errors import DataError, ParameterError
-from tests.support.live_records import dying, forecasts
-from tests.support.monitored_model import NAME, World, bars_of
+from tests.support.data.live_records import dying, forecasts
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
+from tests.support.runs.monitored_model import NAME, World, bars_of
 
 pytestmark = [
     pytest.mark.run,

@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.chains import table
 from studies.markets import generate_market
-from tests.support.chain_store import Store
 from tests.support.project_files import copy_project
-from tests.support.stores import make_store
+from tests.support.runs.chain_store import Store
+from tests.support.runs.stores import make_store
 
 # The signal is strong enough for the gate; the settings make the chain quick.
 FAST = {"models": "prior,logistic", "refit_every": "200", "holdout": "0.3"}

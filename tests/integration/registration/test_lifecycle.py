@@ -25,10 +25,10 @@ from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit, labelled
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.stores import environment, make_store
+from tests.support.runs.stores import environment, make_store
 
 NAME = "stockpred"
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.registry.models import model_tags, version_by_alias
 from steps.registration.look_store import PREFIX
-from tests.support.gate_nights import Nights, until
+from tests.support.runs.gate_nights import Nights, until
 
 pytestmark = [
     pytest.mark.run,

@@ -14,8 +14,8 @@ from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
 from steps.registration.version_tags import unfit_reason
 from stockpred.gate.sequential_looks import Look, LookData, hypothesis_of
-from tests.support.gate_nights import Nights, until
 from tests.support.paths import ROOT
+from tests.support.runs.gate_nights import Nights, until
 
 pytestmark = [
     pytest.mark.run,

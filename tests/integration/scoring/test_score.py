@@ -20,9 +20,9 @@ from sources.calendars import calendar_sessions
 from steps.score import main
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError, NotEnoughData, ParameterError
-from tests.support.bars import make_bars
-from tests.support.logged_models import NAME, Logged, log_models
+from tests.support.data.bars import make_bars
 from tests.support.python_processes import run_python
+from tests.support.runs.logged_models import NAME, Logged, log_models
 
 pytestmark = [
     pytest.mark.run,

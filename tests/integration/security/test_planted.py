@@ -22,9 +22,9 @@ from steps.registration.manual import promote
 from steps.registration.version_tags import unfit_reason
 from steps.score import main as score
 from stockpred.errors import DataError
+from tests.support.data.planted_files import CONF, Planted, write
 from tests.support.paths import ROOT
-from tests.support.planted_files import CONF, Planted, write
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 pytestmark = [
     pytest.mark.run,

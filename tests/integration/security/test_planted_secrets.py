@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import MlflowServer, mlflow_server
+from tests.support.servers.tracking_server import MlflowServer, mlflow_server
 
 pytestmark = [pytest.mark.run, pytest.mark.long]
 ADMIN = "adm1n-pl4nted-Passw0rd"

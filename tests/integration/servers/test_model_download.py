@@ -10,8 +10,8 @@ from pipeline.registry.download import fetch_files
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
 from pipeline.tracking.artifacts import model_digest
-from tests.support.planted_files import CONF, write
-from tests.support.servers import mlflow_server
+from tests.support.data.planted_files import CONF, write
+from tests.support.servers.tracking_server import mlflow_server
 
 
 @pytest.mark.run

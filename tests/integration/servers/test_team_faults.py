@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.chains import STEPS
-from tests.support.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
-from tests.support.team_server import Client, Team
+from tests.support.servers.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
+from tests.support.servers.team_server import Client, Team
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")

@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from benchmarks.chains import STEPS
-from tests.support.model_server import address_in
-from tests.support.servers import free_port
-from tests.support.team_server import QUICK, Client, Team, team
+from tests.support.servers.model_server import address_in
+from tests.support.servers.team_server import QUICK, Client, Team, team
+from tests.support.servers.tracking_server import free_port
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")

@@ -15,9 +15,9 @@ import mlflow
 import pytest
 
 from serving.model.example_check import check_example
-from tests.support.model_server import Registry, served
 from tests.support.paths import ROOT
-from tests.support.toy_project import HANGS
+from tests.support.runs.toy_project import HANGS
+from tests.support.servers.model_server import Registry, served
 
 pytestmark = [
     pytest.mark.run,

@@ -15,8 +15,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.support.bars import make_bars
-from tests.support.model_server import (
+from tests.support.data.bars import make_bars
+from tests.support.project_files import copy_project
+from tests.support.python_processes import run_python
+from tests.support.runs.toy_project import HANGS
+from tests.support.servers.model_server import (
     PATH,
     Registry,
     Server,
@@ -26,10 +29,7 @@ from tests.support.model_server import (
     served,
     wait_until,
 )
-from tests.support.project_files import copy_project
-from tests.support.python_processes import run_python
-from tests.support.servers import free_port
-from tests.support.toy_project import HANGS
+from tests.support.servers.tracking_server import free_port
 
 pytestmark = [
     pytest.mark.run,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.model_server import (
+from tests.support.runs.toy_project import HANGS, is_alive
+from tests.support.servers.model_server import (
     Registry,
     Server,
     address_in,
@@ -21,8 +22,7 @@ from tests.support.model_server import (
     served,
     wait_until,
 )
-from tests.support.servers import free_port
-from tests.support.toy_project import HANGS, is_alive
+from tests.support.servers.tracking_server import free_port
 
 pytestmark = [
     pytest.mark.run,

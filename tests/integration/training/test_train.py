@@ -20,9 +20,9 @@ from pipeline.storage.parquet import write_groups
 from stockpred.bars.schema import to_arrow
 from stockpred.features.table import TableInfo, feature_rows, rows_to_arrow
 from stockpred.models.candidates import CANDIDATES
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 from tests.support.python_processes import start_python
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 # MLflow's own calls of SQLAlchemy are deprecated; the store is read in this process.
 pytestmark = [pytest.mark.run, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

@@ -32,7 +32,7 @@ from tests.support.containers.demo_checks import (
     runs_of,
 )
 from tests.support.paths import ROOT
-from tests.support.servers import free_port
+from tests.support.servers.tracking_server import free_port
 
 FILE = ROOT / "docker-compose-demo.yml"
 USER = 1000

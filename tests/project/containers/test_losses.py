@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.containers.compose import tell
 from tests.support.containers.lost_writes import Tally, check_nothing_lost, log_under_kills
-from tests.support.servers import MlflowServer, Postgres
+from tests.support.servers.tracking_server import MlflowServer, Postgres
 
 # Starts a PostgreSQL and a tracking server, and waits for a client's retries.
 pytestmark = pytest.mark.long

@@ -31,7 +31,7 @@ from tests.support.containers.compose import (
 )
 from tests.support.containers.lost_writes import check_nothing_lost, log_under_kills
 from tests.support.paths import ROOT
-from tests.support.servers import free_port
+from tests.support.servers.tracking_server import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.containers]
 SERVICES = ("postgres", "mlflow", "jupyter")

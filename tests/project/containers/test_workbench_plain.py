@@ -21,7 +21,7 @@ from tests.support.containers.access_checks import (
     keep,
 )
 from tests.support.paths import ROOT
-from tests.support.servers import LEAN, free_port, postgres
+from tests.support.servers.tracking_server import LEAN, free_port, postgres
 
 # Starts a PostgreSQL, a tracking server twice, a JupyterLab.
 pytestmark = pytest.mark.long

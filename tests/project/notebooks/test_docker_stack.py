@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.servers import MlflowServer, Postgres, free_port
+from tests.support.servers.tracking_server import MlflowServer, Postgres, free_port
 
 # Each runs the notebook from top to bottom.
 pytestmark = pytest.mark.long

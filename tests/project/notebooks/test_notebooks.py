@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support.paths import ROOT
-from tests.support.servers import MlflowServer
+from tests.support.servers.tracking_server import MlflowServer
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -82,7 +82,7 @@ def server(tracking: MlflowServer) -> str:
 def execute(name: str, server: str, folder: Path) -> Executed:
     """Execute a copy of a notebook: no cell may fail or warn, and there is a picture."""
     out = folder / f"{name}.ipynb"
-    program = ROOT / "tests" / "support" / "notebook_runner.py"
+    program = ROOT / "tests" / "support" / "runs" / "notebook_runner.py"
     done = subprocess.run(
         [sys.executable, str(program), str(FOLDER / f"{name}.ipynb"), str(out), str(LIMIT)],
         env={**os.environ, "MLFLOW_TRACKING_URI": server, "OMP_NUM_THREADS": "1"},

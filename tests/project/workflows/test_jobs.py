@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from tests.support.bars import make_bars
-from tests.support.git_server import GitServer, git_server
+from tests.support.data.bars import make_bars
 from tests.support.paths import ROOT
-from tests.support.servers import MlflowServer, mlflow_server
-from tests.support.workflow_jobs import REPOSITORY, TOOLS, Job, Nights
+from tests.support.runs.workflow_jobs import REPOSITORY, TOOLS, Job, Nights
+from tests.support.servers.git_server import GitServer, git_server
+from tests.support.servers.tracking_server import MlflowServer, mlflow_server
 
 pytestmark = [
     pytest.mark.run,

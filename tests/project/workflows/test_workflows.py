@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from reports.text.ci_summary import FinishedRun, render_ci_summary
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.stores import environment, make_store
-from tests.support.workflow_jobs import WORKFLOWS, Job, workflow
+from tests.support.runs.stores import environment, make_store
+from tests.support.runs.workflow_jobs import WORKFLOWS, Job, workflow
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")

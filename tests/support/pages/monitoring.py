@@ -8,7 +8,7 @@ from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
 from stockpred.monitoring.alerts import alert_sentence, loss_alerts
 from stockpred.monitoring.record import MonitoredModel, Version, monitor_champion
-from tests.support.live_records import CHAMPION, DAYS
+from tests.support.data.live_records import CHAMPION, DAYS
 
 MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
 

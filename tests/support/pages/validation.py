@@ -4,7 +4,7 @@ import numpy as np
 
 from reports.plots.missing_sessions import draw_missing_sessions
 from stockpred.bars.checks.validate import SymbolValidation, validate
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 SESSIONS = make_bars(500)["date"].to_numpy()
 

@@ -24,8 +24,8 @@ from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
-from tests.support.bars import make_bars
-from tests.support.live_records import dying, scored
+from tests.support.data.bars import make_bars
+from tests.support.data.live_records import dying, scored
 from tests.support.pages.evaluation import evaluation_inputs, walked
 from tests.support.pages.monitoring import monitoring_inputs
 from tests.support.pages.validation import SESSIONS, picture_of

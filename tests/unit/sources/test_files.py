@@ -12,7 +12,7 @@ import pytest
 
 from sources import open_source
 from stockpred.errors import DataError, ParameterError
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 from tests.support.paths import ROOT
 
 

@@ -12,8 +12,8 @@ from pipeline.errors import InputError
 from pipeline.git.clone import MARK, claim_clone, clone_of, remove_clone, require_outside_clone
 from pipeline.log.redact import public_url as clean
 from pipeline.tags import TAG_SOURCE
-from tests.support.git_server import GitServer, small_projects
-from tests.support.stores import make_client
+from tests.support.runs.stores import make_client
+from tests.support.servers.git_server import GitServer, small_projects
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")

@@ -14,9 +14,9 @@ import pytest
 
 from pipeline.git import resolve_ref
 from pipeline.git.resolve_ref import UnresolvedRef, resolve_commit
-from tests.support.git_server import GitServer, small_projects
 from tests.support.paths import ROOT
-from tests.support.toy_project import HANGS, gone
+from tests.support.runs.toy_project import HANGS, gone
+from tests.support.servers.git_server import GitServer, small_projects
 
 
 @pytest.fixture(scope="module")

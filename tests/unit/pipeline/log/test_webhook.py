@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.log.webhook import host_of, post_json
-from tests.support.webhook_server import Server
+from tests.support.servers.webhook_server import Server
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.registry.download import fetch_files, why_refused
 from pipeline.tracking.artifacts import model_digest
-from tests.support.planted_files import CONF, Planted, write
+from tests.support.data.planted_files import CONF, Planted, write
 
 
 def test_model_as_recorded_is_accepted(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from pipeline.registry.models import model_tags
 from pipeline.registry.transitions import registry_state
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python, start_python
-from tests.support.registered_models import new
-from tests.support.stores import make_store
+from tests.support.runs.registered_models import new
+from tests.support.runs.stores import make_store
 
 pytestmark = [
     # MLflow's own use of its database.

@@ -18,7 +18,7 @@ from pipeline.registry.models import (
     version_by_alias,
     write_model_tag,
 )
-from tests.support.stores import make_client
+from tests.support.runs.stores import make_client
 
 pytestmark = [
     pytest.mark.run,

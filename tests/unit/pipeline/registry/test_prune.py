@@ -6,7 +6,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from pipeline.registry.prune import prune
-from tests.support.stores import make_client
+from tests.support.runs.stores import make_client
 
 pytestmark = [
     pytest.mark.run,

@@ -29,7 +29,7 @@ from pipeline.registry.transitions import (
     registry_state,
 )
 from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
-from tests.support.registered_models import new
+from tests.support.runs.registered_models import new
 
 pytestmark = [
     # MLflow's own use of its database.

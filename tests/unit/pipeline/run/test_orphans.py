@@ -23,7 +23,7 @@ from pipeline.tags import (
     TAG_PARENT,
     TAG_PROCESS,
 )
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 pytestmark = [
     pytest.mark.run,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kill_at_lines import run_script
-from tests.support.stores import make_store
-from tests.support.toy_project import ENV, long
+from tests.support.runs.kill_at_lines import run_script
+from tests.support.runs.stores import make_store
+from tests.support.runs.toy_project import ENV, long
 
 pytestmark = pytest.mark.run
 
@@ -19,7 +19,7 @@ import mlflow.tracking.fluent
 from pipeline.process import scratch
 from pipeline.run import active_run, log_tail, step_run
 from pipeline.tracking import artifacts
-from tests.support.kill_at_lines import ROOT, kill_at_every_line
+from tests.support.runs.kill_at_lines import ROOT, kill_at_every_line
 
 FOLDER, (fails, signum, again, stride) = Path(sys.argv[1]), map(int, sys.argv[2:])
 LOG = FOLDER / "log"

@@ -12,8 +12,8 @@ import pytest
 from pipeline.errors import StoreError
 from pipeline.tracking.server_check import prepare_store
 from tests.support.paths import ROOT
-from tests.support.servers import Postgres
-from tests.support.toy_project import ENV
+from tests.support.runs.toy_project import ENV
+from tests.support.servers.tracking_server import Postgres
 
 pytestmark = pytest.mark.run
 ROLES = """

@@ -12,7 +12,7 @@ from reports.pages.html import POLICY
 from reports.text.verdict import known_biases, trading_summary, verdict_sentence
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 from tests.support.pages.evaluation import LOGISTIC, evaluation_page, walked
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from reports.pages.html import POLICY
-from tests.support.live_records import DAYS, dying, forecasts, scored
+from tests.support.data.live_records import DAYS, dying, forecasts, scored
 from tests.support.pages.monitoring import monitoring_page
 
 

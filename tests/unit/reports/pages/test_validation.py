@@ -8,7 +8,7 @@ from reports.plots.missing_sessions import _edges, _share
 from stockpred.bars.checks.sessions import SessionGaps
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 from tests.support.pages.validation import SESSIONS, judged, picture_of
 
 

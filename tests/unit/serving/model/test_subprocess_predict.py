@@ -19,10 +19,10 @@ from serving.model.subprocess_predict import predict_isolated
 from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import DataError
 from stockpred.prediction.batch import SymbolForecasts, request_table
-from tests.support.bars import make_bars
-from tests.support.logged_models import log_models
+from tests.support.data.bars import make_bars
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
+from tests.support.runs.logged_models import log_models
 
 pytestmark = pytest.mark.run
 ASK = """

@@ -17,7 +17,7 @@ from sources.yahoo.merge import (
     overlap_start,
 )
 from stockpred.bars.schema import NUMBERS
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 few = settings(max_examples=40, deadline=None)
 PRICES = ["open", "high", "low", "close", "adj_close"]

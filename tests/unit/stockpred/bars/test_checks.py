@@ -15,8 +15,8 @@ from stockpred.bars.checks.validate import CHECKS, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import Quarantine
 from stockpred.errors import DataError, NotEnoughData
-from tests.support.bad_bars import corrupt, problem_counts
-from tests.support.bars import make_bars
+from tests.support.data.bad_bars import corrupt, problem_counts
+from tests.support.data.bars import make_bars
 
 few = settings(max_examples=40, deadline=None)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stockpred.bars.parse import parse_bars
 from stockpred.bars.schema import SCHEMA, BarsInfo, Quarantine, by_symbol, from_arrow, to_arrow
 from stockpred.errors import DataError
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 few = settings(max_examples=40, deadline=None)
 

@@ -9,7 +9,7 @@ from stockpred.bars.checks import limits
 from stockpred.bars.checks.sessions import find_gaps
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 DAYS = np.arange(np.datetime64("2012-01-02"), np.datetime64("2012-03-02")).astype("datetime64[s]")
 subsets = st.sets(st.integers(0, 59), max_size=60)

@@ -13,8 +13,8 @@ from stockpred.bars.checks import limits
 from stockpred.bars.checks.validate import validate
 from stockpred.bars.schema import Quarantine
 from stockpred.features.table import feature_columns, feature_rows, longest_lookback
-from tests.support.bad_bars import corrupt, problem_counts
-from tests.support.bars import make_bars
+from tests.support.data.bad_bars import corrupt, problem_counts
+from tests.support.data.bars import make_bars
 
 few = settings(max_examples=40, deadline=None)
 

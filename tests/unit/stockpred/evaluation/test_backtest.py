@@ -17,7 +17,7 @@ from stockpred.evaluation.backtest import (
 )
 from stockpred.evaluation.sharpe import performance
 from stockpred.features.table import feature_rows
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 few = settings(max_examples=25, deadline=None)
 FREE = TradingCosts(cost_bps=0)

@@ -16,7 +16,7 @@ from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_stati
 from stockpred.evaluation.calibration import BINS, binned, calibration, recalibrate
 from stockpred.evaluation.information_coefficient import BY_DATE, BY_SYMBOL, coefficients
 from stockpred.evaluation.metrics import evaluate, probabilistic
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 
 few = settings(max_examples=25, deadline=None)
 

@@ -12,7 +12,7 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 
 
 def forecasts(strength: float, seed: int, dates: int, symbols: int) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from stockpred.features.base import Feature, FeatureSet, lag, rolling
 from stockpred.features.registry import FEATURE_SETS
-from tests.support import leak_guards
-from tests.support.bars import make_bars
+from tests.support.data import leak_guards
+from tests.support.data.bars import make_bars
 
 SESSIONS = 90
 WINDOW = 14

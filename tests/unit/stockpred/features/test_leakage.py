@@ -23,9 +23,9 @@ from stockpred.features.table import feature_columns, feature_rows, rows_from_ar
 from stockpred.training.split import PurgedWalkForward
 from studies.markets import generate_market
 from studies.verdict import Settings, default_recipe, judge_recipe, make_table
-from tests.support import leak_guards
-from tests.support.bars import make_bars
-from tests.support.generated_tables import market as feature_table
+from tests.support.data import leak_guards
+from tests.support.data.bars import make_bars
+from tests.support.data.generated_tables import market as feature_table
 
 PAYS = 0.55  # an AUC on noise from which a leak is at work
 DIRECTION = Settings(feature_sets=("direction",))

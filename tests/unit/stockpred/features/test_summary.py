@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stockpred.features import summary
 from stockpred.features.summary import TableSummary
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 
 FEATURES = ["x0", "x1", "flat"]
 

@@ -20,8 +20,8 @@ from stockpred.features.table import (
     rows_to_arrow,
 )
 from stockpred.targets.open_to_close import daily_return, outcome
-from tests.support.bars import make_bars
-from tests.support.leak_guards import bar_arrays
+from tests.support.data.bars import make_bars
+from tests.support.data.leak_guards import bar_arrays
 
 SETS = ("direction", "technical")
 

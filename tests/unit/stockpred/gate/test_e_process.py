@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.gate.e_process import AT_RISK, STAKES, date_gains, start_e_process
-from tests.support.forecasts import evidence, fitted, forecasts
+from tests.support.data.forecasts import evidence, fitted, forecasts
 
 
 def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:

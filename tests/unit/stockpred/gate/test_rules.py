@@ -21,7 +21,7 @@ from stockpred.gate.metrics import (
 )
 from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, check_rules, decide
 from stockpred.gate.sequential_looks import LookData, add_look, hypothesis_of
-from tests.support.forecasts import evidence, fitted, forecasts
+from tests.support.data.forecasts import evidence, fitted, forecasts
 
 GOOD = {
     "lead": 0.01,

@@ -14,7 +14,7 @@ from stockpred.gate.sequential_looks import (
     hypothesis_of,
     reserve_look,
 )
-from tests.support.forecasts import forecasts
+from tests.support.data.forecasts import forecasts
 
 BOTH = ("prior", "prior_symbol")
 

@@ -11,7 +11,7 @@ from stockpred.errors import NotEnoughData
 from stockpred.models.calibrators import Calibrated, Sigmoid, fit_map, from_dict, to_dict
 from stockpred.models.recipe import Training
 from stockpred.training.fit import fit, probability_up
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 
 MAPS = ("sigmoid", "isotonic")
 

@@ -20,7 +20,7 @@ from stockpred.monitoring.change_detector import (
     shrink_to_prior,
     supported_share,
 )
-from tests.support.live_records import AUC_057, dying, forecasts, held
+from tests.support.data.live_records import AUC_057, dying, forecasts, held
 
 
 def bet_by_loops(day: pd.DataFrame, hedged: bool) -> tuple[float, float]:

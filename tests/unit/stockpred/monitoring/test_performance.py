@@ -19,7 +19,7 @@ from stockpred.monitoring.performance import (
     metrics_by_week,
     overall_metrics,
 )
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 NAMES = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
 

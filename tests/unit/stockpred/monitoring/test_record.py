@@ -22,7 +22,7 @@ from stockpred.monitoring.record import (
     monitor_champion,
     out_of_sample,
 )
-from tests.support.live_records import CHAMPION, DAYS, dying, forecasts, scored
+from tests.support.data.live_records import CHAMPION, DAYS, dying, forecasts, scored
 
 
 def watched(rows: pd.DataFrame, *others: Version) -> dict:

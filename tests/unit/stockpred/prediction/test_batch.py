@@ -24,7 +24,7 @@ from stockpred.prediction.batch import (
     session_after,
     symbol_forecasts,
 )
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 FIRST = np.datetime64("2024-01-01", "s")
 EVER = (dt.date.min, dt.date.max)

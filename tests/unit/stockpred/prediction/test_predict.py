@@ -16,7 +16,7 @@ from stockpred.prediction.predict import predict
 from stockpred.prediction.request import check_request
 from stockpred.prediction.training_range import TrainingRange, training_range
 from stockpred.training.fit import fit, probability_up
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 
 SETS = ("direction", "technical")
 NEEDED = 61

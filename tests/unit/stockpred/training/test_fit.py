@@ -27,8 +27,8 @@ from stockpred.training.folds import Folds
 from stockpred.training.selection import cross_validate
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.generated_tables import market
-from tests.support.small_search import recipe
+from tests.support.data.generated_tables import market
+from tests.support.data.small_search import recipe
 
 
 def small(name: str) -> Hyperparameters:

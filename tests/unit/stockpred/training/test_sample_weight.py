@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.training.sample_weight import decay, sample_weights, uniqueness
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 
 DAY = np.timedelta64(1, "D")
 START = np.datetime64("2010-01-01", "s")

@@ -25,8 +25,8 @@ from stockpred.training.selection import (
     threshold_and_trials,
 )
 from stockpred.training.trial import COMPLETE, PRUNED, Trial, best_trial, propose, should_prune
-from tests.support.generated_tables import market
-from tests.support.small_search import folds, run
+from tests.support.data.generated_tables import market
+from tests.support.data.small_search import folds, run
 
 SEARCHED = [name for name in CANDIDATES if CANDIDATES[name].space]
 LOGISTIC = ("prior", "logistic")

@@ -15,7 +15,7 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.training.search import Search
 from stockpred.training.selection import predictions
 from stockpred.training.trial import COMPLETE, FAILED, Trial, best_trial
-from tests.support.small_search import folds, run
+from tests.support.data.small_search import folds, run
 
 LOGISTIC = ("prior", "logistic")
 
@@ -91,7 +91,7 @@ def test_a_closed_search_begins_no_further_fit() -> None:
 IMPORTS = """
 import sys
 sys.path[:0] = {paths!r}
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 from stockpred.models.candidates import CANDIDATES
 from stockpred.training.folds import Folds
 from stockpred.training.fit import import_libraries

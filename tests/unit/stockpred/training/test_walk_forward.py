@@ -10,8 +10,8 @@ from stockpred.training.folds import Folds
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
 from stockpred.training.split import holdout_start, rows_before
 from stockpred.training.walk_forward import walk_forward
-from tests.support.generated_tables import market
-from tests.support.small_search import recipe
+from tests.support.data.generated_tables import market
+from tests.support.data.small_search import recipe
 
 FAST = ("prior", "logistic")
 

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.support.python_processes import start_python
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 BIN = Path(sys.executable).parent
 SMALL = {

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from tests.support.git_server import GitServer
 from tests.support.paths import ROOT
-from tests.support.servers import MlflowServer
+from tests.support.servers.git_server import GitServer
+from tests.support.servers.tracking_server import MlflowServer
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 REPOSITORY = "private/stockpred"

@@ -5,7 +5,7 @@ from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds
 from stockpred.training.search import Search
 from stockpred.training.trial import Trial
-from tests.support.generated_tables import market
+from tests.support.data.generated_tables import market
 
 
 def recipe(name: str = "logistic") -> Recipe:

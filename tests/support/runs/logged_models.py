@@ -16,7 +16,7 @@ import pandas as pd
 
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 NAME = "stockpred"
 
@@ -52,7 +52,7 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
     estimator says to every row of the feature table.
     """
     store = make_store(folder)
-    argv = ("-m", "tests.support.logged_models", str(folder), str(bars), json.dumps(recipes))
+    argv = ("-m", "tests.support.runs.logged_models", str(folder), str(bars), json.dumps(recipes))
     env = {**os.environ, "MLFLOW_TRACKING_URI": store}
     done = run_python(("-W", "ignore", *argv), cwd=ROOT, env=env, check=True)
     told = json.loads(done.stdout.splitlines()[-1])

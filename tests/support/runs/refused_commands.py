@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.support.python_processes import run_python
-from tests.support.stores import environment
+from tests.support.runs.stores import environment
 
 
 def refuse(

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.python_processes import start_python
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 HANGS = 600.0  # seconds after which a process is taken to hang, however loaded the machine is
 ENV = {

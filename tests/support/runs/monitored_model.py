@@ -15,7 +15,7 @@ from pipeline.storage.parquet import write_groups
 from steps.monitor import main
 from steps.registration.version_tags import TAGS_EXPECTED_LEAD
 from stockpred.bars.schema import BarsInfo, to_arrow
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}
 BEFORE = 40  # sessions of bars before the first forecast

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.python_processes import run_python
-from tests.support.stores import environment
+from tests.support.runs.stores import environment
 
 BIN = Path(sys.executable).parent
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.toy_project import HANGS, gone
+from tests.support.runs.toy_project import HANGS, gone
 
 # One worker, and none of the processes for jobs that no test asks for.
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

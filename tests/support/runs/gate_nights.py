@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from pipeline.run.step_run import StepRun
 from steps.registration.by_gate import register
 from steps.registration.gate_inputs import GateInputs
-from tests.support.stores import make_store
+from tests.support.runs.stores import make_store
 
 SOUND = {"listed": 1000, "bars": 1000}
 

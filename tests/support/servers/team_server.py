@@ -18,7 +18,7 @@ import psycopg
 from benchmarks.chains import table
 from benchmarks.stores import LOAD
 from tests.support.paths import ROOT
-from tests.support.servers import MlflowServer, Postgres, mlflow_server, postgres
+from tests.support.servers.tracking_server import MlflowServer, Postgres, mlflow_server, postgres
 
 QUICK = {
     "symbols": "AAPL,IBM",

@@ -22,11 +22,11 @@ from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit
-from tests.support.bars import make_bars
+from tests.support.data.bars import make_bars
 from tests.support.paths import ROOT
 from tests.support.python_processes import start_python
-from tests.support.stores import make_store
-from tests.support.toy_project import HANGS, is_alive
+from tests.support.runs.stores import make_store
+from tests.support.runs.toy_project import HANGS, is_alive
 
 BIN = Path(sys.executable).parent
 # Where `make env` puts uv on a machine that has none comes last.

@@ -1,0 +1,1 @@
+"""Generated inputs of the tests, and the results expected of them."""

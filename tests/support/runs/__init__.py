@@ -1,0 +1,1 @@
+"""Stores, registries and the commands that run on them."""
