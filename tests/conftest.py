@@ -1,4 +1,4 @@
-"""Fixtures that all rooms' tests share: bars, the project's folder, a tracking server."""
+"""Fixtures that several test modules share: bars, stores, chains, servers, processes."""
 
 import os
 import shutil
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tests.support.servers.team_server import Team
     from tests.support.yahoo_standin import Standin
 
-# The same examples in every run, however slow the machine is: what fails for one commit fails for
-# all. `--hypothesis-profile=default` looks for others.
+# The same examples in every run, however slow the machine is, so that a failure repeats;
+# `--hypothesis-profile=default` looks for others.
 settings.register_profile(
     "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -64,10 +64,10 @@ def forked_python() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def forget_the_experiment() -> Iterator[None]:
-    """MLflow tells child processes by the environment which store and experiment are set: none.
+def unset_experiment() -> Iterator[None]:
+    """Unset the store and experiment that MLflow hands to child processes by the environment.
 
-    The commands that the next tests start would take them for theirs.
+    Commands of the next tests would use them.
     """
     yield
     if "mlflow" in sys.modules:
@@ -78,7 +78,7 @@ def forget_the_experiment() -> Iterator[None]:
 
 @pytest.fixture
 def process() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that lives until somebody ends it."""
+    """A process that runs until a test ends it."""
     process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
@@ -87,18 +87,20 @@ def process() -> Iterator["subprocess.Popen[bytes]"]:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
+    """The folder of the checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def real_bars() -> pd.DataFrame:
+    """The embedded bars."""
     raw = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas(date_as_object=False)
     return parse_bars(raw, "the snapshot")[0]
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Postgres]:
-    """The PostgreSQL below `tracking`, to be killed and started again."""
+    """The PostgreSQL server of `tracking`, which tests may kill and start again."""
     with postgres() as server:
         yield server
 
@@ -107,7 +109,7 @@ def database() -> Iterator[Postgres]:
 def tracking(
     database: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MlflowServer]:
-    """A tracking server on PostgreSQL, that answers to no other name than its address."""
+    """A tracking server on PostgreSQL that accepts no host name but its address."""
     options = ["--allowed-hosts", "127.0.0.1:*"]
     with mlflow_server(tmp_path_factory.mktemp("tracking"), database.uri, options) as server:
         yield server
@@ -115,7 +117,7 @@ def tracking(
 
 @pytest.fixture(scope="session")
 def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Team]":
-    """A tracking server on PostgreSQL, with whatever a test before has left on it."""
+    """A tracking server on PostgreSQL, with what earlier tests have left on it."""
     from tests.support.servers.team_server import team
 
     with team(tmp_path_factory.mktemp("server")) as started:
@@ -124,14 +126,14 @@ def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Team]":
 
 @pytest.fixture
 def shared(team_server: "Team") -> "Team":
-    """A team's server, empty."""
+    """An empty tracking server on PostgreSQL."""
     team_server.empty()
     return team_server
 
 
 @pytest.fixture(scope="session")
 def finished_toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    """A toy whose chain has run once; tests work on copies of it."""
+    """A toy project whose chain has run once."""
     toy = Toy(tmp_path_factory.mktemp("toy"))
     assert toy.statuses() == ALL_EXECUTED
     return toy
@@ -139,7 +141,7 @@ def finished_toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 @pytest.fixture
 def toy(finished_toy: Toy) -> Iterator[Toy]:
-    """The finished toy; what a test changes in it is put back."""
+    """The finished toy project; changes that a test makes to its files are undone."""
     kept = finished_toy.folder.parent / "kept"
     shutil.copytree(finished_toy.project, kept)
     yield finished_toy
@@ -157,7 +159,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> "MlflowClient":
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tracking store with the experiment `x`; making its tables costs seconds."""
+    """The folder of a tracking store with the experiment `x`."""
     folder = tmp_path_factory.mktemp("store")
     make_store(folder, "x")
     return folder
@@ -165,7 +167,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry":
-    """A registry with one model, to be served."""
+    """A registry with one model to serve."""
     from tests.support.servers.model_server import Registry
 
     return Registry(root, tmp_path_factory.mktemp("serve"))
@@ -173,8 +175,9 @@ def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry"
 
 @pytest.fixture(scope="module")
 def fit_models() -> Iterator[None]:
-    """Where nights are about the gate: their models are empty, and none is asked (it takes
-    seconds). `test_lifecycle.py` puts the same question to real ones.
+    """Accept every model: those of tests about the gate are empty, and loading one takes seconds.
+
+    `test_lifecycle.py` checks real ones.
     """
     with pytest.MonkeyPatch.context() as patch:
         for module in ("by_gate", "manual"):
@@ -184,6 +187,7 @@ def fit_models() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
+    """A registry to which nights bring models."""
     from tests.support.runs.gate_nights import Nights
 
     return Nights(tmp_path_factory.mktemp("nights"))
@@ -199,7 +203,7 @@ def skilled() -> pd.DataFrame:
 
 @pytest.fixture
 def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Standin]":
-    """The stand-in for Yahoo, with this process and its children turned to it."""
+    """The stand-in for Yahoo, which this process and its children send their requests to."""
     from tests.support.yahoo_standin import Standin
 
     with Standin() as standin:

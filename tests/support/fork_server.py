@@ -62,7 +62,7 @@ class Forked(subprocess.Popen[Any]):
         return True
 
     # What follows are the methods that Popen itself has one of for each system.
-    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
+    def _execute_child(self, args: Sequence[str], *given: Any) -> None:  # noqa: ANN401 - Popen's
         if not self.is_forked(args):
             super()._execute_child(args, *given)  # type: ignore[misc]
             return
@@ -83,7 +83,7 @@ class Forked(subprocess.Popen[Any]):
             self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
         self._child_created = True
 
-    def _internal_poll(self, *given: Any, **named: Any) -> int | None:
+    def _internal_poll(self, *given: int, **named: int) -> int | None:
         if self.status == -1:
             return super()._internal_poll(*given, **named)  # type: ignore[misc]
         if self.returncode is None:
