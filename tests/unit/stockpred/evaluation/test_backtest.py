@@ -15,6 +15,7 @@ from stockpred.evaluation.backtest import (
     positions,
     strategy_returns,
 )
+from stockpred.evaluation.holdout import Selection, _backtest
 from stockpred.evaluation.sharpe import performance
 from stockpred.features.table import feature_rows
 from tests.support.data.bars import make_bars
@@ -118,10 +119,8 @@ def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> No
 
 
 def test_at_the_break_even_cost_nothing_is_left() -> None:
-    from stockpred.evaluation.holdout import Selection, _backtest
-
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
-    content, _ = _backtest(rows, 2, Selection(0.5), FREE, 0)
+    content = _backtest(rows, 2, Selection(0.5), FREE, 0)
     cost = content["break_even_bps"]
     at_cost = strategy_returns(rows, 0.5, 2, TradingCosts(cost))
     assert at_cost["net"].sum() == pytest.approx(0, abs=1e-12)

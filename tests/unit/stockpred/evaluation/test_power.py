@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtr, ndtri
 from sklearn.metrics import roc_auc_score
 
 from stockpred.evaluation.metrics import row_log_loss
@@ -39,8 +40,6 @@ def strength_of(auc: float) -> float:
 
 @pytest.mark.parametrize(("base", "boldness"), [(0.5, 0.1), (0.54, 0.3), (0.3, 1.0)])
 def test_a_calibrated_forecaster_against_draws(base: float, boldness: float) -> None:
-    from scipy.special import ndtr, ndtri
-
     rng = np.random.default_rng(0)
     z = rng.standard_normal(600_000)
     p = ndtr(ndtri(base) * np.sqrt(1 + boldness**2) + boldness * z)

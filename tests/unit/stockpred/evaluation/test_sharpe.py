@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import kurtosis, norm, skew
 
 from stockpred.evaluation.sharpe import (
     Moments,
@@ -59,8 +59,6 @@ def test_deflated_sharpe_on_the_papers_example() -> None:
 
 
 def test_deflated_sharpe_takes_the_shape_of_the_returns() -> None:
-    from scipy.stats import kurtosis, skew
-
     returns = 0.01 * np.random.default_rng(0).standard_gamma(2, 500) - 0.019
     ratio = returns.mean() / returns.std(ddof=1)
     spread = 1 - skew(returns) * ratio + (kurtosis(returns) + 2) / 4 * ratio**2
