@@ -29,7 +29,7 @@ class NonBlockingLocalBackend(LocalBackend):
     eight seconds of CPU. Its synchronous mode returns the started process and waits elsewhere.
     """
 
-    def run(  # noqa: PLR0913 - MLflow's interface
+    def run(
         self,
         project_uri: str,
         entry_point: str,
@@ -57,7 +57,7 @@ class WarmBackend(NonBlockingLocalBackend):
         super().__init__()
         self._server = server
 
-    def run(  # noqa: PLR0913 - MLflow's interface
+    def run(
         self,
         project_uri: str,
         entry_point: str,

@@ -4,6 +4,7 @@ MLflow never removes its clones, and writes the URL, password and all, into the 
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -190,8 +191,6 @@ def _is_made_for(clone: Clone, named: str) -> bool:
 
 def _lock(mark: Path) -> None:
     """Create a mark that is locked before others see it, until this process ends."""
-    import fcntl
-
     fresh = mark.with_name(f"{mark.name}.new")
     file = os.open(fresh, os.O_CREAT | os.O_WRONLY, 0o600)  # left open
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -200,8 +199,6 @@ def _lock(mark: Path) -> None:
 
 
 def _remove_unless_locked(folder: Path) -> None:
-    import fcntl
-
     with contextlib.suppress(OSError), (folder / MARK).open() as mark:
         fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)

@@ -52,7 +52,7 @@ class InvalidRequest(ValueError):
         HTTP status.
     """
 
-    def __init__(  # noqa: PLR0913 - the four parts of a message, and the status
+    def __init__(
         self, subject: str, *, expected: str = "", got: str = "", fix: str = "", status: int = 400
     ) -> None:
         message = subject

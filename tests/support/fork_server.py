@@ -62,7 +62,7 @@ class Forked(subprocess.Popen[Any]):
         return True
 
     # What follows are the methods that Popen itself has one of for each system.
-    def _execute_child(self, args: Sequence[str], *given: Any) -> None:  # noqa: ANN401 - Popen's
+    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
         if not self.is_forked(args):
             super()._execute_child(args, *given)  # type: ignore[misc]
             return

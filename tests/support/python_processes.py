@@ -92,7 +92,7 @@ def start_python(
     cwd: Path,
     env: Mapping[str, str],
     start_new_session: bool = False,
-    **options: Any,  # noqa: ANN401 - of Popen
+    **options: Any,
 ) -> "subprocess.Popen[str]":
     """Start `python *argv`, where argv is `-m module ...` or `-c code ...`."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
@@ -109,7 +109,7 @@ def start_python(
     )
 
 
-def run_python(  # noqa: PLR0913 - of subprocess.run
+def run_python(
     argv: Sequence[str],
     *,
     cwd: Path,

@@ -119,7 +119,7 @@ class _Tracer:
         self._files, self._signum, self._pipe = files, signum, pipe
         self._left, self._again = line, again
 
-    def trace(self, frame: FrameType, event: str, arg: object) -> Any:  # noqa: ANN401 - a trace function
+    def trace(self, frame: FrameType, event: str, arg: object) -> Any:
         code = frame.f_code
         if code.co_filename not in self._files:
             return None

@@ -211,7 +211,7 @@ def test_close_with_nested_in_a_cycle_closes_each_run_once(store: Store) -> None
 
 def test_run_finished_since_the_search_keeps_its_status(uri: str) -> None:
     class Late(MlflowClient):
-        def search_runs(self, *args: Any, **kwargs: Any) -> PagedList[Run]:  # noqa: ANN401 - as overridden
+        def search_runs(self, *args: Any, **kwargs: Any) -> PagedList[Run]:
             found = super().search_runs(*args, **kwargs)
             self.set_terminated(run.info.run_id, "FINISHED")
             return found
