@@ -1,9 +1,9 @@
-"""Write .env, the workbench's secrets and settings, where there is none; print the addresses.
+"""Write .env, the workbench's secrets and settings, if it is missing; print the addresses.
 
-    python3 docker/workbench/dotenv.py              # make it, or check an existing one
-    python3 docker/workbench/dotenv.py --addresses  # what to open in a browser
+    python3 docker/workbench/dotenv.py              # write .env, or check an existing one
+    python3 docker/workbench/dotenv.py --addresses  # print the addresses for a browser
 
-Needs nothing but Python: it runs on the host, before there is any environment.
+Needs only Python: it runs on the host, before the environment exists.
 """
 
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ("POSTGRES_PASSWORD", "JUPYTER_TOKEN")
-SHORTEST = 16  # characters of a secret typed by hand into .env
+SHORTEST = 16  # characters of a secret in .env
 
 
 def main(arguments: "list[str]") -> int:
-    """Run a command; return 1 and print one line on stderr where .env is wrong."""
+    """Run a command; return 1 and print one line on stderr if .env is invalid."""
     path = ROOT / ".env"
     try:
         if arguments == ["--addresses"]:
@@ -31,7 +31,7 @@ def main(arguments: "list[str]") -> int:
 
 
 def ensure(path: Path) -> None:
-    """Make `path` with new secrets, readable by its owner alone; keep an existing one.
+    """Write `path` with new secrets, readable only by its owner; keep an existing file.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def ensure(path: Path) -> None:
     try:
         with os.fdopen(os.open(partial, flags, 0o600), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
-        os.link(partial, path)  # whole or not at all, and never over another
+        os.link(partial, path)  # atomic, and never replaces an existing file
     except FileExistsError:
         _check(path)
     finally:
@@ -59,7 +59,7 @@ def ensure(path: Path) -> None:
 
 
 def addresses(path: Path) -> str:
-    """Return the addresses to open, with the token, in two lines."""
+    """Return the two addresses, one a line, JupyterLab's with the token."""
     values = {**read(path), **os.environ}
     jupyter, mlflow = values.get("JUPYTER_PORT") or "8888", values.get("MLFLOW_PORT") or "5000"
     return (
@@ -69,7 +69,7 @@ def addresses(path: Path) -> str:
 
 
 def read(path: Path) -> "dict[str, str]":
-    """Parse a file of `NAME=value` lines, with comments as compose reads them."""
+    """Parse a file of `NAME=value` lines, with comments as Compose reads them."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name.strip(): value.split(" #")[0].strip().strip("\"'") for name, _, value in pairs}
@@ -91,7 +91,7 @@ def _filled(line: str, values: "dict[str, str]") -> str:
 
 
 def _owner(folder: Path) -> "tuple[int, int]":
-    """Return user and group of the checkout's owner; the image's own user in place of root."""
+    """Return uid and gid of the checkout's owner; for root those of the image's user."""
     if not hasattr(os, "getuid"):
         return 1000, 1000
     owner = folder.stat()
