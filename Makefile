@@ -81,7 +81,7 @@ test-long: .venv/.workbench
 	pytest -q -n 2 --dist load $(TESTS)
 
 test-containers: env
-	pytest -s -m containers $(TESTS)/containers
+	pytest -s -m containers $(TESTS)/project/containers
 
 lint: env
 	ruff check .

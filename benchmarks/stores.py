@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chains import BIN, Main
-from pipeline.hashing import file_sha256
+from pipeline.file_hashes import file_sha256
 from pipeline.step import MODEL
 from pipeline.tags import TAG_ENTRY_POINT, TAG_MODEL_URI, TAG_OUTPUT, TAG_PARENT, TAG_STEP
 from pipeline.tracking.artifacts import local_folder, model_digest

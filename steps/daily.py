@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import AlertRaised, InputError
-from pipeline.git.clone import require_outside_clone
+from pipeline.git.mlflow_clone import require_outside_clone
 from pipeline.process.scratch import scratch_folder
 from pipeline.step import FinishedStep, Output, Step
 from pipeline.tags import TAG_STAGE

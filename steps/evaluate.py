@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.hashing import file_sha256
+from pipeline.file_hashes import file_sha256
 from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_metadata, read_table, write_groups

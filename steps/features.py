@@ -15,7 +15,6 @@ from reports.pages.features import render_features_page
 from steps.cli.command import step
 from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, SYMBOL
-from stockpred.features.leakage import LeakageCheck
 from stockpred.features.summary import TableSummary
 from stockpred.features.table import (
     TableInfo,
@@ -25,6 +24,7 @@ from stockpred.features.table import (
     part_from_arrow,
     rows_to_arrow,
 )
+from stockpred.features.table_check import LeakageCheck
 from stockpred.training.split import holdout_start, rows_before
 
 

@@ -14,8 +14,8 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_table
 from pipeline.tags import TAG_COMMIT
 from reports.pages.evaluation import render_evaluation_page
+from reports.plots.cross_validation import draw_fold_losses
 from reports.plots.evaluation import draw_evaluation_plots
-from reports.plots.training import draw_fold_losses
 from reports.text.verdict import verdict_sentence
 from steps.cli.command import step
 from stockpred.errors import DataError

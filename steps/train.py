@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.chain.code_digest import Code
-from pipeline.hashing import file_sha256
+from pipeline.file_hashes import file_sha256
 from pipeline.log.console import logger
 from pipeline.run.nested import dataset
 from pipeline.run.step_run import StepRun

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.chain.code_digest import Code
 from steps.cli.types import ROOT
-from studies.many import Runner
+from studies.run_cases import Runner
 from studies.sections import SECTIONS
 
 

@@ -29,8 +29,8 @@ from stockpred.columns import (
 from stockpred.gate.expected_lead import expected_lead
 from stockpred.monitoring.change_detector import detect_change, supported_share
 from stockpred.training.fit import fit, probability_up
-from studies.many import run_cases
 from studies.markets import generate_market, strength_for
+from studies.run_cases import run_cases
 from studies.sections import Section, allowed
 from studies.verdict import Settings, default_recipe, judge_recipe, make_table
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from stockpred.gate.sequential_looks import alpha_share
 from studies import cases
-from studies.many import Runner
+from studies.run_cases import Runner
 from studies.verdict import LEVEL
 
 AUCS = (0.51, 0.52, 0.53, 0.55, 0.57)

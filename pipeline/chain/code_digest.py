@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pipeline.chain.syntax import Import, Syntax, parse, read_memo, write_memo
-from pipeline.hashing import digest, file_sha256
+from pipeline.file_hashes import digest, file_sha256
 
 LOCK = "uv.lock"
 INIT = "__init__.py"

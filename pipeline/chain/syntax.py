@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeGuard
 
-from pipeline.hashing import file_sha256
+from pipeline.file_hashes import file_sha256
 
 # Modules that import by names put together at run time.
 DYNAMIC_MODULES = ("importlib", "pkgutil", "runpy")

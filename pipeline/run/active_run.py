@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.git.clone import claim_clone
+from pipeline.git.mlflow_clone import claim_clone
 from pipeline.log.console import logger
 from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import one_line
-from pipeline.hashing import file_sha256
+from pipeline.file_hashes import file_sha256
 from pipeline.log.console import logger, set_log_context
 from pipeline.log.redact import redact
 from pipeline.process.scratch import scratch_folder

@@ -19,7 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
-from pipeline.git.clone import require_outside_clone
+from pipeline.git.mlflow_clone import require_outside_clone
 from pipeline.tracking.artifacts import atomic_write
 
 LOCK = ".lock"  # readers of datasets skip names that begin with a dot

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from pipeline.errors import InputError
-from pipeline.hashing import digest, file_sha256
+from pipeline.file_hashes import digest, file_sha256
 from pipeline.step import MODEL
 from pipeline.tags import TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
 

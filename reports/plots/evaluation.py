@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.plots.cross_validation import draw_importances
 from reports.plots.figure import (
     BASELINE,
     DOWN,
@@ -16,7 +17,6 @@ from reports.plots.figure import (
     row_figure_size,
     to_png,
 )
-from reports.plots.training import draw_importances
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
 from stockpred.evaluation.metrics import confusion, row_log_loss
 

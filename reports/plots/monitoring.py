@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.plots.figure import BASELINE, DOWN, MODEL, UP, new_figure, to_png
 from stockpred.monitoring.change_detector import THRESHOLD, ChangeDetection
-from stockpred.monitoring.performance import metrics_by_date
+from stockpred.monitoring.live_metrics import metrics_by_date
 
 MOST_VERSIONS = 6  # in one plot
 _OTHERS = (UP, DOWN, "#8a6bb1", "#c99a2e", "#4f9aa8")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.errors import Interrupted, PipelineError, one_line
-from pipeline.git.clone import remove_clone
+from pipeline.git.mlflow_clone import remove_clone
 from pipeline.log.console import logger, redact_output, set_log_format
 from pipeline.run.active_run import SignalReceived
 from pipeline.run.log_tail import append_error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.chain.summary import step_table
-from pipeline.git.clone import clone_of
+from pipeline.git.mlflow_clone import clone_of
 from pipeline.log.redact import public_url, redact_urls
 from pipeline.registry.models import CHAMPION, aliases_of, version_by_alias
 from pipeline.step import FinishedStep

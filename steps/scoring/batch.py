@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import yaml
 
 from pipeline.errors import InputError
-from pipeline.hashing import file_sha256
+from pipeline.file_hashes import file_sha256
 from pipeline.registry.download import fetch_model
 from pipeline.registry.models import ResolvedModel
 from pipeline.run.step_run import StepRun

@@ -24,8 +24,8 @@ from stockpred.columns import (
 )
 from stockpred.errors import DataError, ParameterError
 from stockpred.features.base import Feature
-from stockpred.features.leakage import check_table
 from stockpred.features.registry import FEATURE_SETS
+from stockpred.features.table_check import check_table
 from stockpred.targets.open_to_close import daily_return, outcome
 
 _FIX = "give a features.parquet that features wrote"

@@ -18,7 +18,7 @@ from stockpred.monitoring.change_detector import (
     detectable_change,
     supported_share,
 )
-from stockpred.monitoring.performance import (
+from stockpred.monitoring.live_metrics import (
     compare_versions,
     latest_by_symbol,
     metrics_by_week,

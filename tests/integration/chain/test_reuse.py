@@ -43,7 +43,7 @@ def test_cache_off_runs_every_step(toy: Toy) -> None:
         long("steps/main.py", "CHANGED = 1\n", set()),
         long("README.md", "changed\n", set()),
         long("pipeline/chain/summary.py", "CHANGED = 1\n", set()),
-        long("pipeline/hashing.py", "CHANGED = 1\n", set(ALL_EXECUTED)),
+        long("pipeline/file_hashes.py", "CHANGED = 1\n", set(ALL_EXECUTED)),
         long("steps/shell.py", "CHANGED = 1\n", set(ALL_EXECUTED)),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 
 from stockpred.training.fit import probability_up
 from studies import cases
-from studies.many import Runner, run_cases
 from studies.markets import generate_market, strength_for
+from studies.run_cases import Runner, run_cases
 from studies.sections import SECTIONS, allowed
 from studies.verdict import (
     Settings,

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.chain.code_digest import Code
 from pipeline.chain.syntax import Syntax, parse
-from pipeline.hashing import digest
+from pipeline.file_hashes import digest
 from steps.main import STEPS as CHAIN
 from tests.support.paths import ROOT
 

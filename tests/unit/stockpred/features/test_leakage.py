@@ -18,8 +18,8 @@ from stockpred.bars.schema import NUMBERS
 from stockpred.errors import DataError
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.features.base import Feature, FeatureSet
-from stockpred.features.leakage import LeakageCheck, check_table
 from stockpred.features.table import feature_columns, feature_rows, rows_from_arrow, rows_to_arrow
+from stockpred.features.table_check import LeakageCheck, check_table
 from stockpred.training.split import PurgedWalkForward
 from studies.markets import generate_market
 from studies.verdict import Settings, default_recipe, judge_recipe, make_table

@@ -10,8 +10,7 @@ from scipy.stats import t as student
 
 from stockpred.features.table import feature_rows
 from stockpred.monitoring.drift import distance, drift
-from stockpred.monitoring.outcomes import gather_outcomes, join_outcomes
-from stockpred.monitoring.performance import (
+from stockpred.monitoring.live_metrics import (
     compare_versions,
     latest_by_symbol,
     mean_with_interval,
@@ -19,6 +18,7 @@ from stockpred.monitoring.performance import (
     metrics_by_week,
     overall_metrics,
 )
+from stockpred.monitoring.outcomes import gather_outcomes, join_outcomes
 from tests.support.data.bars import make_bars
 
 NAMES = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.git.clone import MARK, claim_clone, clone_of, remove_clone, require_outside_clone
+from pipeline.git.mlflow_clone import (
+    MARK,
+    claim_clone,
+    clone_of,
+    remove_clone,
+    require_outside_clone,
+)
 from pipeline.log.redact import public_url as clean
 from pipeline.tags import TAG_SOURCE
 from tests.support.runs.stores import make_client
