@@ -68,7 +68,8 @@ def test_a_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
-FOLDERS = sorted({path.parent for path in FILES}, key=str)
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+FOLDERS = sorted({path.parent for path in [*FILES, *TESTS]}, key=str)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -119,13 +120,13 @@ def test_conftest_holds_fixtures_only() -> None:
             assert isinstance(node, ast.Import | ast.ImportFrom | ast.If | ast.Expr), node.lineno
 
 
-TESTS = sorted((ROOT / "tests").rglob("*.py"))
-
-
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_test_module_imports_no_other(path: Path) -> None:
     modules = {module for module in imports(path, relative=True) if module.startswith("tests.")}
     assert all(module.split(".")[1] == "support" for module in modules), modules
+    for module in modules:
+        target = ROOT.joinpath(*module.split("."))
+        assert target.is_dir() or target.with_suffix(".py").is_file(), f"no module {module}"
 
 
 def test_generated_files_are_those_of_the_table() -> None:
