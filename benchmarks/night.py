@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.support.paths import ROOT
-from tests.support.runs.workflow_jobs import REPOSITORY, Job, Nights
+from tests.support.runs.workflow_jobs import REPOSITORY, Job, WorkflowNights
 from tests.support.servers.git_server import git_server
 from tests.support.servers.tracking_server import mlflow_server, postgres
 
@@ -28,7 +28,9 @@ KINDS = {
 }
 
 
-def night(nights: Nights, sessions: int, empty: bool = False, restored: bool = False) -> Job:
+def night(
+    nights: WorkflowNights, sessions: int, empty: bool = False, restored: bool = False
+) -> Job:
     """Run one night on the first so many sessions of the embedded bars."""
     bars = pq.read_table(ROOT / "data" / "us5_daily.parquet").to_pandas()
     bars = bars[bars["symbol"].isin(SYMBOLS)]
@@ -62,7 +64,7 @@ def main() -> None:
     ):
         git.publish(ROOT, REPOSITORY)
         (git.folder / REPOSITORY).symlink_to(git.folder / f"{REPOSITORY}.git")
-        nights = Nights(git, server, Path(folder))
+        nights = WorkflowNights(git, server, Path(folder))
         nights.variables = {"SOURCE": str(Path(folder, "bars.csv")), "SYMBOLS": "all"}
         rows = ["| a night | environment, s | run, s | summary, s | all, s | CPU, s |"]
         rows += ["| --- | ---: | ---: | ---: | ---: | ---: |"]

@@ -12,8 +12,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.support.servers.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
-from tests.support.servers.team_server import Client, Team, team
+from tests.support.servers.faulty_proxy import (
+    CUT,
+    DROPPED,
+    LOST,
+    REFUSED,
+    FaultyProxy,
+    faulty_proxy,
+)
+from tests.support.servers.team_server import TeamClient, TeamServer, run_team_server
 
 LATENCY = 0.2
 RATE = 0.05
@@ -28,18 +35,21 @@ def main() -> None:
     )
     given, words = parser.parse_known_args()
     options = {k.removeprefix("--"): v for k, v in zip(words[::2], words[1::2], strict=True)}
-    with tempfile.TemporaryDirectory() as folder, team(Path(folder) / "server") as shared:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_team_server(Path(folder) / "server") as shared,
+    ):
         clients = Path(folder) / "clients"
         _say("| latency | faults | chain | calls | seconds |")
         _say("| ---: | ---: | --- | ---: | ---: |")
-        with proxied(shared.server.uri) as proxy:
+        with faulty_proxy(shared.server.uri) as proxy:
             faultless, routes = _chain(shared, proxy, clients / "0", options, "0 | 0")
-        with proxied(shared.server.uri, latency=LATENCY) as proxy:
+        with faulty_proxy(shared.server.uri, latency=LATENCY) as proxy:
             _chain(shared, proxy, clients / "1", options, f"{1000 * LATENCY:.0f} ms | 0")
         injected: Counter[str] = Counter()
         differing = 0
         for seed in range(given.seeds):
-            with proxied(shared.server.uri, rate=RATE, faults=FAULTS, seed=seed) as proxy:
+            with faulty_proxy(shared.server.uri, rate=RATE, faults=FAULTS, seed=seed) as proxy:
                 label = f"0 | {RATE:.0%}, seed {seed}"
                 found, _ = _chain(shared, proxy, clients / f"faults-{seed}", options, label)
                 injected += proxy.met()
@@ -52,11 +62,11 @@ def main() -> None:
 
 
 def _chain(
-    shared: Team, proxy: Proxy, folder: Path, options: dict[str, str], label: str
+    shared: TeamServer, proxy: FaultyProxy, folder: Path, options: dict[str, str], label: str
 ) -> tuple[Counter[Any], Counter[tuple[str, str]]]:
     """Run it cold and cached on an emptied server; return rows and files, and the cold calls."""
     shared.empty()
-    client = Client(folder, proxy.uri, shared.folder)
+    client = TeamClient(folder, proxy.uri, shared.folder)
     routes: Counter[tuple[str, str]] = Counter()
     found: Counter[Any] = Counter()
     for kind in ("cold", "cached"):

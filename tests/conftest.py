@@ -24,9 +24,9 @@ from tests.support.servers.tracking_server import MlflowServer, Postgres, mlflow
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from tests.support.runs.gate_nights import Nights
+    from tests.support.runs.gate_nights import GateNights
     from tests.support.servers.model_server import Registry
-    from tests.support.servers.team_server import Team
+    from tests.support.servers.team_server import TeamServer
     from tests.support.yahoo_standin import Standin
 
 # The same examples in every run, however slow the machine is, so that a failure repeats;
@@ -116,16 +116,16 @@ def tracking(
 
 
 @pytest.fixture(scope="session")
-def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Team]":
+def team_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[TeamServer]":
     """A tracking server on PostgreSQL, with what earlier tests have left on it."""
-    from tests.support.servers.team_server import team
+    from tests.support.servers.team_server import run_team_server
 
-    with team(tmp_path_factory.mktemp("server")) as started:
+    with run_team_server(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture
-def shared(team_server: "Team") -> "Team":
+def shared(team_server: "TeamServer") -> "TeamServer":
     """An empty tracking server on PostgreSQL."""
     team_server.empty()
     return team_server
@@ -186,19 +186,19 @@ def fit_models() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory) -> "Nights":
+def nights(tmp_path_factory: pytest.TempPathFactory) -> "GateNights":
     """A registry to which nights bring models."""
-    from tests.support.runs.gate_nights import Nights
+    from tests.support.runs.gate_nights import GateNights
 
-    return Nights(tmp_path_factory.mktemp("nights"))
+    return GateNights(tmp_path_factory.mktemp("nights"))
 
 
 @pytest.fixture(scope="module")
 def skilled() -> pd.DataFrame:
     """Predictions with skill on 700 dates."""
-    from tests.support.data.forecasts import fitted
+    from tests.support.data.forecasts import walk_forward_forecasts
 
-    return fitted(0.5, 0, dates=3500)
+    return walk_forward_forecasts(0.5, 0, dates=3500)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 from benchmarks.chains import STEPS, table
 from tests.support.paths import ROOT
-from tests.support.runs.remote_runs import Away
+from tests.support.runs.remote_runs import OutsideProject
 from tests.support.runs.toy_project import gone
 from tests.support.servers.git_server import GitServer, git_server
 
@@ -40,8 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def away(tmp_path: Path) -> Away:
-    return Away(tmp_path)
+def away(tmp_path: Path) -> OutsideProject:
+    return OutsideProject(tmp_path)
 
 
 def check_source(run: Run, url: str, commit: str) -> None:
@@ -52,7 +52,7 @@ def check_source(run: Run, url: str, commit: str) -> None:
     assert tags["mlflow.source.type"] == "PROJECT"
 
 
-def test_git_url_password_is_in_no_tag_or_log(server: GitServer, away: Away) -> None:
+def test_git_url_password_is_in_no_tag_or_log(server: GitServer, away: OutsideProject) -> None:
     """One step: its run tells commit and URL, its clone is gone, the embedded data came along."""
     url, commit = server.url("private/stockpred", SECRET), server.commits[1]
     code, said = away.run(url, "-v", "main", entry="acquire", symbols="IBM,AAPL")
@@ -68,7 +68,9 @@ def test_git_url_password_is_in_no_tag_or_log(server: GitServer, away: Away) -> 
 
 
 @pytest.mark.long
-def test_git_url_by_branch_tag_and_commit_reuses_one_chain(server: GitServer, away: Away) -> None:
+def test_git_url_by_branch_tag_and_commit_reuses_one_chain(
+    server: GitServer, away: OutsideProject
+) -> None:
     url, commit = server.url("stockpred"), server.commits[0]
     code, said = away.run(url, "-v", "main")
     assert code == 0, said
@@ -107,7 +109,7 @@ def test_git_url_by_branch_tag_and_commit_reuses_one_chain(server: GitServer, aw
 
 
 @pytest.mark.long
-def test_git_url_with_subfolder_runs(server: GitServer, away: Away) -> None:
+def test_git_url_with_subfolder_runs(server: GitServer, away: OutsideProject) -> None:
     url, commit = f"{server.url('many')}#of/them", server.commits[2]
     code, said = away.run(url, "-v", "main")
     assert code == 0 and list(table(said)) == STEPS, said
@@ -121,7 +123,7 @@ def test_git_url_with_subfolder_runs(server: GitServer, away: Away) -> None:
 
 @pytest.mark.long
 def test_git_url_with_environment_made_by_uv_reuses_the_chain(
-    server: GitServer, away: Away, tmp_path: Path
+    server: GitServer, away: OutsideProject, tmp_path: Path
 ) -> None:
     """`--env-manager uv` makes the environment of the clone's lock; the next run finds it."""
     uv = shutil.which("uv") or next(iter(ROOT.glob(".tools/bin/uv")), None)
@@ -148,7 +150,7 @@ def test_git_url_with_environment_made_by_uv_reuses_the_chain(
 
 
 @pytest.mark.long
-def test_git_url_runs_leave_no_clone(server: GitServer, away: Away) -> None:
+def test_git_url_runs_leave_no_clone(server: GitServer, away: OutsideProject) -> None:
     """Nine that end well, fail or have a wrong option, then one that is killed; and the next."""
     url = server.url("private/stockpred", SECRET)
     kinds = [{"symbols": "IBM"}, {"source": "mine.csv"}, {"max_missing": "much"}] * 3
@@ -171,7 +173,7 @@ def test_git_url_runs_leave_no_clone(server: GitServer, away: Away) -> None:
     assert GitServer.PASSWORD.encode() not in away.bytes()
 
 
-def _line(away: Away, url: str, **params: str) -> str:
+def _line(away: OutsideProject, url: str, **params: str) -> str:
     """The one line of a run that fails in our own code."""
     code, said = away.run(url, "-v", "main", entry="acquire", **params)
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -193,7 +195,9 @@ def _at_work_in(folder: Path) -> list[int]:
 
 
 @pytest.mark.long
-def test_git_url_with_ledger_in_the_clone_is_refused(server: GitServer, away: Away) -> None:
+def test_git_url_with_ledger_in_the_clone_is_refused(
+    server: GitServer, away: OutsideProject
+) -> None:
     code, said = away.run(server.url("stockpred"), "-v", "main", entry="daily")
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
     assert code == 1 and line.startswith(
@@ -204,7 +208,9 @@ def test_git_url_with_ledger_in_the_clone_is_refused(server: GitServer, away: Aw
 
 
 @pytest.mark.long
-def test_git_url_that_cannot_be_fetched_fails_before_any_run(server: GitServer, away: Away) -> None:
+def test_git_url_that_cannot_be_fetched_fails_before_any_run(
+    server: GitServer, away: OutsideProject
+) -> None:
     """Before any code of ours: no run, and git's reason in the last lines; with `-v` no traceback.
 
     `python -m pipeline.git.resolve_ref` reports each in one line.
@@ -229,7 +235,7 @@ def block(text: str, after: str) -> str:
 
 
 @pytest.mark.long
-def test_cron_script_runs_a_night(server: GitServer, away: Away) -> None:
+def test_cron_script_runs_a_night(server: GitServer, away: OutsideProject) -> None:
     """As docs/operations.md has it, with its own settings changed."""
     text = (ROOT / "docs" / "operations.md").read_text()
     here = away.folder / "here"

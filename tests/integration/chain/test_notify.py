@@ -20,7 +20,7 @@ from pipeline.step import FinishedStep
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
 from steps.output.chain_summary import VersionStatus
 from steps.output.notify import WEBHOOK, end_notice
-from tests.support.servers.webhook_server import Server
+from tests.support.servers.webhook_server import WebhookServer
 
 KEYS = [
     "project",
@@ -40,8 +40,8 @@ KEYS = [
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with Server() as server:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookServer]:
+    with WebhookServer() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv(WEBHOOK, server.url("ok/pl4nted-s3cret"))
         yield server
@@ -49,14 +49,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         server.shutdown()
 
 
-def told(server: Server) -> dict[str, Any]:
+def told(server: WebhookServer) -> dict[str, Any]:
     [(_, _, body)] = server.got
     content = json.loads(body)
     assert list(content) == KEYS and content["project"] == "stockpred"
     return dict(content)
 
 
-def test_webhook_of_a_finished_chain_has_its_figures(server: Server) -> None:
+def test_webhook_of_a_finished_chain_has_its_figures(server: WebhookServer) -> None:
     set_log_context(run="r1", experiment="1")
     with end_notice("main") as ended:
         tags = {TAG_KEY_FIGURE: "9 bars"}
@@ -103,7 +103,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("error", "status", "words", "alerts"), ENDS)
 def test_webhook_of_a_failed_chain_has_its_error(
-    error: BaseException, status: str, words: str, alerts: list[str], server: Server
+    error: BaseException, status: str, words: str, alerts: list[str], server: WebhookServer
 ) -> None:
     with pytest.raises(type(error)) as caught, end_notice("daily"):
         raise error
@@ -114,7 +114,10 @@ def test_webhook_of_a_failed_chain_has_its_error(
 
 @pytest.mark.parametrize("path", ["500", "redirect", "hang"])
 def test_webhook_failure_is_one_warning_without_the_url(
-    path: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: str,
+    server: WebhookServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(WEBHOOK, server.url(f"{path}/pl4nted-s3cret"))
     monkeypatch.setattr("steps.output.notify.TIMEOUT", 0.5 if path == "hang" else 600)
@@ -144,7 +147,7 @@ def test_no_webhook_logs_the_end_only_as_json(
 @pytest.mark.long
 @pytest.mark.run
 def test_webhook_of_a_real_chain_has_its_verdict(
-    server: Server, root: Path, tmp_path: Path
+    server: WebhookServer, root: Path, tmp_path: Path
 ) -> None:
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
     done = subprocess.run(
@@ -190,7 +193,7 @@ def test_webhook_of_a_real_chain_has_its_verdict(
 @pytest.mark.run
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_webhook_of_a_stopped_chain_says_killed(
-    form: str, server: Server, root: Path, tmp_path: Path
+    form: str, server: WebhookServer, root: Path, tmp_path: Path
 ) -> None:
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"}
     process = subprocess.Popen(

@@ -16,7 +16,7 @@ from pipeline.chain.backends import PYTHON_MODULE
 from stockpred.errors import StockpredError
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.runs.refused_commands import children
+from tests.support.runs.refused_commands import started_steps
 from tests.support.runs.stores import environment, make_store
 
 pytestmark = pytest.mark.run
@@ -119,4 +119,4 @@ def test_parameter_value_that_is_hostile_is_refused_in_one_line(
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: {name}=")
     assert not list(tmp_path.rglob("pwned")) and not (root / "pwned").exists()
-    assert "acquire" not in children(tmp_path)
+    assert "acquire" not in started_steps(tmp_path)

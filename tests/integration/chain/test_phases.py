@@ -10,7 +10,7 @@ from benchmarks.chains import STEPS, table
 from steps.main import LAST_STEP
 from studies.markets import generate_market
 from tests.support.paths import ROOT
-from tests.support.runs.chain_store import Store
+from tests.support.runs.chain_store import ChainStore
 from tests.support.runs.stores import make_store
 
 PAGE = (ROOT / "docs" / "process.md").read_text()
@@ -28,7 +28,7 @@ def test_docs_list_the_phases_of_the_chain() -> None:
 def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Path) -> None:
     market = generate_market(20, 1000, seed=1, signal="linear", strength=0.84)
     market.bars.to_parquet(tmp_path / "b.parquet")
-    store = Store(ROOT, tmp_path)
+    store = ChainStore(ROOT, tmp_path)
     make_store(tmp_path, "whole")
     before: dict[str, tuple[str, str]] = {}
     for phase, last in LAST_STEP.items():

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.chains import STEPS, table
 from serving.model.log_model import REQUIREMENTS
-from tests.support.runs.chain_store import FAST, Store
+from tests.support.runs.chain_store import FAST, ChainStore
 from tests.support.runs.stores import make_store
 
 pytestmark = pytest.mark.run
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.run
 
 
 @pytest.fixture(scope="module")
-def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> ChainStore:
     folder = tmp_path_factory.mktemp("whole")
     make_store(folder, "whole")
-    return Store(root, folder)
+    return ChainStore(root, folder)
 
 
 @pytest.fixture(scope="module")
-def first(store: Store, root: Path) -> str:
+def first(store: ChainStore, root: Path) -> str:
     """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made,
     `store.made` its runs.
     """
@@ -52,7 +52,7 @@ def first(store: Store, root: Path) -> str:
     return done.stdout
 
 
-def test_first_run_finishes(store: Store, first: str) -> None:
+def test_first_run_finishes(store: ChainStore, first: str) -> None:
     steps = table(first)
     assert list(steps) == STEPS
     assert {status for status, _ in steps.values()} == {"executed"}
@@ -64,7 +64,7 @@ def test_first_run_finishes(store: Store, first: str) -> None:
     assert [label for _, _, label in store.made][1:] == STEPS
 
 
-def test_suggested_commands_run_as_printed(store: Store, first: str, tmp_path: Path) -> None:
+def test_suggested_commands_run_as_printed(store: ChainStore, first: str, tmp_path: Path) -> None:
     tried = first.split("Try next:")[1].strip().splitlines()
     assert [word for line in tried for word in re.findall(r"mlflow ui|steps\.\w+", line)] == [
         "mlflow ui",
@@ -77,7 +77,7 @@ def test_suggested_commands_run_as_printed(store: Store, first: str, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
-def test_first_run_writes_the_documented_artifacts(store: Store, first: str) -> None:
+def test_first_run_writes_the_documented_artifacts(store: ChainStore, first: str) -> None:
     expected = {
         "acquire": {"bars.parquet", "acquire.json"},
         "validate": {"bars.parquet", "validation.json", "validation.html"},
@@ -105,7 +105,7 @@ def test_first_run_writes_the_documented_artifacts(store: Store, first: str) -> 
     assert pq.ParquetFile(features).num_row_groups == 5
 
 
-def test_decision_matches_the_registry(store: Store, first: str) -> None:
+def test_decision_matches_the_registry(store: ChainStore, first: str) -> None:
     decision = json.loads(store.artifact(table(first)["register"][1], "decision.json").read_text())
     [(tags,)] = store.query("select count(*) from model_versions")
     assert tags == 1
@@ -119,7 +119,7 @@ def test_decision_matches_the_registry(store: Store, first: str) -> None:
     assert all({"metric", "limit", "value", "passed"} <= set(rule) for rule in decision["rules"])
 
 
-def test_second_run_reuses_every_run(store: Store, first: str) -> None:
+def test_second_run_reuses_every_run(store: ChainStore, first: str) -> None:
     again = table(store.main())
     assert again == {step: ("cached", run_id) for step, (_, run_id) in table(first).items()}
     # `python -m steps.main` leaves the same tags and parameters as `mlflow run`.
@@ -135,7 +135,7 @@ def test_second_run_reuses_every_run(store: Store, first: str) -> None:
     assert kinds[0] == kinds[1]
 
 
-def test_phases_end_at_their_step_and_register_once(store: Store, first: str) -> None:
+def test_phases_end_at_their_step_and_register_once(store: ChainStore, first: str) -> None:
     assert list(table(store.main(phase="ideation"))) == STEPS[:3]
     assert list(table(store.main(phase="prototyping"))) == STEPS[:6]
     pilot = store.main(phase="pilot")
@@ -144,7 +144,7 @@ def test_phases_end_at_their_step_and_register_once(store: Store, first: str) ->
     assert "Model stockpred, version 1: " in pilot
 
 
-def test_holdout_predictions_use_only_earlier_labels(store: Store, first: str) -> None:
+def test_holdout_predictions_use_only_earlier_labels(store: ChainStore, first: str) -> None:
     runs = table(first)
     recipe = json.loads(store.artifact(runs["train"][1], "recipe.json").read_text())
     start = recipe["selection"]["holdout_start"]
@@ -167,14 +167,14 @@ print(json.dumps({"code": stockpred.__file__, "rows": len(answer),
 """
 
 
-def predict(store: Store, cwd: Path, bars: Path) -> dict[str, Any]:
+def predict(store: ChainStore, cwd: Path, bars: Path) -> dict[str, Any]:
     done = store.python("-c", PREDICT, "models:/stockpred@candidate", str(bars), cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_registered_model_predicts_with_its_own_code(
-    store: Store, first: str, root: Path, tmp_path: Path
+    store: ChainStore, first: str, root: Path, tmp_path: Path
 ) -> None:
     bars = store.artifact(table(first)["validate"][1], "bars.parquet")
     checkout = tmp_path / "checkout"
@@ -187,7 +187,7 @@ def test_registered_model_predicts_with_its_own_code(
     assert predict(store, checkout, bars) == before
 
 
-def test_logged_model_holds_no_pickle_and_has_metadata(store: Store, first: str) -> None:
+def test_logged_model_holds_no_pickle_and_has_metadata(store: ChainStore, first: str) -> None:
     folder, files = store.model(), store.logged
     assert "artifacts/estimator.skops" in files and "code/stockpred/prediction/predict.py" in files
     unused = ("code/serving/server", "code/stockpred/gate", "code/stockpred/evaluation")
@@ -214,7 +214,7 @@ def test_logged_model_holds_no_pickle_and_has_metadata(store: Store, first: str)
     assert [line.partition("==")[0] for line in requirements] == list(REQUIREMENTS)
 
 
-def test_bars_with_a_bad_period_run_without_it(store: Store, tmp_path: Path) -> None:
+def test_bars_with_a_bad_period_run_without_it(store: ChainStore, tmp_path: Path) -> None:
     raw = pq.read_table(store.root / "data" / "us5_daily.parquet").to_pandas()
     raw = raw[(raw["symbol"] == "IBM")].reset_index(drop=True)
     raw.loc[1500:1502, "high"] = raw.loc[1500:1502, "low"] / 2

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stockpred.errors import StockpredError
-from tests.support.runs.refused_commands import children, refuse
+from tests.support.runs.refused_commands import run_refused, started_steps
 
 pytestmark = pytest.mark.run
 CSV_HEAD = "date,symbol,open,high,low,close,volume\n"
@@ -76,24 +76,24 @@ def test_bad_data_ends_the_chain_where_it_is_seen(
     root: Path, store: Path, tmp_path: Path, kind: str, words: str, last_child: str
 ) -> None:
     write(tmp_path / "bars.csv", kind)
-    line = refuse(root, store, "--source", str(tmp_path / "bars.csv"))
+    line = run_refused(root, store, "--source", str(tmp_path / "bars.csv"))
     assert line.startswith(words) and "finished steps are reused" in line
-    assert children(store)[-1] == last_child
+    assert started_steps(store)[-1] == last_child
 
 
 def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
-    line = refuse(root, store, "--symbols", "AAPL,APPL")
+    line = run_refused(root, store, "--symbols", "AAPL,APPL")
     assert "symbols='APPL': " in line and "AAPL, FB, GOOG, IBM, MSFT" in line
     assert "Fix: use AAPL" in line
-    assert children(store)[-1] == "acquire"
+    assert started_steps(store)[-1] == "acquire"
 
 
 def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> None:
-    line = refuse(root, store, "--bars", "none.parquet", module="validate")
+    line = run_refused(root, store, "--bars", "none.parquet", module="validate")
     assert f"'none.parquet': no such file ({root / 'none.parquet'})" in line
 
 
 def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("no")
-    line = refuse(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
+    line = run_refused(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
     assert "expected a Parquet file" in line

@@ -13,7 +13,7 @@ import pytest
 from steps.cli.command import usage_message
 from stockpred.errors import StockpredError
 from tests.support.python_processes import run_python
-from tests.support.runs.refused_commands import children, refuse
+from tests.support.runs.refused_commands import run_refused, started_steps
 from tests.support.runs.stores import environment
 
 pytestmark = pytest.mark.run
@@ -104,10 +104,10 @@ def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_end_before_start(root: Path, store: Path) -> None:
-    before = children(store)
-    line = refuse(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
+    before = started_steps(store)
+    line = run_refused(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
     assert line.startswith("end='2011-01-02': expected a date from start=2012-01-02 on")
-    assert children(store) == before
+    assert started_steps(store) == before
 
 
 @pytest.mark.skipif(importlib.util.find_spec("boto3") is not None, reason="its package is there")
@@ -115,9 +115,9 @@ def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_pat
     shutil.copy(store / "store.db", tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
         connection.execute("update experiments set artifact_location = 's3://b/x' where name = 'x'")
-    line = refuse(root, tmp_path, "--symbols", "IBM", module="acquire", code=1)
+    line = run_refused(root, tmp_path, "--symbols", "IBM", module="acquire", code=1)
     assert line.startswith("No module named 'boto3'. Fix: ")
-    line = refuse(root, store, "--bars", "s3://b/x", module="validate", code=1)
+    line = run_refused(root, store, "--bars", "s3://b/x", module="validate", code=1)
     assert line.startswith("'s3://b/x': cannot be read (No module named 'boto")
 
 
@@ -156,7 +156,7 @@ def test_what_tells_and_tidies_refuses_in_one_line(
     root: Path, store: Path, words: str, code: int, said: str
 ) -> None:
     module, *options = words.split()
-    assert said in refuse(root, store, *options, module=module, code=code)
+    assert said in run_refused(root, store, *options, module=module, code=code)
 
 
 @pytest.mark.parametrize("words", ["ci_summary --run_name x", "prune", "acquire"])

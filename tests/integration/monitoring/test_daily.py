@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 from pipeline.registry.transitions import move_version, registry_state
 from pipeline.storage.ledger import Ledger
 from steps.daily import monitoring_rows
-from tests.support.data.live_records import dying
+from tests.support.data.live_records import record_losing_skill
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
 from tests.support.runs.logged_models import log_models
-from tests.support.runs.monitored_model import NAME, World, bars_of
+from tests.support.runs.monitored_registry import NAME, MonitoredRegistry, bars_with_outcomes
 from tests.support.runs.stores import make_client, make_store
 
 pytestmark = [
@@ -133,9 +133,9 @@ def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """A real champion whose ledger tells of a signal that died."""
-    world = World(tmp_path_factory.mktemp("failing"))
-    rows = dying(1, 100)
-    bars = bars_of(rows)
+    world = MonitoredRegistry(tmp_path_factory.mktemp("failing"))
+    rows = record_losing_skill(1, 100)
+    bars = bars_with_outcomes(rows)
     bars.to_parquet(world.folder / "raw.parquet")
     recipe = {"candidate": "logistic", "feature_sets": ("direction",)}
     learnt = Path(world.write_bars(bars, "learnt.parquet"))

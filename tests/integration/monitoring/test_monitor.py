@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.errors import AlertRaised
 from stockpred.errors import DataError, ParameterError
-from tests.support.data.live_records import dying, forecasts
+from tests.support.data.live_records import live_forecasts, record_losing_skill
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
-from tests.support.runs.monitored_model import NAME, World, bars_of
+from tests.support.runs.monitored_registry import NAME, MonitoredRegistry, bars_with_outcomes
 
 pytestmark = [
     pytest.mark.run,
@@ -23,20 +23,20 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> World:
+def good(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
     """A champion that keeps its promise, a challenger that is its equal, bars to the last exit."""
-    world = World(tmp_path_factory.mktemp("good"))
-    rows = forecasts(0, 90)
+    world = MonitoredRegistry(tmp_path_factory.mktemp("good"))
+    rows = live_forecasts(0, 90)
     world.rows = rows  # type: ignore[attr-defined]
     champion = world.register("2014-12-31", "a", "champion", "candidate")
     challenger = world.register("2014-12-31", "b", "challenger")
     world.enter(rows, champion)
     world.enter(rows[rows["date"] > np.unique(rows["date"])[29]], challenger)
-    world.write_bars(bars_of(rows))
+    world.write_bars(bars_with_outcomes(rows))
     return world
 
 
-def test_a_record_is_what_the_bars_say_it_is(good: World) -> None:
+def test_a_record_is_what_the_bars_say_it_is(good: MonitoredRegistry) -> None:
     found = good.monitor(str(good.folder / "bars.parquet"))
     rows = good.rows  # type: ignore[attr-defined]
     assert found["record"]["dates"] == 90 and found["record"]["rows"] == len(rows)
@@ -59,15 +59,15 @@ def test_a_record_is_what_the_bars_say_it_is(good: World) -> None:
     )
     assert found["page"].count("data:image/png") == 5
     # The last night: its outcome is not known yet.
-    short = good.write_bars(bars_of(rows, last=-1), "short.parquet")
+    short = good.write_bars(bars_with_outcomes(rows, last=-1), "short.parquet")
     fresh = good.monitor(short)
     assert fresh["record"]["dates"] == 89 and len(fresh["today"]) == 20
     last = str(rows["date"].max())[:10]
     assert {each["date"] for each in fresh["today"]} == {last}
 
 
-def test_bars_of_a_source_are_validated_first(good: World) -> None:
-    bars = bars_of(good.rows)  # type: ignore[attr-defined]
+def test_bars_of_a_source_are_validated_first(good: MonitoredRegistry) -> None:
+    bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
     bars.loc[bars["symbol"].eq("S3") & bars["date"].eq(bars["date"].iloc[70]), "high"] = 1e-3
     bars.to_parquet(good.folder / "raw.parquet")
     given = good.monitor(None, source=str(good.folder / "raw.parquet"))
@@ -84,7 +84,7 @@ def test_bars_of_a_source_are_validated_first(good: World) -> None:
     assert given["record"]["rows"] == 90 * 20 - 4
 
 
-def test_what_cannot_be_watched_is_one_line(good: World) -> None:
+def test_what_cannot_be_watched_is_one_line(good: MonitoredRegistry) -> None:
     bars = str(good.folder / "bars.parquet")
     with pytest.raises(DataError, match="registered_model='other'"):
         good.client.create_registered_model("other")
@@ -97,16 +97,16 @@ def test_what_cannot_be_watched_is_one_line(good: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def dead(tmp_path_factory: pytest.TempPathFactory) -> World:
+def dead(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
     """A champion whose signal died, and bars that stop for some symbols."""
-    world = World(tmp_path_factory.mktemp("dead"))
-    rows = dying(1, 100)
+    world = MonitoredRegistry(tmp_path_factory.mktemp("dead"))
+    rows = record_losing_skill(1, 100)
     world.enter(rows, world.register("2014-12-31", "a", "champion"))
-    world.write_bars(bars_of(rows))
+    world.write_bars(bars_with_outcomes(rows))
     return world
 
 
-def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: World) -> None:
+def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: MonitoredRegistry) -> None:
     bars = str(dead.folder / "bars.parquet")
     found = dead.monitor(bars, "retrain")
     [alert] = found["alerts"]
@@ -128,8 +128,8 @@ def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: World) -> None:
     assert not dead.monitor(bars, "retrain")["retrain"]
 
 
-def test_dead_feeds_alert_whatever_the_forecasts(good: World) -> None:
-    bars = bars_of(good.rows)  # type: ignore[attr-defined]
+def test_dead_feeds_alert_whatever_the_forecasts(good: MonitoredRegistry) -> None:
+    bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
     stop = np.unique(bars["date"])[-10]
     gone = bars["symbol"].isin(["S1", "S2", "S3"]) & (bars["date"] > stop)
     found = good.monitor(good.write_bars(bars[~gone], "stopped.parquet"), "retrain")
@@ -138,7 +138,7 @@ def test_dead_feeds_alert_whatever_the_forecasts(good: World) -> None:
     assert not found["retrain"]
 
 
-def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
+def test_the_exit_code_of_an_alert_is_three(dead: MonitoredRegistry) -> None:
     env = {
         **os.environ,
         "MLFLOW_TRACKING_URI": dead.uri,
@@ -164,7 +164,7 @@ def test_the_exit_code_of_an_alert_is_three(dead: World) -> None:
 
 
 @pytest.mark.long
-def test_mlflow_run_ends_with_one_on_an_alert_and_its_run_says_why(dead: World) -> None:
+def test_mlflow_run_ends_with_one_on_an_alert_and_its_run_says_why(dead: MonitoredRegistry) -> None:
     """Its command line knows 0 and 1 alone; the run tells an alert from a failure."""
     bin_folder = Path(sys.executable).parent
     env = {

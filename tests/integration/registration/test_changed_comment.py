@@ -9,14 +9,14 @@ import pytest
 from benchmarks.chains import table
 from studies.markets import generate_market
 from tests.support.project_files import copy_project
-from tests.support.runs.chain_store import Store
+from tests.support.runs.chain_store import ChainStore
 from tests.support.runs.stores import make_store
 
 # The signal is strong enough for the gate; the settings make the chain quick.
 FAST = {"models": "prior,logistic", "refit_every": "200", "holdout": "0.3"}
 
 
-def decision_of(store: Store, **params: str) -> dict[str, str]:
+def decision_of(store: ChainStore, **params: str) -> dict[str, str]:
     out = store.main(**FAST, **params)
     decision = json.loads(store.artifact(table(out)["register"][1], "decision.json").read_text())
     return {**decision, "statuses": {step: status for step, (status, _) in table(out).items()}}
@@ -29,7 +29,7 @@ def test_a_night_after_a_changed_comment_refreshes_the_champion(tmp_path: Path) 
     bars.to_parquet(tmp_path / "bars.parquet")
     last, newest = np.unique(bars["date"])[-2:].astype("datetime64[D]").astype(str)
     make_store(tmp_path, "whole")
-    store = Store(copy_project(tmp_path / "project"), tmp_path)
+    store = ChainStore(copy_project(tmp_path / "project"), tmp_path)
     night = {"source": str(tmp_path / "bars.parquet"), "end": last}
     first = decision_of(store, **night)
     assert (first["stage"], first["version"]) == ("Production", "1")

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.registry.models import model_tags, version_by_alias
 from steps.registration.look_store import PREFIX
-from tests.support.runs.gate_nights import Nights, until
+from tests.support.runs.gate_nights import GateNights, first_dates
 
 pytestmark = [
     pytest.mark.run,
@@ -16,17 +16,17 @@ pytestmark = [
 ]
 
 
-def test_nights_of_one_recipe(nights: Nights, skilled: pd.DataFrame) -> None:
-    first = nights.night("one", until(skilled, 500), "a", "1")
+def test_nights_of_one_recipe(nights: GateNights, skilled: pd.DataFrame) -> None:
+    first = nights.night("one", first_dates(skilled, 500), "a", "1")
     assert (first["stage"], first["aliases"]) == ("Production", ["candidate", "champion"])
     [look] = first["looks"]
     assert (look["index"], look["looks"], look["dates"]) == (1, 1, 500)
     assert first["champion"]["sessions"] == 0 and not first["champion"]["too_old"]
     # The same data again, not from the cache: a new version, no new look.
-    again = nights.night("one", until(skilled, 500), "a", "1")
+    again = nights.night("one", first_dates(skilled, 500), "a", "1")
     assert again["version"] == "2" and again["aliases"] == ["candidate", "champion"]
     assert again["looks"] == first["looks"]
-    week = nights.night("one", until(skilled, 505), "a", "2")
+    week = nights.night("one", first_dates(skilled, 505), "a", "2")
     assert (week["looks"][0]["looks"], week["looks"][0]["dates"]) == (2, 505)
     assert "not worse than promised" in week["sentence"]
     # A refresh keeps the promise of the version that the gate let through.
@@ -38,7 +38,7 @@ def test_nights_of_one_recipe(nights: Nights, skilled: pd.DataFrame) -> None:
     nights.client.delete_model_version("one", "1")
     assert [key.split(".")[-1] for key in model_tags(nights.client, "one", PREFIX)] == ["3"]
     # From then on it knows no more than the prior: the champion stays what it was.
-    fallen = until(skilled, 699)
+    fallen = first_dates(skilled, 699)
     late = fallen["date"] > np.datetime64(week["champion"]["trained_to"])
     fallen = fallen.assign(probability_up=fallen["probability_up"].mask(late, fallen["prior"]))
     worse = nights.night("one", fallen, "a", "3")
@@ -48,9 +48,9 @@ def test_nights_of_one_recipe(nights: Nights, skilled: pd.DataFrame) -> None:
 
 
 def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
-    nights: Nights, skilled: pd.DataFrame
+    nights: GateNights, skilled: pd.DataFrame
 ) -> None:
-    timid = until(skilled, 500).assign(
+    timid = first_dates(skilled, 500).assign(
         probability_up=lambda rows: 0.6 * rows["prior"] + 0.4 * rows["probability_up"]
     )
     champion = nights.night("two", timid, "a", "1")
@@ -61,21 +61,23 @@ def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
         ("prior", 2),
         ("a" * 16, 1),
     ]
-    better = nights.night("two", until(skilled, 500), "c", "1")
+    better = nights.night("two", first_dates(skilled, 500), "c", "1")
     assert [each["index"] for each in better["looks"]] == [3, 2]
     assert better["aliases"] == ["candidate", "champion"], better["sentence"]
     assert nights.tags("two", champion["version"])["stage"] == "Archived"
     # What it promises is its own.
     promises = [nights.tags("two", x["version"])["promise"] for x in (champion, better)]
     assert promises[0] != promises[1]
-    other = until(skilled, 500).assign(symbol=lambda rows: "X" + rows["symbol"])
+    other = first_dates(skilled, 500).assign(symbol=lambda rows: "X" + rows["symbol"])
     elsewhere = nights.night("two", other, "c", "4")
     assert elsewhere["stage"] == "Development" and "shared_symbols" in elsewhere["sentence"]
     assert len(model_tags(nights.client, "two", PREFIX)) == 3 + 2 + 1
 
 
-def test_pilot_holds_back_what_production_then_moves(nights: Nights, skilled: pd.DataFrame) -> None:
-    rows = until(skilled, 500)
+def test_pilot_holds_back_what_production_then_moves(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
+    rows = first_dates(skilled, 500)
     held = nights.night("three", rows, "a", "1", phase="pilot")
     assert held["aliases"] == ["candidate", "challenger"] and held["champion"] is None
     assert held["tags"]["champion"] == "none"
@@ -87,9 +89,11 @@ def test_pilot_holds_back_what_production_then_moves(nights: Nights, skilled: pd
     assert nights.tags("three", "1")["gate"] == moved["sentence"]
 
 
-def test_a_champion_too_old_is_said_so_everywhere(nights: Nights, skilled: pd.DataFrame) -> None:
-    nights.night("four", until(skilled, 500), "a", "1")
-    noise = until(skilled, 570).assign(probability_up=lambda rows: 1 - rows["probability_up"])
+def test_a_champion_too_old_is_said_so_everywhere(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
+    nights.night("four", first_dates(skilled, 500), "a", "1")
+    noise = first_dates(skilled, 570).assign(probability_up=lambda rows: 1 - rows["probability_up"])
     found = nights.night("four", noise, "b", "2")
     assert found["stage"] == "Development"
     assert found["champion"]["sessions"] == 70 and found["champion"]["too_old"]
@@ -103,18 +107,20 @@ def test_a_champion_too_old_is_said_so_everywhere(nights: Nights, skilled: pd.Da
     assert not fresh["champion"]["too_old"] and "too old" not in nights.tags("four", "1")["age"]
 
 
-def test_a_refresh_on_older_data_is_none(nights: Nights, skilled: pd.DataFrame) -> None:
-    nights.night("eight", until(skilled, 500), "a", "1")
-    older = nights.night("eight", until(skilled, 480), "a", "2")
+def test_a_refresh_on_older_data_is_none(nights: GateNights, skilled: pd.DataFrame) -> None:
+    nights.night("eight", first_dates(skilled, 500), "a", "1")
+    older = nights.night("eight", first_dates(skilled, 480), "a", "2")
     assert older["stage"] == "Development" and "no refresh of the champion" in older["sentence"]
-    later = nights.night("eight", until(skilled, 520), "a", "3")
+    later = nights.night("eight", first_dates(skilled, 520), "a", "3")
     assert later["stage"] == "Production"
     # What was champion is not forgotten where the gate meets it again.
-    again = nights.night("eight", until(skilled, 480), "a", "2", model=nights_model(nights, "1"))
+    again = nights.night(
+        "eight", first_dates(skilled, 480), "a", "2", model=nights_model(nights, "1")
+    )
     assert (again["version"], again["stage"], again["aliases"]) == ("1", "Archived", [])
 
 
-def nights_model(nights: Nights, version: str) -> str:
+def nights_model(nights: GateNights, version: str) -> str:
     """The model of a version of `eight`."""
     source = nights.client.get_model_version("eight", version).source
     [model] = [

@@ -15,7 +15,7 @@ from steps.registration.manual import promote, rollback
 from steps.registration.version_tags import unfit_reason
 from stockpred.gate.sequential_looks import Look, LookData, hypothesis_of
 from tests.support.paths import ROOT
-from tests.support.runs.gate_nights import Nights, until
+from tests.support.runs.gate_nights import GateNights, first_dates
 
 pytestmark = [
     pytest.mark.run,
@@ -25,8 +25,8 @@ pytestmark = [
 ]
 
 
-def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.DataFrame) -> None:
-    client, rows = nights.client, until(skilled, 500)
+def test_what_a_person_rejected_no_gate_lets_in(nights: GateNights, skilled: pd.DataFrame) -> None:
+    client, rows = nights.client, first_dates(skilled, 500)
     timid = rows.assign(
         probability_up=lambda rows: 0.6 * rows["prior"] + 0.4 * rows["probability_up"]
     )
@@ -49,18 +49,18 @@ def test_what_a_person_rejected_no_gate_lets_in(nights: Nights, skilled: pd.Data
 
 
 def test_a_model_that_cannot_answer_is_not_promoted(
-    nights: Nights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    nights: GateNights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steps.registration.by_gate.unfit_reason", unfit_reason)
-    found = nights.night("nine", until(skilled, 500), "a", "1")
+    found = nights.night("nine", first_dates(skilled, 500), "a", "1")
     assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
     assert found["sentence"].startswith("passed the gate, but models:/nine/1: its files cannot be")
 
 
 def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
-    nights: Nights, skilled: pd.DataFrame
+    nights: GateNights, skilled: pd.DataFrame
 ) -> None:
-    noise = until(skilled, 500).assign(probability_up=lambda rows: rows["prior"])
+    noise = first_dates(skilled, 500).assign(probability_up=lambda rows: rows["prior"])
     assert nights.night("ten", noise, "a", "1")["stage"] == "Development"
     folder = nights.folder / "by-hand"
     folder.mkdir()
@@ -72,16 +72,16 @@ def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
     assert told["by_hand"] and told["aliases"] == ["candidate", "champion"]
     assert told["sentence"] == "promoted by hand, past the gate: for the demo"
     assert nights.tags("ten", "1")["promoted_by_hand"] == "for the demo"
-    night = nights.night("ten", until(skilled, 510), "a", "2")
+    night = nights.night("ten", first_dates(skilled, 510), "a", "2")
     assert night["stage"] == "Production", night["sentence"]
     assert nights.tags("ten", "2")["promoted_by_hand"] == "for the demo"
     assert "promoted by hand (for the demo)" in night["champion"]["sentence"]
 
 
 def test_two_first_models_at_once_are_not_both_the_first(
-    nights: Nights, skilled: pd.DataFrame
+    nights: GateNights, skilled: pd.DataFrame
 ) -> None:
-    rows = until(skilled, 500)
+    rows = first_dates(skilled, 500)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda recipe: nights.night("eleven", rows, recipe, "1"), "ab"))
     sentences = [each["sentence"] for each in found]
@@ -92,8 +92,10 @@ def test_two_first_models_at_once_are_not_both_the_first(
     assert {each.version for each in moves} == {"1", "2"}
 
 
-def test_looks_at_once_each_get_a_place_of_their_own(nights: Nights, skilled: pd.DataFrame) -> None:
-    rows = until(skilled, 60)
+def test_looks_at_once_each_get_a_place_of_their_own(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
+    rows = first_dates(skilled, 60)
     nights.client.create_registered_model("five")
     logged = nights.client.create_logged_model(nights.experiment, name="model")
     versions = [

@@ -22,7 +22,7 @@ from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from tests.support.data.bars import make_bars
 from tests.support.python_processes import run_python
-from tests.support.runs.logged_models import NAME, Logged, log_models
+from tests.support.runs.logged_models import NAME, LoggedModels, log_models
 
 pytestmark = [
     pytest.mark.run,
@@ -81,7 +81,7 @@ class World:
         given = frames()
         self.bars = write(folder / "bars.parquet", given)
         learnt = write(folder / "learnt.parquet", {k: given[k] for k in ("AAA", "BTC", "UNI")})
-        self.logged: Logged = log_models(folder, learnt, recipes)
+        self.logged: LoggedModels = log_models(folder, learnt, recipes)
         self.client = MlflowClient(self.logged.store)
         self.client.set_registered_model_alias(NAME, "candidate", "1")
 

@@ -22,7 +22,7 @@ from steps.registration.manual import promote
 from steps.registration.version_tags import unfit_reason
 from steps.score import main as score
 from stockpred.errors import DataError
-from tests.support.data.planted_files import CONF, Planted, write
+from tests.support.data.planted_files import CONF, MaliciousPickle, write_model_folder
 from tests.support.paths import ROOT
 from tests.support.runs.stores import make_store
 
@@ -54,13 +54,15 @@ def cloudpickled(folder: Path, planted: bytes) -> None:
 
 def code_then_pickle(folder: Path, planted: bytes) -> None:
     """Our own model's form, with a pickle beside that MLflow would prefer to nothing."""
-    write(folder, {**CONF, "model_code_path": None, "python_model": "python_model.pkl"})
+    write_model_folder(
+        folder, {**CONF, "model_code_path": None, "python_model": "python_model.pkl"}
+    )
     (folder / "python_model.pkl").write_bytes(planted)
 
 
 def changed_code(folder: Path, planted: bytes) -> None:
     """Code that unpickles, put where the run recorded other code."""
-    write(folder, CONF)
+    write_model_folder(folder, CONF)
     (folder / "model.pkl").write_bytes(planted)
     (folder / "pyfunc.py").write_text(
         f"import pickle; pickle.load(open({str(folder / 'model.pkl')!r}, 'rb'))"
@@ -88,9 +90,9 @@ class Registry:
         for number, (kind, (plant, _)) in enumerate(PLANTS.items()):
             where = folder / f"model{number}"
             run = self.client.create_run(self.experiment).info.run_id
-            recorded = model_digest(write(where, CONF))
+            recorded = model_digest(write_model_folder(where, CONF))
             self.client.set_tag(run, "pipeline.output.model", recorded)
-            plant(where, cloudpickle.dumps(Planted(self.trap)))
+            plant(where, cloudpickle.dumps(MaliciousPickle(self.trap)))
             version = self.client.create_model_version(NAME, where.as_uri(), run)
             self.versions[kind] = str(version.version)
 
@@ -151,7 +153,7 @@ def test_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
     found = resolve(registry.client, f"models:/{NAME}/{registry.versions['changed code']}", NAME)
     version = registry.client.get_model_version(NAME, found.version)
     recipe = Path(version.source.removeprefix("file://")) / "artifacts" / "recipe.json"
-    recipe.write_bytes(cloudpickle.dumps(Planted(registry.trap)))
+    recipe.write_bytes(cloudpickle.dumps(MaliciousPickle(registry.trap)))
     with pytest.raises(DataError, match="expected a model of train"):
         read_feature_settings(registry.run(), found)
     assert not registry.trap.exists()

@@ -10,14 +10,14 @@ from pipeline.registry.download import fetch_files
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
 from pipeline.tracking.artifacts import model_digest
-from tests.support.data.planted_files import CONF, write
+from tests.support.data.planted_files import CONF, write_model_folder
 from tests.support.servers.tracking_server import mlflow_server
 
 
 @pytest.mark.run
 @pytest.mark.long
 def test_model_of_a_server_is_accepted_as_recorded_and_refused_when_changed(tmp_path: Path) -> None:
-    folder = write(tmp_path / "made", CONF)
+    folder = write_model_folder(tmp_path / "made", CONF)
     before = mlflow.get_tracking_uri()
     with mlflow_server(tmp_path / "server") as server:
         mlflow.set_tracking_uri(server.uri)

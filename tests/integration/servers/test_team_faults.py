@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from benchmarks.chains import STEPS
-from tests.support.servers.faulty_proxy import CUT, DROPPED, LOST, REFUSED, Proxy, proxied
-from tests.support.servers.team_server import Client, Team
+from tests.support.servers.faulty_proxy import (
+    CUT,
+    DROPPED,
+    LOST,
+    REFUSED,
+    FaultyProxy,
+    faulty_proxy,
+)
+from tests.support.servers.team_server import TeamClient, TeamServer
 
 pytestmark = pytest.mark.run
 EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cached")
@@ -18,9 +25,9 @@ FAULTS = (REFUSED, LOST, DROPPED, CUT)
 SEVERAL = ("inputs", "datasets")  # of which a chain leaves more than one that look alike
 
 
-def test_chain_with_lost_answers_logs_nothing_twice(shared: Team, tmp_path: Path) -> None:
-    with proxied(shared.server.uri, rate=0.05, faults=FAULTS, seed=1) as proxy:
-        client = Client(tmp_path / "a", proxy.uri, shared.folder)
+def test_chain_with_lost_answers_logs_nothing_twice(shared: TeamServer, tmp_path: Path) -> None:
+    with faulty_proxy(shared.server.uri, rate=0.05, faults=FAULTS, seed=1) as proxy:
+        client = TeamClient(tmp_path / "a", proxy.uri, shared.folder)
         assert client.main() == EXECUTED
         assert set(proxy.met()) == set(FAULTS), proxy.faulty
         assert client.main() == CACHED
@@ -37,11 +44,11 @@ def test_chain_with_lost_answers_logs_nothing_twice(shared: Team, tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def faultless(team_server: Team, tmp_path_factory: pytest.TempPathFactory) -> Counter[Any]:
+def faultless(team_server: TeamServer, tmp_path_factory: pytest.TempPathFactory) -> Counter[Any]:
     """What a chain leaves on a server that always answers."""
     team_server.empty()
     uri, folder = team_server.server.uri, team_server.folder
-    client = Client(tmp_path_factory.mktemp("faultless"), uri, folder)
+    client = TeamClient(tmp_path_factory.mktemp("faultless"), uri, folder)
     assert client.main() == EXECUTED
     return team_server.census()
 
@@ -54,15 +61,15 @@ def differences(found: Counter[Any], expected: Counter[Any]) -> dict[Any, tuple[
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_chain_with_a_fault_at_every_route_leaves_the_same(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, fault: str
+    faultless: Counter[Any], shared: TeamServer, tmp_path: Path, fault: str
 ) -> None:
-    with proxied(shared.server.uri, first=True, faults=(fault,)) as proxy:
-        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
+    with faulty_proxy(shared.server.uri, first=True, faults=(fault,)) as proxy:
+        assert TeamClient(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
         assert len(proxy.faulty) == len(proxy.calls) > 25
     assert not differences(shared.census(), faultless)
 
 
-def restart(shared: Team, proxy: Proxy, after: int) -> None:
+def restart(shared: TeamServer, proxy: FaultyProxy, after: int) -> None:
     """SIGKILL to the server in the middle of a run; it is back five seconds later."""
     while sum(proxy.calls.values()) < after:
         time.sleep(0.01)
@@ -74,12 +81,12 @@ def restart(shared: Team, proxy: Proxy, after: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("after", "seed"), [(8, 0), (120, 1), (350, 2)])
 def test_chain_with_a_slow_server_that_is_killed_and_restarted_leaves_the_same(
-    faultless: Counter[Any], shared: Team, tmp_path: Path, after: int, seed: int
+    faultless: Counter[Any], shared: TeamServer, tmp_path: Path, after: int, seed: int
 ) -> None:
-    with proxied(shared.server.uri, rate=0.05, latency=0.2, seed=seed) as proxy:
+    with faulty_proxy(shared.server.uri, rate=0.05, latency=0.2, seed=seed) as proxy:
         outage = threading.Thread(target=restart, args=(shared, proxy, after), daemon=True)
         outage.start()
-        assert Client(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
+        assert TeamClient(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
         assert sum(proxy.calls.values()) > after, "the chain ended before"
         assert set(proxy.met()) == {REFUSED, LOST}
         outage.join()

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from benchmarks.chains import STEPS
-from tests.support.servers.model_server import address_in
-from tests.support.servers.team_server import QUICK, Client, Team, team
+from tests.support.servers.model_server import read_address
+from tests.support.servers.team_server import QUICK, TeamClient, TeamServer, run_team_server
 from tests.support.servers.tracking_server import free_port
 
 pytestmark = pytest.mark.run
@@ -23,12 +23,14 @@ EXECUTED, CACHED = dict.fromkeys(STEPS, "executed"), dict.fromkeys(STEPS, "cache
 
 
 @pytest.mark.long
-def test_clients_without_a_shared_disk_can_do_everything(shared: Team, tmp_path: Path) -> None:
+def test_clients_without_a_shared_disk_can_do_everything(
+    shared: TeamServer, tmp_path: Path
+) -> None:
     uri, folder = shared.server.uri, shared.folder
-    first = Client(tmp_path / "a", uri, folder)
+    first = TeamClient(tmp_path / "a", uri, folder)
     assert first.main() == EXECUTED
     shutil.rmtree(tmp_path / "a")
-    client = Client(tmp_path / "b", uri, folder)
+    client = TeamClient(tmp_path / "b", uri, folder)
     assert client.main() == CACHED
     # What runs now takes the table and the recipe from the server.
     again = client.main(refit_every="300")
@@ -62,8 +64,8 @@ def test_clients_without_a_shared_disk_can_do_everything(shared: Team, tmp_path:
 
 
 @pytest.mark.long
-def test_two_concurrent_mains_register_one_version(shared: Team, tmp_path: Path) -> None:
-    clients = [Client(tmp_path / name, shared.server.uri, shared.folder) for name in "ab"]
+def test_two_concurrent_mains_register_one_version(shared: TeamServer, tmp_path: Path) -> None:
+    clients = [TeamClient(tmp_path / name, shared.server.uri, shared.folder) for name in "ab"]
     assert clients[0].main() == EXECUTED
     code, said = clients[0].run(
         "register", action="promote", model_uri="models:/stockpred/1", reason="a start"
@@ -90,7 +92,7 @@ def test_two_concurrent_mains_register_one_version(shared: Team, tmp_path: Path)
     clients[1].load(f"models:/stockpred/{version}" for version in range(1, number + 1))
 
 
-def figure(shared: Team, said: str, name: str) -> str:
+def figure(shared: TeamServer, said: str, name: str) -> str:
     """The key figure of the newest run of an entry point."""
     [[text]] = shared.query(
         "select f.value from tags f join tags e using (run_uuid) join runs r using (run_uuid) "
@@ -101,10 +103,10 @@ def figure(shared: Team, said: str, name: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(client: Client) -> Iterator[str]:
+def serving(client: TeamClient) -> Iterator[str]:
     process = client.start("serve", port="0")
     try:
-        yield address_in(process)
+        yield read_address(process)
         process.terminate()
         process.communicate(timeout=600)
         assert process.returncode == 0
@@ -114,8 +116,8 @@ def serving(client: Client) -> Iterator[str]:
 
 
 @pytest.mark.long
-def test_artifact_damaged_on_the_server_is_made_anew(shared: Team, tmp_path: Path) -> None:
-    client = Client(tmp_path / "a", shared.server.uri, shared.folder)
+def test_artifact_damaged_on_the_server_is_made_anew(shared: TeamServer, tmp_path: Path) -> None:
+    client = TeamClient(tmp_path / "a", shared.server.uri, shared.folder)
     client.main()
     [table] = (shared.folder / "artifacts").rglob("features.parquet")
     table.write_bytes(bytes(reversed(table.read_bytes())))
@@ -143,19 +145,21 @@ def test_server_with_passwords_works_and_stores_no_secret(tmp_path: Path) -> Non
         "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of this test",
     }
-    with team(folder, ("--app-name", "basic-auth"), env) as shared:
+    with run_team_server(folder, ("--app-name", "basic-auth"), env) as shared:
         uri = shared.server.uri
         names = {"MLFLOW_TRACKING_USERNAME": "plain"}
         user = {"username": "plain", "password": SECRET}
         path = f"{uri}/api/2.0/mlflow/users/create"
         requests.post(path, json=user, auth=("admin", ADMIN), timeout=600).raise_for_status()
-        wrong = Client(tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one")
+        wrong = TeamClient(
+            tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one"
+        )
         code, said = wrong.run("main")
         assert code == 1
         [line] = [line for line in said.splitlines() if line]
         assert line.startswith(f"error: {uri}: no access for user 'plain' (401). Fix: set MLFLOW_")
         assert shared.query("select count(*) from runs") == [(0,)]
-        client = Client(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
+        client = TeamClient(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
         small = {"symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3"}
         said = {}
         for name, options in {
@@ -181,7 +185,7 @@ def test_server_with_passwords_works_and_stores_no_secret(tmp_path: Path) -> Non
 def test_missing_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     (tmp_path / "server").mkdir()
-    client = Client(tmp_path / "a", uri, tmp_path / "server")
+    client = TeamClient(tmp_path / "a", uri, tmp_path / "server")
     began = time.monotonic()
     code, said = client.run("main")
     assert code == 1 and time.monotonic() - began < 60

@@ -17,7 +17,7 @@ import pytest
 from serving.model.example_check import check_example
 from tests.support.paths import ROOT
 from tests.support.runs.toy_project import HANGS
-from tests.support.servers.model_server import Registry, served
+from tests.support.servers.model_server import Registry, run_model_server
 
 pytestmark = [
     pytest.mark.run,
@@ -56,7 +56,7 @@ def test_an_earlier_model_gives_the_answer_stored_with_it(registry: EarlierRegis
 
 def test_an_earlier_model_is_served(registry: EarlierRegistry) -> None:
     stored = json.loads((registry.model / "artifacts" / "example_answer.json").read_text())
-    with served(registry) as server:
+    with run_model_server(registry) as server:
         _, example = server.get("/example")
         status, answer = server.ask(example.encode())
     assert status == 200

@@ -21,12 +21,12 @@ from tests.support.python_processes import run_python
 from tests.support.runs.toy_project import HANGS
 from tests.support.servers.model_server import (
     PATH,
+    ModelServer,
     Registry,
-    Server,
-    answers,
-    body,
+    is_answering,
     records,
-    served,
+    request_body,
+    run_model_server,
     wait_until,
 )
 from tests.support.servers.tracking_server import free_port
@@ -41,8 +41,8 @@ NEEDED = 61
 
 
 @pytest.fixture(scope="module")
-def server(registry: Registry) -> Iterator[Server]:
-    with served(registry, "--max_rows", "1000") as server:
+def server(registry: Registry) -> Iterator[ModelServer]:
+    with run_model_server(registry, "--max_rows", "1000") as server:
         yield server
 
 
@@ -57,10 +57,10 @@ print(json.dumps(answer.to_dict("records")))
 """
 
 
-def test_server_answers_as_the_model_itself(registry: Registry, server: Server) -> None:
+def test_server_answers_as_the_model_itself(registry: Registry, server: ModelServer) -> None:
     other = make_bars(70, "OTHER", 6)
     both = pd.concat([BARS, other]).sort_values("date", kind="stable")
-    status, answer = server.ask(body(both, params={"all_dates": True}))
+    status, answer = server.ask(request_body(both, params={"all_dates": True}))
     assert status == 200
     rows = json.loads(answer)["predictions"]
     given = json.dumps(records(both))
@@ -86,7 +86,7 @@ def test_server_answers_as_the_model_itself(registry: Registry, server: Server) 
         assert {*pool.map(server.ask, [split] * 16)} == {(200, alone)}
 
 
-def test_server_describes_its_model(server: Server) -> None:
+def test_server_describes_its_model(server: ModelServer) -> None:
     assert server.get("/ping")[0] == server.get("/health")[0] == 200
     assert re.fullmatch(r"3\.\d+\.\d+", server.get("/version")[1])
     told = json.loads(server.get("/model")[1])
@@ -115,22 +115,22 @@ def day(row: int) -> str:
 REFUSED: dict[str, Callable[[], Any]] = {
     "body: expected JSON": lambda: b"{",
     "there are no rows": lambda: {"dataframe_records": []},
-    "column 'close': expected": lambda: body(BARS.drop(columns="close")),
-    "column 'turnover': expected": lambda: body(BARS.assign(turnover=1.0)),
+    "column 'close': expected": lambda: request_body(BARS.drop(columns="close")),
+    "column 'turnover': expected": lambda: request_body(BARS.assign(turnover=1.0)),
     "row 7, column 'close': expected a number, got text": lambda: changed(7, close="12.5"),
     "row 7, column 'close': expected a finite number": lambda: changed(7, close=None),
     "row 8, column 'close': expected a finite number": lambda: changed(8, close=float("nan")),
     "row 9, column 'volume': expected a finite number": lambda: changed(9, volume=float("inf")),
     "row 7, column 'date': expected a date after": lambda: changed(7, date=day(6)),
-    "row 2, column 'date': expected a date after": lambda: body(BARS.iloc[::-1]),
+    "row 2, column 'date': expected a date after": lambda: request_body(BARS.iloc[::-1]),
     "row 7, column 'high': expected one not below": lambda: changed(7, high=1.0),
-    "row 1, first of its symbol: expected 61 sessions": lambda: body(BARS.tail(60)),
-    "rows: expected at most 1000, got 1040": lambda: body(pd.concat([BARS] * 13)),
+    "row 1, first of its symbol: expected 61 sessions": lambda: request_body(BARS.tail(60)),
+    "rows: expected at most 1000, got 1040": lambda: request_body(pd.concat([BARS] * 13)),
 }
 
 
 @pytest.mark.parametrize("words", REFUSED)
-def test_server_refusal_is_one_sentence_without_the_data(server: Server, words: str) -> None:
+def test_server_refusal_is_one_sentence_without_the_data(server: ModelServer, words: str) -> None:
     status, answer = server.ask(REFUSED[words]())
     assert status == 400
     told = json.loads(answer)
@@ -138,7 +138,7 @@ def test_server_refusal_is_one_sentence_without_the_data(server: Server, words: 
     assert "SECRET" not in answer and "Traceback" not in answer and "\\n" not in answer
 
 
-def test_server_refuses_a_too_large_body_unread(server: Server) -> None:
+def test_server_refuses_a_too_large_body_unread(server: ModelServer) -> None:
     status, answer = server.ask(b"[" + b"1," * 500_000)
     assert status == 413
     assert json.loads(answer)["error"].startswith("body: expected at most ")
@@ -148,7 +148,7 @@ def test_server_refuses_a_too_large_body_unread(server: Server) -> None:
 
 @pytest.mark.long
 def test_server_uses_the_models_code_not_the_checkouts(
-    registry: Registry, server: Server, tmp_path: Path
+    registry: Registry, server: ModelServer, tmp_path: Path
 ) -> None:
     checkout = copy_project(tmp_path / "checkout")
     for name in ("features/direction.py", "features/technical.py", "prediction/predict.py"):
@@ -156,12 +156,12 @@ def test_server_uses_the_models_code_not_the_checkouts(
         path.write_text(path.read_text().replace("np.", "np.broken."))
     estimator = checkout / "serving" / "model" / "estimator_files.py"
     estimator.write_text("raise ImportError('the checkout was asked')\n")
-    with served(registry, "--max_rows", "1000", cwd=checkout) as changed_server:
-        assert changed_server.ask(body(BARS)) == server.ask(body(BARS))
+    with run_model_server(registry, "--max_rows", "1000", cwd=checkout) as changed_server:
+        assert changed_server.ask(request_body(BARS)) == server.ask(request_body(BARS))
 
 
 @contextmanager
-def mlflow_served(registry: Registry, *options: str) -> Iterator[Server]:
+def mlflow_served(registry: Registry, *options: str) -> Iterator[ModelServer]:
     """`mlflow models serve`, outside of the checkout: it has no front."""
     port = free_port()
     command = ("mlflow", "models", "serve", "-m", "models:/stockpred@champion", "-p", str(port))
@@ -174,9 +174,9 @@ def mlflow_served(registry: Registry, *options: str) -> Iterator[Server]:
             stderr=log,
             start_new_session=True,
         )
-    server = Server(process, f"http://127.0.0.1:{port}")  # type: ignore[arg-type]
+    server = ModelServer(process, f"http://127.0.0.1:{port}")  # type: ignore[arg-type]
     try:
-        wait_until(lambda: answers(server))
+        wait_until(lambda: is_answering(server))
         yield server
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -186,9 +186,9 @@ def mlflow_served(registry: Registry, *options: str) -> Iterator[Server]:
 NOT_SEEN_BY_THE_MODEL = ("JSON", "'turnover'", "got text", "rows: expected at most")
 
 
-def check_without_front(server: Server, mine: Server) -> None:
+def check_without_front(server: ModelServer, mine: ModelServer) -> None:
     """The same answers, and the same refusals as far as they reach the model."""
-    assert server.ask(body(BARS)) == mine.ask(body(BARS))
+    assert server.ask(request_body(BARS)) == mine.ask(request_body(BARS))
     for words, bad in REFUSED.items():
         if any(word in words for word in NOT_SEEN_BY_THE_MODEL):
             continue
@@ -203,7 +203,9 @@ def check_without_front(server: Server, mine: Server) -> None:
 
 
 @pytest.mark.long
-def test_mlflow_server_refuses_what_reaches_the_model(registry: Registry, server: Server) -> None:
+def test_mlflow_server_refuses_what_reaches_the_model(
+    registry: Registry, server: ModelServer
+) -> None:
     with mlflow_served(registry, "--env-manager", "local") as plain:
         check_without_front(plain, server)
 
@@ -211,7 +213,7 @@ def test_mlflow_server_refuses_what_reaches_the_model(registry: Registry, server
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("uv", path=PATH) is None, reason="no uv; make env brings one")
 def test_mlflow_server_works_in_an_environment_of_the_models_requirements(
-    registry: Registry, server: Server
+    registry: Registry, server: ModelServer
 ) -> None:
     """Just what prediction needs, as the model asks for it."""
     with mlflow_served(registry, "--env-manager", "uv") as plain:

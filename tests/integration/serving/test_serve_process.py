@@ -14,12 +14,12 @@ import pytest
 
 from tests.support.runs.toy_project import HANGS, is_alive
 from tests.support.servers.model_server import (
+    ModelServer,
     Registry,
-    Server,
-    address_in,
-    answers,
-    children,
-    served,
+    child_pids,
+    is_answering,
+    read_address,
+    run_model_server,
     wait_until,
 )
 from tests.support.servers.tracking_server import free_port
@@ -46,7 +46,7 @@ def test_serve_on_a_taken_port_fails_in_one_line_without_a_run(registry: Registr
 
 @pytest.mark.long
 def test_serve_run_is_running_while_it_serves(registry: Registry) -> None:
-    with served(registry, "--model_uri", "models:/stockpred/1") as server:
+    with run_model_server(registry, "--model_uri", "models:/stockpred/1") as server:
         run = registry.runs()[0]
         assert run.info.status == "RUNNING"
         assert run.data.params["model_uri"] == "models:/stockpred/1"
@@ -56,8 +56,8 @@ def test_serve_run_is_running_while_it_serves(registry: Registry) -> None:
 
 @pytest.mark.long
 def test_server_exits_when_its_starter_is_killed(registry: Registry) -> None:
-    with served(registry) as server:
-        [child] = children(server.process.pid)
+    with run_model_server(registry) as server:
+        [child] = child_pids(server.process.pid)
         server.process.kill()
         wait_until(lambda: not is_alive(child))
 
@@ -68,9 +68,9 @@ def test_server_exits_when_mlflow_run_is_terminated(registry: Registry) -> None:
     command = ("mlflow", "run", ".", "-e", "serve", "--env-manager", "local", "-P", "port=0")
     process = registry.start(*command)
     try:
-        address_in(process)
-        below = children(process.pid)
-        below += [each for pid in below for each in children(pid)]
+        read_address(process)
+        below = child_pids(process.pid)
+        below += [each for pid in below for each in child_pids(pid)]
         assert len(below) >= 2
         process.terminate()
         process.wait(HANGS)
@@ -110,7 +110,7 @@ def test_readme_commands_of_serving_work(registry: Registry) -> None:
     start, curl, script, plain = (block for _, block in blocks)
     process = registry.start("bash", "-c", f"exec {start}")
     try:
-        server = Server(process, address_in(process))
+        server = ModelServer(process, read_address(process))
         found = run_in(registry, "bash", "-c", curl)
         [row] = json.loads(found)["predictions"]
         assert (row["symbol"], row["in_range"]) == ("AAA", True)
@@ -128,9 +128,9 @@ def test_readme_commands_of_serving_work(registry: Registry) -> None:
             )
         here = re.findall(r"127\.0\.0\.1:(\d+)", section)[0]
         there = re.findall(r"-p (\d+)", plain)[0]
-        beside = Server(other, f"http://127.0.0.1:{there}")  # type: ignore[arg-type]
+        beside = ModelServer(other, f"http://127.0.0.1:{there}")  # type: ignore[arg-type]
         try:
-            wait_until(lambda: answers(beside))
+            wait_until(lambda: is_answering(beside))
             again = run_in(registry, sys.executable, "-c", script.replace(here, there))
             assert again == predictions
         finally:

@@ -19,17 +19,17 @@ from tests.support.containers.compose import (
     docker,
     image_history,
     image_megabytes,
-    tell,
-    until,
+    print_progress,
+    wait_for,
 )
-from tests.support.containers.compose_files import argv, environment, services, wanted_files
+from tests.support.containers.compose_files import argv, environment, image_files, services
 from tests.support.containers.demo_checks import (
     check_cached,
     check_model,
     check_runs,
     children_of,
-    runs_by,
     runs_of,
+    runs_of_entry_point,
 )
 from tests.support.paths import ROOT
 from tests.support.servers.tracking_server import free_port
@@ -52,7 +52,7 @@ def check_containers(demo: Compose, ports: dict[str, int]) -> None:
     for service, port in ports.items():
         assert demo.published(service) == [("127.0.0.1", port)]
         assert demo.uids(service) == {USER}
-        tell(f"demo: {service} uses {demo.memory(service):.0f} MB")
+        print_progress(f"demo: {service} uses {demo.memory(service):.0f} MB")
     assert demo.published("pipeline") == []
     assert demo.inspect("pipeline")["Config"]["User"] == "stockpred"
     assert demo.exec("tracking", "id", "-u").strip() == str(USER)
@@ -61,11 +61,11 @@ def check_containers(demo: Compose, ports: dict[str, int]) -> None:
 def check_image(demo: Compose) -> None:
     """Small, without secrets, and made of the project's own files alone."""
     size = image_megabytes("stockpred")
-    tell(f"demo: the image has {size:.0f} MB")
+    print_progress(f"demo: the image has {size:.0f} MB")
     assert size < 1200
     assert not SECRET.search(image_history("stockpred"))
     listed = demo.exec("tracking", "find", "/stockpred", "-type", "f", "-not", "-name", "*.pyc")
-    assert set(listed.split()) == {f"/stockpred/{p.relative_to(ROOT)}" for p in wanted_files()}
+    assert set(listed.split()) == {f"/stockpred/{p.relative_to(ROOT)}" for p in image_files()}
 
 
 def by_docker_env(demo: Compose, tracking: str, *options: str) -> str:
@@ -97,18 +97,20 @@ def test_the_whole_story() -> None:
     with compose(FILE, "demo", env) as demo:
         begun = time.monotonic()
         demo("build", "--quiet")
-        tell(f"demo: built in {time.monotonic() - begun:.0f} s, with what was in the cache")
+        print_progress(
+            f"demo: built in {time.monotonic() - begun:.0f} s, with what was in the cache"
+        )
         demo.up()
         first = ended_well(demo)
         demo.wait("model")
         forecast = check_model(model)
-        tell(f"demo: from nothing to a forecast in {time.monotonic() - begun:.0f} s")
+        print_progress(f"demo: from nothing to a forecast in {time.monotonic() - begun:.0f} s")
         check_runs(tracking, first)
         check_image(demo)
         check_containers(demo, ports)
         known = len(runs_of(tracking))
 
-        tell(f"demo: a second `up` took {demo.up('--build'):.0f} s")
+        print_progress(f"demo: a second `up` took {demo.up('--build'):.0f} s")
         check_cached(ended_well(demo), first)
 
         printed = by_docker_env(demo, tracking)
@@ -121,9 +123,11 @@ def test_the_whole_story() -> None:
         check_cached(ended_well(demo), first)
         demo.wait("model")
         assert check_model(model) == forecast
-        tell(f"demo: after `down`, `up` to a forecast took {time.monotonic() - begun:.0f} s")
+        print_progress(
+            f"demo: after `down`, `up` to a forecast took {time.monotonic() - begun:.0f} s"
+        )
         # The server that `down` ended has ended in order.
-        served = [run["status"] for run in runs_by(tracking, "serve")]
+        served = [run["status"] for run in runs_of_entry_point(tracking, "serve")]
         assert served == ["FINISHED", "RUNNING"]
         # The three steps of docker_env came to it; no step of the demo's.
         mains = [
@@ -136,7 +140,7 @@ def test_the_whole_story() -> None:
 def check_docker_env_runs_steps(demo: Compose, tracking: str) -> None:
     """Steps that no run has done are done in a container, with the parameters given."""
     by_docker_env(demo, tracking, "-P", "phase=ideation", "-P", "symbols=AAPL,MSFT")
-    parent = runs_by(tracking, "main")[-1]
+    parent = runs_of_entry_point(tracking, "main")[-1]
     assert parent["tags"]["mlflow.project.env"] == "docker"
     done = [(run["run_name"], run["status"]) for run in children_of(tracking, parent["run_id"])]
     assert done == [(step, "FINISHED") for step in ("acquire", "validate", "features")]
@@ -150,7 +154,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "stockpred"
-        for path in wanted_files():
+        for path in image_files():
             copy = self.folder / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
@@ -201,7 +205,7 @@ class Machine:
             assert process.poll() is None, self.log(service)
             return subprocess.run(check, capture_output=True, check=False).returncode == 0
 
-        until(healthy, 300, f"{service} healthy")
+        wait_for(healthy, 300, f"{service} healthy")
 
     def stop(self) -> None:
         for process in reversed(self.started):

@@ -14,9 +14,9 @@ from tests.support.containers.compose_files import (
     DOCKERFILES,
     FILES,
     environment,
+    image_files,
     read,
     services,
-    wanted_files,
 )
 from tests.support.paths import ROOT
 
@@ -96,7 +96,7 @@ def test_no_secret_stands_in_a_file(file: Path) -> None:
 
 def test_an_image_is_made_of_the_project_alone() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
-    rooms = {path.relative_to(ROOT).parts[0] for path in wanted_files()}
+    rooms = {path.relative_to(ROOT).parts[0] for path in image_files()}
     assert rooms == {
         "MLproject",
         "conda.yaml",

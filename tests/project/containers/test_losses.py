@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.containers.compose import tell
+from tests.support.containers.compose import print_progress
 from tests.support.containers.lost_writes import Tally, check_nothing_lost, log_under_kills
 from tests.support.servers.tracking_server import MlflowServer, Postgres
 
@@ -18,7 +18,7 @@ def test_postgresql_killed_five_times_loses_no_logged_value(
         database.start()
 
     tally = log_under_kills(tracking.uri, kill, kills=5)
-    tell(f"PostgreSQL killed: {tally}")
+    print_progress(f"PostgreSQL killed: {tally}")
     assert not tally.errors
     check_nothing_lost(tally)
 
@@ -31,7 +31,7 @@ def test_a_killed_tracking_server_loses_no_logged_value(tracking: MlflowServer) 
         tracking.start()
 
     tally = log_under_kills(tracking.uri, kill, kills=3, patient=True)
-    tell(f"tracking server killed: {tally}")
+    print_progress(f"tracking server killed: {tally}")
     assert all("IncompleteRead" in error for error in tally.errors), tally.errors
     check_nothing_lost(tally)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.containers.access_checks import (
-    ask,
     check_jupyter,
-    check_kept,
+    check_sample,
     check_tracking,
-    keep,
+    log_sample,
+    send_request,
 )
 from tests.support.containers.compose import (
     PATIENCE,
@@ -25,9 +25,9 @@ from tests.support.containers.compose import (
     docker,
     image_history,
     image_megabytes,
-    need_engine,
-    tell,
-    until,
+    print_progress,
+    skip_without_engine,
+    wait_for,
 )
 from tests.support.containers.lost_writes import check_nothing_lost, log_under_kills
 from tests.support.paths import ROOT
@@ -95,7 +95,7 @@ class Workbench(Compose):
             now = self.inspect(service)["State"]
             return bool(now["Running"] and now["StartedAt"] != state["StartedAt"])
 
-        until(started_again, 60, f"{service} started again by the engine")
+        wait_for(started_again, 60, f"{service} started again by the engine")
 
 
 @pytest.fixture(scope="module")
@@ -124,21 +124,23 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def workbench(checkout: Path) -> Iterator[Workbench]:
     """The workbench, up; nothing is left of it at the end."""
-    need_engine()
+    skip_without_engine()
     bench = Workbench(checkout)
     leave = Compose(bench.file, PROJECT, {"POSTGRES_PASSWORD": "-", "JUPYTER_TOKEN": "-"})
     leave.down("--volumes")  # what a test that was killed has left
     try:
-        tell(f"workbench: make workbench with its builds {bench.make('workbench'):.0f} s")
+        print_progress(f"workbench: make workbench with its builds {bench.make('workbench'):.0f} s")
         leave.down("--volumes")
-        tell(f"workbench: healthy {bench.make('workbench'):.0f} s after `up` on built images")
+        print_progress(
+            f"workbench: healthy {bench.make('workbench'):.0f} s after `up` on built images"
+        )
         yield bench
     finally:
         leave.down("--volumes")
 
 
 def test_compose_starts_nothing_without_its_secrets(checkout: Path, tmp_path: Path) -> None:
-    need_engine()
+    skip_without_engine()
     (tmp_path / "docker-compose.yml").write_text((checkout / "docker-compose.yml").read_text())
     for env in ({}, {"POSTGRES_PASSWORD": "x" * 20}, {"JUPYTER_TOKEN": "x" * 20}):
         alone = Compose(tmp_path / "docker-compose.yml", PROJECT, env)
@@ -154,7 +156,7 @@ def test_all_are_healthy_and_nobody_is_root(workbench: Workbench) -> None:
     assert workbench.uids("mlflow") == {1000}
     assert workbench.uids("postgres") == {999}  # the image's own user
     memory = ", ".join(f"{name} {workbench.memory(name):.0f} MB" for name in SERVICES)
-    tell(f"workbench: memory {memory}")
+    print_progress(f"workbench: memory {memory}")
 
 
 def test_only_this_machine_reaches_the_ports(workbench: Workbench) -> None:
@@ -175,7 +177,7 @@ def test_the_doors_open_to_those_who_may_come_in(workbench: Workbench) -> None:
         r"^JupyterLab +http://127\.0\.0\.1:(\d+)(/\S+)$", workbench.told, re.MULTILINE
     )
     assert shown and int(shown[1]) == workbench.jupyter
-    assert ask(workbench.jupyter, shown[2])[0] == 200  # as it is pasted into a browser
+    assert send_request(workbench.jupyter, shown[2])[0] == 200  # as it is pasted into a browser
     assert f"MLflow      {workbench.uri}\n" in workbench.told
 
 
@@ -196,12 +198,12 @@ def test_no_secret_is_seen_where_others_look(workbench: Workbench) -> None:
 def test_what_is_saved_in_jupyter_is_the_owners_on_the_host(workbench: Workbench) -> None:
     token = {"Authorization": f"token {workbench.secret('JUPYTER_TOKEN')}"}
     body = {"type": "file", "format": "text", "content": "written in JupyterLab\n"}
-    status, _ = ask(workbench.jupyter, "/api/contents/saved.txt", "PUT", body, **token)
+    status, _ = send_request(workbench.jupyter, "/api/contents/saved.txt", "PUT", body, **token)
     saved = workbench.checkout / "saved.txt"
     assert (status, saved.read_text()) == (201, "written in JupyterLab\n")
     assert saved.stat().st_uid == workbench.checkout.stat().st_uid
     saved.write_text("written on the host\n")
-    status, text = ask(workbench.jupyter, "/api/contents/saved.txt", **token)
+    status, text = send_request(workbench.jupyter, "/api/contents/saved.txt", **token)
     assert json.loads(text)["content"] == "written on the host\n"
     saved.unlink()
     assert workbench.exec("jupyter", "git", "status", "--porcelain") == ""
@@ -265,7 +267,7 @@ def test_the_notebook_finds_the_workbench_in_order(workbench: Workbench) -> None
 
 def test_postgresql_killed_while_runs_are_logged_loses_nothing(workbench: Workbench) -> None:
     tally = log_under_kills(workbench.uri, lambda: workbench.kill("postgres"), kills=5)
-    tell(f"workbench: PostgreSQL killed: {tally}")
+    print_progress(f"workbench: PostgreSQL killed: {tally}")
     assert not tally.errors
     check_nothing_lost(tally)
     assert workbench.inspect("postgres")["RestartCount"] == 5
@@ -274,21 +276,21 @@ def test_postgresql_killed_while_runs_are_logged_loses_nothing(workbench: Workbe
 def test_a_killed_tracking_server_comes_back_by_itself(workbench: Workbench) -> None:
     kill = lambda: workbench.kill("mlflow")  # noqa: E731
     tally = log_under_kills(workbench.uri, kill, kills=2, patient=True)
-    tell(f"workbench: tracking server killed: {tally}")
+    print_progress(f"workbench: tracking server killed: {tally}")
     check_nothing_lost(tally)
     workbench.wait("mlflow")
 
 
 def test_the_data_survives_down_and_up(workbench: Workbench) -> None:
-    kept = keep(workbench.uri)
+    kept = log_sample(workbench.uri)
     workbench.make("workbench-down")
     assert workbench("ps", "--all", "--quiet") == ""
     workbench.make("workbench")
-    check_kept(workbench.uri, kept)
+    check_sample(workbench.uri, kept)
 
 
 def test_the_images_are_told_by_size(workbench: Workbench) -> None:
     sizes = {name: image_megabytes(name) for name in ("stockpred", "stockpred-workbench")}
-    tell("workbench: images " + ", ".join(f"{n} {mb:.0f} MB" for n, mb in sizes.items()))
+    print_progress("workbench: images " + ", ".join(f"{n} {mb:.0f} MB" for n, mb in sizes.items()))
     assert sizes["stockpred"] < 1200
     assert sizes["stockpred-workbench"] < 2000

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from tests.support.containers.access_checks import (
-    ask,
     check_jupyter,
-    check_kept,
+    check_sample,
     check_tracking,
-    keep,
+    log_sample,
+    send_request,
 )
 from tests.support.paths import ROOT
 from tests.support.servers.tracking_server import LEAN, free_port, postgres
@@ -56,7 +56,7 @@ def process(
         deadline = time.monotonic() + 240
         while True:
             with contextlib.suppress(OSError):
-                if ask(port, path)[0] == 200:
+                if send_request(port, path)[0] == 200:
                     break
             assert started.poll() is None and time.monotonic() < deadline, log_of(folder)
             time.sleep(0.2)
@@ -87,14 +87,14 @@ def test_the_tracking_server_keeps_its_data_and_answers_to_its_names(tmp_path: P
         uri = f"http://127.0.0.1:{port}"
         with process(shlex.split(words), tmp_path, port, "/health", LEAN):
             check_tracking(port)
-            kept = keep(uri)
-            check_kept(uri, kept)
+            kept = log_sample(uri)
+            check_sample(uri, kept)
             shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
             assert "as nobody asks for it" not in shown
         database.kill()
         database.start()
         with process(shlex.split(words), tmp_path, port, "/health", LEAN):
-            check_kept(uri, kept)
+            check_sample(uri, kept)
 
 
 def test_jupyterlab_opens_to_its_token_alone(tmp_path: Path) -> None:

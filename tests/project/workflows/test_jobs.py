@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from tests.support.data.bars import make_bars
 from tests.support.paths import ROOT
-from tests.support.runs.workflow_jobs import REPOSITORY, TOOLS, Job, Nights
+from tests.support.runs.workflow_jobs import REPOSITORY, TOOLS, Job, WorkflowNights
 from tests.support.servers.git_server import GitServer, git_server
 from tests.support.servers.tracking_server import MlflowServer, mlflow_server
 
@@ -42,7 +42,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 
 def test_nights_of_the_scheduled_job(git: GitServer, mlflow: MlflowServer, tmp_path: Path) -> None:
-    nights = Nights(git, mlflow, tmp_path)
+    nights = WorkflowNights(git, mlflow, tmp_path)
     first = nights.night()
     assert set(first.outcomes.values()) == {"success"}, first.said
     text = first.summary.read_text()

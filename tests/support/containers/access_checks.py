@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def ask(
+def send_request(
     port: int, path: str, method: str = "GET", body: Any = None, **headers: str
 ) -> tuple[int, str]:
     """Status and body of one request to 127.0.0.1; redirects are not followed."""
@@ -27,33 +27,33 @@ def ask(
 
 def check_jupyter(port: int, token: str) -> None:
     """Only its token opens JupyterLab, and only under a name of this machine."""
-    assert ask(port, "/api")[0] == 200  # its version, which the healthcheck asks for
+    assert send_request(port, "/api")[0] == 200  # its version, which the healthcheck asks for
     right = {"Authorization": f"token {token}"}
     for path in ("/api/contents", "/api/kernels", "/api/terminals", "/api/sessions"):
-        assert ask(port, path)[0] == 403
+        assert send_request(port, path)[0] == 403
         for wrong in ("", "wrong", token[:-1], token.swapcase()):
-            assert ask(port, path, Authorization=f"token {wrong}")[0] == 403
-            assert ask(port, f"{path}?token={wrong}")[0] == 403
-        assert ask(port, path, **right)[0] == 200
+            assert send_request(port, path, Authorization=f"token {wrong}")[0] == 403
+            assert send_request(port, f"{path}?token={wrong}")[0] == 403
+        assert send_request(port, path, **right)[0] == 200
     for path in ("/lab", "/lab/tree/notebooks", "/lab/workspaces/default"):
-        assert ask(port, path)[0] == 302  # to where one logs in
+        assert send_request(port, path)[0] == 302  # to where one logs in
     assert "/login" in _location(port, "/lab")
-    assert ask(port, "/api/kernels", "POST", {"name": "python3"})[0] == 403
-    assert ask(port, "/api/contents", **right, Host="evil.example")[0] == 403
-    assert ask(port, f"/lab?token={token}", Host=f"localhost:{port}")[0] in (200, 302)
+    assert send_request(port, "/api/kernels", "POST", {"name": "python3"})[0] == 403
+    assert send_request(port, "/api/contents", **right, Host="evil.example")[0] == 403
+    assert send_request(port, f"/lab?token={token}", Host=f"localhost:{port}")[0] in (200, 302)
     # No file of secrets is shown.
-    assert ask(port, "/api/contents/.env", **right)[0] == 404
+    assert send_request(port, "/api/contents/.env", **right)[0] == 404
 
 
 def check_tracking(port: int) -> None:
     """The tracking server answers to its own names alone, and to no page of another site."""
     search = "/api/2.0/mlflow/experiments/search?max_results=1"
     for name in (f"127.0.0.1:{port}", f"localhost:{port}", "mlflow:5000"):
-        assert ask(port, search, Host=name)[0] == 200
+        assert send_request(port, search, Host=name)[0] == 200
     for name in ("evil.example", f"evil.example:{port}", "mlflow:5001", "localhost.evil.example:1"):
-        status, text = ask(port, search, Host=name)
+        status, text = send_request(port, search, Host=name)
         assert (status, "Invalid Host" in text) == (403, True), name
-    status, _ = ask(
+    status, _ = send_request(
         port,
         "/api/2.0/mlflow/experiments/create",
         "POST",
@@ -63,7 +63,7 @@ def check_tracking(port: int) -> None:
     assert status == 403
 
 
-def keep(uri: str) -> dict[str, str]:
+def log_sample(uri: str) -> dict[str, str]:
     """Log a metric, a file and a registered version through the server; what `check_kept` needs."""
     from mlflow import MlflowClient
 
@@ -85,7 +85,7 @@ def keep(uri: str) -> dict[str, str]:
     return {"name": name, "run": run.info.run_id, "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def check_kept(uri: str, kept: dict[str, str]) -> None:
+def check_sample(uri: str, kept: dict[str, str]) -> None:
     """All that `keep` logged is there, byte for byte, and came through the proxy."""
     from mlflow import MlflowClient
 

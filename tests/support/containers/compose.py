@@ -23,13 +23,13 @@ PATIENCE = 1800  # seconds for one command of the engine's, a first build among 
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
-def tell(text: str) -> None:
+def print_progress(text: str) -> None:
     """One line of progress or one figure, for `make test-containers`."""
     sys.stderr.write(f"\n{text}")
     sys.stderr.flush()
 
 
-def until(true: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(true: Callable[[], Any], seconds: float, what: str) -> Any:
     """The first true value; an error that says what was waited for when none comes in time."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
@@ -66,7 +66,7 @@ def docker(
     return done.stdout
 
 
-def need_engine() -> None:
+def skip_without_engine() -> None:
     """Skip the test where no engine with Compose v2 answers."""
     try:
         docker("info")
@@ -120,7 +120,7 @@ class Compose:
             return bool(state["Health"]["Status"] == "healthy")
 
         try:
-            until(healthy, seconds, f"{service} healthy")
+            wait_for(healthy, seconds, f"{service} healthy")
         except (RuntimeError, TimeoutError) as error:
             raise RuntimeError(f"{error}\n{self.logs(service)}") from error
 
@@ -175,7 +175,7 @@ def compose(file: Path, project: str, env: Mapping[str, str]) -> Iterator[Compos
     env : mapping of str to str
         What the file reads of the environment, free ports first of all.
     """
-    need_engine()
+    skip_without_engine()
     checkout = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:6]
     services = Compose(file, f"{project}-{checkout}", env)
     services.down("--volumes")  # what a test that was killed has left

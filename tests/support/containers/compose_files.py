@@ -36,7 +36,7 @@ def argv(command: str | list[str]) -> list[str]:
     return shlex.split(command) if isinstance(command, str) else list(command)
 
 
-def wanted_files() -> Iterator[Path]:
+def image_files() -> Iterator[Path]:
     """Files of the project that go into an image, as `.dockerignore` has it."""
     kept = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     for name in kept:

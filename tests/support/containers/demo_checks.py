@@ -12,7 +12,9 @@ from tests.support.paths import ROOT
 STEPS = ["acquire", "validate", "features", "train", "evaluate", "report", "register"]
 
 
-def answer(url: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+def request_json(
+    url: str, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
     """Status and JSON of an answer; with a body the request is a POST of it."""
     data = None if body is None else json.dumps(body).encode()
     request = Request(url, data, {"Content-Type": "application/json", **(headers or {})})
@@ -31,7 +33,7 @@ def runs_of(tracking: str, experiment: str = "0") -> list[dict[str, Any]]:
     """Every run of an experiment, oldest first, over the server's REST API."""
     asked = {"experiment_ids": [experiment], "max_results": 1000}
     asked["order_by"] = ["attributes.start_time ASC"]
-    status, told = answer(f"{tracking}/api/2.0/mlflow/runs/search", asked)
+    status, told = request_json(f"{tracking}/api/2.0/mlflow/runs/search", asked)
     assert status == 200, told
     runs = []
     for run in told.get("runs", []):
@@ -45,13 +47,13 @@ def children_of(tracking: str, parent: str) -> list[dict[str, Any]]:
     return [run for run in runs_of(tracking) if run["tags"].get("mlflow.parentRunId") == parent]
 
 
-def runs_by(tracking: str, entry_point: str) -> list[dict[str, Any]]:
+def runs_of_entry_point(tracking: str, entry_point: str) -> list[dict[str, Any]]:
     """Every run of an entry point, oldest first."""
     name = "mlflow.project.entryPoint"
     return [run for run in runs_of(tracking) if run["tags"].get(name) == entry_point]
 
 
-def table(printed: str) -> dict[str, tuple[str, str]]:
+def step_table(printed: str) -> dict[str, tuple[str, str]]:
     """Status and run id by step, of the last table that the pipeline printed."""
     last = printed[printed.rindex("\nstep ") :]
     rows = re.findall(r"^(\w+)\s+(executed|cached)\s.*\s([0-9a-f]{32})$", last, re.MULTILINE)
@@ -60,27 +62,29 @@ def table(printed: str) -> dict[str, tuple[str, str]]:
 
 def check_runs(tracking: str, printed: str) -> None:
     """Seven steps were run, are FINISHED on the server, and left their artifacts there."""
-    [parent] = runs_by(tracking, "main")
+    [parent] = runs_of_entry_point(tracking, "main")
     assert parent["status"] == "FINISHED"
     children = children_of(tracking, parent["run_id"])
     assert [(c["run_name"], c["status"]) for c in children] == [(s, "FINISHED") for s in STEPS]
     ids = {step: ("executed", run["run_id"]) for step, run in zip(STEPS, children, strict=True)}
-    assert table(printed) == ids
+    assert step_table(printed) == ids
     listing = f"{tracking}/api/2.0/mlflow/artifacts/list?run_id={children[5]['run_id']}"
-    status, told = answer(listing)
+    status, told = request_json(listing)
     assert status == 200 and "report.html" in {file["path"] for file in told["files"]}
     # No page elsewhere may turn a browser to the server under a name of its own.
-    assert answer(listing, headers={"Host": "elsewhere.example"})[0] == 403
+    assert request_json(listing, headers={"Host": "elsewhere.example"})[0] == 403
 
 
 def check_cached(printed: str, before: str) -> None:
     """The last chain ran no step anew: each is the run of the chain before."""
-    assert table(printed) == {step: ("cached", run) for step, (_, run) in table(before).items()}
+    assert step_table(printed) == {
+        step: ("cached", run) for step, (_, run) in step_table(before).items()
+    }
 
 
 def check_model(model: str) -> dict[str, Any]:
     """The README's request is answered, bad ones are refused; return the forecast."""
-    status, told = answer(f"{model}/model")
+    status, told = request_json(f"{model}/model")
     assert (status, told["name"], str(told["version"])) == (200, "stockpred", "1")
     forecast = json.loads(readme_request(model))["predictions"][0]
     assert 0 < forecast["probability_up"] < 1 and forecast["direction"] in (0, 1)
@@ -89,7 +93,7 @@ def check_model(model: str) -> dict[str, Any]:
         ({"dataframe_records": [{"symbol": "AAPL"}]}, "column 'date' is missing"),
         ({"rows": 1}, "the body"),
     ):
-        status, told = answer(f"{model}/invocations", bad)
+        status, told = request_json(f"{model}/invocations", bad)
         assert status == 400 and words in told["error"] and len(told) == 1
     return dict(forecast)
 

@@ -9,12 +9,12 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
 
-def forecasts(
+def noise_forecasts(
     seed: int,
     dates: int,
     symbols: int = 5,
@@ -51,10 +51,12 @@ def forecasts(
     )
 
 
-def evidence(predictions: pd.DataFrame, horizon: int = 1) -> EProcess:
+def e_process_of(predictions: pd.DataFrame, horizon: int = 1) -> EProcess:
     return start_e_process(horizon).bet(*date_gains(predictions, "prior"))
 
 
-def fitted(strength: float, seed: int, symbols: int = 5, dates: int = 2500) -> pd.DataFrame:
-    table = market(dates=dates, symbols=symbols, strength=strength, seed=seed)
+def walk_forward_forecasts(
+    strength: float, seed: int, symbols: int = 5, dates: int = 2500
+) -> pd.DataFrame:
+    table = generate_table(dates=dates, symbols=symbols, strength=strength, seed=seed)
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.2), 250, random_state=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 
-def market(
+def generate_table(
     dates: int = 400,
     symbols: int = 5,
     strength: float = 0.0,

@@ -14,7 +14,7 @@ AUC_057 = 0.25  # standard deviation of the logit of a true forecast with an AUC
 HOLDOUT = 500
 
 
-def forecasts(
+def live_forecasts(
     seed: int,
     dates: int,
     truth: float | np.ndarray = 1.0,
@@ -52,27 +52,29 @@ def forecasts(
     )
 
 
-def held(seed: int, record: pd.DataFrame, horizon: int = 1, **given: float) -> pd.DataFrame:
+def with_expected_lead(
+    seed: int, record: pd.DataFrame, horizon: int = 1, **given: float
+) -> pd.DataFrame:
     """A record, held to what a holdout of the same kind promised."""
-    before = forecasts(seed + 10_000, HOLDOUT, horizon=horizon, **given)  # type: ignore[arg-type]
+    before = live_forecasts(seed + 10_000, HOLDOUT, horizon=horizon, **given)  # type: ignore[arg-type]
     return record.assign(supported_share=supported_share(expected_lead(before, horizon)))
 
 
-def dying(seed: int, before: int, **given: float) -> pd.DataFrame:
+def record_losing_skill(seed: int, before: int, **given: float) -> pd.DataFrame:
     truth = np.repeat([1.0, 0.0], [before, 120])
-    return held(seed, forecasts(seed, before + 120, truth, **given), **given)  # type: ignore[arg-type]
+    return with_expected_lead(seed, live_forecasts(seed, before + 120, truth, **given), **given)  # type: ignore[arg-type]
 
 
-SURE = ExpectedLead(0.0078, 0.001, "2014-12-31", 0.0078)
+CERTAIN_LEAD = ExpectedLead(0.0078, 0.001, "2014-12-31", 0.0078)
 
 
-CHAMPION = Version("1", "a", "2014-12-31", SURE)
+CHAMPION = Version("1", "a", "2014-12-31", CERTAIN_LEAD)
 
 
 DAYS = pd.bdate_range("2014-01-01", "2017-12-29").to_numpy().astype("datetime64[s]")
 
 
-def scored(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
+def scored_rows(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
     return rows.drop(columns="supported_share", errors="ignore").assign(
         model_version=version,
         direction=(rows["probability_up"] > 0.5).astype(int),

@@ -14,7 +14,7 @@ CONF = {
 }
 
 
-def write(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
+def write_model_folder(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
     """A model's folder as MLflow lays it out."""
     for name, text in {
         "pyfunc.py": "x = 1",
@@ -28,7 +28,7 @@ def write(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
     return folder
 
 
-class Planted:
+class MaliciousPickle:
     """What writes a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:

@@ -12,7 +12,7 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 SELECTION = {
@@ -23,7 +23,7 @@ REPEAT = "git checkout abc\nmlflow run . -e evaluate -P 'recipe=<script>alert(1)
 
 
 def walked(strength: float, dates: int = 400) -> pd.DataFrame:
-    table = market(dates, 5, strength)
+    table = generate_table(dates, 5, strength)
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
 

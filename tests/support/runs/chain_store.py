@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 FAST = {"models": "prior,logistic", "refit_every": "200"}
 
 
-class Store:
+class ChainStore:
     """A tracking store with its artifacts, and the commands that use it."""
 
     def __init__(self, root: Path, folder: Path) -> None:

@@ -15,10 +15,10 @@ from steps.registration.by_gate import register
 from steps.registration.gate_inputs import GateInputs
 from tests.support.runs.stores import make_store
 
-SOUND = {"listed": 1000, "bars": 1000}
+SOUND_VALIDATION = {"listed": 1000, "bars": 1000}
 
 
-class Nights:
+class GateNights:
     """A registry, and nights on each of which one model is registered."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Nights:
             "table_sha256": data * 8,
         }
         (scratch / "evaluation.json").write_text(json.dumps(content))
-        (scratch / "validation.json").write_text(json.dumps(SOUND))
+        (scratch / "validation.json").write_text(json.dumps(SOUND_VALIDATION))
         pq.write_table(pa.Table.from_pandas(rows), scratch / "predictions.parquet")
         run = StepRun(self.client, run_id, scratch, scratch)
         given = {"phase": "production", "max_age": 63, **options}
@@ -67,5 +67,5 @@ class Nights:
         return dict(self.client.get_model_version(name, version).tags)
 
 
-def until(rows: pd.DataFrame, dates: int) -> pd.DataFrame:
+def first_dates(rows: pd.DataFrame, dates: int) -> pd.DataFrame:
     return rows[rows["date"] < np.unique(rows["date"])[dates]]

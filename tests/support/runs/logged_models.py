@@ -22,7 +22,7 @@ NAME = "stockpred"
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedModels:
     """A store with models in it.
 
     folders : candidate -> where its model lies
@@ -45,7 +45,7 @@ class Logged:
         }
 
 
-def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> Logged:
+def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> LoggedModels:
     """Fit each recipe on a file of bars (as features and train would) and register it.
 
     `folder` gets the store and, for each candidate, training-<candidate>.parquet: what the fitted
@@ -57,7 +57,7 @@ def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> L
     done = run_python(("-W", "ignore", *argv), cwd=ROOT, env=env, check=True)
     told = json.loads(done.stdout.splitlines()[-1])
     told["folders"] = {name: Path(path) for name, path in told["folders"].items()}
-    return Logged(store=store, **told)
+    return LoggedModels(store=store, **told)
 
 
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from tests.support.python_processes import run_python
 from tests.support.runs.stores import environment
 
 
-def refuse(
+def run_refused(
     root: Path, store: Path, *options: str, module: str = "main", code: int | None = None
 ) -> str:
     """Run `python -m steps.<module>`; return its one line."""
@@ -20,7 +20,7 @@ def refuse(
     return lines[0].removeprefix("error: ")
 
 
-def children(store: Path) -> list[str]:
+def started_steps(store: Path) -> list[str]:
     with sqlite3.connect(store / "store.db") as connection:
         sql = "select value from tags where key = 'mlflow.project.entryPoint' order by rowid"
         return [value for (value,) in connection.execute(sql)]

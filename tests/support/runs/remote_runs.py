@@ -22,7 +22,7 @@ SMALL = {
 }
 
 
-class Away:
+class OutsideProject:
     """Somewhere else than the project: a working folder, a tracking store, temporary files."""
 
     def __init__(self, folder: Path) -> None:

@@ -53,3 +53,10 @@ def make_client(folder: Path) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(make_store(folder))
+
+
+def create_model_versions(client: "MlflowClient", name: str, count: int) -> None:
+    """Register a model with empty versions, for tests that open none of them."""
+    client.create_registered_model(name)
+    for number in range(count):
+        client.create_model_version(name, f"/models/{name}/{number}")

@@ -174,7 +174,7 @@ class Job:
         return 0
 
 
-class Nights:
+class WorkflowNights:
     """Nights of one team: its server, its variables, and a machine that is new every night."""
 
     def __init__(self, git: GitServer, mlflow: MlflowServer, folder: Path) -> None:

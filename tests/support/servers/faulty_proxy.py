@@ -24,7 +24,7 @@ HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date"
 ID = re.compile(r"/(?:m-)?[0-9a-f]{32}\b.*|/\d+(?=/|$)")
 
 
-class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class FaultyProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
     """Hands on what is asked to `upstream`, such as ``http://127.0.0.1:5000``.
 
     Parameters
@@ -101,7 +101,7 @@ class Connection(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Proxy
+    server: FaultyProxy
 
     def log_message(self, *args: object) -> None:
         """Nothing: the proxy counts."""
@@ -191,9 +191,9 @@ class Connection(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def proxied(upstream: str, **options: object) -> Iterator[Proxy]:
-    """A `Proxy` that answers while the block lasts."""
-    proxy = Proxy(upstream, **options)  # type: ignore[arg-type]
+def faulty_proxy(upstream: str, **options: object) -> Iterator[FaultyProxy]:
+    """Run a `FaultyProxy` while the block lasts."""
+    proxy = FaultyProxy(upstream, **options)  # type: ignore[arg-type]
     thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -122,7 +122,7 @@ def git_server(folder: Path) -> Iterator[GitServer]:
 
 
 @contextlib.contextmanager
-def small_projects(folder: Path) -> Iterator[GitServer]:
+def small_project_server(folder: Path) -> Iterator[GitServer]:
     """A git server with `small`, and `private/small` with its project in a subfolder."""
     project = folder / "project"
     project.mkdir()

@@ -98,7 +98,7 @@ class Registry:
         return [r for r in found if r.data.tags.get("mlflow.project.entryPoint") == "serve"]
 
 
-class Server:
+class ModelServer:
     """A server under test."""
 
     def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
@@ -108,7 +108,9 @@ class Server:
         return self._open(Request(self.address + path))
 
     def ask(self, body: Any, media_type: str = "application/json") -> tuple[int, Any]:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = (
+            request_body if isinstance(request_body, bytes) else json.dumps(request_body).encode()
+        )
         headers = {"Content-Type": media_type}
         return self._open(Request(f"{self.address}/invocations", data, headers))
 
@@ -121,13 +123,15 @@ class Server:
 
 
 @contextmanager
-def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterator[Server]:
+def run_model_server(
+    registry: Registry, *options: str, cwd: Path | None = None
+) -> Iterator[ModelServer]:
     """A running model server, on a free port; SIGTERM is its good end."""
     command = ("-m", "steps.serve", "--port", "0", *options)
     process = registry.start_python(*command, cwd=cwd)
     try:
-        server = Server(process, address_in(process))
-        [child] = children(process.pid)
+        server = ModelServer(process, read_address(process))
+        [child] = child_pids(process.pid)
         yield server
         if process.poll() is None:
             process.terminate()
@@ -139,12 +143,12 @@ def served(registry: Registry, *options: str, cwd: Path | None = None) -> Iterat
         process.communicate()
 
 
-def children(pid: int) -> list[int]:
+def child_pids(pid: int) -> list[int]:
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
     return [int(each) for each in found.stdout.split()]
 
 
-def address_in(process: "subprocess.Popen[str]") -> str:
+def read_address(process: "subprocess.Popen[str]") -> str:
     """Where a server says that it serves."""
     assert process.stderr is not None
     said = []
@@ -155,7 +159,7 @@ def address_in(process: "subprocess.Popen[str]") -> str:
     raise AssertionError("".join(said))
 
 
-def answers(server: Server) -> bool:
+def is_answering(server: ModelServer) -> bool:
     assert server.process.poll() is None, "the server has ended"
     try:
         return server.get("/ping")[0] == 200
@@ -175,5 +179,5 @@ def records(bars: pd.DataFrame) -> list[dict[str, Any]]:
     return bars.assign(date=bars["date"].dt.strftime("%Y-%m-%d")).to_dict("records")
 
 
-def body(bars: pd.DataFrame, **more: Any) -> dict[str, Any]:
+def request_body(bars: pd.DataFrame, **more: Any) -> dict[str, Any]:
     return {"dataframe_records": records(bars), **more}

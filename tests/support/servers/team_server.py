@@ -54,7 +54,7 @@ left join tags e on e.run_uuid = r.run_uuid and e.key = 'mlflow.project.entryPoi
 """
 
 
-class Team:
+class TeamServer:
     """A tracking server on PostgreSQL, and whoever works with it.
 
     Attributes
@@ -97,7 +97,7 @@ class Team:
         shutil.rmtree(self.folder / "artifacts", ignore_errors=True)
 
 
-class Client:
+class TeamClient:
     """A checkout and a temp folder of its own, that see nothing of the server's folder.
 
     Parameters
@@ -176,9 +176,9 @@ def can_unshare() -> bool:
 
 
 @contextlib.contextmanager
-def team(
+def run_team_server(
     folder: Path, options: tuple[str, ...] = (), env: Mapping[str, str] = {}
-) -> Iterator[Team]:
+) -> Iterator[TeamServer]:
     """A healthy server on an empty PostgreSQL; it lives in `folder`."""
     with postgres() as database, mlflow_server(folder, database.uri, options, env) as server:
-        yield Team(folder, database, server)
+        yield TeamServer(folder, database, server)

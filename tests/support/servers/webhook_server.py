@@ -4,7 +4,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class Server(ThreadingHTTPServer):
+class WebhookServer(ThreadingHTTPServer):
     """Answers by path: /ok, /500, /redirect, /hang, /drip; `got` is what it was told."""
 
     daemon_threads = True
@@ -22,7 +22,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: WebhookServer
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -26,7 +26,7 @@ def fresh_yfinance(folder: Path) -> None:
     yfinance.config.debug.hide_exceptions = True
 
 
-def talkative_yfinance(folder: Path) -> None:
+def verbose_yfinance(folder: Path) -> None:
     """As in a process of its own that wants to see what goes wrong."""
     fresh_yfinance(folder)
     yfinance.config.debug.hide_exceptions = False
@@ -38,7 +38,7 @@ def history(symbol: str = "AAA", start: str = "2024-01-01", end: str | None = "2
     )
 
 
-def bars(*args: Any, **more: Any) -> pd.DataFrame:
+def yfinance_bars(*args: Any, **more: Any) -> pd.DataFrame:
     """What yfinance gives, in the shape of what was put in."""
     frame = history(*args, **more)
     named = frame[COLUMNS].set_axis([c.lower().replace(" ", "_") for c in COLUMNS], axis=1)

@@ -27,11 +27,11 @@ QUICK = RetryPolicy(
 FRIDAY = dt.datetime(2024, 6, 28, 21, tzinfo=dt.UTC)
 SESSIONS = 120
 BARS = standin_bars(SESSIONS)
-MORE = standin_bars(6, end="2024-07-09", seed=5, price=55.0)
+LATER_BARS = standin_bars(6, end="2024-07-09", seed=5, price=55.0)
 LATER = dt.datetime(2024, 7, 9, 21, tzinfo=dt.UTC)
 
 
-def read(
+def read_bars(
     tmp_path: Path,
     *symbols: str,
     as_of: dt.datetime = FRIDAY,
@@ -46,7 +46,7 @@ def read(
     return source.read(symbols or ("AAA",), asked.get("start"), asked.get("end"))
 
 
-def kept(
+def as_stored(
     acquired: FetchedBars, symbol: str = "AAA", requested_from: dt.date | None = None
 ) -> StoredBars:
     bars = acquired.bars[acquired.bars["symbol"] == symbol].reset_index(drop=True)

@@ -25,7 +25,7 @@ from stockpred.bars.checks.validate import validate
 from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
 from tests.support.data.bars import make_bars
-from tests.support.data.live_records import dying, scored
+from tests.support.data.live_records import record_losing_skill, scored_rows
 from tests.support.pages.evaluation import evaluation_inputs, walked
 from tests.support.pages.monitoring import monitoring_inputs
 from tests.support.pages.validation import SESSIONS, picture_of
@@ -107,8 +107,8 @@ def evaluation_page() -> str:
 
 
 def monitoring_page() -> str:
-    rows = dying(1, 100)
-    content, images = monitoring_inputs(pd.concat([scored(rows), scored(rows, "2")]))
+    rows = record_losing_skill(1, 100)
+    content, images = monitoring_inputs(pd.concat([scored_rows(rows), scored_rows(rows, "2")]))
     content["data"]["stopped"] = list(HOSTILE)
     return render_monitoring_page(evil(content), images)
 

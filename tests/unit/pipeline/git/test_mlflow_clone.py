@@ -19,7 +19,7 @@ from pipeline.git.mlflow_clone import (
 from pipeline.log.redact import public_url as clean
 from pipeline.tags import TAG_SOURCE
 from tests.support.runs.stores import make_client
-from tests.support.servers.git_server import GitServer, small_projects
+from tests.support.servers.git_server import GitServer, small_project_server
 
 # MLflow's own use of its database.
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -34,7 +34,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with small_projects(tmp_path_factory.mktemp("git")) as server:
+    with small_project_server(tmp_path_factory.mktemp("git")) as server:
         yield server
 
 

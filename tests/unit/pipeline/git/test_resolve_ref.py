@@ -16,12 +16,12 @@ from pipeline.git import resolve_ref
 from pipeline.git.resolve_ref import UnresolvedRef, resolve_commit
 from tests.support.paths import ROOT
 from tests.support.runs.toy_project import HANGS, gone
-from tests.support.servers.git_server import GitServer, small_projects
+from tests.support.servers.git_server import GitServer, small_project_server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
-    with small_projects(tmp_path_factory.mktemp("git")) as server:
+    with small_project_server(tmp_path_factory.mktemp("git")) as server:
         yield server
 
 

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.log.webhook import host_of, post_json
-from tests.support.servers.webhook_server import Server
+from tests.support.servers.webhook_server import WebhookServer
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
+def server() -> Iterator[WebhookServer]:
+    with WebhookServer() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.over.set()
         server.shutdown()
 
 
-def test_post_json_sends_the_document(server: Server) -> None:
+def test_post_json_sends_the_document(server: WebhookServer) -> None:
     content = {"status": "FINISHED", "verdict": "Größe\n'\"", "seconds": 1.5, "link": None}
     assert post_json(server.url("ok"), content, 20) is None
     [(path, kind, body)] = server.got
@@ -38,14 +38,14 @@ def test_post_json_sends_the_document(server: Server) -> None:
     ],
 )
 def test_post_json_reports_other_statuses_and_follows_no_redirect(
-    path: str, words: str, server: Server
+    path: str, words: str, server: WebhookServer
 ) -> None:
     assert post_json(server.url(path), {}, 20) == words
     assert len(server.got) == 1
 
 
 @pytest.mark.parametrize("path", ["hang", "drip"])
-def test_post_json_gives_up_a_server_that_does_not_answer(path: str, server: Server) -> None:
+def test_post_json_gives_up_a_server_that_does_not_answer(path: str, server: WebhookServer) -> None:
     began = time.monotonic()
     assert "no answer" in str(post_json(server.url(path), {}, 0.5))
     assert time.monotonic() - began < 60  # of two minutes

@@ -12,11 +12,11 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.registry.download import fetch_files, why_refused
 from pipeline.tracking.artifacts import model_digest
-from tests.support.data.planted_files import CONF, Planted, write
+from tests.support.data.planted_files import CONF, MaliciousPickle, write_model_folder
 
 
 def test_model_as_recorded_is_accepted(tmp_path: Path) -> None:
-    folder = write(tmp_path, CONF)
+    folder = write_model_folder(tmp_path, CONF)
     assert why_refused(folder, None) is None
     assert why_refused(folder, model_digest(folder)) is None
 
@@ -43,13 +43,13 @@ ODD = [
 def test_model_that_loads_anything_else_is_refused(
     changed: dict[str, Any], flavors: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
-    why = why_refused(write(tmp_path, {**CONF, **changed}, **flavors), None)
+    why = why_refused(write_model_folder(tmp_path, {**CONF, **changed}, **flavors), None)
     assert why is not None and words in why and "\n" not in why
 
 
 @pytest.mark.parametrize("text", ["", "[]", "flavors: 1", "a: [", "flavors: {python_function: 1}"])
 def test_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
-    write(tmp_path, CONF)
+    write_model_folder(tmp_path, CONF)
     (tmp_path / "MLmodel").write_text(text)
     why = why_refused(tmp_path, None)
     assert why is not None and "\n" not in why
@@ -58,7 +58,7 @@ def test_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_mlmodel_yaml_constructs_no_object(tmp_path: Path) -> None:
-    write(tmp_path, CONF)
+    write_model_folder(tmp_path, CONF)
     tag = f"flavors: !!python/object/apply:os.system ['touch {tmp_path}/pwned']\n"
     (tmp_path / "MLmodel").write_text(tag)
     assert "MLmodel file that cannot be read" in str(why_refused(tmp_path, None))
@@ -77,7 +77,7 @@ def test_mlmodel_yaml_constructs_no_object(tmp_path: Path) -> None:
     ],
 )
 def test_files_that_differ_from_the_record_are_refused(name: str, tmp_path: Path) -> None:
-    folder = write(tmp_path, CONF)
+    folder = write_model_folder(tmp_path, CONF)
     recorded = model_digest(folder)
     (folder / name).write_text("changed")
     assert "other files (sha256" in str(why_refused(folder, recorded))
@@ -91,7 +91,7 @@ def client_of(recorded: str | None) -> SimpleNamespace:
 
 def test_local_model_is_copied_without_bytecode_and_links(tmp_path: Path) -> None:
     store, into = tmp_path / "store", tmp_path / "into"
-    folder = write(store, CONF)
+    folder = write_model_folder(store, CONF)
     cached = folder / "code" / "stockpred" / "__pycache__" / "a.cpython-311.pyc"
     cached.parent.mkdir()
     cached.write_bytes(b"bytecode of another source")
@@ -112,7 +112,7 @@ def test_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
 
 def test_planted_pickle_works_when_loaded(tmp_path: Path) -> None:
     """Else the tests below could not fail."""
-    pickle.loads(pickle.dumps(Planted(tmp_path / "pwned")))  # noqa: S301
+    pickle.loads(pickle.dumps(MaliciousPickle(tmp_path / "pwned")))  # noqa: S301
     assert (tmp_path / "pwned").exists()
 
 
@@ -129,7 +129,7 @@ def test_parquet_npy_and_skops_readers_do_not_unpickle(tmp_path: Path) -> None:
     from stockpred.errors import StockpredError
 
     trap = tmp_path / "pwned"
-    planted = pickle.dumps(Planted(trap))
+    planted = pickle.dumps(MaliciousPickle(trap))
     # Parquet: an extension type of old that was pickled, and an object column of pandas.
     meta = {
         b"ARROW:extension:name": b"arrow.py_extension_type",
@@ -145,7 +145,7 @@ def test_parquet_npy_and_skops_readers_do_not_unpickle(tmp_path: Path) -> None:
     path = save_estimator(fitted, tmp_path)[ESTIMATOR]
     assert load_estimator({ESTIMATOR: path}, "logistic") is not None
     array = np.array([None], dtype=object)
-    array[0] = Planted(trap)
+    array[0] = MaliciousPickle(trap)
     np.save(tmp_path / "evil.npy", array, allow_pickle=True)
     with zipfile.ZipFile(path) as before, zipfile.ZipFile(tmp_path / "evil.skops", "w") as after:
         for name in before.namelist():
@@ -153,7 +153,7 @@ def test_parquet_npy_and_skops_readers_do_not_unpickle(tmp_path: Path) -> None:
             after.writestr(name, evil or before.read(name))
     with pytest.raises(ValueError, match="allow_pickle"):
         load_estimator({ESTIMATOR: tmp_path / "evil.skops"}, "logistic")
-    skops.io.dump(Planted(trap), tmp_path / "odd.skops")
+    skops.io.dump(MaliciousPickle(trap), tmp_path / "odd.skops")
     with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException):
         load_estimator({ESTIMATOR: tmp_path / "odd.skops"}, "logistic")
     # A pickle under the name of what is wanted.
@@ -170,7 +170,7 @@ def test_parquet_npy_and_skops_readers_do_not_unpickle(tmp_path: Path) -> None:
 
 
 def test_copy_leaves_the_store_unchanged(tmp_path: Path) -> None:
-    folder = write(tmp_path / "store", CONF)
+    folder = write_model_folder(tmp_path / "store", CONF)
     before = sorted(str(path) for path in folder.rglob("*"))
     copy = fetch_files(client_of(None), "models:/m/1", str(folder), None, tmp_path / "into")
     shutil.rmtree(copy)

@@ -20,8 +20,7 @@ from pipeline.registry.models import model_tags
 from pipeline.registry.transitions import registry_state
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python, start_python
-from tests.support.runs.registered_models import new
-from tests.support.runs.stores import make_store
+from tests.support.runs.stores import create_model_versions, make_store
 
 pytestmark = [
     # MLflow's own use of its database.
@@ -49,7 +48,7 @@ def test_entry_of_a_killed_process_is_removed_after_the_timeout(
     client: MlflowClient, left: str
 ) -> None:
     name = f"killed {left}"
-    new(client, name, 1)
+    create_model_versions(client, name, 1)
     client.set_registered_model_tag(name, f"{QUEUE}dead", left)
     began = time.monotonic()
     with model_lock(client, name, timeout=0.5):
@@ -72,7 +71,7 @@ with model_lock(MlflowClient(sys.argv[1]), sys.argv[2]):
 def test_entry_of_a_local_process_is_removed_soon_after_its_exit(
     client: MlflowClient,
 ) -> None:
-    new(client, "held", 1)
+    create_model_versions(client, "held", 1)
     words = (client.tracking_uri, "held")
     owner = start_python(["-c", HOLDS, *words], cwd=ROOT, env=os.environ)
     try:
@@ -96,7 +95,7 @@ def test_entry_of_a_local_process_is_removed_soon_after_its_exit(
 
 @pytest.mark.run
 def test_entry_of_another_machine_is_kept_until_the_timeout(client: MlflowClient) -> None:
-    new(client, "elsewhere", 1)
+    create_model_versions(client, "elsewhere", 1)
     mark = process_of(os.getpid())._replace(host="elsewhere", start="1").slug()
     client.set_registered_model_tag("elsewhere", f"{QUEUE}{mark}.0", "1")
     before = time.monotonic()
@@ -148,7 +147,7 @@ def test_concurrent_promotions_leave_one_champion_and_a_complete_record(
 ) -> None:
     uri, versions = make_store(tmp_path), 4
     client = MlflowClient(uri)
-    new(client, "race", versions)
+    create_model_versions(client, "race", versions)
     words = (uri, "race", str(versions), str(times))
     run_python(["-c", AT_ONCE, *words], cwd=ROOT, env=os.environ, check=True)
     now, moves = registry_state(client, "race"), history(client, "race")

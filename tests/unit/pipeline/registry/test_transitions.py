@@ -29,7 +29,7 @@ from pipeline.registry.transitions import (
     registry_state,
 )
 from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
-from tests.support.runs.registered_models import new
+from tests.support.runs.stores import create_model_versions
 
 pytestmark = [
     # MLflow's own use of its database.
@@ -65,7 +65,7 @@ def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
 
 @pytest.mark.run
 def test_move_version_changes_and_records(client: MlflowClient) -> None:
-    new(client, "one", 3)
+    create_model_versions(client, "one", 3)
     put(client, "one", "1", "Development", "candidate", reason="a")
     made = put(client, "one", "1", "Production", "champion", "candidate", reason="b")
     assert brief(made) == [("1", "Development", "Production", "champion", "", "b")]
@@ -92,7 +92,7 @@ def test_move_version_changes_and_records(client: MlflowClient) -> None:
 
 @pytest.mark.run
 def test_record_outlives_pruned_versions(client: MlflowClient, tmp_path: Path) -> None:
-    new(client, "pruned", 2)
+    create_model_versions(client, "pruned", 2)
     put(client, "pruned", "1", "Development", reason="refused")
     put(client, "pruned", "2", "Development", "candidate", reason="refused, too")
     known = history(client, "pruned")
@@ -107,7 +107,7 @@ def test_record_outlives_pruned_versions(client: MlflowClient, tmp_path: Path) -
 
 @pytest.mark.run
 def test_move_version_on_another_champion_changes_nothing(client: MlflowClient) -> None:
-    new(client, "two", 2)
+    create_model_versions(client, "two", 2)
     put(client, "two", "1", "Production", "champion")
     before = registry_state(client, "two")
     with pytest.raises(
@@ -120,7 +120,7 @@ def test_move_version_on_another_champion_changes_nothing(client: MlflowClient) 
 
 @pytest.mark.run
 def test_unrecorded_changes_are_found_and_recorded(client: MlflowClient) -> None:
-    new(client, "three", 3)
+    create_model_versions(client, "three", 3)
     put(client, "three", "1", "Production", "champion")
     client.set_registered_model_alias("three", "champion", "2")  # in the UI, or killed half way
     [seen] = find_unrecorded(history(client, "three"), registry_state(client, "three"), DAY)
@@ -137,7 +137,7 @@ def test_unrecorded_changes_are_found_and_recorded(client: MlflowClient) -> None
 
 @pytest.mark.run
 def test_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
-    new(client, "four", 1)
+    create_model_versions(client, "four", 1)
     moves = [
         Transition(
             DAY + dt.timedelta(days=i), str(i), "", "Staging", (), (), "f" * 32, "ö" * i, i > 30

@@ -12,7 +12,7 @@ from reports.pages.html import POLICY
 from reports.text.verdict import known_biases, trading_summary, verdict_sentence
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 from tests.support.pages.evaluation import LOGISTIC, evaluation_page, walked
 
 
@@ -42,7 +42,7 @@ def test_evaluation_page_without_a_defined_correlation_says_so(page: str) -> Non
 
 
 def test_evaluation_page_without_importances_of_many_symbols_stays_small() -> None:
-    table = market(120, 60, 0.3)
+    table = generate_table(120, 60, 0.3)
     predictions = walk_forward(
         table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0
     )

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from reports.pages.html import POLICY
-from tests.support.data.live_records import DAYS, dying, forecasts, scored
+from tests.support.data.live_records import DAYS, live_forecasts, record_losing_skill, scored_rows
 from tests.support.pages.monitoring import monitoring_page
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    rows = dying(1, 100)
-    return monitoring_page(pd.concat([scored(rows), scored(rows, "2")]))
+    rows = record_losing_skill(1, 100)
+    return monitoring_page(pd.concat([scored_rows(rows), scored_rows(rows, "2")]))
 
 
 def test_monitoring_page_is_self_contained_and_begins_with_the_alert(page: str) -> None:
@@ -33,7 +33,7 @@ def test_monitoring_page_is_self_contained_and_begins_with_the_alert(page: str) 
 
 @pytest.mark.parametrize("outcomes", [0, 1, 2, 15])
 def test_monitoring_page_of_the_first_days_has_no_nan(outcomes: int) -> None:
-    rows = scored(forecasts(0, 15))
+    rows = scored_rows(live_forecasts(0, 15))
     is_open = rows["date"] >= np.append(np.unique(rows["date"]), DAYS[-1])[outcomes]
     rows.loc[is_open, ["label", "forward_return"]] = np.nan
     text = re.sub(r'src="[^"]*"', "", monitoring_page(rows))

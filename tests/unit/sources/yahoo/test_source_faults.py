@@ -14,13 +14,13 @@ from tests.support.yahoo_standin import Standin, standin_bars
 from tests.support.yahoo_standin.reading import (
     BARS,
     LATER,
-    MORE,
+    LATER_BARS,
     QUICK,
     SESSIONS,
     as_bytes,
+    as_stored,
     dates,
-    kept,
-    read,
+    read_bars,
 )
 
 
@@ -61,7 +61,7 @@ def test_faulty_response_has_its_documented_outcome(
     patient = [standin_bars(40, seed=1), "BBB"]
     yahoo.add(patient[1], patient[0])
     yahoo.fault(kind, symbol="AAA", times=times, **options)
-    found = read(tmp_path, "AAA", "BBB", timeout=1.0 if kind == "timeout" else QUICK.timeout)
+    found = read_bars(tmp_path, "AAA", "BBB", timeout=1.0 if kind == "timeout" else QUICK.timeout)
     assert len(found.bars[found.bars["symbol"] == "BBB"]) == 40, "the others are not harmed"
     if outcome == "all":
         assert found.report["failures"] == {}
@@ -80,12 +80,12 @@ def test_faulty_response_never_overwrites_stored_bars(
     name: str, yahoo: Standin, tmp_path: Path
 ) -> None:
     kind, times, options, outcome = OUTCOMES[name]
-    before = read(tmp_path)
+    before = read_bars(tmp_path)
     yahoo.append("AAA", standin_bars(3, end="2024-07-03", seed=3, price=60.0))
     yahoo.fault(kind, symbol="AAA", times=times, **options)
     later = dt.datetime(2024, 7, 3, 21, tzinfo=dt.UTC)
     timeout = 1.0 if kind == "timeout" else QUICK.timeout
-    found = read(tmp_path, as_of=later, stored={"AAA": kept(before)}, timeout=timeout)
+    found = read_bars(tmp_path, as_of=later, stored={"AAA": as_stored(before)}, timeout=timeout)
     if outcome == "all":
         assert len(found.bars) == SESSIONS + 3
     else:
@@ -106,9 +106,9 @@ def test_faulty_response_never_overwrites_stored_bars(
 def test_shorter_response_never_overwrites_stored_bars(
     kind: str, options: dict, yahoo: Standin, tmp_path: Path
 ) -> None:
-    before = read(tmp_path)
+    before = read_bars(tmp_path)
     yahoo.fault(kind, **options)
-    found = read(tmp_path, stored={"AAA": kept(before)})
+    found = read_bars(tmp_path, stored={"AAA": as_stored(before)})
     if (kind, options) == ("short", {"last": 30}):  # it holds the whole overlap: nothing is lost
         assert found.report["failures"] == {}
     else:
@@ -130,17 +130,17 @@ def test_shorter_response_never_overwrites_stored_bars(
 def test_faulty_row_beside_stored_bars_has_its_documented_outcome(
     kind: str, outcome: str, yahoo: Standin, tmp_path: Path
 ) -> None:
-    before = read(tmp_path)
-    yahoo.append("AAA", MORE)
+    before = read_bars(tmp_path)
+    yahoo.append("AAA", LATER_BARS)
     on_a_row = kind not in ("duplicate_last", "partial")
     yahoo.fault(kind, **({"dates": [str(BARS["date"][SESSIONS - 9])[:10]]} if on_a_row else {}))
-    found = read(tmp_path, as_of=LATER, stored={"AAA": kept(before)})
+    found = read_bars(tmp_path, as_of=LATER, stored={"AAA": as_stored(before)})
     if outcome == "short":
         assert found.report["failures"]["AAA"]["reason"] == "short"
         assert as_bytes(found) == as_bytes(before)
     else:
         assert found.report["symbols"]["AAA"]["how"] == outcome
-        assert as_bytes(found) == as_bytes(read(tmp_path, as_of=LATER))
+        assert as_bytes(found) == as_bytes(read_bars(tmp_path, as_of=LATER))
 
 
 def checks_of(found: FetchedBars) -> dict[str, str]:
@@ -157,26 +157,26 @@ def test_rows_with_wrong_values_are_kept_for_validation(yahoo: Standin, tmp_path
     ):
         yahoo.heal()
         yahoo.fault(kind, dates=[day])
-        found = read(tmp_path)
+        found = read_bars(tmp_path)
         assert len(found.bars) == SESSIONS
         assert checks_of(found).get(check) == level, kind
 
 
 def test_rows_without_any_number_are_missing_sessions(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.fault("nan_rows", dates=[str(BARS["date"][60])[:10]])
-    assert dates(read(tmp_path)) == [d.date() for d in BARS["date"].drop(index=60)]
+    assert dates(read_bars(tmp_path)) == [d.date() for d in BARS["date"].drop(index=60)]
 
 
 def test_duplicate_last_bar_keeps_the_later_one(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.fault("duplicate_last")
-    found = read(tmp_path).bars
+    found = read_bars(tmp_path).bars
     assert len(found) == SESSIONS
     assert found["volume"].iloc[-1] == round(BARS["volume"].iloc[-1] * 1.01) + 1
 
 
 def test_stale_feed_is_listed_as_late(yahoo: Standin, tmp_path: Path) -> None:
     yahoo.fault("stale", sessions=3)
-    found = read(tmp_path)
+    found = read_bars(tmp_path)
     assert found.report["late"] == ["AAA"] and len(found.bars) == SESSIONS - 3
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.support.yahoo_standin import Standin, standin_bars
-from tests.support.yahoo_standin.client import bars, history, talkative_yfinance
+from tests.support.yahoo_standin.client import history, verbose_yfinance, yfinance_bars
 
 # yfinance 1.7 still sorts in place, which pandas 3.1 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
@@ -24,7 +24,7 @@ same = pd.testing.assert_frame_equal
 
 @pytest.fixture(autouse=True)
 def yfinance(yahoo: Standin, tmp_path: Path) -> None:
-    talkative_yfinance(tmp_path / "yfinance")
+    verbose_yfinance(tmp_path / "yfinance")
     yahoo.add("AAA", BARS)
 
 
@@ -61,10 +61,10 @@ def test_yfinance_returns_the_bars_of_the_standin(
 ) -> None:
     made = standin_bars(400, calendar=calendar, seed=3)  # both changes of the clocks
     yahoo.add("BTC-USD", made, **where)
-    same(bars("BTC-USD", start="2020-01-01"), made)
-    same(bars("BTC-USD", start="1969-01-01"), made)  # before the epoch
+    same(yfinance_bars("BTC-USD", start="2020-01-01"), made)
+    same(yfinance_bars("BTC-USD", start="1969-01-01"), made)  # before the epoch
     inner = made[7:-1].reset_index(drop=True)
-    same(bars("BTC-USD", start=str(made["date"][7].date()), end="2024-06-28"), inner)
+    same(yfinance_bars("BTC-USD", start=str(made["date"][7].date()), end="2024-06-28"), inner)
     opens = {"XNYS": "09:30", "24/7": "00:00", "XTKS": "09:00", "XASX": "10:00"}[calendar]
     times = pd.to_datetime(yahoo.listings["BTC-USD"].rows["time"], unit="s", utc=True)
     zone = where.get("timezone", "America/New_York")
@@ -112,7 +112,7 @@ def test_standin_refuses_ranges_without_a_session_as_yahoo(yahoo: Standin) -> No
 
 def test_standin_answers_named_ranges(yahoo: Standin) -> None:
     for period, rows in {"1d": 1, "5d": 5, "1mo": 22, "max": 60}.items():
-        found = bars(start=None, end=None, period=period)
+        found = yfinance_bars(start=None, end=None, period=period)
         assert found["date"].tolist() == BARS["date"].tolist()[-rows:]
 
 
@@ -120,7 +120,7 @@ def test_standin_split_rescales_all_earlier_bars(yahoo: Standin) -> None:
     new = standin_bars(63).iloc[-3:]
     yahoo.add("AAA", standin_bars(63).iloc[:-3])
     yahoo.dividend("AAA", "2024-06-20", 0.5)
-    before = bars()
+    before = yfinance_bars()
     yahoo.append("AAA", new)
     yahoo.split("AAA", "2024-06-27", 3, 2)
     after = history(start="2024-01-02")
@@ -144,7 +144,7 @@ def test_standin_dividend_scales_all_earlier_adjusted_closes(yahoo: Standin) -> 
     yahoo.dividend("AAA", "2024-06-14", 0.25)
     yahoo.dividend("AAA", "2024-05-15", 0.125)
     found = history()
-    same(bars().drop(columns="adj_close"), BARS.drop(columns="adj_close"))
+    same(yfinance_bars().drop(columns="adj_close"), BARS.drop(columns="adj_close"))
     close = dict(zip(dates(found), found["Close"], strict=True))
     for date, adjusted in zip(dates(found), found["Adj Close"], strict=True):
         factor = 1.0
@@ -160,7 +160,7 @@ def test_standin_dividend_scales_all_earlier_adjusted_closes(yahoo: Standin) -> 
 
 def test_standin_noise_is_small_and_new_in_every_response(yahoo: Standin) -> None:
     yahoo.noise(1e-7)
-    first, second = bars(), bars(end="2024-06-30")
+    first, second = yfinance_bars(), yfinance_bars(end="2024-06-30")
     for noisy in (first, second):
         off = np.abs(noisy[PRICES] / BARS[PRICES] - 1)
         assert 0 < off.max(axis=None) <= 1.0001e-7
@@ -172,13 +172,16 @@ def test_standin_live_bar_is_replaced_after_its_session(yahoo: Standin) -> None:
     new = standin_bars(61, end="2024-07-01").iloc[-1:]
     live = {**new.iloc[0], "volume": 5.0}
     yahoo.partial("AAA", live, at="11:17:42")
-    found = bars(end="2024-07-02")
+    found = yfinance_bars(end="2024-07-02")
     assert found.iloc[-1].to_dict() == live and len(found) == 61
-    same(bars(end="2024-06-29"), BARS)  # sent as Yahoo does, dropped by yfinance
+    same(yfinance_bars(end="2024-06-29"), BARS)  # sent as Yahoo does, dropped by yfinance
     sent = yahoo.listings["AAA"].asked({"period1": "0", "period2": "1719600000"})
     assert pd.Timestamp(sent["time"].iloc[-1], unit="s") == pd.Timestamp("2024-07-01 15:17:42")
     yahoo.append("AAA", new)
-    assert bars(start="2024-01-02", end="2024-07-02").iloc[-1].to_dict() == new.iloc[0].to_dict()
+    assert (
+        yfinance_bars(start="2024-01-02", end="2024-07-02").iloc[-1].to_dict()
+        == new.iloc[0].to_dict()
+    )
 
 
 def test_standin_serves_fifty_requests_at_once(yahoo: Standin) -> None:
@@ -188,7 +191,7 @@ def test_standin_serves_fifty_requests_at_once(yahoo: Standin) -> None:
     history()
     yahoo.fault("latency", seconds=8, together=26, on="timezone")
     with ThreadPoolExecutor(50) as pool:
-        found = list(pool.map(bars, symbols))
+        found = list(pool.map(yfinance_bars, symbols))
     for i, frame in enumerate(found):
         same(frame, standin_bars(20, seed=i))
     assert len(yahoo.chart_requests()) == 102

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import yahoo_standin
 from tests.support.yahoo_standin import Standin, standin_bars
-from tests.support.yahoo_standin.client import bars, history, talkative_yfinance
+from tests.support.yahoo_standin.client import history, verbose_yfinance, yfinance_bars
 from tests.support.yahoo_standin.faults import KINDS, ROWS
 
 # yfinance 1.7 still sorts in place, which pandas 3.1 warns of.
@@ -21,7 +21,7 @@ same = pd.testing.assert_frame_equal
 
 @pytest.fixture(autouse=True)
 def yfinance(yahoo: Standin, tmp_path: Path) -> None:
-    talkative_yfinance(tmp_path / "yfinance")
+    verbose_yfinance(tmp_path / "yfinance")
     yahoo.add("AAA", BARS)
 
 
@@ -68,16 +68,16 @@ def test_yfinance_raises_another_error_for_the_third_unknown_symbol(yahoo: Stand
     assert seen == [("HTTPError", 2), ("HTTPError", 2), ("YFTzMissingError", 2)]
 
 
-def later(bars: pd.DataFrame) -> pd.DataFrame:
-    last = bars.index == bars.index[-1]
-    return bars.assign(
-        volume=bars["volume"].where(~last, round(bars["volume"].iloc[-1] * 1.01) + 1)
+def later(rows: pd.DataFrame) -> pd.DataFrame:
+    last = rows.index == rows.index[-1]
+    return rows.assign(
+        volume=rows["volume"].where(~last, round(rows["volume"].iloc[-1] * 1.01) + 1)
     )
 
 
-def upside_down(bars: pd.DataFrame) -> pd.DataFrame:
-    swapped = bars.rename(columns={"high": "low", "low": "high"})
-    return bars.mask(bars["date"] == DAY, swapped)
+def upside_down(rows: pd.DataFrame) -> pd.DataFrame:
+    swapped = rows.rename(columns={"high": "low", "low": "high"})
+    return rows.mask(rows["date"] == DAY, swapped)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_yfinance_returns_faulty_rows_as_a_usual_frame(
     yahoo: Standin, fault: str, options: Any, expected: Any
 ) -> None:
     yahoo.fault(fault, **options)
-    found = bars()
+    found = yfinance_bars()
     same(found, expected(BARS).reset_index(drop=True))
     assert not found.equals(BARS)
 
 
 def test_yfinance_returns_an_open_session_as_a_usual_row(yahoo: Standin) -> None:
     yahoo.fault("partial")
-    found = bars()
+    found = yfinance_bars()
     same(found[:-1], BARS[:-1])
     live, whole = found.iloc[-1], BARS.iloc[-1]
     assert live["date"] == whole["date"] and live["volume"] < whole["volume"] / 4
@@ -126,16 +126,18 @@ def test_standin_fault_hits_its_symbol_only_so_often(yahoo: Standin) -> None:
 
     yahoo.add("BBB", BARS)
     yahoo.fault("429", "BBB", times=2, retry_after=1)
-    same(bars("AAA"), BARS)
+    same(yfinance_bars("AAA"), BARS)
     with pytest.raises(YFRateLimitError):
         history("BBB")
-    same(bars("BBB"), BARS)
+    same(yfinance_bars("BBB"), BARS)
     yahoo.fault("500", times=1, on="bars")
-    same(bars("BBB", end="2024-06-30"), BARS)  # once is healed by yfinance's second question
+    same(
+        yfinance_bars("BBB", end="2024-06-30"), BARS
+    )  # once is healed by yfinance's second question
     yahoo.fault("reset")
     yahoo.heal()
     YfData.cache_get.cache_clear()
-    same(bars("BBB"), BARS)
+    same(yfinance_bars("BBB"), BARS)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_standin_fault_hits_its_symbol_only_so_often(yahoo: Standin) -> None:
 )
 def test_yfinance_works_without_cookie_and_crumb(yahoo: Standin, fault: str, on: str) -> None:
     yahoo.fault(fault, on=on)
-    same(bars(), BARS)
+    same(yfinance_bars(), BARS)
 
 
 def test_yfinance_fails_with_a_refusing_proxy_and_with_none(
@@ -157,7 +159,7 @@ def test_yfinance_fails_with_a_refusing_proxy_and_with_none(
     with pytest.raises(requests.exceptions.ConnectionError, match="response 403"):
         history()
     yahoo.heal()
-    same(bars(), BARS)
+    same(yfinance_bars(), BARS)
     with Standin() as gone:
         monkeypatch.setenv("HTTPS_PROXY", gone.proxy.url)
         monkeypatch.setenv("https_proxy", gone.proxy.url)

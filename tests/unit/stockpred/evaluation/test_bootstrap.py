@@ -16,14 +16,14 @@ from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_stati
 from stockpred.evaluation.calibration import BINS, binned, calibration, recalibrate
 from stockpred.evaluation.information_coefficient import BY_DATE, BY_SYMBOL, coefficients
 from stockpred.evaluation.metrics import evaluate, probabilistic
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 few = settings(max_examples=25, deadline=None)
 
 
 def forecasts(dates: int = 60, symbols: int = 6, seed: int = 0, ties: bool = False) -> pd.DataFrame:
     """Predictions with some skill, in the form of a walk's."""
-    table = market(dates, symbols, 0.8, seed)
+    table = generate_table(dates, symbols, 0.8, seed)
     probability = 1 / (1 + np.exp(-0.8 * table["x0"].to_numpy(np.float64)))
     if ties:
         probability = probability.round(1).clip(0.05, 0.95)
@@ -224,7 +224,7 @@ def test_intervals_stay_in_the_range_of_the_figure() -> None:
 
 def one_case(seed: int, dates: int, strength: float) -> bool:
     """Whether the interval of a fitted model's AUC holds its AUC on a fresh large sample."""
-    table = market(dates + 400, 5, strength, seed)
+    table = generate_table(dates + 400, 5, strength, seed)
     x = [name for name in table if name.startswith("x")]
     cut = np.unique(table["date"])[400]
     past, holdout = table[table["date"] < cut], table[table["date"] >= cut]
@@ -233,7 +233,7 @@ def one_case(seed: int, dates: int, strength: float) -> bool:
     day = np.unique(holdout["date"], return_inverse=True)[1]
     auc = weighted_auc(holdout["label"].to_numpy(), holdout["probability_up"], day, dates)
     low, high = bootstrap({"auc": Statistic(auc, 0, 1)}, dates, 1, seed)["auc"] or (1, 0)
-    fresh = market(8000, 5, strength, seed + 10**6)
+    fresh = generate_table(8000, 5, strength, seed + 10**6)
     truth = roc_auc_score(fresh["label"], model.predict_proba(fresh[x])[:, 1])
     return low <= truth <= high
 

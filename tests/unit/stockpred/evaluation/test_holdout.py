@@ -13,13 +13,13 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
 
 def walked(**given: float) -> pd.DataFrame:
-    table = market(**{"dates": 400, **given})
+    table = generate_table(**{"dates": 400, **given})
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
 

@@ -15,13 +15,13 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
 
 def walked(strength: float, seed: int, dates: int = 500) -> pd.DataFrame:
-    table = market(dates=dates, strength=strength, seed=seed)
+    table = generate_table(dates=dates, strength=strength, seed=seed)
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
 

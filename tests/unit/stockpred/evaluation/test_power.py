@@ -13,12 +13,12 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 
 def forecasts(strength: float, seed: int, dates: int, symbols: int) -> pd.DataFrame:
     """A market with the true probabilities of its labels as forecasts, and 1/2 as prior."""
-    table = market(dates, symbols, strength, seed, features=1)
+    table = generate_table(dates, symbols, strength, seed, features=1)
     node, weight = np.polynomial.hermite_e.hermegauss(31)
     score = strength * table["x0"].to_numpy(np.float64)[:, None] + 0.7 * node
     table["probability_up"] = (1 / (1 + np.exp(-score))) @ weight / weight.sum()
@@ -77,7 +77,7 @@ def test_a_fitted_model_is_found_about_as_often() -> None:
     recipe = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
     def walked(strength: float, seed: int) -> pd.DataFrame:
-        table = market(2500, 5, strength, seed)
+        table = generate_table(2500, 5, strength, seed)
         return walk_forward(table, recipe, holdout_start(table["date"], 0.2), 250, random_state=0)
 
     promised = [detectable(walked(0.0, seed), 1).auc for seed in range(5)]

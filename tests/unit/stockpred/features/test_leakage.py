@@ -25,7 +25,7 @@ from studies.markets import generate_market
 from studies.verdict import Settings, default_recipe, judge_recipe, make_table
 from tests.support.data import leak_guards
 from tests.support.data.bars import make_bars
-from tests.support.data.generated_tables import market as feature_table
+from tests.support.data.generated_tables import generate_table
 
 PAYS = 0.55  # an AUC on noise from which a leak is at work
 DIRECTION = Settings(feature_sets=("direction",))
@@ -97,7 +97,7 @@ def walked_on_scaled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_leak_scaler_fitted_on_all_rows_is_caught() -> None:
-    table = feature_table(dates=200, strength=0.5)
+    table = generate_table(dates=200, strength=0.5)
     leak_guards.check_predictions_ignore_later_rows(walked, table)
     with pytest.raises(AssertionError, match="depend on later rows"):
         leak_guards.check_predictions_ignore_later_rows(walked_on_scaled, table)

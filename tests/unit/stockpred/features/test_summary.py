@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from stockpred.features import summary
 from stockpred.features.summary import TableSummary
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 FEATURES = ["x0", "x1", "flat"]
 
 
 def labelled_table(dates: int, symbols: int) -> pd.DataFrame:
-    table = market(dates=dates, symbols=symbols, strength=1.0)
+    table = generate_table(dates=dates, symbols=symbols, strength=1.0)
     return table[table["label"].notna()].assign(x1=lambda rows: rows["x1"] * 1e4, flat=0.5)
 
 

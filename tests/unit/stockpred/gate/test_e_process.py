@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.gate.e_process import AT_RISK, STAKES, date_gains, start_e_process
-from tests.support.data.forecasts import evidence, fitted, forecasts
+from tests.support.data.forecasts import e_process_of, noise_forecasts, walk_forward_forecasts
 
 
 def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
@@ -48,12 +48,12 @@ def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
 )
 @settings(max_examples=40, deadline=None)
 def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -> None:
-    predictions = forecasts(seed, dates, 3, bold, horizon)
-    found = evidence(predictions, horizon)
+    predictions = noise_forecasts(seed, dates, 3, bold, horizon)
+    found = e_process_of(predictions, horizon)
     assert found.dates == dates
     assert np.exp(found.log_e_value) == pytest.approx(wealth_by_loops(predictions, horizon))
     shuffled = predictions.sample(frac=1, random_state=seed)
-    assert evidence(shuffled, horizon).log_e_value == pytest.approx(found.log_e_value)
+    assert e_process_of(shuffled, horizon).log_e_value == pytest.approx(found.log_e_value)
 
 
 @given(
@@ -63,7 +63,7 @@ def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -
 )
 @settings(max_examples=40, deadline=None)
 def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[int]) -> None:
-    gain, risk = date_gains(forecasts(dates, dates, 3, 1.0, horizon), "prior")
+    gain, risk = date_gains(noise_forecasts(dates, dates, 3, 1.0, horizon), "prior")
     pieces = start_e_process(horizon)
     edges = sorted({0, dates, *(min(cut, dates) for cut in cuts)})
     for first, last in pairwise(edges):
@@ -89,12 +89,12 @@ def test_a_bettor_knows_all_its_outcomes_before_it_bets_again(horizon: int) -> N
 
 
 def test_wealth_never_ends_and_is_never_nan() -> None:
-    rows = forecasts(0, 200, 2)
+    rows = noise_forecasts(0, 200, 2)
     for probability in (0.0, 1.0, rows["label"], 1 - rows["label"]):
-        found = evidence(rows.assign(probability_up=probability))
+        found = e_process_of(rows.assign(probability_up=probability))
         assert np.isfinite(found.log_wealth).all() and 0 <= found.p_value <= 1
-    assert evidence(rows.assign(probability_up=1 - rows["label"])).p_value == 1.0
-    assert evidence(rows.assign(probability_up=rows["prior"])).log_e_value == 0.0
+    assert e_process_of(rows.assign(probability_up=1 - rows["label"])).p_value == 1.0
+    assert e_process_of(rows.assign(probability_up=rows["prior"])).log_e_value == 0.0
     assert start_e_process(5).p_value == 1.0
 
 
@@ -103,7 +103,7 @@ def test_expected_wealth_is_one_where_the_reference_is_right(horizon: int) -> No
     # Few and small bets: a mean over heavy tails would not settle.
     found = []
     for seed in range(25):
-        predictions = forecasts(seed, 40 * 20, 4, 0.1, horizon)
+        predictions = noise_forecasts(seed, 40 * 20, 4, 0.1, horizon)
         gain, risk = date_gains(predictions, "prior")
         for first in range(0, len(gain), 20):
             days = slice(first, first + 12)
@@ -128,7 +128,9 @@ def passes_ever(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
 
 
 def test_noise_seldom_passes_in_a_year_of_looks() -> None:
-    assert passes_ever([forecasts(seed, 760, 5 + seed % 16, 0.2) for seed in range(60)]) <= 0.1
+    assert (
+        passes_ever([noise_forecasts(seed, 760, 5 + seed % 16, 0.2) for seed in range(60)]) <= 0.1
+    )
 
 
 @pytest.mark.long
@@ -136,7 +138,7 @@ def test_noise_seldom_passes_in_a_year_of_looks() -> None:
 def test_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks(
     horizon: int, bold: float
 ) -> None:
-    markets = [forecasts(seed, 760, 5 + seed % 16, bold, horizon) for seed in range(600)]
+    markets = [noise_forecasts(seed, 760, 5 + seed % 16, bold, horizon) for seed in range(600)]
     # 45 of 600 is exceeded once in 300 times at a true level of 5 %.
     assert passes_ever(markets, horizon) <= 45 / 600
 
@@ -145,10 +147,10 @@ def test_the_product_over_symbols_lets_noise_through() -> None:
     """What the mean over a date's symbols is for."""
     passed = []
     for seed in range(150):
-        rows = forecasts(seed, 500, 20, 0.05, shared=0.9)
+        rows = noise_forecasts(seed, 500, 20, 0.05, shared=0.9)
         p = np.where(rows["label"] == 1, rows["probability_up"], 1 - rows["probability_up"])
         product = np.log(p / 0.5).sum()
-        passed.append((product >= np.log(20), evidence(rows).p_value < 0.05))
+        passed.append((product >= np.log(20), e_process_of(rows).p_value < 0.05))
     by_product, by_mean = np.mean(passed, axis=0)
     assert by_product > 0.15 and by_mean <= 0.05
 
@@ -157,7 +159,7 @@ def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
     """What the bets are for: 5 % a look is more than that when it is asked on and on."""
     by_test = by_looks = 0
     for seed in range(100):
-        rows = forecasts(seed, 1000, 1, 0.01)
+        rows = noise_forecasts(seed, 1000, 1, 0.01)
         label, prior = rows["label"].to_numpy(), rows["prior"].to_numpy()
         lead = row_log_loss(label, prior) - row_log_loss(label, rows["probability_up"].to_numpy())
         looks = range(100, 1001, 50)
@@ -174,14 +176,14 @@ AUC_057 = 0.28  # strength of a market in which the signal alone has an AUC of 0
 
 
 def test_a_fitted_signal_is_seen_at_the_first_look() -> None:
-    found = [evidence(fitted(AUC_057, seed)).p_value for seed in range(12)]
+    found = [e_process_of(walk_forward_forecasts(AUC_057, seed)).p_value for seed in range(12)]
     assert np.mean(np.array(found) < 0.05 / 2) >= 0.75
 
 
 @pytest.mark.long
 def test_power_is_no_lower_than_that_of_the_plain_test_that_is_asked_once() -> None:
-    walked = [fitted(AUC_057, seed) for seed in range(150)]
-    by_bets = np.mean([evidence(each).p_value < 0.05 / 2 for each in walked])
+    walked = [walk_forward_forecasts(AUC_057, seed) for seed in range(150)]
+    by_bets = np.mean([e_process_of(each).p_value < 0.05 / 2 for each in walked])
     by_test = np.mean([lead_over_column(each, "prior", 1).p_value < 0.05 for each in walked])
     assert by_bets >= 0.9 and by_bets >= by_test
 
@@ -189,4 +191,7 @@ def test_power_is_no_lower_than_that_of_the_plain_test_that_is_asked_once() -> N
 @pytest.mark.long
 def test_a_logistic_on_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks() -> None:
     # 3,800 dates, of which 760 are the holdout and the year after it.
-    assert passes_ever([fitted(0.0, seed, 5 + seed % 16, 3800) for seed in range(200)]) <= 17 / 200
+    assert (
+        passes_ever([walk_forward_forecasts(0.0, seed, 5 + seed % 16, 3800) for seed in range(200)])
+        <= 17 / 200
+    )

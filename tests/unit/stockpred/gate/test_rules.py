@@ -21,7 +21,7 @@ from stockpred.gate.metrics import (
 )
 from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, check_rules, decide
 from stockpred.gate.sequential_looks import LookData, add_look, hypothesis_of
-from tests.support.data.forecasts import evidence, fitted, forecasts
+from tests.support.data.forecasts import e_process_of, noise_forecasts, walk_forward_forecasts
 
 GOOD = {
     "lead": 0.01,
@@ -151,7 +151,7 @@ def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str
 
 
 def test_signal_passes_the_whole_gate_and_noise_does_not() -> None:
-    skilled, noise = whole(fitted(0.5, 1)), whole(fitted(0.0, 1))
+    skilled, noise = whole(walk_forward_forecasts(0.5, 1)), whole(walk_forward_forecasts(0.0, 1))
     assert decide({**skilled, "unsound_share": 0.0}).aliases == ("champion",)
     assert decide({**noise, "unsound_share": 0.0}).aliases == ()
     assert decide(skilled).aliases == ()  # nobody validated the bars
@@ -159,7 +159,7 @@ def test_signal_passes_the_whole_gate_and_noise_does_not() -> None:
 
 def test_a_base_rate_by_symbol_is_no_skill() -> None:
     rng = np.random.default_rng(0)
-    rows = forecasts(0, 500, 4, 0.0)
+    rows = noise_forecasts(0, 500, 4, 0.0)
     rate = rows["symbol"].map({"S0": 0.35, "S1": 0.45, "S2": 0.55, "S3": 0.65})
     rows["label"] = (rng.random(len(rows)) < rate).astype(float)
     rows["probability_up"] = rate
@@ -173,7 +173,7 @@ def test_a_base_rate_by_symbol_is_no_skill() -> None:
 @pytest.mark.parametrize("symbols", [1, 5, 20])
 def test_excess_calibration_error_is_near_0_where_forecasts_are_right(symbols: int) -> None:
     rng = np.random.default_rng(symbols)
-    rows = forecasts(0, 500, symbols, 0.0)
+    rows = noise_forecasts(0, 500, symbols, 0.0)
     truth = rng.uniform(0.4, 0.6, len(rows))
     found = []
     for _ in range(40):
@@ -186,7 +186,7 @@ def test_excess_calibration_error_is_near_0_where_forecasts_are_right(symbols: i
 
 
 def test_excess_calibration_error_against_a_loop() -> None:
-    rows = forecasts(3, 60, 4, 0.8)
+    rows = noise_forecasts(3, 60, 4, 0.8)
     ordered = rows.sort_values("probability_up", kind="stable")
     total = 0.0
     for part in np.array_split(np.arange(len(rows)), 10):
@@ -198,7 +198,7 @@ def test_excess_calibration_error_against_a_loop() -> None:
 
 
 def test_common_rows_are_those_of_both_with_one_outcome() -> None:
-    ours = forecasts(0, 50, 3)
+    ours = noise_forecasts(0, 50, 3)
     theirs = ours[(ours["symbol"] != "S2") & (ours["date"] > ours["date"].min())]
     theirs = theirs.assign(probability_up=0.4, label=theirs["label"].where(theirs.index > 3, 0.5))
     common = join_champion(ours, theirs)
@@ -208,7 +208,7 @@ def test_common_rows_are_those_of_both_with_one_outcome() -> None:
 
 
 def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
-    ours = fitted(0.5, 1)
+    ours = walk_forward_forecasts(0.5, 1)
     common = join_champion(ours, ours.assign(probability_up=ours["prior"]))
     asked = add_look(
         [], hypothesis_of("new", common, "old"), LookData(common, ("champion",), "data", 1)
@@ -217,9 +217,9 @@ def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
     label = common["label"].to_numpy()
     loss, other = (row_log_loss(label, common[c].to_numpy()) for c in ("probability_up", "prior"))
     assert values["champion_lead"] == paired_lead(common["date"], loss, other).mean
-    assert values["champion_anytime_p_value"] == 2 * evidence(common).p_value < 0.01
+    assert values["champion_anytime_p_value"] == 2 * e_process_of(common).p_value < 0.01
     assert values["champion_baseline_p_value"] == 1.0
-    assert values["common_p_value"] == evidence(common).p_value
+    assert values["common_p_value"] == e_process_of(common).p_value
     same = join_champion(ours, ours)
     asked = add_look(
         [], hypothesis_of("new", same, "old"), LookData(same, ("champion",), "data", 1)
@@ -237,7 +237,7 @@ def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
 def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, float | None]:
     """Two recipes that know the same signal and trust it more or less than it deserves."""
     rng = np.random.default_rng(seed)
-    rows = forecasts(seed, 500, 5, 0.0)
+    rows = noise_forecasts(seed, 500, 5, 0.0)
     signal = 0.3 * rng.standard_normal(len(rows))
     label = (rng.random(len(rows)) < expit(signal)).astype(float)
     rows = rows.assign(label=label, probability_up=expit(bold * signal))
@@ -259,7 +259,7 @@ def test_a_bolder_recipe_that_is_worse_than_a_timid_champion_is_not_promoted() -
 
 
 def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
-    rows = fitted(0.5, 2, dates=4000)  # 800 dates in the holdout
+    rows = walk_forward_forecasts(0.5, 2, dates=4000)  # 800 dates in the holdout
     dates = np.unique(rows["date"])
     early = rows[rows["date"] < dates[400]]
     promised = expected_lead(early, 1)
@@ -281,7 +281,7 @@ def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
 
 
 def test_age_is_counted_in_sessions_of_the_data() -> None:
-    rows = forecasts(0, 30, 2)
+    rows = noise_forecasts(0, 30, 2)
     days = [f"{day:%Y-%m-%d}" for day in pd.to_datetime(np.unique(rows["date"]))]
     assert [sessions_after(rows, day) for day in days] == list(range(29, -1, -1))
     assert sessions_after(rows, "2099-01-01") == 0

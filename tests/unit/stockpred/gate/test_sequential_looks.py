@@ -14,13 +14,13 @@ from stockpred.gate.sequential_looks import (
     hypothesis_of,
     reserve_look,
 )
-from tests.support.data.forecasts import forecasts
+from tests.support.data.forecasts import noise_forecasts
 
 BOTH = ("prior", "prior_symbol")
 
 
 def predictions(dates: int = 120, symbols: int = 3, seed: int = 0) -> pd.DataFrame:
-    return forecasts(seed, dates, symbols, 0.5).assign(prior_symbol=0.52)
+    return noise_forecasts(seed, dates, symbols, 0.5).assign(prior_symbol=0.52)
 
 
 def until(rows: pd.DataFrame, dates: int) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from stockpred.errors import NotEnoughData
 from stockpred.models.calibrators import Calibrated, Sigmoid, fit_map, from_dict, to_dict
 from stockpred.models.recipe import Training
 from stockpred.training.fit import fit, probability_up
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 MAPS = ("sigmoid", "isotonic")
 
@@ -80,7 +80,7 @@ def test_fit_map_weight_of_two_equals_the_row_twice(method: str) -> None:
 def test_fit_calibrates_on_rows_the_estimator_had_not_seen(method: str) -> None:
     # A forest that memorises noise is certain of its own rows, and so would be a map fitted on
     # them. A map fitted on later rows shows that there is no signal.
-    table = market(dates=150)
+    table = generate_table(dates=150)
     by_heart = {"n_estimators": 10, "min_samples_leaf": 1}
     raw = fit(table, "random_forest", by_heart, 0)
     assert probability_up(raw, table).std() > 0.3
@@ -92,11 +92,11 @@ def test_fit_calibrates_on_rows_the_estimator_had_not_seen(method: str) -> None:
 
 def test_fit_calibrated_on_too_few_dates_raises() -> None:
     with pytest.raises(NotEnoughData, match=r"calibration=sigmoid: .* got 3 dates"):
-        fit(market(dates=3), "logistic", {}, 0, training=Training("sigmoid"))
+        fit(generate_table(dates=3), "logistic", {}, 0, training=Training("sigmoid"))
 
 
 def test_fit_calibrated_with_one_class_in_an_inner_fold_is_finite() -> None:
-    table = market(dates=60)
+    table = generate_table(dates=60)
     early = table["date"] < np.unique(table["date"])[40]
     table.loc[early, "label"] = 1.0
     for method in MAPS:

@@ -20,7 +20,12 @@ from stockpred.monitoring.change_detector import (
     shrink_to_prior,
     supported_share,
 )
-from tests.support.data.live_records import AUC_057, dying, forecasts, held
+from tests.support.data.live_records import (
+    AUC_057,
+    live_forecasts,
+    record_losing_skill,
+    with_expected_lead,
+)
 
 
 def bet_by_loops(day: pd.DataFrame, hedged: bool) -> tuple[float, float]:
@@ -69,7 +74,7 @@ def level_by_loops(rows: pd.DataFrame, horizon: int) -> list[float]:
 def test_the_level_against_loops(
     seed: int, dates: int, horizon: int, prior: float, supported_share: float
 ) -> None:
-    rows = forecasts(seed, dates, symbols=3, bold=1.5).assign(
+    rows = live_forecasts(seed, dates, symbols=3, bold=1.5).assign(
         prior=prior, supported_share=supported_share
     )
     found = detect_change(rows.sample(frac=1, random_state=seed), horizon)
@@ -81,7 +86,7 @@ def test_the_expected_level_is_the_number_of_dates_where_the_promise_is_kept() -
     for truth, most in ((0.8, 1.15), (1.0, 1.0)):
         levels = [
             detect_change(
-                forecasts(seed, 10, truth, symbols=5).assign(supported_share=0.8), 1
+                live_forecasts(seed, 10, truth, symbols=5).assign(supported_share=0.8), 1
             ).level[-1]
             for seed in range(300)
         ]
@@ -100,7 +105,7 @@ def test_a_promise_backs_what_its_lead_surely_leaves() -> None:
     unsure = supported_share(ExpectedLead(0.01, 0.004, "2020-01-01", 0.01))
     assert unsure == pytest.approx((0.01 - 1.28 * 0.004) / 0.02 + 0.5)
     for truth in (0.4, 0.7, 1.0):
-        found = expected_lead(forecasts(1, 8000, truth, symbols=4), 1)
+        found = expected_lead(live_forecasts(1, 8000, truth, symbols=4), 1)
         assert (found.lead / found.implied_lead + 1) / 2 == pytest.approx(truth, abs=0.08)
 
 
@@ -114,7 +119,7 @@ def test_shares_of_a_forecast() -> None:
 
 
 def test_forecasts_that_promise_nothing_or_say_nothing_raise_no_alarm() -> None:
-    rows = forecasts(0, 300, 0.0)
+    rows = live_forecasts(0, 300, 0.0)
     assert (detect_change(rows.assign(supported_share=0.0), 1).level == np.arange(1, 301)).all()
     timid = rows.assign(probability_up=0.5, supported_share=1.0)
     assert (detect_change(timid, 1).level == np.arange(1, 301)).all()
@@ -128,10 +133,10 @@ def test_forecasts_that_promise_nothing_or_say_nothing_raise_no_alarm() -> None:
 
 
 def test_the_alarm_stays_raised_and_nothing_later_moves_it() -> None:
-    rows = dying(3, 100)
+    rows = record_losing_skill(3, 100)
     found = detect_change(rows, 1)
     assert found.since is not None and found.level[found.dates == found.since][0] >= THRESHOLD
-    longer = pd.concat([rows, forecasts(9, 400, 3.0).assign(supported_share=1.0)])
+    longer = pd.concat([rows, live_forecasts(9, 400, 3.0).assign(supported_share=1.0)])
     longer["date"] = np.repeat(
         pd.bdate_range("2015-01-01", periods=620).to_numpy().astype("datetime64[s]"), 20
     )
@@ -144,8 +149,11 @@ def false_alarms(markets: int, sessions: int, horizon: int = 1, **given: float) 
     """Share of markets without a change in which the alarm is raised within so many sessions."""
     raised = 0
     for seed in range(markets):
-        rows = forecasts(seed, sessions, horizon=horizon, **given)  # type: ignore[arg-type]
-        raised += detect_change(held(seed, rows, horizon, **given), horizon).since is not None
+        rows = live_forecasts(seed, sessions, horizon=horizon, **given)  # type: ignore[arg-type]
+        raised += (
+            detect_change(with_expected_lead(seed, rows, horizon, **given), horizon).since
+            is not None
+        )
     return raised / markets
 
 
@@ -153,7 +161,7 @@ def seen(markets: int, before: int, **given: float) -> float:
     """Share of dying signals seen within 120 sessions, of those without an alarm before."""
     found = []
     for seed in range(markets):
-        rows = dying(seed, before, **given)
+        rows = record_losing_skill(seed, before, **given)
         dates = np.unique(rows["date"])
         since = detect_change(rows, 1).since
         if since is None or since >= dates[before]:
@@ -195,7 +203,7 @@ def test_a_dead_signal_is_seen_within_120_sessions(before: int, shared: float, b
 
 
 def shown(seed: int, sessions: int) -> tuple[pd.DataFrame, ChangeDetection]:
-    rows = held(seed, forecasts(seed, sessions))
+    rows = with_expected_lead(seed, live_forecasts(seed, sessions))
     return rows, detect_change(rows, 1)
 
 
@@ -223,12 +231,12 @@ def test_what_could_have_been_seen_is_seen_four_times_in_five(sessions: int) -> 
         rows, found = shown(seed, sessions)
         could = detectable_change(rows, found, 1)
         assert could.sessions is not None
-        gone = forecasts(seed + 500, could.sessions, 0.0).assign(
+        gone = live_forecasts(seed + 500, could.sessions, 0.0).assign(
             supported_share=rows["supported_share"].iloc[0]
         )
         seen_when_gone.append(detect_change(gone, 1).since is not None)
         if could.share is not None:
-            weak = forecasts(seed + 900, sessions, could.share)
+            weak = live_forecasts(seed + 900, sessions, could.share)
             seen_at_share.append(
                 detect_change(weak.assign(supported_share=rows["supported_share"]), 1).since
                 is not None

@@ -22,7 +22,13 @@ from stockpred.monitoring.record import (
     monitor_champion,
     out_of_sample,
 )
-from tests.support.data.live_records import CHAMPION, DAYS, dying, forecasts, scored
+from tests.support.data.live_records import (
+    CHAMPION,
+    DAYS,
+    live_forecasts,
+    record_losing_skill,
+    scored_rows,
+)
 
 
 def watched(rows: pd.DataFrame, *others: Version) -> dict:
@@ -32,12 +38,12 @@ def watched(rows: pd.DataFrame, *others: Version) -> dict:
 
 @pytest.fixture(scope="module")
 def good() -> dict:
-    return watched(scored(forecasts(0, 130)))
+    return watched(scored_rows(live_forecasts(0, 130)))
 
 
 @pytest.fixture(scope="module")
 def dead() -> dict:
-    return watched(scored(dying(1, 130)))
+    return watched(scored_rows(record_losing_skill(1, 130)))
 
 
 def test_a_record_that_keeps_its_promise(good: dict) -> None:
@@ -64,23 +70,23 @@ def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> Non
 
 
 def test_a_short_record_says_what_it_could_not_show() -> None:
-    short = watched(scored(forecasts(0, 15)))
+    short = watched(scored_rows(live_forecasts(0, 15)))
     assert "a signal that is gone takes about" in alert_sentence(short, [])
     assert short["record"]["log_loss"]["interval"] is None
-    none = watched(scored(forecasts(0, 15)).iloc[:0])
+    none = watched(scored_rows(live_forecasts(0, 15)).iloc[:0])
     assert alert_sentence(none, []).startswith(
         "No alert: no forecast of the champion has an outcome yet."
     )
     versions = {"1": replace(CHAMPION, promise=None)}
     blank = monitor_champion(
-        scored(forecasts(0, 15)), MonitoredModel(versions, versions["1"], DAYS, 1)
+        scored_rows(live_forecasts(0, 15)), MonitoredModel(versions, versions["1"], DAYS, 1)
     ).content
     assert "promised no skill" in alert_sentence(blank, []) and blank["promise"] is None
     json.dumps([short, none, blank], allow_nan=False)
 
 
 def test_training_labels_and_forecasts_do_not_overlap() -> None:
-    rows = scored(forecasts(0, 30, symbols=2))
+    rows = scored_rows(live_forecasts(0, 30, symbols=2))
     dates = np.unique(rows["date"])
     for horizon in (1, 5):
         trained = replace(CHAMPION, trained_to=str(dates[3])[:10])
@@ -91,11 +97,18 @@ def test_training_labels_and_forecasts_do_not_overlap() -> None:
 
 
 def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> None:
-    rows = forecasts(0, 40, symbols=6)
+    rows = live_forecasts(0, 40, symbols=6)
     dates = np.unique(rows["date"])
     refresh = Version("10", "a", str(dates[19])[:10], ExpectedLead(0.0, 0.01, "2014-12-31", 0.01))
     other = Version("3", "b", "2014-12-31", None)
-    ledger = pd.concat([scored(rows), scored(rows, "10"), scored(rows, "3"), scored(rows, "99")])
+    ledger = pd.concat(
+        [
+            scored_rows(rows),
+            scored_rows(rows, "10"),
+            scored_rows(rows, "3"),
+            scored_rows(rows, "99"),
+        ]
+    )
     versions = {each.version: each for each in (CHAMPION, refresh, other)}
     record = champion_record(ledger, MonitoredModel(versions, refresh, DAYS, 1))
     assert not record.duplicated(["symbol", "date"]).any() and len(record) == len(rows)
@@ -109,7 +122,7 @@ def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> Non
 
 
 def test_a_date_waits_for_the_last_of_its_outcomes() -> None:
-    rows = scored(forecasts(0, 40, symbols=6))
+    rows = scored_rows(live_forecasts(0, 40, symbols=6))
     last = rows["date"].max()
     part = (rows["date"] == last) & (rows["symbol"] == "S3")
     rows.loc[part, ["label", "forward_return"]] = np.nan

@@ -27,8 +27,8 @@ from stockpred.training.folds import Folds
 from stockpred.training.selection import cross_validate
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
-from tests.support.data.small_search import recipe
+from tests.support.data.generated_tables import generate_table
+from tests.support.data.small_search import make_recipe
 
 
 def small(name: str) -> Hyperparameters:
@@ -43,7 +43,7 @@ def small(name: str) -> Hyperparameters:
 def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
     name: str, calibration: str, tmp_path: Path
 ) -> None:
-    table, training = market(dates=200, horizon=3), Training(calibration, half_life=100)
+    table, training = generate_table(dates=200, horizon=3), Training(calibration, half_life=100)
     contents, files = [], {}
     for each in ("first", "second"):
         estimator = fit(table, name, small(name), 3, training=training)
@@ -65,7 +65,7 @@ def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
 
 
 def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
-    forest = fit(market(), "random_forest", {"n_estimators": 2}, 0)
+    forest = fit(generate_table(), "random_forest", {"n_estimators": 2}, 0)
     files = save_estimator(forest, tmp_path)
     with pytest.raises(Exception, match="Tree"):
         load_estimator(files, "logistic")
@@ -73,7 +73,7 @@ def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_model_asks_for_the_library_of_its_candidate_alone(name: str) -> None:
-    needs = {line.partition("==")[0] for line in requirements(recipe(name))}
+    needs = {line.partition("==")[0] for line in requirements(make_recipe(name))}
     extra = CANDIDATES[name].extra
     assert needs - set(REQUIREMENTS) == ({"xgboost-cpu"} if extra else set())
 
@@ -100,14 +100,14 @@ def test_the_defaults_lie_within_the_space(name: str) -> None:
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
-    table = market(dates=150, strength=0.5)
+    table = generate_table(dates=150, strength=0.5)
     x, y = table[[f"x{i}" for i in range(6)]].to_numpy(np.float32), table["label"].to_numpy(int)
     found = probability_up(fit(table, name, small(name), 0), table)
     plain = CANDIDATES[name].build(small(name), 0).fit(x, y)
     assert found.tobytes() == plain.predict_proba(x)[:, 1].astype(float).tobytes()
     for other, training in (
         (table, Training(half_life=20)),
-        (market(dates=150, strength=0.5, horizon=5), Training()),
+        (generate_table(dates=150, strength=0.5, horizon=5), Training()),
     ):
         weighted = fit(other, name, small(name), 0, training=training)
         changed = np.abs(probability_up(weighted, table) - found).max()
@@ -118,7 +118,7 @@ def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
 @pytest.mark.parametrize("calibration", METHODS)
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibration: str) -> None:
-    table = market(dates=100, strength=2, features=40)
+    table = generate_table(dates=100, strength=2, features=40)
     asked = fit(table, name, small(name), 0, training=Training(calibration))
     whole = probability_up(asked, table)
     assert name == "prior" or len(np.unique(whole)) > 3
@@ -130,7 +130,7 @@ def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibr
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_constant_feature_breaks_nothing(name: str) -> None:
-    table = market(dates=100, strength=2).assign(x1=np.float32(0.1), x2=np.float32(0))
+    table = generate_table(dates=100, strength=2).assign(x1=np.float32(0.1), x2=np.float32(0))
     probability = probability_up(fit(table, name, small(name), 0), table)
     assert np.isfinite(probability).all() and probability.min() > 0 and probability.max() < 1
 
@@ -143,32 +143,34 @@ def test_an_unknown_candidate_is_named() -> None:
 @pytest.mark.parametrize("name", CANDIDATES)
 @pytest.mark.parametrize("side", [0.0, 1.0])
 def test_one_class_only_gives_its_smoothed_base_rate(name: str, side: float) -> None:
-    table = market(dates=20).assign(label=side)
+    table = generate_table(dates=20).assign(label=side)
     probability = probability_up(fit(table, name, small(name), 0), table)
     assert probability == pytest.approx((100 * side + 1) / 102)
 
 
 def test_nothing_to_learn_from_is_an_error() -> None:
     with pytest.raises(NotEnoughData, match="a labelled row"):
-        fit(market(dates=20).assign(label=np.nan), "prior", {}, 0)
+        fit(generate_table(dates=20).assign(label=np.nan), "prior", {}, 0)
 
 
 def test_the_number_of_workers_changes_no_bit() -> None:
-    table = market(dates=200)
+    table = generate_table(dates=200)
     one, four = (
         cross_validate(Folds(table, 3, 5, 0), tuple(CANDIDATES), jobs=jobs) for jobs in (1, 4)
     )
     pd.testing.assert_frame_equal(one, four, check_exact=True)
     start = holdout_start(table["date"], 0.2)
-    walks = [walk_forward(table, recipe(), start, 7, random_state=0, jobs=jobs) for jobs in (1, 4)]
+    walks = [
+        walk_forward(table, make_recipe(), start, 7, random_state=0, jobs=jobs) for jobs in (1, 4)
+    ]
     pd.testing.assert_frame_equal(*walks, check_exact=True)
 
 
 def test_a_recipe_is_known_by_all_that_defines_it() -> None:
-    one = recipe()
+    one = make_recipe()
     assert Recipe.from_dict(one.to_dict()) == one
     others = [
-        recipe("prior"),
+        make_recipe("prior"),
         Recipe("logistic", {"C": 9}, "none", ("direction",), 14, 1, "code"),
         Recipe("logistic", one.hyperparameters, "none", ("technical",), 14, 1, "code"),
         Recipe("logistic", one.hyperparameters, "none", ("direction",), 13, 1, "code"),
@@ -184,7 +186,7 @@ def test_a_recipe_is_known_by_all_that_defines_it() -> None:
 
 
 def test_a_recipe_that_was_edited_by_hand_is_refused() -> None:
-    content = recipe().to_dict()
+    content = make_recipe().to_dict()
     with pytest.raises(DataError, match="recipe, id"):
         Recipe.from_dict({**content, "window": 15})
     del content["window"]

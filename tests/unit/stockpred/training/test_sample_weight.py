@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.training.sample_weight import decay, sample_weights, uniqueness
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 
 DAY = np.timedelta64(1, "D")
 START = np.datetime64("2010-01-01", "s")
@@ -48,7 +48,7 @@ def test_uniqueness_against_a_loop(data: st.DataObject, horizon: int, seed: int)
 
 
 def test_overlapping_labels_sum_to_the_number_of_independent_ones() -> None:
-    table = market(dates=200, symbols=3, horizon=10)
+    table = generate_table(dates=200, symbols=3, horizon=10)
     weights = sample_weights(table, None)
     assert weights is not None
     assert weights.sum() == pytest.approx(3 * 200 / 10, rel=0.1)
@@ -56,12 +56,12 @@ def test_overlapping_labels_sum_to_the_number_of_independent_ones() -> None:
 
 
 def test_labels_of_one_session_need_no_weights() -> None:
-    table = market(dates=300).sample(frac=0.7, random_state=0)
+    table = generate_table(dates=300).sample(frac=0.7, random_state=0)
     assert sample_weights(table, None) is None
 
 
 def test_weights_of_training_rows_do_not_know_of_later_ones() -> None:
-    table = market(dates=100, horizon=5).sort_values(["date", "symbol"])
+    table = generate_table(dates=100, horizon=5).sort_values(["date", "symbol"])
     known = table["label_end"] < np.unique(table["date"])[60]
     alone = sample_weights(table[known], None)
     # The last training labels have no later neighbour, so they count for more.
@@ -72,7 +72,7 @@ def test_weights_of_training_rows_do_not_know_of_later_ones() -> None:
 def test_old_rows_fade_by_sessions_not_by_days() -> None:
     days = START + np.array([0, 1, 4, 30]) * DAY
     np.testing.assert_allclose(decay(np.tile(days, 2), 2), np.tile([0.5**1.5, 0.5, 0.5**0.5, 1], 2))
-    table = market(dates=50)
+    table = generate_table(dates=50)
     weights = sample_weights(table, 10)
     assert weights is not None
     newest = table["date"] == table["date"].max()

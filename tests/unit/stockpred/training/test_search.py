@@ -25,8 +25,8 @@ from stockpred.training.selection import (
     threshold_and_trials,
 )
 from stockpred.training.trial import COMPLETE, PRUNED, Trial, best_trial, propose, should_prune
-from tests.support.data.generated_tables import market
-from tests.support.data.small_search import folds, run
+from tests.support.data.generated_tables import generate_table
+from tests.support.data.small_search import make_folds, run_search
 
 SEARCHED = [name for name in CANDIDATES if CANDIDATES[name].space]
 LOGISTIC = ("prior", "logistic")
@@ -37,14 +37,14 @@ def trial(number: int, losses: tuple[float, ...], state: str = COMPLETE) -> Tria
 
 
 def test_the_defaults_are_the_first_trial_and_the_count_is_kept() -> None:
-    search = Search(folds(), LOGISTIC, 4)
-    found = run(search)
+    search = Search(make_folds(), LOGISTIC, 4)
+    found = run_search(search)
     assert [(t.number) for t in found if t.candidate == "logistic"] == [0, 1, 2, 3]
     assert [t.number for t in found if t.candidate == "prior"] == [0], "nothing to search for"
     first = search.trials["logistic"][0]
     assert first.hyperparameters == CANDIDATES["logistic"].defaults
-    plain = Search(folds(), LOGISTIC)
-    assert [t.number for t in run(plain)] == [0, 0]
+    plain = Search(make_folds(), LOGISTIC)
+    assert [t.number for t in run_search(plain)] == [0, 0]
     assert plain.trials["logistic"] == [first]
 
 
@@ -72,9 +72,9 @@ def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> No
 
 def test_a_search_finds_what_is_better() -> None:
     # The defaults regularise hard; with a strong signal and many rows that costs.
-    table = market(dates=400, strength=2.0)
+    table = generate_table(dates=400, strength=2.0)
     search = Search(Folds(table, 3, 2, 0), ["logistic"], 12)
-    run(search, jobs=2)
+    run_search(search, jobs=2)
     best = best_trial(search.trials["logistic"])
     assert best.number > 0 and best.mean < search.trials["logistic"][0].mean
     assert [len(t.results) for t in search.trials["logistic"]].count(3) == 1
@@ -94,8 +94,8 @@ def test_a_trial_is_hopeless_by_the_same_folds_of_the_others() -> None:
 
 
 def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
-    search = Search(folds(), ["logistic"], 16)
-    run(search)
+    search = Search(make_folds(), ["logistic"], 16)
+    run_search(search)
     states = {t.state: t for t in search.trials["logistic"]}
     assert set(states) == {COMPLETE, PRUNED}
     assert len(states[PRUNED].losses) == 2 and len(states[COMPLETE].losses) == 3
@@ -105,13 +105,13 @@ def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
 
 def test_unknown_candidates_and_too_few_dates_are_said_before_any_fit() -> None:
     with pytest.raises(ParameterError, match="models='oracle'"):
-        Search(folds(), ["oracle"])
+        Search(make_folds(), ["oracle"])
     with pytest.raises(NotEnoughData, match=r"folds=3, gap=2: .* got 3 dates"):
-        folds(dates=3)
+        make_folds(dates=3)
 
 
 def test_one_symbol_and_a_fold_of_one_class() -> None:
-    table = market(dates=60, symbols=1)
+    table = generate_table(dates=60, symbols=1)
     days = np.unique(table["date"])
     table.loc[table["date"] >= days[-10], "label"] = 1.0
     table.loc[table["date"] < days[15], "label"] = 0.0
@@ -123,7 +123,7 @@ def test_one_symbol_and_a_fold_of_one_class() -> None:
 
 
 def test_window_half_life_and_calibration_reach_the_fits() -> None:
-    table = market(dates=200, strength=0.5)
+    table = generate_table(dates=200, strength=0.5)
     plain = cross_validate(Folds(table, 3, 2, 0), ["logistic"])
     for training in (Training("sigmoid"), Training(train_window=30), Training(half_life=10)):
         other = cross_validate(Folds(table, 3, 2, 0, training=training), ["logistic"])
@@ -134,7 +134,7 @@ def test_window_half_life_and_calibration_reach_the_fits() -> None:
 
 
 def test_predictions_carry_what_a_backtest_needs() -> None:
-    table = market(dates=100)
+    table = generate_table(dates=100)
     found = cross_validate(Folds(table, 3, 2, 0), LOGISTIC)
     expected = table.set_index(["symbol", "date"])["forward_return"]
     keys = pd.MultiIndex.from_frame(found[["symbol", "date"]])
@@ -143,8 +143,8 @@ def test_predictions_carry_what_a_backtest_needs() -> None:
 
 def test_the_summary_counts_all_that_was_tried() -> None:
     sharpe = partial(sharpe_on_folds, horizon=1, costs=TradingCosts())
-    search = Search(folds(), LOGISTIC, 8, sharpe=sharpe)
-    run(search)
+    search = Search(make_folds(), LOGISTIC, 8, sharpe=sharpe)
+    run_search(search)
     tried = [t for known in search.trials.values() for t in known]
     found = threshold_and_trials(predictions(search), tried, 1, TradingCosts())
     assert found["trials"]["count"] == 9
@@ -161,10 +161,10 @@ def test_the_summary_counts_all_that_was_tried() -> None:
 
 
 def test_importances_against_scikit_learn() -> None:
-    table = market(dates=500, strength=1.5)
+    table = generate_table(dates=500, strength=1.5)
     cv_folds = Folds(table, 3, 2, 0)
     search = Search(cv_folds, ["logistic", "prior"])
-    run(search)
+    run_search(search)
     best = search.trials["logistic"][0]
     found = permutation_importances(cv_folds, best)
     expected = []

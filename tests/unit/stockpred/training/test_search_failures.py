@@ -15,7 +15,7 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.training.search import Search
 from stockpred.training.selection import predictions
 from stockpred.training.trial import COMPLETE, FAILED, Trial, best_trial
-from tests.support.data.small_search import folds, run
+from tests.support.data.small_search import make_folds, run_search
 
 LOGISTIC = ("prior", "logistic")
 
@@ -26,8 +26,8 @@ def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch)
         CANDIDATES["logistic"], space=lambda: {"C": CategoricalDistribution((0.001, -1.0))}
     )
     monkeypatch.setitem(CANDIDATES, "logistic", bad)
-    search = Search(folds(), ["logistic"], 8)
-    found = run(search)
+    search = Search(make_folds(), ["logistic"], 8)
+    found = run_search(search)
     states = {t.hyperparameters["C"]: t for t in found}
     assert states[-1.0].state == FAILED and "'C' parameter" in states[-1.0].error
     assert states[0.001].state == COMPLETE and len(found) == 8
@@ -36,23 +36,23 @@ def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_same_search_twice_and_with_other_workers() -> None:
     names = ("logistic", "hist_gradient_boosting")
-    searches = [Search(folds(), names, 7) for _ in range(2)]
+    searches = [Search(make_folds(), names, 7) for _ in range(2)]
     for search, jobs in zip(searches, (1, 4), strict=True):
-        run(search, jobs)
+        run_search(search, jobs)
     assert searches[0].trials == searches[1].trials
     pd.testing.assert_frame_equal(*map(predictions, searches), check_exact=True)
 
 
 @pytest.fixture(scope="module")
 def whole() -> Search:
-    search = Search(folds(), LOGISTIC, 12)
-    run(search)
+    search = Search(make_folds(), LOGISTIC, 12)
+    run_search(search)
     return search
 
 
 @pytest.mark.parametrize("done", [1, 6, 9, 12])
 def test_a_broken_search_goes_on_to_the_same_end(whole: Search, done: int) -> None:
-    broken = Search(folds(), LOGISTIC, 12)
+    broken = Search(make_folds(), LOGISTIC, 12)
     with closing(broken.run()) as trials:
         for _ in range(done):
             next(trials)
@@ -61,24 +61,24 @@ def test_a_broken_search_goes_on_to_the_same_end(whole: Search, done: int) -> No
         name: [Trial.from_dict(json.loads(json.dumps(t.to_dict()))) for t in known]
         for name, known in broken.trials.items()
     }
-    taken = Search(folds(), LOGISTIC, 12, adopted=left)
-    fresh = run(taken, jobs=3)
+    taken = Search(make_folds(), LOGISTIC, 12, adopted=left)
+    fresh = run_search(taken, jobs=3)
     assert len(fresh) == 13 - done
     assert taken.trials == whole.trials
     pd.testing.assert_frame_equal(predictions(taken), predictions(whole), check_exact=True)
 
 
 def test_a_gap_in_what_was_left_is_fitted_again() -> None:
-    whole = Search(folds(), ["logistic"], 5)
-    run(whole)
+    whole = Search(make_folds(), ["logistic"], 5)
+    run_search(whole)
     left = [whole.trials["logistic"][n] for n in (0, 1, 3)]
-    taken = Search(folds(), ["logistic"], 5, adopted={"logistic": left})
-    assert [t.number for t in run(taken)] == [2, 3, 4]
+    taken = Search(make_folds(), ["logistic"], 5, adopted={"logistic": left})
+    assert [t.number for t in run_search(taken)] == [2, 3, 4]
     assert taken.trials == whole.trials
 
 
 def test_a_closed_search_begins_no_further_fit() -> None:
-    search = Search(folds(), ["logistic"], 1000)
+    search = Search(make_folds(), ["logistic"], 1000)
     trials = search.run()
     next(trials)
     next(trials)

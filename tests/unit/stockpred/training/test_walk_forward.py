@@ -10,21 +10,21 @@ from stockpred.training.folds import Folds
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
 from stockpred.training.split import holdout_start, rows_before
 from stockpred.training.walk_forward import walk_forward
-from tests.support.data.generated_tables import market
-from tests.support.data.small_search import recipe
+from tests.support.data.generated_tables import generate_table
+from tests.support.data.small_search import make_recipe
 
 FAST = ("prior", "logistic")
 
 
 def test_a_planted_signal_is_chosen_and_noise_is_not() -> None:
-    signal = cross_validate(Folds(market(strength=0.8), 4, 5, 0), FAST)
+    signal = cross_validate(Folds(generate_table(strength=0.8), 4, 5, 0), FAST)
     assert choose_candidate(fold_losses(signal)) == "logistic"
-    noise = cross_validate(Folds(market(features=40), 4, 5, 0), FAST)
+    noise = cross_validate(Folds(generate_table(features=40), 4, 5, 0), FAST)
     assert choose_candidate(fold_losses(noise)) == "prior"
 
 
 def test_every_fold_of_every_candidate_is_predicted_once() -> None:
-    table = market(dates=120)
+    table = generate_table(dates=120)
     predictions = cross_validate(Folds(table, 4, 5, 0), FAST)
     assert not predictions.duplicated(["symbol", "date", "candidate"]).any()
     assert predictions.groupby(["candidate", "fold"]).size().tolist() == [24 * 5] * 8
@@ -36,10 +36,10 @@ def test_a_tie_goes_to_the_first_named() -> None:
 
 
 def test_a_walk_predicts_every_date_of_the_holdout_once() -> None:
-    table = market(dates=200)
+    table = generate_table(dates=200)
     table.loc[table["date"] == table["date"].max(), ["label", "forward_return"]] = np.nan
     start = holdout_start(table["date"], 0.25)
-    walked = walk_forward(table, recipe(), start, 7, random_state=0)
+    walked = walk_forward(table, make_recipe(), start, 7, random_state=0)
     expected = table[table["date"] >= start].sort_values(["date", "symbol"])
     assert walked[["symbol", "date"]].to_numpy().tolist() == (
         expected[["symbol", "date"]].to_numpy().tolist()
@@ -51,22 +51,22 @@ def test_a_walk_predicts_every_date_of_the_holdout_once() -> None:
 
 def test_a_walk_learns_only_from_labels_known_before_each_block() -> None:
     # Labels that end beyond the block's first date are turned round: nothing may change.
-    table = market(dates=120, strength=0.5)
+    table = generate_table(dates=120, strength=0.5)
     start = holdout_start(table["date"], 0.1)
-    first_block = walk_forward(table, recipe(), start, 100, random_state=0)
+    first_block = walk_forward(table, make_recipe(), start, 100, random_state=0)
     unknown = (table["label_end"] >= start) & (table["date"] < start)
     assert unknown.sum() == 5
     table.loc[unknown, "label"] = 1 - table.loc[unknown, "label"]
     pd.testing.assert_frame_equal(
-        walk_forward(table, recipe(), start, 100, random_state=0), first_block
+        walk_forward(table, make_recipe(), start, 100, random_state=0), first_block
     )
 
 
 def test_a_walk_forgets_what_lies_before_its_window() -> None:
-    table = market(dates=200, strength=0.5)
+    table = generate_table(dates=200, strength=0.5)
     dates = np.unique(table["date"])
     start = holdout_start(table["date"], 0.25)
-    rolling = replace(recipe(), train_window=40)
+    rolling = replace(make_recipe(), train_window=40)
     walked = walk_forward(table, rolling, start, 25, random_state=0)
     # The first block starts at session 150, so it learns from sessions 110 to 148.
     turned = table.copy()
@@ -81,18 +81,20 @@ def test_a_walk_forgets_what_lies_before_its_window() -> None:
 
 
 def test_previous_direction_comes_from_the_direction_set() -> None:
-    table = market(dates=60).rename(columns={"x1": "up_0"})
-    walked = walk_forward(table, recipe(), holdout_start(table["date"], 0.2), 63, random_state=0)
+    table = generate_table(dates=60).rename(columns={"x1": "up_0"})
+    walked = walk_forward(
+        table, make_recipe(), holdout_start(table["date"], 0.2), 63, random_state=0
+    )
     expected = table.set_index(["symbol", "date"])["up_0"]
     found = walked.set_index(["symbol", "date"])["previous_up"]
     assert found.tolist() == expected.loc[found.index].tolist()
 
 
 def test_priors_are_the_shares_of_ups_of_the_same_training_rows() -> None:
-    table = market(dates=80, symbols=3)
+    table = generate_table(dates=80, symbols=3)
     start = holdout_start(table["date"], 0.25)
     table = table[(table["symbol"] != "S2") | (table["date"] >= start)]  # listed in the holdout
-    walked = walk_forward(table, recipe(), start, 8, random_state=0)
+    walked = walk_forward(table, make_recipe(), start, 8, random_state=0)
     for _, block in walked.groupby("refit"):
         known = table[table["label_end"] < block["date"].min()]
         for row in block.itertuples():
@@ -105,6 +107,6 @@ def test_priors_are_the_shares_of_ups_of_the_same_training_rows() -> None:
 
 
 def test_selection_drops_what_reaches_into_the_holdout() -> None:
-    table = market(dates=50)
+    table = generate_table(dates=50)
     start = holdout_start(table["date"], 0.2)
     assert rows_before(table, start)["label_end"].max() < start

@@ -18,20 +18,22 @@ from stockpred.bars.schema import BarsInfo, to_arrow
 from tests.support.runs.stores import make_store
 
 RECIPE = {"feature_sets": ["direction"], "window": 3, "horizon": 1}
-BEFORE = 40  # sessions of bars before the first forecast
+SESSIONS_BEFORE = 40  # sessions of bars before the first forecast
 NAME = "watched"
 
 
-def bars_of(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
+def bars_with_outcomes(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
     """Bars in which the outcomes of forecasts come true: each stands in the next session's bar."""
     dates = np.unique(rows["date"])
-    before = pd.bdate_range(end=pd.Timestamp(dates[0]) - pd.Timedelta(days=1), periods=BEFORE)
+    before = pd.bdate_range(
+        end=pd.Timestamp(dates[0]) - pd.Timedelta(days=1), periods=SESSIONS_BEFORE
+    )
     after = pd.bdate_range(pd.Timestamp(dates[-1]) + pd.Timedelta(days=1), periods=1)
     days = np.concatenate([before.to_numpy(), dates, after.to_numpy()]).astype("datetime64[s]")
     parts = []
     for number, (symbol, mine) in enumerate(rows.groupby("symbol")):
         rng = np.random.default_rng(number)
-        first = rng.integers(0, 2, BEFORE + 1)  # the first forecast's own session, too
+        first = rng.integers(0, 2, SESSIONS_BEFORE + 1)  # the first forecast's own session, too
         up = np.concatenate([first, mine["label"].to_numpy()]) == 1
         opened = 50 + rng.random(len(days))
         closed = opened * np.where(up, 1.01, 0.99)
@@ -52,7 +54,7 @@ def bars_of(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-class World:
+class MonitoredRegistry:
     """A registry with a champion, a ledger, bars."""
 
     def __init__(self, folder: Path) -> None:
