@@ -124,7 +124,7 @@ def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_pat
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("http://u:s3cret-word@[bad", "http://[bad: no URL (Invalid IPv6 URL); give the server's"),
+        ("http://u:s3cret-word@[bad", "http://[bad: no URL (Invalid IPv6 URL)"),
         ("sqlite:////proc/none/store.db", "No such file or directory: '/proc/none'"),
         pytest.param(
             "postgresql+psycopg://u:s3cret-word@127.0.0.1:1/db",

@@ -54,7 +54,7 @@ def test_a_model_that_cannot_answer_is_not_promoted(
     monkeypatch.setattr("steps.registration.by_gate.unfit_reason", unfit_reason)
     found = nights.night("nine", first_dates(skilled, 500), "a", "1")
     assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
-    assert found["sentence"].startswith("passed the gate, but models:/nine/1: its files cannot be")
+    assert found["sentence"].startswith("passed the gate, but models:/nine/1: ")
 
 
 def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
