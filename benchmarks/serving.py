@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.chain.code_digest import Code
-from pipeline.registry.models import register_version
+from pipeline.registry.versions import register_version
 from serving.model.log_model import MODULE, log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.candidates import get_candidate

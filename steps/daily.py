@@ -53,7 +53,7 @@ def monitoring_rows(
     -------
     tuple of Step
     """
-    from pipeline.registry.models import STAGING, versions
+    from pipeline.registry.versions import STAGING, versions
 
     name, ledger = params["registered_model"], params["ledger"]
     shadows: list[Step] = []
@@ -99,7 +99,7 @@ def next_rows(
     AlertRaised
         The monitor alerts, and `on_alert` is ``fail``.
     """
-    from pipeline.registry.models import AUTO, resolve
+    from pipeline.registry.model_uri import AUTO, resolve
 
     by_name = {step.step: step for step in finished}
     if "monitor" not in by_name:

@@ -113,7 +113,7 @@ PRELOAD = (
 
 def is_reusable(client: "MlflowClient", step: str, run: "Run") -> bool:
     """Whether a finished run may be reused: it is complete, and a version it registered exists."""
-    from pipeline.registry.models import version_exists
+    from pipeline.registry.versions import version_exists
 
     if TAG_INCOMPLETE in run.data.tags:
         return False

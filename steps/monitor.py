@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.errors import AlertRaised
 from pipeline.registry.history import history
-from pipeline.registry.models import resolve_and_warn
+from pipeline.registry.model_uri import resolve_and_warn
 from pipeline.run.step_run import StepRun
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots

@@ -7,7 +7,7 @@ import dataclasses
 
 import pyarrow as pa
 
-from pipeline.registry.models import resolve_and_warn
+from pipeline.registry.model_uri import resolve_and_warn
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_table, write_groups

@@ -6,7 +6,7 @@ import sys
 from pipeline.log.console import logger
 from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.registry.download import fetch_model
-from pipeline.registry.models import resolve_and_warn
+from pipeline.registry.model_uri import resolve_and_warn
 from pipeline.run.step_run import step_run
 from pipeline.tags import TAG_MODEL_VERSION
 from serving.server.process import listen, start_server

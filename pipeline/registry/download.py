@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
-from pipeline.registry.models import ResolvedModel, none_if_missing
+from pipeline.registry.model_uri import ResolvedModel
+from pipeline.registry.versions import none_if_missing
 from pipeline.step import MODEL
 from pipeline.tags import TAG_OUTPUT
 from pipeline.tracking.artifacts import limit_file_size, local_folder, model_digest

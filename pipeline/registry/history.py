@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.registry.models import CHAMPION, TAG_LIMIT, model_tags, write_model_tag
+from pipeline.registry.versions import CHAMPION, TAG_LIMIT, model_tags, write_model_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.registry.models import DEVELOPMENT, versions
+from pipeline.registry.versions import DEVELOPMENT, versions
 from pipeline.tags import (
     TAG_ENTRY_POINT,
     TAG_MODEL_URI,

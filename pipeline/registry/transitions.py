@@ -15,7 +15,7 @@ from pipeline.registry.history import (
     next_instant,
 )
 from pipeline.registry.lock import model_lock
-from pipeline.registry.models import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, versions
+from pipeline.registry.versions import ARCHIVED, CANDIDATE, CHAMPION, PRODUCTION, versions
 from pipeline.tags import TAG_STAGE
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.registry.models import ResolvedModel, versions
+from pipeline.registry.model_uri import ResolvedModel
+from pipeline.registry.versions import versions
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_groups, read_metadata, read_table

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pipeline.chain.summary import step_table
 from pipeline.git.mlflow_clone import clone_of
 from pipeline.log.redact import public_url, redact_urls
-from pipeline.registry.models import CHAMPION, aliases_of, version_by_alias
+from pipeline.registry.versions import CHAMPION, aliases_of, version_by_alias
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from steps.cli.types import ROOT

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.log.console import logger
 from pipeline.registry.history import Transition
-from pipeline.registry.models import (
+from pipeline.registry.transitions import ChampionChanged, move_version
+from pipeline.registry.versions import (
     ARCHIVED,
     CANDIDATE,
     CHALLENGER,
@@ -16,7 +17,6 @@ from pipeline.registry.models import (
     register_version,
     version_by_alias,
 )
-from pipeline.registry.transitions import ChampionChanged, move_version
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
 from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.log.console import logger
 from pipeline.registry.history import Transition
-from pipeline.registry.models import aliases_of
+from pipeline.registry.versions import aliases_of
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
 

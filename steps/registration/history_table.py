@@ -15,8 +15,8 @@ from pipeline.registry.history import (
     history,
     next_instant,
 )
-from pipeline.registry.models import is_registered
 from pipeline.registry.transitions import find_unrecorded, registry_state
+from pipeline.registry.versions import is_registered
 from pipeline.run.step_run import StepRun
 
 HEAD = ("when (UTC)", "version", "from", "to", "aliases", "by run", "why")

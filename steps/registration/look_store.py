@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.registry.models import model_tags, write_model_tag
+from pipeline.registry.versions import model_tags, write_model_tag
 from stockpred.gate.sequential_looks import Hypothesis, Look, LookData, add_look, reserve_look
 
 if TYPE_CHECKING:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
 from pipeline.registry.history import champion_periods, history
-from pipeline.registry.models import (
+from pipeline.registry.model_uri import resolve
+from pipeline.registry.transitions import move_version
+from pipeline.registry.versions import (
     ARCHIVED,
     CANDIDATE,
     CHALLENGER,
     CHAMPION,
     PRODUCTION,
-    resolve,
     version_by_alias,
     version_exists,
 )
-from pipeline.registry.transitions import move_version
 from pipeline.run.step_run import StepRun
 from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.version_tags import (
@@ -39,7 +39,7 @@ def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) ->
     ----------
     run : StepRun
     model_uri : str
-        See `pipeline.registry.models.resolve`.
+        See `pipeline.registry.model_uri.resolve`.
     registered_model : str
     reason : str
         A few words, kept as a tag and in the history.
@@ -106,7 +106,7 @@ def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> 
     ----------
     run : StepRun
     model_uri : str
-        See `pipeline.registry.models.resolve`.
+        See `pipeline.registry.model_uri.resolve`.
     registered_model : str
     reason : str
         A few words, kept as a tag and in the history.

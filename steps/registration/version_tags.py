@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.registry.download import fetch_files
-from pipeline.registry.models import CHAMPION, version_by_alias, versions
+from pipeline.registry.versions import CHAMPION, version_by_alias, versions
 from pipeline.run.step_run import StepRun
 from serving.model.example_check import check_example
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead

@@ -15,7 +15,7 @@ import yaml
 from pipeline.errors import InputError
 from pipeline.file_hashes import file_sha256
 from pipeline.registry.download import fetch_model
-from pipeline.registry.models import ResolvedModel
+from pipeline.registry.model_uri import ResolvedModel
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata
 from serving.model.subprocess_predict import predict_isolated

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from pipeline.registry import history, lock, transitions
-from pipeline.registry import models as registry
+from pipeline.registry import versions as registry
 from tests.support.runs.kill_at_lines import kill_at_every_line
 from steps.registration import look_store
 from stockpred.gate.sequential_looks import LookData, hypothesis_of

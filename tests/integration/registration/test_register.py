@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.registry.models import model_tags, version_by_alias
+from pipeline.registry.versions import model_tags, version_by_alias
 from steps.registration.look_store import PREFIX
 from tests.support.runs.gate_nights import GateNights, first_dates
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.registry.history import history
-from pipeline.registry.models import model_tags, version_by_alias
+from pipeline.registry.versions import model_tags, version_by_alias
 from pipeline.run.step_run import StepRun
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback

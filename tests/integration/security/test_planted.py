@@ -14,7 +14,8 @@ import yaml
 from mlflow import MlflowClient
 
 from pipeline.errors import InputError
-from pipeline.registry.models import CHAMPION, resolve
+from pipeline.registry.model_uri import resolve
+from pipeline.registry.versions import CHAMPION
 from pipeline.run.step_run import StepRun
 from pipeline.tracking.artifacts import model_digest
 from steps.monitoring.inputs import read_feature_settings

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import pandas as pd
 
 from pipeline.chain.code_digest import Code
-from pipeline.registry.models import register_version
+from pipeline.registry.versions import register_version
 from serving.model.log_model import MODULE, log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe

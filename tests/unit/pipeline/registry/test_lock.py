@@ -16,8 +16,8 @@ from pipeline.process.identity import process_of
 from pipeline.registry.history import champion_of, history
 from pipeline.registry.lock import CHOOSING, GRACE, HOLD_TIMEOUT, blocking_entries, model_lock
 from pipeline.registry.lock import PREFIX as QUEUE
-from pipeline.registry.models import model_tags
 from pipeline.registry.transitions import registry_state
+from pipeline.registry.versions import model_tags
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python, start_python
 from tests.support.runs.stores import create_model_versions, make_store
@@ -107,7 +107,7 @@ AT_ONCE = """
 import os, sys, time
 from mlflow import MlflowClient
 from pipeline.registry.transitions import ChampionChanged, move_version
-from pipeline.registry.models import version_by_alias
+from pipeline.registry.versions import version_by_alias
 
 def promote(client, name, version):
     while True:

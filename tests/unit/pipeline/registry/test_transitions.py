@@ -19,7 +19,6 @@ from pipeline.registry.history import (
     next_instant,
 )
 from pipeline.registry.lock import PREFIX as QUEUE
-from pipeline.registry.models import TAG_LIMIT, model_tags
 from pipeline.registry.prune import prune
 from pipeline.registry.transitions import (
     UNRECORDED_REASON,
@@ -28,6 +27,7 @@ from pipeline.registry.transitions import (
     move_version,
     registry_state,
 )
+from pipeline.registry.versions import TAG_LIMIT, model_tags
 from pipeline.tags import TAG_MODEL_VERSION, TAG_OUTPUT
 from tests.support.runs.stores import create_model_versions
 

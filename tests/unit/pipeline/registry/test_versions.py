@@ -9,12 +9,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import InputError
-from pipeline.registry.models import (
+from pipeline.registry.model_uri import ResolvedModel, resolve
+from pipeline.registry.versions import (
     TAG_LIMIT,
-    ResolvedModel,
     model_tags,
     register_version,
-    resolve,
     version_by_alias,
     write_model_tag,
 )

@@ -1,13 +1,10 @@
-"""MLflow's model registry: resolution of model URIs, registration of versions, aliases, tags."""
+"""Versions of registered models: registration, look-ups by alias and content, tags of the model."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.errors import InputError
-from pipeline.log.console import logger
 from pipeline.registry.lock import model_lock
-from pipeline.tags import TAG_MODEL_SHA256, TAG_STAGE
+from pipeline.tags import TAG_MODEL_SHA256
 from pipeline.tracking.artifacts import local_folder
 
 if TYPE_CHECKING:
@@ -15,128 +12,10 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
-AUTO = "auto"
 DEVELOPMENT, STAGING, PRODUCTION, ARCHIVED = "Development", "Staging", "Production", "Archived"
 TAG_LIMIT = 5000  # characters of a registered model's tag, in every database that MLflow takes
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ResolvedModel:
-    """The model that a `model_uri` refers to.
-
-    Attributes
-    ----------
-    uri : str
-        ``models:/name/version``, which stays the same model when an alias moves on, or
-        ``models:/m-...`` of a model that is not registered.
-    name, version : str or None
-        None where the model is not registered.
-    alias : str or None
-        Alias by which it was found.
-    warning : str or None
-        One line for the user, where the model is not the one hoped for.
-    """
-
-    uri: str
-    name: str | None
-    version: str | None
-    alias: str | None
-    warning: str | None
-
-
-def resolve(client: "MlflowClient", model_uri: str, registered_model: str) -> ResolvedModel:
-    """Find the model that a `model_uri` refers to.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    model_uri : str
-        ``auto`` (the champion of `registered_model`, else its candidate, with a warning),
-        ``models:/name@alias``, ``models:/name/version`` or ``models:/m-...``.
-    registered_model : str
-        Registered model for ``auto``, and to look for the version of a ``models:/m-...`` in.
-
-    Returns
-    -------
-    ResolvedModel
-
-    Raises
-    ------
-    InputError
-        Another form, or no such model.
-    """
-    if model_uri == AUTO:
-        for alias in (CHAMPION, CANDIDATE):
-            if (version := version_by_alias(client, registered_model, alias)) is not None:
-                warning = (
-                    f"{registered_model} has no champion: using its candidate, version "
-                    f"{version.version} (stage {version.tags.get(TAG_STAGE, 'none')})"
-                )
-                return _resolved(version, alias, None if alias == CHAMPION else warning)
-        raise InputError(
-            f"model_uri={model_uri!r}",
-            expected=f"a champion or a candidate of {registered_model!r}",
-            got="neither",
-            fix="run main first, or give another model_uri",
-        )
-    scheme, _, place = model_uri.partition(":/")
-    if scheme != "models" or not place:
-        raise _malformed(model_uri, "no URI of a model")
-    if place.startswith("m-") and "/" not in place and "@" not in place:
-        return _resolve_logged(client, model_uri, registered_model)
-    name, _, alias = place.rpartition("@")
-    if name and "/" not in alias:
-        if (version := version_by_alias(client, name, alias)) is None:
-            raise _unresolved(model_uri, f"none of {name!r} with the alias {alias!r}")
-        return _resolved(version, alias, None)
-    name, _, number = place.rpartition("/")
-    if not (name and number.isascii() and number.isdigit()):
-        raise _malformed(model_uri, "neither a version's number nor an alias")
-    if (version := none_if_missing(lambda: client.get_model_version(name, number))) is None:
-        raise _unresolved(model_uri, f"none of {name!r} with the number {number}")
-    return _resolved(version, None, None)
-
-
-def resolve_and_warn(
-    client: "MlflowClient", model_uri: str, registered_model: str
-) -> ResolvedModel:
-    """As `resolve`; log its warning where there is one."""
-    resolved = resolve(client, model_uri, registered_model)
-    if resolved.warning:
-        logger.warning(resolved.warning)
-    return resolved
-
-
-def _resolve_logged(client: "MlflowClient", model_uri: str, registered_model: str) -> ResolvedModel:
-    """Find a model by its own id, and the version that holds it where there is one."""
-    model = none_if_missing(lambda: client.get_logged_model(model_uri.removeprefix("models:/")))
-    if model is None:
-        raise _unresolved(model_uri, "none with this id")
-    version = _version_at(client, registered_model, model.artifact_location)
-    if version is None:
-        return ResolvedModel(model_uri, None, None, None, None)
-    return _resolved(version, None, None)
-
-
-def _resolved(version: "ModelVersion", alias: str | None, warning: str | None) -> ResolvedModel:
-    number = str(version.version)
-    return ResolvedModel(f"models:/{version.name}/{number}", version.name, number, alias, warning)
-
-
-def _malformed(model_uri: str, got: str) -> InputError:
-    forms = "auto, models:/name@alias, models:/name/version or models:/m-..."
-    return InputError(f"model_uri={model_uri!r}", expected=forms, got=got, fix="give one of these")
-
-
-def _unresolved(model_uri: str, got: str) -> InputError:
-    return InputError(
-        f"model_uri={model_uri!r}",
-        expected="a model of the registry",
-        got=got,
-        fix="give the URI of an existing one",
-    )
 
 
 def none_if_missing(get: Callable[[], T]) -> T | None:
@@ -200,7 +79,7 @@ def register_version(
     model_id = model_uri.removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
     with model_lock(client, name):
-        existing = _version_at(client, name, location) or _version_of(client, name, tags)
+        existing = version_at(client, name, location) or _version_of(client, name, tags)
         return existing or client.create_model_version(
             name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
         )
@@ -212,7 +91,7 @@ def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     return list(client.search_model_versions(f"name = {quote}{name}{quote}"))
 
 
-def _version_at(client: "MlflowClient", name: str, location: str) -> "ModelVersion | None":
+def version_at(client: "MlflowClient", name: str, location: str) -> "ModelVersion | None":
     """Find the version by its files' location: a search leaves out the model's id."""
     found = (version for version in versions(client, name) if version.source == location)
     return next(found, None)
