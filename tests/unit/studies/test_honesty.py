@@ -21,7 +21,7 @@ from studies.verdict import (
 )
 
 
-def test_a_table_as_of_a_date_is_that_of_the_bars_up_to_it() -> None:
+def test_table_as_of_a_date_equals_the_table_of_bars_up_to_it() -> None:
     bars, settings_ = generate_market(2, 200, 0).bars, Settings(horizon=3)
     end = np.unique(bars["date"])[150]
     seen = make_table(bars[bars["date"] <= end], settings_)
@@ -30,11 +30,11 @@ def test_a_table_as_of_a_date_is_that_of_the_bars_up_to_it() -> None:
     )
 
 
-def test_the_allowed_number_of_passes() -> None:
+def test_allowed_passes_of_200_markets_are_17() -> None:
     assert allowed(200) == 17
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
+def test_run_cases_after_a_kill_resumes_from_kept_results(tmp_path) -> None:
     kept = tmp_path / "kept.jsonl"
     given = [{"seed": seed} for seed in range(4)]
     assert run_cases(dict, given[:3], 1, kept) == given[:3]
@@ -48,7 +48,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path) -> None:
     assert run_cases(dict, given, 1, kept) == found and kept.read_text() == content
 
 
-def test_noise_seldom_passes_and_a_strong_signal_does() -> None:
+def test_noise_rarely_passes_and_a_strong_signal_passes() -> None:
     noise = [cases.noise(seed, "generated", sessions=1400)["logistic"] for seed in range(4)]
     assert sum(each["passed"] for each in noise) <= 1
     assert np.mean([each["auc"] for each in noise]) == pytest.approx(0.5, abs=0.02)
@@ -58,14 +58,14 @@ def test_noise_seldom_passes_and_a_strong_signal_does() -> None:
         assert np.mean([each[name] for each in found]) == pytest.approx(0.65, abs=0.02)
 
 
-def test_a_random_split_of_overlapping_windows_sees_a_signal_in_noise() -> None:
+def test_random_split_of_overlapping_windows_reports_signal_in_noise() -> None:
     found = [cases.mistake(seed, sessions=1000) for seed in range(4)]
     means = {name: np.mean([each[name] for each in found]) for name in found[0]}
     assert means["random"] > 0.6
     assert all(abs(means[name] - 0.5) < 0.06 for name in ("purged", "pipeline", "fits"))
 
 
-def test_looks_are_verdicts_on_what_was_known_then() -> None:
+def test_look_at_a_date_equals_the_verdict_on_bars_up_to_it() -> None:
     strong = generate_market(5, 1400, 3, "linear", strength_for("linear", 0.7))
     chosen = Settings()
     recipe, dates = default_recipe("logistic", chosen), np.unique(strong.bars["date"])
@@ -76,7 +76,7 @@ def test_looks_are_verdicts_on_what_was_known_then() -> None:
     pd.testing.assert_frame_equal(first.predictions, alone.predictions, check_exact=True)
 
 
-def test_the_model_asked_about_a_new_sample_is_the_one_that_was_judged() -> None:
+def test_model_fitted_for_a_new_sample_equals_the_judged_model() -> None:
     chosen = Settings(refit_every=2000)
     table = make_table(generate_market(3, 400, 0).bars, chosen)
     recipe = default_recipe("logistic", chosen)
@@ -90,7 +90,7 @@ def test_the_model_asked_about_a_new_sample_is_the_one_that_was_judged() -> None
 
 @pytest.mark.long
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_claims_hold(section: str, tmp_path) -> None:
+def test_claims_of_a_section_hold(section: str, tmp_path) -> None:
     markets = {
         "noise": 60,
         "year": 20,

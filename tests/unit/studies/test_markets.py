@@ -40,7 +40,7 @@ def signs(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 @given(seed=st.integers(0, 999), symbols=st.integers(1, 6), signal=signals)
 @few
-def test_generated_bars_are_sound_and_reproducible(seed: int, symbols: int, signal: str) -> None:
+def test_generated_bars_are_valid_and_reproducible(seed: int, symbols: int, signal: str) -> None:
     world, again = (generate_market(symbols, 150, seed, signal, 0.5) for _ in range(2))
     pd.testing.assert_frame_equal(world.bars, again.bars, check_exact=True)
     pd.testing.assert_frame_equal(world.truth, again.truth, check_exact=True)
@@ -49,7 +49,7 @@ def test_generated_bars_are_sound_and_reproducible(seed: int, symbols: int, sign
     assert not world.bars.equals(generate_market(symbols, 150, seed + 1, signal, 0.5).bars)
 
 
-def test_noise_looks_like_a_market() -> None:
+def test_generated_noise_has_fat_tails_clusters_and_a_common_factor() -> None:
     bars = generate_market(10, 4000, 0).bars
     wide = np.log(bars.pivot(index="date", columns="symbol", values="adj_close")).diff().dropna()
     assert (kurtosis(wide) > 2).all(), "tails are fat"
@@ -64,7 +64,7 @@ def flipped_bars(seed: int, real_bars: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", ["generated", "flipped"])
-def test_signs_of_noise_do_not_depend_on_the_past(kind: str, real_bars: pd.DataFrame) -> None:
+def test_signs_of_noise_are_independent_of_the_past(kind: str, real_bars: pd.DataFrame) -> None:
     for seed in range(3):
         bars = (
             generate_market(8, 3000, seed).bars
@@ -83,7 +83,7 @@ def test_signs_of_noise_do_not_depend_on_the_past(kind: str, real_bars: pd.DataF
         assert kind == "flipped" or abs(product.mean() / product.std()) * 55 < 4
 
 
-def test_flipped_bars_against_a_loop(real_bars: pd.DataFrame) -> None:
+def test_flip_moves_equals_a_loop_with_one_coin_per_date(real_bars: pd.DataFrame) -> None:
     picked = real_bars["symbol"].isin(["FB", "GOOG"]) & (real_bars["date"] >= "2012-04-01")
     bars = real_bars[picked].reset_index(drop=True)
     found = flip_moves(bars, 7)
@@ -114,7 +114,7 @@ def test_flipped_bars_against_a_loop(real_bars: pd.DataFrame) -> None:
     assert 0.4 < np.mean([each == {1} for each in coins.values()]) < 0.6
 
 
-def test_the_truth_is_a_function_of_features_that_the_sets_see() -> None:
+def test_true_probability_is_a_function_of_the_features() -> None:
     for signal in SIGNALS:
         world = generate_market(3, 400, 1, signal, 0.8, up_share=0.53)
         rows = make_table(world.bars, Settings()).merge(world.truth, on=["symbol", "date"])
@@ -129,7 +129,7 @@ def test_the_truth_is_a_function_of_features_that_the_sets_see() -> None:
         np.testing.assert_allclose(rows["probability_up"], expected, atol=1e-5)
 
 
-def test_labels_follow_the_truth() -> None:
+def test_labels_agree_with_the_true_probabilities() -> None:
     for signal in SIGNALS:
         world = generate_market(20, 3000, 2, signal, 0.8)
         rows = make_table(world.bars, Settings(feature_sets=("direction",)))
@@ -145,7 +145,7 @@ def test_labels_follow_the_truth() -> None:
 
 @given(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.52, 0.9]), min_size=1, max_size=12))
 @few
-def test_expected_auc_against_a_loop(given: list[float]) -> None:
+def test_expected_auc_equals_a_loop(given: list[float]) -> None:
     score = np.round(np.sin(np.arange(len(given))), 1)
     right = pairs = 0.0
     for up, one in zip(given, score, strict=True):
@@ -157,7 +157,7 @@ def test_expected_auc_against_a_loop(given: list[float]) -> None:
 
 @given(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.52, 0.9]), min_size=1, max_size=12))
 @few
-def test_no_score_beats_the_truth(given: list[float]) -> None:
+def test_expected_auc_of_any_score_is_at_most_the_best_auc(given: list[float]) -> None:
     truth = np.array(given)
     best = best_auc(truth)
     for seed in range(5):
@@ -165,6 +165,6 @@ def test_no_score_beats_the_truth(given: list[float]) -> None:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_strength_is_found_for_a_best_auc(signal: str) -> None:
+def test_strength_for_a_best_auc_reaches_it(signal: str) -> None:
     truth = generate_market(20, 3000, 99, signal, strength_for(signal, 0.55)).truth
     assert best_auc(truth["probability_up"].to_numpy()) == pytest.approx(0.55, abs=0.005)

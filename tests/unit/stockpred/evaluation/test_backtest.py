@@ -88,7 +88,7 @@ def notebook(
     short=st.booleans(),
 )
 @few
-def test_strategy_against_a_notebook(
+def test_strategy_returns_equal_a_loop_over_trades(
     seed: int, horizon: int, symbols: int, threshold: float, short: bool
 ) -> None:
     bars = bars_of(symbols, 30, seed)
@@ -107,7 +107,7 @@ def test_strategy_against_a_notebook(
     )
 
 
-def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> None:
+def test_turnover_at_horizon_1_is_two_sides_a_day_and_at_5_a_fifth() -> None:
     rows = predictions_of(bars_of(1, 60, 0), 1, 0)
     daily = strategy_returns(rows, ALWAYS_LONG, 1, FREE)
     assert daily["turnover"].to_numpy() == pytest.approx(2.0, abs=0.1)
@@ -118,7 +118,7 @@ def test_a_day_trade_pays_two_sides_every_day_and_tranches_a_share_of_it() -> No
     assert tranches["exposure"].to_numpy()[10:-10] == pytest.approx(1.0, abs=0.1)
 
 
-def test_at_the_break_even_cost_nothing_is_left() -> None:
+def test_net_return_at_the_break_even_cost_is_zero() -> None:
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
     content = _backtest(rows, 2, Selection(0.5), FREE, 0)
     cost = content["break_even_bps"]
@@ -127,7 +127,7 @@ def test_at_the_break_even_cost_nothing_is_left() -> None:
     assert strategy_returns(rows, 0.5, 2, TradingCosts(cost + 1))["net"].sum() < 0
 
 
-def test_buy_and_hold_is_the_mean_of_the_symbols_worths() -> None:
+def test_buy_and_hold_equals_the_mean_of_symbol_values() -> None:
     bars = bars_of(2, 40, 3)
     rows = predictions_of(bars, 1, 0)
     found = buy_and_hold(rows, TradingCosts(10.0))
@@ -141,7 +141,7 @@ def test_buy_and_hold_is_the_mean_of_the_symbols_worths() -> None:
     assert found["net"].iloc[0] == pytest.approx(found["gross"].iloc[0] - 0.001)
 
 
-def test_one_date_or_none_trades_nothing() -> None:
+def test_at_most_one_date_gives_no_trades() -> None:
     rows = predictions_of(bars_of(1, 40, 0), 1, 0)
     assert len(strategy_returns(rows.iloc[:0], 0.5, 1, FREE)) == 0
     assert len(buy_and_hold(rows.iloc[:1], FREE)) == 0
@@ -152,7 +152,7 @@ def test_one_date_or_none_trades_nothing() -> None:
     assert buy_and_hold(rows.iloc[:2], FREE)["turnover"].tolist() == [2.0]
 
 
-def test_open_positions_need_a_daily_return() -> None:
+def test_missing_daily_return_raises_at_longer_horizons() -> None:
     rows = predictions_of(bars_of(1, 40, 0), 3, 0)
     for part in (rows.drop(columns="daily_return"), rows.assign(daily_return=np.nan)):
         with pytest.raises(DataError, match="column 'daily_return'"):
@@ -166,7 +166,9 @@ def test_open_positions_need_a_daily_return() -> None:
 @pytest.mark.parametrize(
     ("threshold", "expected"), [(0.55, [-1, 0, 0, 1]), (0.45, [-1, 1, 1, 1]), (0.5, [-1, 0, 1, 1])]
 )
-def test_sides_mirror_around_one_half(threshold: float, expected: list[int]) -> None:
+def test_positions_short_only_below_the_mirrored_threshold(
+    threshold: float, expected: list[int]
+) -> None:
     probability = np.array([0.4, 0.5, 0.52, 0.6])
     assert positions(probability, threshold, short=True).tolist() == expected
     assert positions(probability, threshold).tolist() == [max(each, 0) for each in expected]
@@ -174,7 +176,7 @@ def test_sides_mirror_around_one_half(threshold: float, expected: list[int]) -> 
 
 @pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_the_threshold_earns_most_of_all_that_are_tried(horizon: int, short: bool) -> None:
+def test_choose_threshold_maximises_net_return(horizon: int, short: bool) -> None:
     rows = predictions_of(bars_of(3, 150, 5), horizon, 5).dropna(subset="forward_return")
     rows.loc[rows["forward_return"] > 0.02, "probability_up"] = 0.9
     tried = [0.5, *np.quantile(rows["probability_up"], np.arange(0.05, 0.96, 0.05))]
@@ -192,7 +194,7 @@ def test_the_threshold_earns_most_of_all_that_are_tried(horizon: int, short: boo
     assert found == max(net, key=lambda each: net[each]) and found > 0.5
 
 
-def test_where_costs_eat_all_the_least_is_traded() -> None:
+def test_choose_threshold_at_high_costs_trades_least() -> None:
     rows = predictions_of(bars_of(3, 150, 5), 1, 5)
     found = choose_threshold(rows, 500, 1)
     assert 0 < (rows["probability_up"] > found).mean() < 0.1

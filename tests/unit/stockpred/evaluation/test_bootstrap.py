@@ -35,7 +35,7 @@ def forecasts(dates: int = 60, symbols: int = 6, seed: int = 0, ties: bool = Fal
 
 @given(dates=st.integers(1, 40), length=st.integers(1, 12), seed=st.integers(0, 99))
 @few
-def test_resamples_are_whole_circular_blocks(dates: int, length: int, seed: int) -> None:
+def test_resample_draws_whole_circular_blocks(dates: int, length: int, seed: int) -> None:
     counts = resample(dates, length, 7, seed)
     starts = np.random.default_rng(seed).integers(0, dates, (7, -(-dates // length)))
     for row, blocks in zip(counts, starts, strict=True):
@@ -49,7 +49,7 @@ def test_resamples_are_whole_circular_blocks(dates: int, length: int, seed: int)
         assert row.tolist() == expected and row.sum() == dates
 
 
-def test_a_block_is_the_cube_root_and_at_least_three_horizons() -> None:
+def test_block_length_is_the_cube_root_and_at_least_three_horizons() -> None:
     assert [block_length(n, 1) for n in (8, 27, 500, 1000)] == [3, 3, 8, 10]
     assert [block_length(500, h) for h in (1, 2, 3, 10)] == [8, 8, 9, 30]
 
@@ -62,7 +62,7 @@ def copied(rows: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
 
 @given(seed=st.integers(0, 999), ties=st.booleans())
 @settings(max_examples=8, deadline=None)  # each compares 180 dates with SciPy
-def test_a_weighted_date_counts_as_its_copies(seed: int, ties: bool) -> None:
+def test_weighted_statistics_equal_those_of_copied_rows(seed: int, ties: bool) -> None:
     rows = forecasts(seed=seed, ties=ties)
     weights = resample(60, 4, 3, seed)
     statistics = metric_statistics(rows)
@@ -90,7 +90,7 @@ def test_a_weighted_date_counts_as_its_copies(seed: int, ties: bool) -> None:
 
 @given(seed=st.integers(0, 999), ties=st.booleans())
 @few
-def test_weights_of_one_give_the_figures_of_the_evaluation(seed: int, ties: bool) -> None:
+def test_statistics_with_weights_of_one_equal_the_evaluation(seed: int, ties: bool) -> None:
     rows = forecasts(seed=seed, ties=ties)
     found = evaluate(rows)
     figures = {**found["model"], **found["calibration"]}
@@ -98,7 +98,7 @@ def test_weights_of_one_give_the_figures_of_the_evaluation(seed: int, ties: bool
         assert statistic.estimate(60) == pytest.approx(figures[name], abs=1e-8), name
 
 
-def test_many_levels_are_joined_without_harm() -> None:
+def test_weighted_auc_with_many_levels_agrees_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     probability = rng.random(20_000)
     label = (rng.random(20_000) < probability).astype(float)
@@ -109,7 +109,7 @@ def test_many_levels_are_joined_without_harm() -> None:
 
 @given(seed=st.integers(0, 999))
 @few
-def test_calibration_bins_against_a_loop_and_the_parts_make_the_brier_score(seed: int) -> None:
+def test_calibration_equals_a_loop_and_its_parts_sum_to_the_brier_score(seed: int) -> None:
     rows = forecasts(seed=seed)
     label, probability = rows["label"].to_numpy(), rows["probability_up"].to_numpy()
     found = calibration(label, probability)
@@ -133,7 +133,7 @@ def test_calibration_bins_against_a_loop_and_the_parts_make_the_brier_score(seed
     assert [b["rows"] for b in found["bins"]] == binned(label, probability)[0].tolist()
 
 
-def test_recalibration_has_the_highest_likelihood_and_none_without_a_finite_fit() -> None:
+def test_recalibration_maximises_the_likelihood_and_is_none_without_a_finite_fit() -> None:
     rows = forecasts(200)
     label, probability = rows["label"].to_numpy(), rows["probability_up"].to_numpy()
 
@@ -156,7 +156,7 @@ def test_recalibration_has_the_highest_likelihood_and_none_without_a_finite_fit(
     assert recalibrate(np.array([0, 0, 1.0, 1]), np.array([0.1, 0.2, 0.8, 0.9])) is None
 
 
-def test_the_one_step_slope_is_near_that_of_copied_rows() -> None:
+def test_one_step_slope_is_near_the_refit_on_copied_rows() -> None:
     rows = forecasts(300)
     weights = resample(300, 4, 40, 1)
     statistics = metric_statistics(rows)
@@ -167,7 +167,7 @@ def test_the_one_step_slope_is_near_that_of_copied_rows() -> None:
     assert (np.abs(one_step - expected).mean(axis=0) < 0.05 * expected.std(axis=0)).all()
 
 
-def test_few_symbols_have_their_coefficient_over_time() -> None:
+def test_coefficients_of_few_symbols_are_computed_by_symbol() -> None:
     rows = forecasts(200, 3)
     rows["x"] = rows["probability_up"]
     found = coefficients(rows, "x")
@@ -184,7 +184,7 @@ def test_few_symbols_have_their_coefficient_over_time() -> None:
     )
 
 
-def test_a_coefficient_without_spread_is_none() -> None:
+def test_coefficient_of_constant_values_is_none() -> None:
     for symbols, kind in ((3, BY_SYMBOL), (6, BY_DATE)):
         rows = forecasts(50, symbols).assign(probability_up=0.1 + 0.2)
         assert coefficients(rows) == {"kind": kind, "groups": 0, "ic": None, "rank_ic": None}
@@ -193,7 +193,7 @@ def test_a_coefficient_without_spread_is_none() -> None:
     assert coefficients(nothing)["ic"] is None
 
 
-def test_too_few_blocks_and_undefined_figures_have_no_interval() -> None:
+def test_bootstrap_of_too_few_blocks_or_undefined_statistics_is_none() -> None:
     mean = Statistic(lambda w: w.mean(1))
     shortest = MIN_BLOCKS * 4
     assert bootstrap({"x": mean}, shortest, 1, 0)["x"] is not None
@@ -208,7 +208,7 @@ def test_too_few_blocks_and_undefined_figures_have_no_interval() -> None:
     assert found["log_loss"] is not None
 
 
-def test_groups_have_the_intervals_of_their_own_dates() -> None:
+def test_group_intervals_hold_the_statistic_of_their_group() -> None:
     rows = forecasts(120)
     found = group_intervals(rows, rows["symbol"], 1, 0)
     assert list(found) == [f"S{i}" for i in range(6)]
@@ -217,7 +217,7 @@ def test_groups_have_the_intervals_of_their_own_dates() -> None:
     assert low < roc_auc_score(part["label"], part["probability_up"]) < high
 
 
-def test_intervals_stay_in_the_range_of_the_figure() -> None:
+def test_interval_is_clipped_to_the_range_of_its_statistic() -> None:
     found = bootstrap(metric_statistics(forecasts(100)), 100, 1, 0)
     assert found["calibration_error"] is not None and found["calibration_error"][0] >= 0
 
@@ -238,7 +238,7 @@ def one_case(seed: int, dates: int, strength: float) -> bool:
     return low <= truth <= high
 
 
-def test_intervals_cover_in_short() -> None:
+def test_interval_of_auc_covers_the_truth_in_40_markets() -> None:
     covered = [one_case(seed, 200, 0.2) for seed in range(40)]
     # 40 draws at 95 %: fewer than 34 come up once in 400 times.
     assert sum(covered) >= 34
@@ -246,12 +246,12 @@ def test_intervals_cover_in_short() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("dates", "strength"), [(500, 0.0), (500, 0.4), (120, 0.4)])
-def test_intervals_cover(dates: int, strength: float) -> None:
+def test_interval_of_auc_covers_the_truth_at_95_percent(dates: int, strength: float) -> None:
     covered = np.mean([one_case(seed, dates, strength) for seed in range(500)])
     assert 0.92 <= covered <= 0.98
 
 
-def test_intervals_of_overlapping_outcomes_cover() -> None:
+def test_interval_of_overlapping_outcomes_covers_the_mean() -> None:
     covered = []
     for seed in range(150):
         steps = np.random.default_rng(seed).standard_normal(409)

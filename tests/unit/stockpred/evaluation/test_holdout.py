@@ -36,7 +36,7 @@ def numbers(content: object) -> list[float]:
     return [content] if isinstance(content, float) else []
 
 
-def test_a_signal_has_all_its_figures() -> None:
+def test_holdout_of_a_signal_has_every_metric_and_interval() -> None:
     found = judged(walked(strength=0.8))
     low, high = found["intervals"]["model"]["roc_auc"]
     assert 0.5 < low < found["model"]["roc_auc"] < high
@@ -59,7 +59,7 @@ def test_a_signal_has_all_its_figures() -> None:
     assert None not in numbers(found)
 
 
-def test_the_same_predictions_give_the_same_figures() -> None:
+def test_holdout_evaluation_is_reproducible() -> None:
     predictions = walked(strength=0.5)
     assert judged(predictions) == judged(predictions.copy())
 
@@ -82,7 +82,7 @@ POOR = {
 
 
 @pytest.mark.parametrize("name", POOR)
-def test_a_poor_holdout_gives_figures_or_none(name: str) -> None:
+def test_degenerate_holdout_gives_finite_metrics_or_none(name: str) -> None:
     found = judged(POOR[name](walked()))
     assert np.isfinite(numbers(found)).all()
     assert found["detectable"]["auc"] is not None or found["detectable"]["reason"]
@@ -102,12 +102,12 @@ def test_a_poor_holdout_gives_figures_or_none(name: str) -> None:
         assert found["ic"]["kind"] == "by_symbol"
 
 
-def test_without_a_known_label_there_is_no_judgement() -> None:
+def test_holdout_without_labels_raises() -> None:
     with pytest.raises(NotEnoughData, match="a row with a known label"):
         judged(walked().assign(label=np.nan))
 
 
-def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
+def test_selection_from_dict_uses_defaults_and_refuses_damaged_values() -> None:
     assert Selection.from_dict({}) == Selection(0.5, 1, 0.0)
     whole = {"threshold": 0.53, "trials": {"count": 4, "sharpe_variance": 0.002}}
     assert Selection.from_dict(whole) == Selection(0.53, 4, 0.002)
@@ -125,7 +125,7 @@ def test_what_the_folds_fixed_is_read_with_its_defaults() -> None:
             Selection.from_dict(damaged)
 
 
-def test_more_trials_deflate_the_ratio() -> None:
+def test_more_trials_lower_the_deflated_sharpe_ratio() -> None:
     predictions = walked(strength=0.3)
     one, many = (
         evaluate_holdout(predictions, 1, Selection(0.5, count, 0.002), TradingCosts())["backtest"]

@@ -27,7 +27,7 @@ def walked(strength: float, seed: int, dates: int = 500) -> pd.DataFrame:
 
 @given(seed=st.integers(0, 9999), rows=st.integers(20, 200), ties=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_metrics_against_scikit_learn(seed: int, rows: int, ties: bool) -> None:
+def test_probabilistic_metrics_agree_with_scikit_learn(seed: int, rows: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
     label = np.append(rng.integers(0, 2, rows), [0, 1]).astype(float)
     probability = rng.random(rows + 2).round(1 if ties else 9).clip(0.01, 0.99)
@@ -49,7 +49,7 @@ def test_metrics_against_scikit_learn(seed: int, rows: int, ties: bool) -> None:
         assert found[name] == pytest.approx(value, abs=1e-9), name
 
 
-def test_undefined_metrics_are_none_and_never_nan() -> None:
+def test_undefined_metrics_are_none_not_nan() -> None:
     one_sided = probabilistic(np.ones(5), np.full(5, 0.7))
     assert one_sided["roc_auc"] is None and one_sided["matthews"] is None
     assert one_sided["precision_down"] is None and one_sided["precision_up"] == 1.0
@@ -58,13 +58,13 @@ def test_undefined_metrics_are_none_and_never_nan() -> None:
     assert probabilistic(np.empty(0), np.empty(0)) == {}
 
 
-def test_calibration_error_is_zero_where_shares_match() -> None:
+def test_calibration_error_is_zero_where_probabilities_match_shares() -> None:
     label = np.tile([1.0, 0.0, 0.0, 0.0], 100)
     assert calibration_error(label, np.full(400, 0.25)) == pytest.approx(0, abs=0.03)
     assert calibration_error(label, np.full(400, 0.75)) == pytest.approx(0.5, abs=0.03)
 
 
-def test_evaluation_leaves_out_rows_without_a_label_and_shows_the_baselines() -> None:
+def test_evaluate_leaves_out_unlabelled_rows_and_has_every_baseline() -> None:
     predictions = walked(0.8, 0)
     predictions.loc[:9, "label"] = np.nan
     predictions["previous_up"] = 1.0
@@ -82,7 +82,7 @@ def test_evaluation_leaves_out_rows_without_a_label_and_shows_the_baselines() ->
     assert evaluate(predictions.assign(label=np.nan))["rows"] == 0
 
 
-def test_lead_against_a_loop() -> None:
+def test_paired_lead_equals_a_loop() -> None:
     rng = np.random.default_rng(0)
     dates = np.repeat(np.arange(40), 3)
     loss, other = rng.random(120), rng.random(120)
@@ -99,7 +99,7 @@ def test_lead_against_a_loop() -> None:
     assert found.p_value + found.worse_p_value == pytest.approx(1)
 
 
-def test_p_is_uniform_where_there_is_no_lead() -> None:
+def test_p_value_without_a_lead_is_uniform() -> None:
     rng = np.random.default_rng(1)
     dates = np.repeat(np.arange(250), 5)
     found = []
@@ -112,7 +112,7 @@ def test_p_is_uniform_where_there_is_no_lead() -> None:
     assert np.mean(np.array(found) < 0.05) < 0.09
 
 
-def test_p_is_not_too_small_where_outcomes_overlap() -> None:
+def test_p_value_of_overlapping_outcomes_is_not_too_small() -> None:
     rng = np.random.default_rng(2)
     minded, naive = [], []
     for _ in range(300):
@@ -126,14 +126,14 @@ def test_p_is_not_too_small_where_outcomes_overlap() -> None:
 
 
 @pytest.mark.parametrize("losses", [(1.0, 1.0), (0.5, 0.7)])
-def test_a_lead_without_spread_proves_nothing(losses: tuple[float, float]) -> None:
+def test_p_value_of_a_lead_without_spread_is_one(losses: tuple[float, float]) -> None:
     found = paired_lead(np.arange(50), np.full(50, losses[0]), np.full(50, losses[1]))
     assert found.p_value == 1.0 and found.worse_p_value == 1.0
     assert paired_lead(np.zeros(5), np.zeros(5), np.ones(5)).p_value == 1.0
     assert paired_lead(np.empty(0), np.empty(0), np.empty(0)).p_value == 1.0
 
 
-def test_signal_leads_the_prior_and_noise_does_not() -> None:
+def test_lead_over_prior_is_significant_for_signal_and_rarely_for_noise() -> None:
     assert lead_over_column(walked(0.8, 1), "prior", 1).p_value < 0.01
     noise = [lead_over_column(walked(0.0, seed), "prior", 1) for seed in range(12)]
     assert sum(lead.mean > 0 and lead.p_value < 0.05 for lead in noise) <= 3

@@ -39,7 +39,7 @@ def strength_of(auc: float) -> float:
 
 
 @pytest.mark.parametrize(("base", "boldness"), [(0.5, 0.1), (0.54, 0.3), (0.3, 1.0)])
-def test_a_calibrated_forecaster_against_draws(base: float, boldness: float) -> None:
+def test_calibrated_forecaster_agrees_with_draws(base: float, boldness: float) -> None:
     rng = np.random.default_rng(0)
     z = rng.standard_normal(600_000)
     p = ndtr(ndtri(base) * np.sqrt(1 + boldness**2) + boldness * z)
@@ -57,9 +57,7 @@ def test_a_calibrated_forecaster_against_draws(base: float, boldness: float) -> 
     ("dates", "symbols"),
     [(500, 5), *(pytest.param(*few, marks=pytest.mark.long) for few in ((60, 5), (400, 1)))],
 )
-def test_the_paired_test_finds_the_detectable_effect_four_times_in_five(
-    dates: int, symbols: int
-) -> None:
+def test_paired_test_detects_the_detectable_effect_at_80_percent(dates: int, symbols: int) -> None:
     noise = forecasts(0.0, 1, dates, symbols)
     noise["probability_up"] = 0.5 + 0.01 * np.random.default_rng(1).standard_normal(len(noise))
     promised = detectable(noise, 1)
@@ -73,7 +71,7 @@ def test_the_paired_test_finds_the_detectable_effect_four_times_in_five(
 
 
 @pytest.mark.long
-def test_a_fitted_model_is_found_about_as_often() -> None:
+def test_paired_test_detects_a_fitted_model_of_the_detectable_effect() -> None:
     recipe = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
     def walked(strength: float, seed: int) -> pd.DataFrame:
@@ -90,7 +88,7 @@ def test_a_fitted_model_is_found_about_as_often() -> None:
     assert 0.65 <= np.mean(found) <= 0.97
 
 
-def test_symbols_that_move_as_one_count_as_one() -> None:
+def test_identical_symbols_count_as_one_in_the_design_effect() -> None:
     one = forecasts(0.3, 0, 400, 1)
     same = pd.concat([one.assign(symbol=f"S{i}") for i in range(5)])
     alone, five = detectable(one, 1), detectable(same, 1)
@@ -98,7 +96,7 @@ def test_symbols_that_move_as_one_count_as_one() -> None:
     assert five.auc == pytest.approx(alone.auc, abs=0.002)
 
 
-def test_more_dates_show_smaller_effects_and_overlap_shows_less() -> None:
+def test_detectable_effect_shrinks_with_dates_and_grows_with_overlap() -> None:
     areas = [detectable(forecasts(0.0, 0, dates, 5), 1).auc or 1 for dates in (30, 100, 1000)]
     assert areas == sorted(areas, reverse=True) and areas[-1] < 0.55
     steps = np.random.default_rng(0).standard_normal(409)
@@ -110,12 +108,12 @@ def test_more_dates_show_smaller_effects_and_overlap_shows_less() -> None:
     assert (overlapping.auc or 1) > (plain.auc or 1)
 
 
-def test_constant_forecasts_take_the_outcomes_dependence() -> None:
+def test_design_effect_of_constant_forecasts_is_that_of_the_outcomes() -> None:
     rows = forecasts(0.0, 0, 400, 5).assign(probability_up=0.5)
     assert (detectable(rows, 1).design_effect or 0) > 1.2
 
 
-def test_what_cannot_show_anything_says_why() -> None:
+def test_detectable_of_degenerate_outcomes_gives_the_reason() -> None:
     rows = forecasts(0.0, 0, 100, 5)
     reasons = {
         "every outcome was up": rows.assign(label=1.0),

@@ -24,7 +24,7 @@ few = settings(max_examples=25, deadline=None)
 
 @given(seed=st.integers(0, 999))
 @few
-def test_performance_against_a_loop(seed: int) -> None:
+def test_performance_equals_a_loop_over_returns(seed: int) -> None:
     returns = 0.02 * np.random.default_rng(seed).standard_t(4, 70)
     worth, highest, deepest = 1.0, 1.0, 0.0
     for each in returns:
@@ -39,7 +39,7 @@ def test_performance_against_a_loop(seed: int) -> None:
     assert equity(returns)[[0, -1]] == pytest.approx([1.0, worth])
 
 
-def test_flat_returns_have_no_ratio() -> None:
+def test_flat_returns_have_no_sharpe_ratio() -> None:
     flat = np.zeros(100)
     assert sharpe(flat) is None and annual(None) is None
     assert deflated_sharpe(moments(flat), 5, 0.01) is None and sharpe_interval(flat, 1, 0) is None
@@ -48,7 +48,7 @@ def test_flat_returns_have_no_ratio() -> None:
     assert performance(flat[:60])["annual_return"] is None
 
 
-def test_deflated_sharpe_on_the_papers_example() -> None:
+def test_deflated_sharpe_reproduces_the_example_of_bailey_and_lopez_de_prado() -> None:
     # Bailey and Lopez de Prado (2014): an annual ratio of 2.5 over 1,250 of 250 days a year,
     # skewness -3, kurtosis 10, 100 trials whose annual ratios have a variance of 1/2: 0.9004.
     luck = expected_best(100, 0.5 / 250)
@@ -58,7 +58,7 @@ def test_deflated_sharpe_on_the_papers_example() -> None:
     assert expected_best(1, 0.5) == 0 and probabilistic_sharpe(Moments(2.0, 3, 1, 100), 0) is None
 
 
-def test_deflated_sharpe_takes_the_shape_of_the_returns() -> None:
+def test_deflated_sharpe_accounts_for_skewness_and_kurtosis() -> None:
     returns = 0.01 * np.random.default_rng(0).standard_gamma(2, 500) - 0.019
     ratio = returns.mean() / returns.std(ddof=1)
     spread = 1 - skew(returns) * ratio + (kurtosis(returns) + 2) / 4 * ratio**2
@@ -66,7 +66,7 @@ def test_deflated_sharpe_takes_the_shape_of_the_returns() -> None:
     assert deflated_sharpe(moments(returns), 7, 0.002) == pytest.approx(expected)
 
 
-def test_the_best_of_many_trials_is_not_taken_for_skill() -> None:
+def test_deflated_sharpe_of_the_best_noise_trial_rarely_passes() -> None:
     rng = np.random.default_rng(3)
     passed, naive = [], []
     for _ in range(200):
@@ -78,7 +78,7 @@ def test_the_best_of_many_trials_is_not_taken_for_skill() -> None:
     assert np.mean(passed) < 0.1 and np.mean(naive) > 0.9
 
 
-def test_the_interval_of_the_ratio_covers() -> None:
+def test_sharpe_interval_covers_the_true_ratio() -> None:
     rng = np.random.default_rng(4)
     covered = []
     for seed in range(120):

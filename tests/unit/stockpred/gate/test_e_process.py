@@ -47,7 +47,9 @@ def wealth_by_loops(predictions: pd.DataFrame, horizon: int) -> float:
     bold=st.sampled_from([0.0, 0.3, 3.0]),
 )
 @settings(max_examples=40, deadline=None)
-def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -> None:
+def test_e_process_equals_a_loop_over_bets(
+    seed: int, dates: int, horizon: int, bold: float
+) -> None:
     predictions = noise_forecasts(seed, dates, 3, bold, horizon)
     found = e_process_of(predictions, horizon)
     assert found.dates == dates
@@ -62,7 +64,9 @@ def test_bets_against_a_loop(seed: int, dates: int, horizon: int, bold: float) -
     cuts=st.lists(st.integers(0, 60), max_size=4),
 )
 @settings(max_examples=40, deadline=None)
-def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[int]) -> None:
+def test_e_process_updated_in_pieces_equals_one_update(
+    dates: int, horizon: int, cuts: list[int]
+) -> None:
     gain, risk = date_gains(noise_forecasts(dates, dates, 3, 1.0, horizon), "prior")
     pieces = start_e_process(horizon)
     edges = sorted({0, dates, *(min(cut, dates) for cut in cuts)})
@@ -75,7 +79,7 @@ def test_bets_in_pieces_are_bets_at_once(dates: int, horizon: int, cuts: list[in
 
 
 @given(horizon=st.integers(1, 252))
-def test_a_bettor_knows_all_its_outcomes_before_it_bets_again(horizon: int) -> None:
+def test_bettor_bets_again_only_after_its_outcomes_are_known(horizon: int) -> None:
     bettors = len(start_e_process(horizon).log_wealth)
     state, blocks = start_e_process(horizon), []
     for _ in range(3 * bettors * max(1, horizon // 2)):
@@ -88,7 +92,7 @@ def test_a_bettor_knows_all_its_outcomes_before_it_bets_again(horizon: int) -> N
     assert next_begin >= first_end + horizon
 
 
-def test_wealth_never_ends_and_is_never_nan() -> None:
+def test_wealth_stays_positive_and_finite() -> None:
     rows = noise_forecasts(0, 200, 2)
     for probability in (0.0, 1.0, rows["label"], 1 - rows["label"]):
         found = e_process_of(rows.assign(probability_up=probability))
@@ -99,7 +103,7 @@ def test_wealth_never_ends_and_is_never_nan() -> None:
 
 
 @pytest.mark.parametrize("horizon", [1, 5])
-def test_expected_wealth_is_one_where_the_reference_is_right(horizon: int) -> None:
+def test_expected_wealth_under_a_true_reference_is_one(horizon: int) -> None:
     # Few and small bets: a mean over heavy tails would not settle.
     found = []
     for seed in range(25):
@@ -127,7 +131,7 @@ def passes_ever(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
     return passed / len(markets)
 
 
-def test_noise_seldom_passes_in_a_year_of_looks() -> None:
+def test_noise_rarely_passes_within_a_year_of_weekly_looks() -> None:
     assert (
         passes_ever([noise_forecasts(seed, 760, 5 + seed % 16, 0.2) for seed in range(60)]) <= 0.1
     )
@@ -135,7 +139,7 @@ def test_noise_seldom_passes_in_a_year_of_looks() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("horizon", "bold"), [(1, 0.05), (1, 0.3), (5, 0.2), (10, 0.2), (21, 0.2)])
-def test_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks(
+def test_noise_over_many_markets_passes_a_year_of_weekly_looks_at_most_at_5_percent(
     horizon: int, bold: float
 ) -> None:
     markets = [noise_forecasts(seed, 760, 5 + seed % 16, bold, horizon) for seed in range(600)]
@@ -143,7 +147,7 @@ def test_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks(
     assert passes_ever(markets, horizon) <= 45 / 600
 
 
-def test_the_product_over_symbols_lets_noise_through() -> None:
+def test_product_over_dependent_symbols_passes_noise_and_mean_does_not() -> None:
     """What the mean over a date's symbols is for."""
     passed = []
     for seed in range(150):
@@ -155,7 +159,7 @@ def test_the_product_over_symbols_lets_noise_through() -> None:
     assert by_product > 0.15 and by_mean <= 0.05
 
 
-def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
+def test_paired_test_repeated_at_every_look_passes_noise_and_e_process_does_not() -> None:
     """What the bets are for: 5 % a look is more than that when it is asked on and on."""
     by_test = by_looks = 0
     for seed in range(100):
@@ -175,13 +179,13 @@ def test_asking_the_plain_test_again_and_again_lets_noise_through() -> None:
 AUC_057 = 0.28  # strength of a market in which the signal alone has an AUC of 0.57
 
 
-def test_a_fitted_signal_is_seen_at_the_first_look() -> None:
+def test_fitted_signal_passes_at_the_first_look() -> None:
     found = [e_process_of(walk_forward_forecasts(AUC_057, seed)).p_value for seed in range(12)]
     assert np.mean(np.array(found) < 0.05 / 2) >= 0.75
 
 
 @pytest.mark.long
-def test_power_is_no_lower_than_that_of_the_plain_test_that_is_asked_once() -> None:
+def test_e_process_power_is_no_lower_than_that_of_one_paired_test() -> None:
     walked = [walk_forward_forecasts(AUC_057, seed) for seed in range(150)]
     by_bets = np.mean([e_process_of(each).p_value < 0.05 / 2 for each in walked])
     by_test = np.mean([lead_over_column(each, "prior", 1).p_value < 0.05 for each in walked])
@@ -189,7 +193,7 @@ def test_power_is_no_lower_than_that_of_the_plain_test_that_is_asked_once() -> N
 
 
 @pytest.mark.long
-def test_a_logistic_on_noise_passes_at_most_one_time_in_twenty_in_a_year_of_looks() -> None:
+def test_logistic_fitted_to_noise_passes_a_year_of_weekly_looks_at_most_at_5_percent() -> None:
     # 3,800 dates, of which 760 are the holdout and the year after it.
     assert (
         passes_ever([walk_forward_forecasts(0.0, seed, 5 + seed % 16, 3800) for seed in range(200)])

@@ -48,7 +48,7 @@ def decided(values: dict[str, float | None], **given: bool) -> Decision:
 
 @pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
 @pytest.mark.parametrize("direction", ["below", "above", "at_least"])
-def test_what_is_unknown_never_passes(missing: float | None, direction: str) -> None:
+def test_rule_with_an_unknown_value_fails(missing: float | None, direction: str) -> None:
     [result] = check_rules({"x": missing}, [Rule("x", direction, 0.0, "")])
     assert not result.passed and result.value is None
     assert not check_rules({}, [Rule("x", direction, 0.0, "")])[0].passed
@@ -68,14 +68,16 @@ def test_what_is_unknown_never_passes(missing: float | None, direction: str) -> 
         ("unsound_share", None),
     ],
 )
-def test_each_baseline_rule_can_refuse(name: str, value: float | None) -> None:
+def test_model_failing_one_baseline_rule_stays_in_development(
+    name: str, value: float | None
+) -> None:
     decision = decided({name: value})
     assert (decision.stage, decision.aliases) == ("Development", ())
     assert name in decision.sentence
     assert [v.passed for v in decision.results].count(False) == 1
 
 
-def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
+def test_first_model_to_pass_is_champion_or_staged_in_pilot() -> None:
     assert decided({}).aliases == ("champion",)
     assert len(decided({}).results) == len(BASELINE_RULES)
     held = decided({}, may_promote=False)
@@ -95,7 +97,7 @@ def test_the_first_to_pass_is_champion_and_pilot_holds_it_at_staging() -> None:
         ("shared_symbols", None),
     ],
 )
-def test_a_new_recipe_must_beat_the_champion_on_enough_common_dates(
+def test_new_recipe_replaces_champion_only_if_better_on_enough_common_dates(
     name: str, value: float | None
 ) -> None:
     assert decided(AHEAD, has_champion=True).aliases == ("champion",)
@@ -105,7 +107,7 @@ def test_a_new_recipe_must_beat_the_champion_on_enough_common_dates(
     assert decided({}, has_champion=True).aliases == ("challenger",)
 
 
-def test_a_new_recipe_follows_a_champion_that_shows_no_skill_any_more() -> None:
+def test_new_recipe_replaces_a_champion_without_remaining_skill() -> None:
     fallen = {**LEVEL, "champion_baseline_p_value": 0.6, "common_p_value": 0.01}
     decision = decided(fallen, has_champion=True)
     assert decision.aliases == ("champion",) and "shows none" in decision.sentence
@@ -133,9 +135,7 @@ def test_a_new_recipe_follows_a_champion_that_shows_no_skill_any_more() -> None:
         ("shortfall_p_value", None),
     ],
 )
-def test_a_refresh_replaces_the_champion_unless_it_has_become_worse(
-    name: str, value: float | None
-) -> None:
+def test_refresh_replaces_champion_unless_it_became_worse(name: str, value: float | None) -> None:
     refresh = {"has_champion": True, "is_refresh": True}
     no_new_proof = {"lead": -0.0001, "anytime_p_value": 0.6}
     assert decided(no_new_proof, **refresh).aliases == ("champion",)
@@ -150,14 +150,14 @@ def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str
     return baseline_metrics(rows, asked, 1)
 
 
-def test_signal_passes_the_whole_gate_and_noise_does_not() -> None:
+def test_gate_passes_signal_and_refuses_noise() -> None:
     skilled, noise = whole(walk_forward_forecasts(0.5, 1)), whole(walk_forward_forecasts(0.0, 1))
     assert decide({**skilled, "unsound_share": 0.0}).aliases == ("champion",)
     assert decide({**noise, "unsound_share": 0.0}).aliases == ()
     assert decide(skilled).aliases == ()  # nobody validated the bars
 
 
-def test_a_base_rate_by_symbol_is_no_skill() -> None:
+def test_base_rate_by_symbol_is_not_skill() -> None:
     rng = np.random.default_rng(0)
     rows = noise_forecasts(0, 500, 4, 0.0)
     rate = rows["symbol"].map({"S0": 0.35, "S1": 0.45, "S2": 0.55, "S3": 0.65})
@@ -171,7 +171,7 @@ def test_a_base_rate_by_symbol_is_no_skill() -> None:
 
 
 @pytest.mark.parametrize("symbols", [1, 5, 20])
-def test_excess_calibration_error_is_near_0_where_forecasts_are_right(symbols: int) -> None:
+def test_excess_calibration_error_of_calibrated_forecasts_is_near_0(symbols: int) -> None:
     rng = np.random.default_rng(symbols)
     rows = noise_forecasts(0, 500, symbols, 0.0)
     truth = rng.uniform(0.4, 0.6, len(rows))
@@ -185,7 +185,7 @@ def test_excess_calibration_error_is_near_0_where_forecasts_are_right(symbols: i
     assert excess_calibration_error(rows.iloc[:0]) == 0.0
 
 
-def test_excess_calibration_error_against_a_loop() -> None:
+def test_excess_calibration_error_equals_a_loop() -> None:
     rows = noise_forecasts(3, 60, 4, 0.8)
     ordered = rows.sort_values("probability_up", kind="stable")
     total = 0.0
@@ -197,7 +197,7 @@ def test_excess_calibration_error_against_a_loop() -> None:
     assert excess_calibration_error(rows) == pytest.approx(max(0, total / len(rows)))
 
 
-def test_common_rows_are_those_of_both_with_one_outcome() -> None:
+def test_join_champion_keeps_rows_of_both_with_equal_outcomes() -> None:
     ours = noise_forecasts(0, 50, 3)
     theirs = ours[(ours["symbol"] != "S2") & (ours["date"] > ours["date"].min())]
     theirs = theirs.assign(probability_up=0.4, label=theirs["label"].where(theirs.index > 3, 0.5))
@@ -207,7 +207,7 @@ def test_common_rows_are_those_of_both_with_one_outcome() -> None:
     assert shared_symbols(ours, theirs) == pytest.approx(2 / 3)
 
 
-def test_the_champion_is_the_reference_of_a_new_recipe() -> None:
+def test_new_recipe_is_compared_with_champion() -> None:
     ours = walk_forward_forecasts(0.5, 1)
     common = join_champion(ours, ours.assign(probability_up=ours["prior"]))
     asked = add_look(
@@ -248,7 +248,7 @@ def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, 
     return {**GOOD, **champion_metrics(common, asked, 1), "champion_baseline_p_value": 0.0}
 
 
-def test_a_bolder_recipe_that_is_worse_than_a_timid_champion_is_not_promoted() -> None:
+def test_overconfident_recipe_worse_than_a_timid_champion_is_not_promoted() -> None:
     worse = [against_champion(seed, 1.9, 0.5) for seed in range(25)]
     assert np.mean([values["champion_anytime_p_value"] < 0.1 for values in worse]) > 0.5
     promoted = [decide(values, has_champion=True).stage == "Production" for values in worse]
@@ -258,7 +258,7 @@ def test_a_bolder_recipe_that_is_worse_than_a_timid_champion_is_not_promoted() -
     assert np.mean(promoted) > 0.7
 
 
-def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
+def test_shortfall_is_significant_only_for_a_record_below_its_promise() -> None:
     rows = walk_forward_forecasts(0.5, 2, dates=4000)  # 800 dates in the holdout
     dates = np.unique(rows["date"])
     early = rows[rows["date"] < dates[400]]
@@ -280,7 +280,7 @@ def test_a_record_below_its_promise_is_told_from_one_that_keeps_it() -> None:
     )
 
 
-def test_age_is_counted_in_sessions_of_the_data() -> None:
+def test_sessions_after_counts_sessions_of_the_data() -> None:
     rows = noise_forecasts(0, 30, 2)
     days = [f"{day:%Y-%m-%d}" for day in pd.to_datetime(np.unique(rows["date"]))]
     assert [sessions_after(rows, day) for day in days] == list(range(29, -1, -1))
@@ -290,10 +290,10 @@ def test_age_is_counted_in_sessions_of_the_data() -> None:
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"bars": 3}, {"bars": 0, "listed": 0}])
-def test_a_validation_that_tells_nothing_does_not_pass(broken: object) -> None:
+def test_unsound_share_of_an_incomplete_validation_is_none(broken: object) -> None:
     assert unsound_share(broken) is None
 
 
-def test_unsound_share_is_that_of_the_bars_taken_out() -> None:
+def test_unsound_share_is_the_share_of_removed_bars() -> None:
     assert unsound_share({"bars": 95, "listed": 100}) == pytest.approx(0.05)
     assert unsound_share({"bars": 95, "listed": 95}) == 0.0

@@ -31,7 +31,7 @@ def looked(rows: pd.DataFrame, record: list[Look], data: str, recipe: str = "r" 
     return add_look(record, hypothesis_of(recipe, rows), LookData(rows, BOTH, data, 1))
 
 
-def test_looks_one_after_another_come_to_the_same_as_one() -> None:
+def test_consecutive_looks_equal_one_look_at_all_data() -> None:
     rows = predictions()
     record: list[Look] = []
     for night, dates in enumerate((60, 61, 66, 119)):
@@ -47,7 +47,7 @@ def test_looks_one_after_another_come_to_the_same_as_one() -> None:
         )
 
 
-def test_the_same_data_is_no_new_look_and_old_data_adds_nothing() -> None:
+def test_look_at_the_same_data_is_not_counted_and_old_dates_add_no_evidence() -> None:
     rows = predictions()
     first = looked(rows, [], "data")
     assert looked(rows, [first], "data") == first
@@ -59,7 +59,7 @@ def test_the_same_data_is_no_new_look_and_old_data_adds_nothing() -> None:
         assert (second.looks, second.first, second.last) == (2, first.first, first.last)
 
 
-def test_dates_between_two_looks_count_once_the_recipe_is_back() -> None:
+def test_dates_between_two_looks_of_a_recipe_are_counted() -> None:
     rows = predictions()
     first = looked(until(rows, 40), [], "a")
     later = rows[rows["date"] >= np.unique(rows["date"])[30]]
@@ -67,7 +67,7 @@ def test_dates_between_two_looks_count_once_the_recipe_is_back() -> None:
     assert second.e_processes["prior"].dates == 120
 
 
-def test_each_question_has_its_own_share_of_the_level() -> None:
+def test_each_hypothesis_has_its_own_share_of_the_level() -> None:
     rows = predictions()
     record = [looked(rows, [], "data", recipe="a" * 64)]
     record.append(looked(rows, record, "data", recipe="b" * 64))
@@ -81,7 +81,7 @@ def test_each_question_has_its_own_share_of_the_level() -> None:
     assert shares[0] == 0.5 and sum(shares) < 1 and shares == sorted(shares, reverse=True)
 
 
-def test_a_claim_takes_a_place_until_it_is_looked_at() -> None:
+def test_reserved_look_keeps_its_index_until_the_look() -> None:
     rows = predictions()
     mine, other = hypothesis_of("a" * 64, rows), hypothesis_of("b" * 64, rows)
     taken = add_look(
@@ -96,7 +96,7 @@ def test_a_claim_takes_a_place_until_it_is_looked_at() -> None:
     )
 
 
-def test_two_looks_at_once_are_both_counted() -> None:
+def test_concurrent_looks_are_both_counted() -> None:
     rows = predictions()
     first = looked(until(rows, 60), [], "0")
     one, other = looked(until(rows, 70), [first], "1"), looked(until(rows, 71), [first], "2")
@@ -105,7 +105,7 @@ def test_two_looks_at_once_are_both_counted() -> None:
     assert third.e_processes["prior"].dates == 72
 
 
-def test_the_reference_that_is_harder_to_beat_counts() -> None:
+def test_p_value_is_that_of_the_stronger_reference() -> None:
     rows = predictions()
     rows["probability_up"] = 0.3 + 0.4 * rows["label"]
     rows["prior_symbol"] = rows["probability_up"]  # the symbol's base rate knows as much
@@ -114,7 +114,7 @@ def test_the_reference_that_is_harder_to_beat_counts() -> None:
     assert found.p_value == 1.0 and found.log_e_value == 0.0
 
 
-def test_a_date_waits_for_the_last_of_its_symbols() -> None:
+def test_date_without_outcomes_of_all_symbols_is_not_looked_at() -> None:
     rows = predictions(dates=60)
     last, before = np.unique(rows["date"])[[-1, -2]]
     late = (rows["symbol"] == "S0") & (rows["date"] >= before)
@@ -131,7 +131,7 @@ def test_a_date_waits_for_the_last_of_its_symbols() -> None:
     assert looked(ended, [], "data").e_processes["prior"].dates == 59
 
 
-def test_a_look_fits_in_a_tag_at_any_horizon() -> None:
+def test_look_at_any_horizon_fits_in_a_tag() -> None:
     rows = predictions(dates=400, symbols=2)
     for horizon in (1, 2, 21, 252):
         found = add_look([], hypothesis_of("r" * 64, rows), LookData(rows, BOTH, "d" * 64, horizon))
@@ -140,7 +140,7 @@ def test_a_look_fits_in_a_tag_at_any_horizon() -> None:
         assert len(found.e_processes["prior"].block) == len(STAKES)
 
 
-def test_nothing_known_is_no_evidence() -> None:
+def test_look_without_outcomes_gives_no_evidence() -> None:
     rows = predictions(dates=5).assign(label=np.nan)
     found = looked(rows, [], "data")
     assert (found.p_value, found.adjusted_p_value, found.looks) == (1.0, 1.0, 1)
@@ -148,7 +148,7 @@ def test_nothing_known_is_no_evidence() -> None:
     assert looked(predictions(dates=5), [found], "more").e_processes["prior"].dates == 5
 
 
-def test_a_question_does_not_depend_on_the_order_of_rows() -> None:
+def test_hypothesis_does_not_depend_on_row_order() -> None:
     rows = predictions()
     assert hypothesis_of("r", rows) == hypothesis_of("r", rows.iloc[::-1])
     assert hypothesis_of("r", rows).id != hypothesis_of("r", rows, "champion").id

@@ -25,7 +25,7 @@ def version(name: str, trained_to: str | None) -> Version:
     ("trained_to", "age"),
     [("2024-06-27", 1), ("2024-06-28", 0), ("2024-07-05", 0), ("2024-05-30", 21), (None, None)],
 )
-def test_a_champion_is_as_old_as_the_sessions_after_its_training(
+def test_champion_age_is_the_number_of_sessions_after_its_training(
     trained_to: str | None, age: int | None
 ) -> None:
     found = describe_champion(version("3", trained_to), "champion", SESSIONS)
@@ -39,7 +39,7 @@ def test_a_champion_is_as_old_as_the_sessions_after_its_training(
     )
 
 
-def test_the_newest_training_is_that_of_any_version() -> None:
+def test_newest_training_is_the_latest_of_all_versions() -> None:
     versions = [version("1", "2024-06-20"), version("2", "2024-06-24"), version("3", None)]
     found = {"newest": "2024-06-24", "sessions": 4}
     assert newest_training(versions, SESSIONS) == found
@@ -50,11 +50,11 @@ def test_the_newest_training_is_that_of_any_version() -> None:
 @pytest.mark.parametrize(
     ("today", "late"), [("2024-06-28", 0), ("2024-06-30", 1), ("2024-07-01", 1), ("2024-07-08", 6)]
 )
-def test_a_feed_is_late_by_weekdays(today: str, late: int) -> None:
+def test_weekdays_late_counts_weekdays_only(today: str, late: int) -> None:
     assert weekdays_late(SESSIONS, np.datetime64(today)) == late
 
 
-def test_figures_are_one_number_each() -> None:
+def test_nightly_metrics_are_single_numbers_or_none() -> None:
     drifted = [{"name": "up_0", "distance": 0.5}, {"name": "up_1", "distance": 0.25}]
     content: dict[str, Any] = {
         "alerts": [{}, {}],

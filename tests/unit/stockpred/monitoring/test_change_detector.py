@@ -71,7 +71,7 @@ def level_by_loops(rows: pd.DataFrame, horizon: int) -> list[float]:
     supported_share=st.sampled_from([0.0, 0.7, 1.0]),
 )
 @settings(max_examples=12, deadline=None)
-def test_the_level_against_loops(
+def test_detector_level_equals_loops(
     seed: int, dates: int, horizon: int, prior: float, supported_share: float
 ) -> None:
     rows = live_forecasts(seed, dates, symbols=3, bold=1.5).assign(
@@ -82,7 +82,7 @@ def test_the_level_against_loops(
     assert len(found.dates) == dates
 
 
-def test_the_expected_level_is_the_number_of_dates_where_the_promise_is_kept() -> None:
+def test_expected_level_of_a_kept_promise_is_the_number_of_dates() -> None:
     for truth, most in ((0.8, 1.15), (1.0, 1.0)):
         levels = [
             detect_change(
@@ -96,7 +96,7 @@ def test_the_expected_level_is_the_number_of_dates_where_the_promise_is_kept() -
             assert abs(mean - 10) < 3.3 * error
 
 
-def test_a_promise_backs_what_its_lead_surely_leaves() -> None:
+def test_supported_share_is_the_share_that_the_lead_supports() -> None:
     assert supported_share(ExpectedLead(0.01, 0.0, "2020-01-01", 0.01)) == 1.0
     assert supported_share(ExpectedLead(0.02, 0.0, "2020-01-01", 0.01)) == 1.0
     assert supported_share(ExpectedLead(0.0, 0.0, "2020-01-01", 0.01)) == 0.5
@@ -109,7 +109,7 @@ def test_a_promise_backs_what_its_lead_surely_leaves() -> None:
         assert (found.lead / found.implied_lead + 1) / 2 == pytest.approx(truth, abs=0.08)
 
 
-def test_shares_of_a_forecast() -> None:
+def test_shrink_to_prior_scales_log_odds_by_the_share() -> None:
     p, q = np.array([0.1, 0.5, 0.9]), np.array([0.5, 0.6, 0.55])
     assert shrink_to_prior(p, q, 1.0) == pytest.approx(p)
     assert shrink_to_prior(p, q, 0.0) == pytest.approx(q)
@@ -118,7 +118,7 @@ def test_shares_of_a_forecast() -> None:
     assert np.isfinite(shrink_to_prior(np.array([0.0, 1.0]), q[:2], 0.5)).all()
 
 
-def test_forecasts_that_promise_nothing_or_say_nothing_raise_no_alarm() -> None:
+def test_forecasts_without_promise_or_skill_raise_no_alarm() -> None:
     rows = live_forecasts(0, 300, 0.0)
     assert (detect_change(rows.assign(supported_share=0.0), 1).level == np.arange(1, 301)).all()
     timid = rows.assign(probability_up=0.5, supported_share=1.0)
@@ -132,7 +132,7 @@ def test_forecasts_that_promise_nothing_or_say_nothing_raise_no_alarm() -> None:
         assert (found.share, found.auc, found.sessions) == (None, None, None)
 
 
-def test_the_alarm_stays_raised_and_nothing_later_moves_it() -> None:
+def test_raised_alarm_keeps_its_date() -> None:
     rows = record_losing_skill(3, 100)
     found = detect_change(rows, 1)
     assert found.since is not None and found.level[found.dates == found.since][0] >= THRESHOLD
@@ -170,17 +170,17 @@ def seen(markets: int, before: int, **given: float) -> float:
     return float(np.mean(found))
 
 
-def test_a_month_of_nights_without_a_change_is_quiet() -> None:
+def test_month_without_a_change_rarely_raises_an_alarm() -> None:
     assert false_alarms(60, MONTH) <= 0.05
 
 
-def test_a_dead_signal_is_seen() -> None:
+def test_lost_signal_is_detected() -> None:
     assert seen(30, 250) >= 0.85
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("shared", [0.0, 0.3])
-def test_false_alarms_in_a_month_and_in_a_quarter(shared: float) -> None:
+def test_false_alarms_in_a_month_and_a_quarter_are_at_most_5_percent(shared: float) -> None:
     # 17 of 200 is exceeded once in 100 times at a true level of 5 %.
     assert false_alarms(200, MONTH, shared=shared) <= 17 / 200
     # The bound is far from sharp: a quarter is as quiet.
@@ -189,7 +189,7 @@ def test_false_alarms_in_a_month_and_in_a_quarter(shared: float) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("horizon", [5, 21])
-def test_false_alarms_where_outcomes_overlap(horizon: int) -> None:
+def test_false_alarms_with_overlapping_outcomes_are_at_most_5_percent(horizon: int) -> None:
     assert false_alarms(200, 3 * MONTH, horizon) <= 17 / 200
 
 
@@ -198,7 +198,9 @@ def test_false_alarms_where_outcomes_overlap(horizon: int) -> None:
     ("before", "shared", "bold"),
     [(0, 0.0, AUC_057), (400, 0.0, AUC_057), (250, 0.3, AUC_057), (250, 0.0, 2 * AUC_057)],
 )
-def test_a_dead_signal_is_seen_within_120_sessions(before: int, shared: float, bold: float) -> None:
+def test_lost_signal_is_detected_within_120_sessions(
+    before: int, shared: float, bold: float
+) -> None:
     assert seen(200, before, shared=shared, bold=bold) >= 0.85
 
 
@@ -207,7 +209,7 @@ def shown(seed: int, sessions: int) -> tuple[pd.DataFrame, ChangeDetection]:
     return rows, detect_change(rows, 1)
 
 
-def test_what_could_not_be_seen_shrinks_with_the_record() -> None:
+def test_detectable_change_gets_smaller_with_a_longer_record() -> None:
     rows, _ = shown(2, 500)
     dates = np.unique(rows["date"])
     parts = [rows[rows["date"] < dates[n - 1]] for n in (30, 150, 300, 500)]
@@ -225,7 +227,7 @@ def test_what_could_not_be_seen_shrinks_with_the_record() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("sessions", [120, 250, 500])
-def test_what_could_have_been_seen_is_seen_four_times_in_five(sessions: int) -> None:
+def test_detectable_change_is_detected_at_80_percent(sessions: int) -> None:
     seen_at_share, seen_when_gone = [], []
     for seed in range(150):
         rows, found = shown(seed, sessions)

@@ -43,7 +43,7 @@ def ledger(made: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.D
 
 @given(horizon=st.integers(1, 6), last=st.integers(1, 25))
 @settings(max_examples=10, deadline=None)
-def test_outcomes_and_priors_against_a_loop(horizon: int, last: int) -> None:
+def test_join_outcomes_labels_and_priors_equal_a_loop(horizon: int, last: int) -> None:
     made = tables(horizon)
     forecasts = ledger(made, last)
     found = join_outcomes(forecasts, gather_outcomes(iter(made), forecasts["date"].unique()))
@@ -58,7 +58,7 @@ def test_outcomes_and_priors_against_a_loop(horizon: int, last: int) -> None:
     assert found["label"].isna().sum() >= min(horizon, last) * len(NAMES)
 
 
-def test_a_forecast_without_a_bar_has_no_outcome() -> None:
+def test_forecast_without_a_bar_has_no_outcome() -> None:
     made = tables()
     forecasts = ledger(made)
     other = forecasts.iloc[:1].assign(symbol="ZZZ")
@@ -83,7 +83,7 @@ def record() -> pd.DataFrame:
     )
 
 
-def test_figures_of_each_date_against_a_loop(record: pd.DataFrame) -> None:
+def test_metrics_by_date_equal_a_loop(record: pd.DataFrame) -> None:
     days = metrics_by_date(record)
     assert list(days.index) == sorted(record["date"].unique())
     for date, part in record.groupby("date"):
@@ -100,7 +100,7 @@ def test_figures_of_each_date_against_a_loop(record: pd.DataFrame) -> None:
     assert few["ic"].isna().all()
 
 
-def test_weeks_add_up_and_their_intervals_are_students(record: pd.DataFrame) -> None:
+def test_metrics_by_week_cover_all_rows_with_student_intervals(record: pd.DataFrame) -> None:
     weeks = metrics_by_week(record, 1)
     assert sum(week["rows"] for week in weeks) == len(record)
     assert sum(week["dates"] for week in weeks) == record["date"].nunique()
@@ -119,7 +119,7 @@ def test_weeks_add_up_and_their_intervals_are_students(record: pd.DataFrame) -> 
     assert metrics_by_week(record.iloc[:0], 1) == []
 
 
-def test_weekly_intervals_hold_the_mean() -> None:
+def test_weekly_interval_covers_the_mean() -> None:
     rng = np.random.default_rng(0)
     held = []
     for _ in range(400):
@@ -129,7 +129,7 @@ def test_weekly_intervals_hold_the_mean() -> None:
     assert mean_with_interval(np.arange(3), np.full(3, np.nan), 1) == (None, None)
 
 
-def test_a_stretch_as_one(record: pd.DataFrame) -> None:
+def test_overall_metrics_are_those_of_all_rows(record: pd.DataFrame) -> None:
     found = overall_metrics(record, 1)
     assert found["rows"] == len(record)
     p = np.where(record.label == 1, record.probability_up, 1 - record.probability_up)
@@ -142,7 +142,7 @@ def test_a_stretch_as_one(record: pd.DataFrame) -> None:
     assert short["accuracy"]["interval"] is None and short["accuracy"]["mean"] is not None
 
 
-def test_symbols_show_their_newest_forecast_and_their_hits(record: pd.DataFrame) -> None:
+def test_latest_by_symbol_has_the_newest_forecast_and_hit_rate(record: pd.DataFrame) -> None:
     open_rows = record.assign(label=record["label"].mask(record["date"] == record["date"].max()))
     shown = latest_by_symbol(open_rows, 1)
     assert [each["symbol"] for each in shown] == list(NAMES)
@@ -157,7 +157,7 @@ def test_symbols_show_their_newest_forecast_and_their_hits(record: pd.DataFrame)
         assert each["date"] == f"{record['date'].max():%Y-%m-%d}"
 
 
-def test_versions_are_compared_on_what_both_forecast(record: pd.DataFrame) -> None:
+def test_compare_versions_uses_common_forecasts(record: pd.DataFrame) -> None:
     label = record["label"].to_numpy()
     knows = record.assign(model_version="2", probability_up=0.5 + 0.2 * (label - 0.5))
     same = record.iloc[:60].assign(model_version="3")
@@ -170,7 +170,7 @@ def test_versions_are_compared_on_what_both_forecast(record: pd.DataFrame) -> No
     assert (equal["lead"], equal["rows"], equal["p_value"]) == (0.0, 60, 1.0)
 
 
-def test_drift_is_a_distance_in_standard_deviations() -> None:
+def test_drift_distance_is_in_standard_deviations() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal(4000) * 3
     assert distance(x, x) == 0.0

@@ -46,7 +46,7 @@ def dead() -> dict:
     return watched(scored_rows(record_losing_skill(1, 130)))
 
 
-def test_a_record_that_keeps_its_promise(good: dict) -> None:
+def test_record_that_keeps_its_promise_raises_no_alert(good: dict) -> None:
     assert good["record"]["dates"] == 130 and good["recent"]["dates"] == 63
     assert not good["alarm"]["raised"] and loss_alerts(good) == []
     assert 0.9 < good["promise"]["backed"] < 1
@@ -56,7 +56,7 @@ def test_a_record_that_keeps_its_promise(good: dict) -> None:
     json.dumps(good, allow_nan=False)
 
 
-def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> None:
+def test_lost_signal_alerts_and_needs_training_once(dead: dict) -> None:
     [alert] = loss_alerts(dead)
     since = dead["alarm"]["since"]
     assert alert["kind"] == "loss" and alert["since"] == since > "2015-07-01"
@@ -69,7 +69,7 @@ def test_a_signal_that_died_alerts_and_asks_for_training_once(dead: dict) -> Non
     assert not needs_training([], [CHAMPION])
 
 
-def test_a_short_record_says_what_it_could_not_show() -> None:
+def test_short_record_reports_what_it_could_not_detect() -> None:
     short = watched(scored_rows(live_forecasts(0, 15)))
     assert "a signal that is gone takes about" in alert_sentence(short, [])
     assert short["record"]["log_loss"]["interval"] is None
@@ -85,7 +85,7 @@ def test_a_short_record_says_what_it_could_not_show() -> None:
     json.dumps([short, none, blank], allow_nan=False)
 
 
-def test_training_labels_and_forecasts_do_not_overlap() -> None:
+def test_out_of_sample_starts_after_the_last_training_label() -> None:
     rows = scored_rows(live_forecasts(0, 30, symbols=2))
     dates = np.unique(rows["date"])
     for horizon in (1, 5):
@@ -96,7 +96,7 @@ def test_training_labels_and_forecasts_do_not_overlap() -> None:
     assert out_of_sample(rows, replace(CHAMPION, trained_to=None), DAYS, 1).empty
 
 
-def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> None:
+def test_champion_record_joins_refreshes_and_compares_other_recipes() -> None:
     rows = live_forecasts(0, 40, symbols=6)
     dates = np.unique(rows["date"])
     refresh = Version("10", "a", str(dates[19])[:10], ExpectedLead(0.0, 0.01, "2014-12-31", 0.01))
@@ -121,7 +121,7 @@ def test_refreshes_go_on_with_the_record_and_other_recipes_stand_beside() -> Non
     assert found["versions"][0]["lead"] == 0.0 and found["versions"][0]["dates"] == 40
 
 
-def test_a_date_waits_for_the_last_of_its_outcomes() -> None:
+def test_date_with_a_missing_outcome_is_not_in_the_record() -> None:
     rows = scored_rows(live_forecasts(0, 40, symbols=6))
     last = rows["date"].max()
     part = (rows["date"] == last) & (rows["symbol"] == "S3")
@@ -132,7 +132,7 @@ def test_a_date_waits_for_the_last_of_its_outcomes() -> None:
     assert found["in_range"] == 1.0
 
 
-def test_data_alerts_are_plain_limits() -> None:
+def test_data_alerts_follow_fixed_limits() -> None:
     newest = {"A": DAYS[-1], "B": DAYS[-6], "C": DAYS[-7], "D": DAYS[0]}
     assert stopped_symbols(newest, DAYS) == ["C", "D"]
     assert data_alerts([], 40, 0.049, 5) == []

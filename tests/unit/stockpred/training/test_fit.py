@@ -40,7 +40,7 @@ def small(name: str) -> Hyperparameters:
 
 @pytest.mark.parametrize("calibration", METHODS)
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
+def test_saved_candidate_is_reproducible_and_free_of_pickle(
     name: str, calibration: str, tmp_path: Path
 ) -> None:
     table, training = generate_table(dates=200, horizon=3), Training(calibration, half_life=100)
@@ -64,7 +64,7 @@ def test_each_candidate_is_stored_without_pickle_and_in_the_same_bytes(
     assert probability_up(loaded, table).tobytes() == probability_up(estimator, table).tobytes()
 
 
-def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
+def test_loading_with_types_of_another_candidate_is_refused(tmp_path: Path) -> None:
     forest = fit(generate_table(), "random_forest", {"n_estimators": 2}, 0)
     files = save_estimator(forest, tmp_path)
     with pytest.raises(Exception, match="Tree"):
@@ -72,13 +72,13 @@ def test_another_candidates_types_are_not_trusted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_a_model_asks_for_the_library_of_its_candidate_alone(name: str) -> None:
+def test_requirements_name_only_the_library_of_the_candidate(name: str) -> None:
     needs = {line.partition("==")[0] for line in requirements(make_recipe(name))}
     extra = CANDIDATES[name].extra
     assert needs - set(REQUIREMENTS) == ({"xgboost-cpu"} if extra else set())
 
 
-def test_a_candidate_without_its_library_says_how_to_get_it(
+def test_candidate_without_its_library_reports_the_install_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
@@ -88,7 +88,7 @@ def test_a_candidate_without_its_library_says_how_to_get_it(
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_the_defaults_lie_within_the_space(name: str) -> None:
+def test_default_hyperparameters_are_within_the_search_space(name: str) -> None:
     space = CANDIDATES[name].space
     for key, distribution in space().items() if space else ():
         default = CANDIDATES[name].defaults[key]
@@ -99,7 +99,7 @@ def test_the_defaults_lie_within_the_space(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
+def test_weights_of_one_leave_forecasts_unchanged_and_other_weights_change_them(name: str) -> None:
     table = generate_table(dates=150, strength=0.5)
     x, y = table[[f"x{i}" for i in range(6)]].to_numpy(np.float32), table["label"].to_numpy(int)
     found = probability_up(fit(table, name, small(name), 0), table)
@@ -117,7 +117,7 @@ def test_weights_of_one_change_no_bit_and_others_do(name: str) -> None:
 
 @pytest.mark.parametrize("calibration", METHODS)
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibration: str) -> None:
+def test_forecast_of_a_row_is_bitwise_equal_in_any_batch(name: str, calibration: str) -> None:
     table = generate_table(dates=100, strength=2, features=40)
     asked = fit(table, name, small(name), 0, training=Training(calibration))
     whole = probability_up(asked, table)
@@ -129,31 +129,31 @@ def test_a_forecast_keeps_its_bits_whatever_is_asked_beside_it(name: str, calibr
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_a_constant_feature_breaks_nothing(name: str) -> None:
+def test_constant_feature_gives_finite_probabilities(name: str) -> None:
     table = generate_table(dates=100, strength=2).assign(x1=np.float32(0.1), x2=np.float32(0))
     probability = probability_up(fit(table, name, small(name), 0), table)
     assert np.isfinite(probability).all() and probability.min() > 0 and probability.max() < 1
 
 
-def test_an_unknown_candidate_is_named() -> None:
+def test_unknown_candidate_is_reported_by_name() -> None:
     with pytest.raises(ParameterError, match=r"models='crystal_ball': .*prior, logistic"):
         get_candidate("crystal_ball")
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
 @pytest.mark.parametrize("side", [0.0, 1.0])
-def test_one_class_only_gives_its_smoothed_base_rate(name: str, side: float) -> None:
+def test_labels_of_one_class_give_the_smoothed_base_rate(name: str, side: float) -> None:
     table = generate_table(dates=20).assign(label=side)
     probability = probability_up(fit(table, name, small(name), 0), table)
     assert probability == pytest.approx((100 * side + 1) / 102)
 
 
-def test_nothing_to_learn_from_is_an_error() -> None:
+def test_fit_without_labelled_rows_raises() -> None:
     with pytest.raises(NotEnoughData, match="a labelled row"):
         fit(generate_table(dates=20).assign(label=np.nan), "prior", {}, 0)
 
 
-def test_the_number_of_workers_changes_no_bit() -> None:
+def test_predictions_do_not_depend_on_the_number_of_workers() -> None:
     table = generate_table(dates=200)
     one, four = (
         cross_validate(Folds(table, 3, 5, 0), tuple(CANDIDATES), jobs=jobs) for jobs in (1, 4)
@@ -166,7 +166,7 @@ def test_the_number_of_workers_changes_no_bit() -> None:
     pd.testing.assert_frame_equal(*walks, check_exact=True)
 
 
-def test_a_recipe_is_known_by_all_that_defines_it() -> None:
+def test_recipe_id_covers_every_field() -> None:
     one = make_recipe()
     assert Recipe.from_dict(one.to_dict()) == one
     others = [
@@ -185,7 +185,7 @@ def test_a_recipe_is_known_by_all_that_defines_it() -> None:
         assert Recipe.from_dict(json.loads(json.dumps(other.to_dict()))) == other
 
 
-def test_a_recipe_that_was_edited_by_hand_is_refused() -> None:
+def test_recipe_edited_by_hand_is_refused() -> None:
     content = make_recipe().to_dict()
     with pytest.raises(DataError, match="recipe, id"):
         Recipe.from_dict({**content, "window": 15})

@@ -30,7 +30,9 @@ def looped(symbols: list[str], dates: list[int], ends: list[int]) -> list[float]
 
 @given(data=st.data(), horizon=st.sampled_from([1, 2, 5, 10]), seed=st.integers(0, 999))
 @settings(max_examples=60, deadline=None)
-def test_uniqueness_against_a_loop(data: st.DataObject, horizon: int, seed: int) -> None:
+def test_uniqueness_equals_a_loop_over_sessions(
+    data: st.DataObject, horizon: int, seed: int
+) -> None:
     symbols, dates, ends = [], [], []
     for symbol in ("AAA", "BBB", "CCC")[: data.draw(st.integers(1, 3))]:
         # Rows of some sessions are missing: ties, the purge, a quarantined stretch.
@@ -47,7 +49,7 @@ def test_uniqueness_against_a_loop(data: st.DataObject, horizon: int, seed: int)
     assert (found > 0).all() and (found <= 1 + 1e-12).all()
 
 
-def test_overlapping_labels_sum_to_the_number_of_independent_ones() -> None:
+def test_weights_of_overlapping_labels_sum_to_the_number_of_independent_labels() -> None:
     table = generate_table(dates=200, symbols=3, horizon=10)
     weights = sample_weights(table, None)
     assert weights is not None
@@ -55,12 +57,12 @@ def test_overlapping_labels_sum_to_the_number_of_independent_ones() -> None:
     assert np.median(weights) == pytest.approx(1 / 10)
 
 
-def test_labels_of_one_session_need_no_weights() -> None:
+def test_labels_of_one_session_have_no_weights() -> None:
     table = generate_table(dates=300).sample(frac=0.7, random_state=0)
     assert sample_weights(table, None) is None
 
 
-def test_weights_of_training_rows_do_not_know_of_later_ones() -> None:
+def test_weights_of_training_rows_ignore_later_rows() -> None:
     table = generate_table(dates=100, horizon=5).sort_values(["date", "symbol"])
     known = table["label_end"] < np.unique(table["date"])[60]
     alone = sample_weights(table[known], None)
@@ -69,7 +71,7 @@ def test_weights_of_training_rows_do_not_know_of_later_ones() -> None:
     assert by_date.iloc[-1] > by_date.iloc[-10] == pytest.approx(0.2)
 
 
-def test_old_rows_fade_by_sessions_not_by_days() -> None:
+def test_decay_counts_sessions_not_days() -> None:
     days = START + np.array([0, 1, 4, 30]) * DAY
     np.testing.assert_allclose(decay(np.tile(days, 2), 2), np.tile([0.5**1.5, 0.5, 0.5**0.5, 1], 2))
     table = generate_table(dates=50)

@@ -36,7 +36,7 @@ def trial(number: int, losses: tuple[float, ...], state: str = COMPLETE) -> Tria
     return Trial("logistic", number, {"C": 0.1 / (number + 1), "max_iter": 500}, state, losses)
 
 
-def test_the_defaults_are_the_first_trial_and_the_count_is_kept() -> None:
+def test_search_starts_with_the_defaults_and_runs_the_requested_trials() -> None:
     search = Search(make_folds(), LOGISTIC, 4)
     found = run_search(search)
     assert [(t.number) for t in found if t.candidate == "logistic"] == [0, 1, 2, 3]
@@ -49,7 +49,7 @@ def test_the_defaults_are_the_first_trial_and_the_count_is_kept() -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHED)
-def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> None:
+def test_proposals_are_within_the_space_and_depend_on_history(name: str) -> None:
     defaults, space = CANDIDATES[name].defaults, CANDIDATES[name].space()
     history = [Trial(name, 0, defaults, COMPLETE, (0.7, 0.7))]
     seen: list[Hyperparameters] = []
@@ -70,7 +70,7 @@ def test_proposals_lie_in_the_space_and_depend_on_what_was_seen(name: str) -> No
     assert len({json.dumps(given) for given in seen}) > 10
 
 
-def test_a_search_finds_what_is_better() -> None:
+def test_search_finds_better_hyperparameters_than_the_defaults() -> None:
     # The defaults regularise hard; with a strong signal and many rows that costs.
     table = generate_table(dates=400, strength=2.0)
     search = Search(Folds(table, 3, 2, 0), ["logistic"], 12)
@@ -82,7 +82,7 @@ def test_a_search_finds_what_is_better() -> None:
     assert losses == {"logistic": list(best.losses)}
 
 
-def test_a_trial_is_hopeless_by_the_same_folds_of_the_others() -> None:
+def test_should_prune_compares_trials_on_the_same_folds() -> None:
     # Fold 2 is hard for all: a trial that is good there must not seem bad for it.
     history = [trial(n, (0.60, 0.80, 0.70)) for n in range(5)]
     assert should_prune([0.61, 0.80], history)
@@ -93,7 +93,7 @@ def test_a_trial_is_hopeless_by_the_same_folds_of_the_others() -> None:
     assert not should_prune([0.99, 0.99], pruned), "only complete trials count"
 
 
-def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
+def test_pruned_trials_end_early_and_are_never_selected() -> None:
     search = Search(make_folds(), ["logistic"], 16)
     run_search(search)
     states = {t.state: t for t in search.trials["logistic"]}
@@ -103,14 +103,14 @@ def test_hopeless_trials_end_early_and_are_never_chosen() -> None:
     assert best_trial([trial(0, (0.7,)), trial(1, (0.7,))]).number == 0
 
 
-def test_unknown_candidates_and_too_few_dates_are_said_before_any_fit() -> None:
+def test_unknown_candidate_or_too_few_dates_raise_before_any_fit() -> None:
     with pytest.raises(ParameterError, match="models='oracle'"):
         Search(make_folds(), ["oracle"])
     with pytest.raises(NotEnoughData, match=r"folds=3, gap=2: .* got 3 dates"):
         make_folds(dates=3)
 
 
-def test_one_symbol_and_a_fold_of_one_class() -> None:
+def test_one_symbol_and_a_fold_of_one_class_give_finite_losses() -> None:
     table = generate_table(dates=60, symbols=1)
     days = np.unique(table["date"])
     table.loc[table["date"] >= days[-10], "label"] = 1.0
@@ -122,7 +122,7 @@ def test_one_symbol_and_a_fold_of_one_class() -> None:
     assert choose_candidate(losses) in CANDIDATES
 
 
-def test_window_half_life_and_calibration_reach_the_fits() -> None:
+def test_window_half_life_and_calibration_change_the_fits() -> None:
     table = generate_table(dates=200, strength=0.5)
     plain = cross_validate(Folds(table, 3, 2, 0), ["logistic"])
     for training in (Training("sigmoid"), Training(train_window=30), Training(half_life=10)):
@@ -133,7 +133,7 @@ def test_window_half_life_and_calibration_reach_the_fits() -> None:
     pd.testing.assert_frame_equal(long, plain, check_exact=True)
 
 
-def test_predictions_carry_what_a_backtest_needs() -> None:
+def test_predictions_of_folds_have_forward_returns() -> None:
     table = generate_table(dates=100)
     found = cross_validate(Folds(table, 3, 2, 0), LOGISTIC)
     expected = table.set_index(["symbol", "date"])["forward_return"]
@@ -141,7 +141,7 @@ def test_predictions_carry_what_a_backtest_needs() -> None:
     assert found["forward_return"].tolist() == expected.loc[keys].tolist()
 
 
-def test_the_summary_counts_all_that_was_tried() -> None:
+def test_search_summary_counts_all_trials() -> None:
     sharpe = partial(sharpe_on_folds, horizon=1, costs=TradingCosts())
     search = Search(make_folds(), LOGISTIC, 8, sharpe=sharpe)
     run_search(search)
@@ -160,7 +160,7 @@ def test_the_summary_counts_all_that_was_tried() -> None:
     )
 
 
-def test_importances_against_scikit_learn() -> None:
+def test_permutation_importances_agree_with_scikit_learn() -> None:
     table = generate_table(dates=500, strength=1.5)
     cv_folds = Folds(table, 3, 2, 0)
     search = Search(cv_folds, ["logistic", "prior"])

@@ -20,7 +20,7 @@ from tests.support.data.small_search import make_folds, run_search
 LOGISTIC = ("prior", "logistic")
 
 
-def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_fit_fails_only_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     # A space that reaches beyond what scikit-learn takes.
     bad = replace(
         CANDIDATES["logistic"], space=lambda: {"C": CategoricalDistribution((0.001, -1.0))}
@@ -34,7 +34,7 @@ def test_a_fit_that_breaks_ends_its_trial_alone(monkeypatch: pytest.MonkeyPatch)
     assert best_trial(search.trials["logistic"]).hyperparameters["C"] == 0.001
 
 
-def test_the_same_search_twice_and_with_other_workers() -> None:
+def test_search_is_reproducible_with_any_number_of_workers() -> None:
     names = ("logistic", "hist_gradient_boosting")
     searches = [Search(make_folds(), names, 7) for _ in range(2)]
     for search, jobs in zip(searches, (1, 4), strict=True):
@@ -51,7 +51,7 @@ def whole() -> Search:
 
 
 @pytest.mark.parametrize("done", [1, 6, 9, 12])
-def test_a_broken_search_goes_on_to_the_same_end(whole: Search, done: int) -> None:
+def test_interrupted_search_resumed_gives_the_same_result(whole: Search, done: int) -> None:
     broken = Search(make_folds(), LOGISTIC, 12)
     with closing(broken.run()) as trials:
         for _ in range(done):
@@ -68,7 +68,7 @@ def test_a_broken_search_goes_on_to_the_same_end(whole: Search, done: int) -> No
     pd.testing.assert_frame_equal(predictions(taken), predictions(whole), check_exact=True)
 
 
-def test_a_gap_in_what_was_left_is_fitted_again() -> None:
+def test_missing_trial_of_a_resumed_search_is_fitted_again() -> None:
     whole = Search(make_folds(), ["logistic"], 5)
     run_search(whole)
     left = [whole.trials["logistic"][n] for n in (0, 1, 3)]
@@ -77,7 +77,7 @@ def test_a_gap_in_what_was_left_is_fitted_again() -> None:
     assert taken.trials == whole.trials
 
 
-def test_a_closed_search_begins_no_further_fit() -> None:
+def test_closed_search_starts_no_fit() -> None:
     search = Search(make_folds(), ["logistic"], 1000)
     trials = search.run()
     next(trials)
@@ -106,7 +106,7 @@ assert not late, late
 """
 
 
-def test_fits_side_by_side_import_nothing(root: Path) -> None:
+def test_parallel_fits_import_no_module(root: Path) -> None:
     # scikit-learn, imported by two threads at once, fails now and then with half a module.
     code = IMPORTS.format(paths=[str(root)])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)

@@ -19,14 +19,14 @@ def panel(sessions: int, symbols: int, horizon: int) -> tuple[np.ndarray, np.nda
     return dates, np.tile(days[horizon:], symbols)
 
 
-def test_toy_folds() -> None:
+def test_split_of_a_toy_panel_gives_the_expected_folds() -> None:
     dates, ends = panel(8, 1, 1)
     folds = [(a.tolist(), b.tolist()) for a, b in PurgedWalkForward(3, 0, dates, ends).split()]
     # The session just before a test window has a label that ends in it.
     assert folds == [([0], [2, 3]), ([0, 1, 2], [4, 5]), ([0, 1, 2, 3, 4], [6, 7])]
 
 
-def test_toy_folds_with_gap_and_two_symbols() -> None:
+def test_split_with_gap_and_two_symbols_gives_the_expected_folds() -> None:
     dates, ends = panel(8, 2, 1)
     folds = [(a.tolist(), b.tolist()) for a, b in PurgedWalkForward(2, 2, dates, ends).split()]
     assert folds == [([0, 1, 8, 9], [4, 5, 12, 13]), ([0, 1, 2, 3, 8, 9, 10, 11], [6, 7, 14, 15])]
@@ -42,7 +42,7 @@ def test_toy_folds_with_gap_and_two_symbols() -> None:
     seed=st.integers(0, 99),
 )
 @settings(max_examples=200, deadline=None)
-def test_rules(
+def test_split_of_any_panel_purges_keeps_the_gap_and_tests_in_order(
     sessions: int, symbols: int, horizon: int, folds: int, gap: int, window: int | None, seed: int
 ) -> None:
     dates, ends = panel(sessions, symbols, horizon)
@@ -76,7 +76,7 @@ def test_rules(
     assert tested[-1] == dates.max()
 
 
-def test_without_the_purge_the_rules_break_at_horizon_10() -> None:
+def test_split_without_the_purge_trains_on_labels_of_the_test_window() -> None:
     # What the purge is there for: the plain walk-forward trains on labels that end in the test.
     dates, ends = panel(60, 1, 10)
     never = np.full(len(dates), np.datetime64("1990-01-01", "s"))
@@ -84,7 +84,7 @@ def test_without_the_purge_the_rules_break_at_horizon_10() -> None:
     assert ends[train].max() >= dates[test].min()
 
 
-def test_rows_without_a_label_are_never_trained_on() -> None:
+def test_rows_without_a_label_are_not_in_training() -> None:
     dates, ends = panel(30, 1, 1)
     ends[3] = np.datetime64("NaT")
     for train, _ in PurgedWalkForward(2, 0, dates, ends).split():
@@ -107,7 +107,7 @@ def test_rows_without_a_label_are_never_trained_on() -> None:
         (2, 0, 3, NotEnoughData, "a training row in fold 1"),
     ],
 )
-def test_errors_come_before_the_first_fold_and_print_the_numbers(
+def test_invalid_split_raises_before_the_first_fold_with_its_numbers(
     folds: int, gap: int, sessions: int, error: type[Exception], words: str
 ) -> None:
     dates, ends = panel(sessions, 1, 1)
@@ -123,15 +123,13 @@ def test_errors_come_before_the_first_fold_and_print_the_numbers(
         (3, NotEnoughData, "train_window=3: expected a training row in fold 1"),
     ],
 )
-def test_a_window_that_holds_nothing_is_an_error(
-    window: int, error: type[Exception], words: str
-) -> None:
+def test_empty_train_window_raises(window: int, error: type[Exception], words: str) -> None:
     dates, ends = panel(60, 1, 3)
     with pytest.raises(error, match=words):
         next(PurgedWalkForward(3, 0, dates, ends, train_window=window).split())
 
 
-def test_a_rolling_window_after_the_last_session_leaves_out_what_has_no_label_yet() -> None:
+def test_training_rows_of_the_last_window_leave_out_unlabelled_rows() -> None:
     dates, ends = panel(20, 2, 1)
     ends[[19, 39]] = np.datetime64("NaT")
     rows = np.flatnonzero(training_rows(dates, ends, train_window=4))
@@ -140,7 +138,7 @@ def test_a_rolling_window_after_the_last_session_leaves_out_what_has_no_label_ye
     assert not training_rows(dates[:0], ends[:0]).any()
 
 
-def test_usable_in_a_search_of_scikit_learn() -> None:
+def test_splitter_works_in_grid_search_cv() -> None:
     dates, ends = panel(60, 2, 1)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(120, 3)), rng.integers(0, 2, 120)
@@ -152,7 +150,7 @@ def test_usable_in_a_search_of_scikit_learn() -> None:
 
 @given(dates=st.integers(2, 200), share=st.floats(0.01, 0.99))
 @settings(max_examples=60, deadline=None)
-def test_holdout_is_the_last_share(dates: int, share: float) -> None:
+def test_holdout_is_the_last_share_of_dates(dates: int, share: float) -> None:
     days, _ = panel(dates, 2, 1)
     try:
         start = holdout_start(days, share)
@@ -164,7 +162,7 @@ def test_holdout_is_the_last_share(dates: int, share: float) -> None:
     assert held[-1] == days.max()
 
 
-def test_selection_sees_nothing_that_ends_inside_the_holdout() -> None:
+def test_rows_before_the_holdout_have_no_label_end_inside_it() -> None:
     dates, ends = panel(50, 2, 10)
     table = pd.DataFrame({"date": dates, "label_end": ends, "label": 1.0})
     start = holdout_start(dates, 0.2)

@@ -16,14 +16,14 @@ from tests.support.data.small_search import make_recipe
 FAST = ("prior", "logistic")
 
 
-def test_a_planted_signal_is_chosen_and_noise_is_not() -> None:
+def test_selection_chooses_logistic_on_signal_and_prior_on_noise() -> None:
     signal = cross_validate(Folds(generate_table(strength=0.8), 4, 5, 0), FAST)
     assert choose_candidate(fold_losses(signal)) == "logistic"
     noise = cross_validate(Folds(generate_table(features=40), 4, 5, 0), FAST)
     assert choose_candidate(fold_losses(noise)) == "prior"
 
 
-def test_every_fold_of_every_candidate_is_predicted_once() -> None:
+def test_cross_validate_predicts_each_fold_once_per_candidate() -> None:
     table = generate_table(dates=120)
     predictions = cross_validate(Folds(table, 4, 5, 0), FAST)
     assert not predictions.duplicated(["symbol", "date", "candidate"]).any()
@@ -31,11 +31,11 @@ def test_every_fold_of_every_candidate_is_predicted_once() -> None:
     assert list(fold_losses(predictions)) == list(FAST)
 
 
-def test_a_tie_goes_to_the_first_named() -> None:
+def test_choose_candidate_on_a_tie_takes_the_first() -> None:
     assert choose_candidate({"b": [0.6, 0.7], "a": [0.65, 0.65], "c": [0.7, 0.7]}) == "b"
 
 
-def test_a_walk_predicts_every_date_of_the_holdout_once() -> None:
+def test_walk_forward_predicts_each_holdout_date_once() -> None:
     table = generate_table(dates=200)
     table.loc[table["date"] == table["date"].max(), ["label", "forward_return"]] = np.nan
     start = holdout_start(table["date"], 0.25)
@@ -49,7 +49,7 @@ def test_a_walk_predicts_every_date_of_the_holdout_once() -> None:
     assert walked["probability_up"].between(0, 1).all()
 
 
-def test_a_walk_learns_only_from_labels_known_before_each_block() -> None:
+def test_walk_forward_trains_only_on_labels_known_before_each_block() -> None:
     # Labels that end beyond the block's first date are turned round: nothing may change.
     table = generate_table(dates=120, strength=0.5)
     start = holdout_start(table["date"], 0.1)
@@ -62,7 +62,7 @@ def test_a_walk_learns_only_from_labels_known_before_each_block() -> None:
     )
 
 
-def test_a_walk_forgets_what_lies_before_its_window() -> None:
+def test_walk_forward_ignores_rows_before_its_window() -> None:
     table = generate_table(dates=200, strength=0.5)
     dates = np.unique(table["date"])
     start = holdout_start(table["date"], 0.25)
@@ -80,7 +80,7 @@ def test_a_walk_forgets_what_lies_before_its_window() -> None:
     assert set(walked["refit"][changed]) == {1}
 
 
-def test_previous_direction_comes_from_the_direction_set() -> None:
+def test_previous_direction_is_read_from_the_direction_set() -> None:
     table = generate_table(dates=60).rename(columns={"x1": "up_0"})
     walked = walk_forward(
         table, make_recipe(), holdout_start(table["date"], 0.2), 63, random_state=0
@@ -90,7 +90,7 @@ def test_previous_direction_comes_from_the_direction_set() -> None:
     assert found.tolist() == expected.loc[found.index].tolist()
 
 
-def test_priors_are_the_shares_of_ups_of_the_same_training_rows() -> None:
+def test_priors_are_the_shares_of_ups_in_the_training_rows() -> None:
     table = generate_table(dates=80, symbols=3)
     start = holdout_start(table["date"], 0.25)
     table = table[(table["symbol"] != "S2") | (table["date"] >= start)]  # listed in the holdout
@@ -106,7 +106,7 @@ def test_priors_are_the_shares_of_ups_of_the_same_training_rows() -> None:
     assert walked["prior_symbol"].nunique() > walked["prior"].nunique()
 
 
-def test_selection_drops_what_reaches_into_the_holdout() -> None:
+def test_rows_before_the_holdout_of_a_market_have_no_label_end_inside_it() -> None:
     table = generate_table(dates=50)
     start = holdout_start(table["date"], 0.2)
     assert rows_before(table, start)["label_end"].max() < start
