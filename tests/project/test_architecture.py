@@ -50,7 +50,7 @@ def imports(path: Path, *, relative: bool = False, names: bool = False) -> set[s
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_room_imports_only_what_it_may(path: Path) -> None:
+def test_package_imports_only_allowed_packages(path: Path) -> None:
     room = path.relative_to(ROOT).parts[0]
     for module in imports(path):
         other = module.split(".")[0]
@@ -64,7 +64,7 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_module_has_a_docstring(path: Path) -> None:
+def test_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
@@ -73,7 +73,7 @@ FOLDERS = sorted({path.parent for path in [*FILES, *TESTS]}, key=str)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_folder_holds_at_most_fourteen_modules(folder: Path) -> None:
+def test_folder_holds_at_most_fourteen_modules(folder: Path) -> None:
     modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= MOST_MODULES, f"{len(modules)} modules: gather some by a noun"
 
@@ -90,7 +90,7 @@ def packages_of(room: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_packages_of_a_room_import_each_other_without_circles(room: str) -> None:
+def test_subpackages_have_no_circular_imports(room: str) -> None:
     left = packages_of(room)
     while free := {name for name, others in left.items() if not others & set(left)}:
         left = {name: others for name, others in left.items() if name not in free}
@@ -121,7 +121,7 @@ def test_conftest_holds_fixtures_only() -> None:
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_test_module_imports_no_other(path: Path) -> None:
+def test_test_module_imports_no_other_test_module(path: Path) -> None:
     modules = {module for module in imports(path, relative=True) if module.startswith("tests.")}
     assert all(module.split(".")[1] == "support" for module in modules), modules
     for module in modules:
@@ -129,12 +129,12 @@ def test_a_test_module_imports_no_other(path: Path) -> None:
         assert target.is_dir() or target.with_suffix(".py").is_file(), f"no module {module}"
 
 
-def test_generated_files_are_those_of_the_table() -> None:
+def test_generated_files_agree_with_the_parameter_table() -> None:
     for path, text in generate.files(ROOT).items():
         assert (ROOT / path).read_text() == text, f"{path}: run make generate"
 
 
-def test_entry_points_are_programs_and_have_every_step() -> None:
+def test_entry_points_are_programs_and_include_every_step() -> None:
     named = {name for row in PARAMETERS.values() for name in row.own_defaults}
     assert named == set(ENTRY_POINTS) <= {name.removeprefix("steps.") for name in PROGRAMS}
     assert [step.name for step in STEPS] == [n for n in ENTRY_POINTS if n in named - AROUND]
@@ -142,7 +142,7 @@ def test_entry_points_are_programs_and_have_every_step() -> None:
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_program_takes_what_mlproject_declares(name: str) -> None:
+def test_program_takes_the_parameters_that_mlproject_declares(name: str) -> None:
     module = __import__(f"steps.{name}", fromlist=["main"])
     entry = mlproject()["entry_points"][name]
     taken = {p.name: None if p.required else p.default for p in module.main.command.params}
@@ -153,7 +153,7 @@ def test_program_takes_what_mlproject_declares(name: str) -> None:
     assert entry["command"].strip() == f"python -m steps.{name} {words}"
 
 
-def test_chain_hands_every_step_its_parameters() -> None:
+def test_chain_passes_every_step_its_parameters() -> None:
     for step in STEPS:
         handed = {*step.inputs, *step.params, *step.unkeyed_params}
         required = {name for name, default in taken_by(step.name).items() if default is None}
@@ -189,7 +189,7 @@ def test_parameter_added_to_the_table_reaches_command_line_and_mlproject(tmp_pat
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_conda_yaml_pins_what_the_lock_pins() -> None:
+def test_conda_yaml_pins_the_versions_of_the_lock() -> None:
     locked = {
         (package["name"], package["version"])
         for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -205,7 +205,7 @@ def test_conda_yaml_pins_what_the_lock_pins() -> None:
     assert names <= {pin[1] for pin in pins if pin}
 
 
-def test_the_lock_is_that_of_pyproject() -> None:
+def test_lock_agrees_with_pyproject() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     [own] = [p for p in lock["package"] if p["name"] == "stockpred"]
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -215,7 +215,7 @@ def test_the_lock_is_that_of_pyproject() -> None:
     assert sources == {"https://pypi.org/simple"}
 
 
-def test_no_large_file_and_no_store_is_in_git() -> None:
+def test_git_tracks_no_large_file_and_no_store() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")

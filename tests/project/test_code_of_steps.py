@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize("text", ["# A remark.\n", '"""A remark."""\n'])
-def test_a_remark_in_every_file_changes_no_recipe_and_no_step(project: Project, text: str) -> None:
+def test_comment_in_every_file_changes_no_recipe_and_no_step(project: Project, text: str) -> None:
     files = list(project.folder.rglob("*.py"))
     assert project.changed(files, f"\n{text}") == (False, set())
 
@@ -66,7 +66,7 @@ def test_a_remark_in_every_file_changes_no_recipe_and_no_step(project: Project, 
         ("sources/yahoo/chart.py", False, {"acquire"}, {"train", "evaluate", "register"}),
     ],
 )
-def test_a_change_makes_another_recipe_only_where_models_differ(
+def test_code_change_makes_another_recipe_only_if_models_change(
     project: Project, file: str, is_another: bool, again: set[str], cached: set[str]
 ) -> None:
     makes_another, reached = project.changed([project.folder / file], "\nX = 1\n")

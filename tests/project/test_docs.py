@@ -36,7 +36,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_links_of_a_page_lead_to_existing_targets(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text()):
         if re.match(r"[a-z]+:", target):
             continue
@@ -46,7 +46,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_and_test_that_a_page_names_is_there(page: Path, tests: set[str]) -> None:
+def test_files_and_tests_named_on_a_page_exist(page: Path, tests: set[str]) -> None:
     text = page.read_text()
     for name, test in FILE.findall(text):
         if name.startswith(".stockpred/"):
@@ -61,7 +61,7 @@ def test_every_file_and_test_that_a_page_names_is_there(page: Path, tests: set[s
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_that_a_page_names_is_there(page: Path) -> None:
+def test_commands_named_on_a_page_exist(page: Path) -> None:
     text, entries = page.read_text(), mlproject()["entry_points"]
     made = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for _, target in TARGET.findall(text):

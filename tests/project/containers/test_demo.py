@@ -90,7 +90,7 @@ def by_docker_env(demo: Compose, tracking: str, *options: str) -> str:
 
 
 @pytest.mark.containers
-def test_the_whole_story() -> None:
+def test_demo_runs_serves_reuses_and_keeps_its_data() -> None:
     ports = {"tracking": free_port(), "model": free_port()}
     env = {"MLFLOW_PORT": str(ports["tracking"]), "MODEL_PORT": str(ports["model"])}
     tracking, model = (f"http://127.0.0.1:{port}" for port in ports.values())
@@ -217,7 +217,7 @@ class Machine:
                 process.wait()
 
 
-def test_its_commands_without_an_engine(tmp_path: Path) -> None:
+def test_demo_commands_run_without_a_container_engine(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     tracking, model = (f"http://127.0.0.1:{port}" for port in machine.ports.values())
     try:

@@ -37,7 +37,7 @@ def ends(file: Path, name: str) -> bool:
 
 
 @each_service
-def test_a_service_is_healthy_or_ends(file: Path, name: str, spec: dict[str, Any]) -> None:
+def test_service_has_a_healthcheck_or_ends(file: Path, name: str, spec: dict[str, Any]) -> None:
     assert ends(file, name) or spec["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     for other, rule in spec.get("depends_on", {}).items():
         wanted = "service_completed_successfully" if ends(file, other) else "service_healthy"
@@ -45,21 +45,23 @@ def test_a_service_is_healthy_or_ends(file: Path, name: str, spec: dict[str, Any
 
 
 @each_service
-def test_ports_are_for_this_machine_alone(file: Path, name: str, spec: dict[str, Any]) -> None:
+def test_service_ports_are_published_on_localhost_only(
+    file: Path, name: str, spec: dict[str, Any]
+) -> None:
     assert "network_mode" not in spec
     for port in spec.get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z_]+:-\d+\}:\d+", port), port
 
 
 @each_service
-def test_nothing_runs_as_root(file: Path, name: str, spec: dict[str, Any]) -> None:
+def test_service_does_not_run_as_root(file: Path, name: str, spec: dict[str, Any]) -> None:
     assert not spec.get("privileged")
     assert str(spec.get("user", "")).split(":")[0] not in ("root", "0")
     assert "no-new-privileges:true" in spec["security_opt"]
 
 
 @each_dockerfile
-def test_an_image_has_a_user_and_a_base_with_a_tag(dockerfile: Path) -> None:
+def test_dockerfile_has_a_user_and_tagged_bases(dockerfile: Path) -> None:
     text = dockerfile.read_text()
     [*_, last_stage] = re.split(r"^FROM ", text, flags=re.MULTILINE)
     [*_, user] = re.findall(r"^USER (\S+)$", last_stage, re.MULTILINE)
@@ -71,7 +73,7 @@ def test_an_image_has_a_user_and_a_base_with_a_tag(dockerfile: Path) -> None:
 
 
 @each_dockerfile
-def test_the_environment_is_that_of_the_lock(dockerfile: Path) -> None:
+def test_dockerfile_installs_only_from_the_lock(dockerfile: Path) -> None:
     text = dockerfile.read_text()
     installed = re.findall(r"\b(?:uv|pip)3? (?:\w+ )*(?:install|sync)\b[^\n]*", text)
     assert installed
@@ -80,7 +82,7 @@ def test_the_environment_is_that_of_the_lock(dockerfile: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
-def test_no_secret_stands_in_a_file(file: Path) -> None:
+def test_compose_file_holds_no_secret(file: Path) -> None:
     for service in services(file).values():
         for name, value in environment(service).items():
             if SECRET.search(name):
@@ -94,7 +96,7 @@ def test_no_secret_stands_in_a_file(file: Path) -> None:
     assert not re.search(r"://[^/\s:$]+:[^/\s@$]+@", file.read_text())
 
 
-def test_an_image_is_made_of_the_project_alone() -> None:
+def test_image_holds_only_the_files_of_the_project() -> None:
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
     rooms = {path.relative_to(ROOT).parts[0] for path in image_files()}
     assert rooms == {
@@ -119,7 +121,7 @@ def test_an_image_is_made_of_the_project_alone() -> None:
         ("docker-compose.yml", "jupyter", ["mlflow"]),
     ],
 )
-def test_a_chain_names_what_its_reader_can_open(
+def test_next_commands_show_published_addresses(
     monkeypatch: pytest.MonkeyPatch, file: str, name: str, opened: list[str]
 ) -> None:
     found = services(ROOT / file)
@@ -134,7 +136,7 @@ def test_a_chain_names_what_its_reader_can_open(
     assert len([line for line in said if "steps." in line]) == (2 if name == "jupyter" else 0)
 
 
-def test_docker_env_has_the_same_entry_points() -> None:
+def test_docker_env_project_has_the_same_entry_points() -> None:
     own, theirs = (read(ROOT / folder / "MLproject") for folder in ("", "docker/project"))
     assert theirs["docker_env"] == {"image": "stockpred"}
     assert theirs["entry_points"] == own["entry_points"]

@@ -23,7 +23,7 @@ def test_postgresql_killed_five_times_loses_no_logged_value(
     check_nothing_lost(tally)
 
 
-def test_a_killed_tracking_server_loses_no_logged_value(tracking: MlflowServer) -> None:
+def test_tracking_server_killed_three_times_loses_no_logged_value(tracking: MlflowServer) -> None:
     """Its client may see an error where the answer broke off behind its headers: it asks again."""
 
     def kill() -> None:
@@ -36,7 +36,7 @@ def test_a_killed_tracking_server_loses_no_logged_value(tracking: MlflowServer) 
     check_nothing_lost(tally)
 
 
-def test_a_client_that_does_not_ask_again_is_told_so(
+def test_client_without_retries_gets_an_error(
     database: Postgres, tracking: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the two above hold needs the client's retries; without them a kill is an error."""
@@ -50,7 +50,7 @@ def test_a_client_that_does_not_ask_again_is_told_so(
         log_under_kills(tracking.uri, kill, kills=3)
 
 
-def test_a_value_that_is_gone_is_seen() -> None:
+def test_lost_value_is_detected() -> None:
     value = ("run", "loss", 0, 0.5)
     tally = Tally({value}, {value}, set(), {"run"}, {"run"}, kills=1, kills_in_a_request=1)
     assert tally.lost == {value} and "1 lost" in str(tally)

