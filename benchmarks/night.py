@@ -43,7 +43,7 @@ def night(
     job = nights.night(retrain_every="1000")
     nights.environment = kept or nights.environment
     if job.outcomes["Night"] != "success":
-        raise SystemExit(job.said["Night"])
+        raise SystemExit(job.outputs["Night"])
     return job
 
 

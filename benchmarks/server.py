@@ -52,7 +52,7 @@ def main() -> None:
             with faulty_proxy(shared.server.uri, rate=RATE, faults=FAULTS, seed=seed) as proxy:
                 label = f"0 | {RATE:.0%}, seed {seed}"
                 found, _ = _chain(shared, proxy, clients / f"faults-{seed}", options, label)
-                injected += proxy.met()
+                injected += proxy.fault_counts()
                 differing += len(found - faultless) + len(faultless - found)
         _say(f"\nFaults injected: {injected.total()} ({dict(injected)})")
         _say(f"Rows and files too many or too few, against the faultless chain: {differing}")

@@ -18,7 +18,7 @@ def mlproject() -> dict[str, Any]:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what the chain and the steps run from into a new folder; return the folder."""
+    """Copy the files that a chain needs into a new folder; return the folder."""
     ignored = shutil.ignore_patterns("__pycache__")
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=ignored)

@@ -1,7 +1,7 @@
-"""Python commands as processes: forked from one that has MLflow imported, where that will do.
+"""Python commands as processes, forked from one that has imported MLflow where possible.
 
-A command that only needs to run costs a fork, not the seconds of `import mlflow`. A test about the
-start of a process itself, its command line or what it imports uses `subprocess`.
+A fork saves the seconds of `import mlflow`. A test about the start of a process, its command line
+or its imports uses `subprocess`.
 """
 
 import functools
@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support import fork_server
 
-TEMPORARY = tempfile.gettempdir()  # not that of a test which has set another
+TEMPORARY = tempfile.gettempdir()  # read before a test sets another
 # Set to use real processes everywhere.
 IS_REAL = sys.platform != "linux" or bool(os.environ.get("STOCKPRED_TESTS_REAL_PROCESSES"))
 
@@ -52,7 +52,7 @@ class ForkServer:
 
 @functools.cache
 def server() -> ForkServer:
-    """The server of this process, ready to fork."""
+    """Return the fork server of this process, started at the first call."""
     started = ForkServer()
     started.wait_until_ready()
     fork_server.Forked.address = str(started.address)
@@ -60,7 +60,7 @@ def server() -> ForkServer:
 
 
 class LocalPython(fork_server.Forked):
-    """A Popen for this process, that forks every `python` command that the server can run."""
+    """A Popen that forks every `python` command which the server can run."""
 
     def is_forked(self, args: Sequence[str]) -> bool:
         words = [] if isinstance(args, str) else list(args[:2])
@@ -69,7 +69,7 @@ class LocalPython(fork_server.Forked):
 
 
 class LocalWorkers(fork_server.WorkersForked):
-    """A Popen for this process, that starts the server when it first forks."""
+    """A Popen that forks workers; the first one starts the server."""
 
     def is_forked(self, args: Sequence[str]) -> bool:
         return super().is_forked(args) and bool(server())
@@ -77,7 +77,7 @@ class LocalWorkers(fork_server.WorkersForked):
 
 @functools.cache
 def template() -> Path:
-    """The file of an empty store of MLflow's on SQLite, to be copied."""
+    """Return the file of an empty MLflow store on SQLite, to copy."""
     if IS_REAL:
         folder = Path(tempfile.mkdtemp(prefix="template-", dir=TEMPORARY))
         subprocess.run([sys.executable, fork_server.__file__, "", str(folder)], check=True)

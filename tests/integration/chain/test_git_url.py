@@ -61,7 +61,7 @@ def test_git_url_password_is_in_no_tag_or_log(server: GitServer, away: OutsidePr
     check_source(run, server.url("private/stockpred"), commit)
     assert run.data.tags["pipeline.key_figure"].endswith("bars of 2 symbols")
     assert GitServer.PASSWORD.encode() not in away.bytes()
-    assert away.left() == []
+    assert away.leftovers() == []
     # MLflow itself told it to the terminal, before any code of the project ran.
     ours = [line for line in said.splitlines() if GitServer.PASSWORD in line]
     assert all("=== Fetching project from" in line for line in ours)
@@ -91,7 +91,7 @@ def test_git_url_by_branch_tag_and_commit_reuses_one_chain(
     subprocess.run(["git", "clone", "--quiet", url, str(checkout)], check=True)
     code, said = away.run(str(checkout))
     assert code == 0 and {status for status, _ in table(said).values()} == {"cached"}, said
-    assert away.left() == []
+    assert away.leftovers() == []
     # What to try next works when it is pasted, though the clone is gone.
     code, said = away.run(url, "-v", "main")
     pasted = said.split("Try next:")[1].strip().splitlines()[1].strip()
@@ -115,7 +115,7 @@ def test_git_url_with_subfolder_runs(server: GitServer, away: OutsideProject) ->
     assert code == 0 and list(table(said)) == STEPS, said
     for run in away.runs():
         check_source(run, url, commit)
-    assert away.left() == []
+    assert away.leftovers() == []
     # The same files elsewhere in a repository are the same code.
     code, said = away.run(server.url("stockpred"), "-v", "main")
     assert code == 0 and {status for status, _ in table(said).values()} == {"cached"}, said
@@ -146,7 +146,7 @@ def test_git_url_with_environment_made_by_uv_reuses_the_chain(
     if sys.version_info[:2] == (3, 11):
         code, said = away.run(url, "-v", "main")
         assert code == 0 and {status for status, _ in table(said).values()} == {"cached"}, said
-    assert away.left() == []
+    assert away.leftovers() == []
 
 
 @pytest.mark.long
@@ -157,7 +157,7 @@ def test_git_url_runs_leave_no_clone(server: GitServer, away: OutsideProject) ->
     for params in kinds:
         code, said = away.run(url, "-v", "main", entry="acquire", **params)
         assert code == (0 if "symbols" in params else 1), said
-        assert away.left() == []
+        assert away.leftovers() == []
     assert f"no such file ({away.temporary}/tmp" in _line(away, url, source="mine.csv")
     process = away.start(url, "-v", "main", entry="main", models="hist_gradient_boosting")
     deadline = time.monotonic() + 300
@@ -169,7 +169,7 @@ def test_git_url_runs_leave_no_clone(server: GitServer, away: OutsideProject) ->
     assert gone(_at_work_in(away.temporary), 60)
     assert len(away.clones()) == 1
     code, said = away.run(url, "-v", "main", entry="acquire", symbols="IBM")
-    assert code == 0 and away.left() == [], said
+    assert code == 0 and away.leftovers() == [], said
     assert GitServer.PASSWORD.encode() not in away.bytes()
 
 

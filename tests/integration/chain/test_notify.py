@@ -45,12 +45,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookServer]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv(WEBHOOK, server.url("ok/pl4nted-s3cret"))
         yield server
-        server.over.set()
+        server.closing.set()
         server.shutdown()
 
 
 def told(server: WebhookServer) -> dict[str, Any]:
-    [(_, _, body)] = server.got
+    [(_, _, body)] = server.requests
     content = json.loads(body)
     assert list(content) == KEYS and content["project"] == "stockpred"
     return dict(content)

@@ -28,9 +28,7 @@ def store(root: Path, tmp_path_factory: pytest.TempPathFactory) -> ChainStore:
 
 @pytest.fixture(scope="module")
 def first(store: ChainStore, root: Path) -> str:
-    """What `mlflow run . -e main` prints on an empty store; `store.logged` is its model as made,
-    `store.made` its runs.
-    """
+    """Output of `mlflow run . -e main` on an empty store; sets its `first_*` attributes."""
     params = [word for k, v in FAST.items() for word in ("-P", f"{k}={v}")]
     done = subprocess.run(
         ["mlflow", "run", ".", "-e", "main", "--env-manager", "local", *params],
@@ -43,8 +41,8 @@ def first(store: ChainStore, root: Path) -> str:
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stdout + done.stderr
     # Whoever loads it from there leaves bytecode in it.
-    store.logged = store.model_files()
-    store.made = store.query(
+    store.first_model_files = store.model_files()
+    store.first_runs = store.query(
         "select t.value, r.status, n.value from runs r "
         "join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' "
         "join tags n on n.run_uuid = r.run_uuid and n.key = 'mlflow.runName' order by r.start_time"
@@ -57,11 +55,11 @@ def test_first_run_finishes(store: ChainStore, first: str) -> None:
     assert list(steps) == STEPS
     assert {status for status, _ in steps.values()} == {"executed"}
     assert "Model stockpred, version 1: stage " in first and "Gate: " in first
-    assert [(name, status) for name, status, _ in store.made] == [
+    assert [(name, status) for name, status, _ in store.first_runs] == [
         ("main", "FINISHED"),
         *((step, "FINISHED") for step in STEPS),
     ]
-    assert [label for _, _, label in store.made][1:] == STEPS
+    assert [label for _, _, label in store.first_runs][1:] == STEPS
 
 
 def test_suggested_commands_run_as_printed(store: ChainStore, first: str, tmp_path: Path) -> None:
@@ -188,7 +186,7 @@ def test_registered_model_predicts_with_its_own_code(
 
 
 def test_logged_model_holds_no_pickle_and_has_metadata(store: ChainStore, first: str) -> None:
-    folder, files = store.model(), store.logged
+    folder, files = store.model(), store.first_model_files
     assert "artifacts/estimator.skops" in files and "code/stockpred/prediction/predict.py" in files
     unused = ("code/serving/server", "code/stockpred/gate", "code/stockpred/evaluation")
     assert not [name for name in files if name.startswith(unused)]

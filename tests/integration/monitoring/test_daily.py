@@ -140,7 +140,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     recipe = {"candidate": "logistic", "feature_sets": ("direction",)}
     learnt = Path(world.write_bars(bars, "learnt.parquet"))
     model = log_models(world.folder, learnt, [recipe]).folders["logistic"]
-    world.enter(rows, world.register("2014-12-31", "a", "champion", model=model))
+    world.append_forecasts(rows, world.register("2014-12-31", "a", "champion", model=model))
     return Nights(world.folder)
 
 

@@ -30,8 +30,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
     world.rows = rows  # type: ignore[attr-defined]
     champion = world.register("2014-12-31", "a", "champion", "candidate")
     challenger = world.register("2014-12-31", "b", "challenger")
-    world.enter(rows, champion)
-    world.enter(rows[rows["date"] > np.unique(rows["date"])[29]], challenger)
+    world.append_forecasts(rows, champion)
+    world.append_forecasts(rows[rows["date"] > np.unique(rows["date"])[29]], challenger)
     world.write_bars(bars_with_outcomes(rows))
     return world
 
@@ -101,7 +101,7 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
     """A champion whose signal died, and bars that stop for some symbols."""
     world = MonitoredRegistry(tmp_path_factory.mktemp("dead"))
     rows = record_losing_skill(1, 100)
-    world.enter(rows, world.register("2014-12-31", "a", "champion"))
+    world.append_forecasts(rows, world.register("2014-12-31", "a", "champion"))
     world.write_bars(bars_with_outcomes(rows))
     return world
 

@@ -29,7 +29,7 @@ def test_chain_with_lost_answers_logs_nothing_twice(shared: TeamServer, tmp_path
     with faulty_proxy(shared.server.uri, rate=0.05, faults=FAULTS, seed=1) as proxy:
         client = TeamClient(tmp_path / "a", proxy.uri, shared.folder)
         assert client.main() == EXECUTED
-        assert set(proxy.met()) == set(FAULTS), proxy.faulty
+        assert set(proxy.fault_counts()) == set(FAULTS), proxy.faulty
         assert client.main() == CACHED
     found = shared.census()
     runs = {row[1]: count for row, count in found.items() if row[0] == "runs"}
@@ -88,6 +88,6 @@ def test_chain_with_a_slow_server_that_is_killed_and_restarted_leaves_the_same(
         outage.start()
         assert TeamClient(tmp_path / "a", proxy.uri, shared.folder).main() == EXECUTED
         assert sum(proxy.calls.values()) > after, "the chain ended before"
-        assert set(proxy.met()) == {REFUSED, LOST}
+        assert set(proxy.fault_counts()) == {REFUSED, LOST}
         outage.join()
     assert not differences(shared.census(), faultless)

@@ -46,7 +46,7 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
 ) -> None:
     nights = WorkflowNights(git, mlflow, tmp_path)
     first = nights.night()
-    assert set(first.outcomes.values()) == {"success"}, first.said
+    assert set(first.outcomes.values()) == {"success"}, first.outputs
     text = first.summary.read_text()
     assert text.startswith("## daily: done") and "| the gate's rule |" in text
     assert f"({mlflow.uri}/#/experiments/" in text and git.commits[0] in text
@@ -60,9 +60,9 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     }
     # A holiday: nothing new. Nothing is trained, nothing comes twice into the ledger.
     second = nights.night()
-    assert set(second.outcomes.values()) == {"success"}, second.said
+    assert set(second.outcomes.values()) == {"success"}, second.outputs
     monitor = json.loads((second.uploaded / "night" / "monitoring.json").read_text())
-    assert "acquire: cached" in second.said["Night"] and "train:" not in second.said["Night"]
+    assert "acquire: cached" in second.outputs["Night"] and "train:" not in second.outputs["Night"]
     assert "0 added, 2 known" in second.summary.read_text() and monitor["alerts"] == []
     # A failed run: red, and told.
     third = nights.night(symbols="NOSUCH")
@@ -74,15 +74,15 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     stopped = pd.concat([*bars[:2], *(each[:-20] for each in bars[2:])])
     stopped.to_csv(tmp_path / "bars.csv", index=False)
     fourth = nights.night(source=str(tmp_path / "bars.csv"), symbols="all")
-    assert fourth.outcomes["Night"] == "success", fourth.said["Night"]
+    assert fourth.outcomes["Night"] == "success", fourth.outputs["Night"]
     assert fourth.outcomes["Summary"] == "failure"
     assert "alert: **2 of 4 symbols have had no bar" in fourth.summary.read_text()
     # The training chain alone; what a person types is data, never shell.
     fifth = nights.night(entry_point="main", symbols="AAPL; touch /tmp/pwned $(id)")
     assert fifth.outcomes["Night"] == "failure" and not Path("/tmp/pwned").exists()
-    assert "is no symbol" in fifth.said["Night"]
+    assert "is no symbol" in fifth.outputs["Night"]
     # No secret is in what the machine showed or kept, nor in the store.
-    told = [text for job in (first, second, third, fourth, fifth) for text in job.said.values()]
+    told = [text for job in (first, second, third, fourth, fifth) for text in job.outputs.values()]
     assert not [text for text in told if GitServer.PASSWORD in text]
     files = [path for path in mlflow.folder.rglob("*") if path.is_file()]
     assert not [path for path in files if GitServer.PASSWORD.encode() in path.read_bytes()]
@@ -100,7 +100,7 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
 def test_scheduled_job_without_a_secret_fails_at_once(git: GitServer, tmp_path: Path) -> None:
     job = Job("scheduled", "night", {}, tmp_path, "", {"PATH": TOOLS})
     assert job.run(only=("Night",))["Night"] == "failure"
-    assert "MLFLOW_TRACKING_URI: set it as a secret" in job.said["Night"]
+    assert "MLFLOW_TRACKING_URI: set it as a secret" in job.outputs["Night"]
 
 
 def run_job(name: str, git: GitServer, folder: Path, skip: tuple[str, ...], **env: str) -> Job:
@@ -109,7 +109,7 @@ def run_job(name: str, git: GitServer, folder: Path, skip: tuple[str, ...], **en
     job = Job("ci", name, {}, folder, bare, {**path, **env})
     names = [step.get("name") or step["uses"].partition("@")[0] for step in job.job["steps"]]
     outcomes = job.run(only=tuple(each for each in names if each not in skip))
-    assert set(outcomes.values()) == {"success"}, job.said
+    assert set(outcomes.values()) == {"success"}, job.outputs
     return job
 
 
@@ -122,17 +122,17 @@ def own_git(folder: Path) -> dict[str, str]:
 def test_check_job_passes(git: GitServer, tmp_path: Path) -> None:
     """Its tests are cut down to one file: this is one of them."""
     job = run_job("check", git, tmp_path / "job", ("Tools",), **own_git(tmp_path / "home"))
-    assert "All checks passed" in job.said["Check"] and "passed" in job.said["Check"]
+    assert "All checks passed" in job.outputs["Check"] and "passed" in job.outputs["Check"]
 
 
 def test_readme_job_passes(git: GitServer, tmp_path: Path) -> None:
     job = run_job("readme", git, tmp_path / "job", ("Tools",), **own_git(tmp_path / "home"))
-    assert "Model stockpred, version 1" in job.said["Run"] and "passed" in job.said["Test"]
+    assert "Model stockpred, version 1" in job.outputs["Run"] and "passed" in job.outputs["Test"]
 
 
 def test_workflows_job_passes(git: GitServer, tmp_path: Path) -> None:
     job = run_job("workflows", git, tmp_path / "job", ())
-    assert "passed" in job.said["Actionlint"]
+    assert "passed" in job.outputs["Actionlint"]
 
 
 def test_lock_job_passes_and_writes_an_sbom(git: GitServer, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_lock_job_passes_and_writes_an_sbom(git: GitServer, tmp_path: Path) -> N
     assert {"mlflow", "pandas", "yfinance"} <= {part["name"] for part in parts}
     assert all(part["purl"].startswith("pkg:pypi/") for part in parts)
     audited = job.run(only=("Audit",))["Audit"]
-    said = job.said["Audit"]
+    said = job.outputs["Audit"]
     assert audited == "success" or "could not be audited" in said or "not found on PyPI" in said, (
         said
     )
@@ -183,4 +183,4 @@ def test_conda_job_passes(git: GitServer, tmp_path: Path) -> None:
     )
     conda.chmod(0o755)
     job = run_job("conda", git, tmp_path / "job", (), CONDA=str(tmp_path / "conda"))
-    assert "Model stockpred, version 1" in job.said["Run"]
+    assert "Model stockpred, version 1" in job.outputs["Run"]

@@ -210,7 +210,7 @@ def test_summary_step_of_a_finished_run_succeeds_and_uploads_the_decision(tmp_pa
     """A refused model is a good end: exit code 0, its decision told and uploaded."""
     job = after_a_night(tmp_path, "github-7-1", "success")
     outcomes = job.run(only=("Summary", "actions/upload-artifact"))
-    assert outcomes["Summary"] == "success", job.said
+    assert outcomes["Summary"] == "success", job.outputs
     text = job.summary.read_text()
     assert text.startswith("## main: done") and "version 3: **Development**" in text
     assert "https://host/team/a.git" in text and "pl4nted" not in text

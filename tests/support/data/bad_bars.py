@@ -1,4 +1,4 @@
-"""Bars with one defect, and the problems that validation found."""
+"""Bars with one defect, and the problems found by their validation."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from stockpred.bars.checks.validate import SymbolValidation
 
 
 def corrupt(bars: pd.DataFrame, defect: str, row: int) -> pd.DataFrame:
-    """Return bars with one defect at a row, or from it on."""
+    """Return bars with a defect at a row, or from that row on."""
     bars = bars.copy()
     prices = ["open", "high", "low", "close", "adj_close"]
     if defect == "nan":

@@ -1,4 +1,4 @@
-"""Forecasts with a known truth, walked or drawn, and the evidence in them."""
+"""Forecasts with a known truth, generated or by walk-forward, and their e-process."""
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,9 @@ def noise_forecasts(
     horizon: int = 1,
     shared: float = 0.5,
 ) -> pd.DataFrame:
-    """Noise: slow forecasts, and outcomes that overlap and know nothing of them.
+    """Generate autocorrelated forecasts, and overlapping outcomes independent of them.
 
-    `shared` is the share of the variance that all symbols have in common, of both.
+    `shared` is the share of the variance common to all symbols, in forecasts and outcomes.
     """
     rng = np.random.default_rng(seed)
 
@@ -52,11 +52,13 @@ def noise_forecasts(
 
 
 def e_process_of(predictions: pd.DataFrame, horizon: int = 1) -> EProcess:
+    """Compute the e-process of predictions against the base rate."""
     return start_e_process(horizon).bet(*date_gains(predictions, "prior"))
 
 
 def walk_forward_forecasts(
     strength: float, seed: int, symbols: int = 5, dates: int = 2500
 ) -> pd.DataFrame:
+    """Walk a logistic model through the holdout of a generated table; 0.5 is strong skill."""
     table = generate_table(dates=dates, symbols=symbols, strength=strength, seed=seed)
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.2), 250, random_state=0)

@@ -1,4 +1,4 @@
-"""Generated tables in which the truth is known."""
+"""Generated feature tables with a known truth."""
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,9 @@ def generate_table(
     features: int = 6,
     horizon: int = 1,
 ) -> pd.DataFrame:
-    """A feature table whose label follows feature 0 with logistic strength; 0 is pure noise.
+    """Generate a feature table; its label follows feature 0 with logistic `strength`, 0 is noise.
 
-    Labels of one date share a factor, as symbols of one market do; each ends `horizon` sessions
+    Labels of one date share a factor, as symbols of a market do; a label ends `horizon` sessions
     later.
     """
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Guards against leakage in features, rows, splits and walks; a leak is an AssertionError."""
+"""Guards against leakage in features, rows, splits and walk-forward; a leak fails an assert."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -43,9 +43,9 @@ def check_no_lookahead(feature_set: FeatureSet, bars: pd.DataFrame, window: int,
     other.loc[t + 1 :, "low"] *= 0.8
     changed = compute_float32(feature_set, bar_arrays(other), window)
     for name in whole:
-        seen = whole[name][: t + 1].tobytes()
-        assert cut[name].tobytes() == seen, f"{name}: depends on rows after t existing"
-        assert changed[name][: t + 1].tobytes() == seen, f"{name}: depends on later values"
+        expected = whole[name][: t + 1].tobytes()
+        assert cut[name].tobytes() == expected, f"{name}: depends on rows after t existing"
+        assert changed[name][: t + 1].tobytes() == expected, f"{name}: depends on later values"
 
 
 def check_bounded_memory(feature_set: FeatureSet, bars: pd.DataFrame, window: int, t: int) -> None:
@@ -65,19 +65,19 @@ def check_bounded_memory(feature_set: FeatureSet, bars: pd.DataFrame, window: in
 def check_no_memory_before_lookback(
     feature_set: FeatureSet, bars: pd.DataFrame, before: pd.DataFrame, window: int
 ) -> None:
-    """Assert that rows with a whole look-back keep their bits whatever bars precede it.
+    """Assert that bars before a whole look-back change no bit of a row.
 
-    Those of another symbol too: a request's symbols are computed one behind another, and only as
-    much of each as is needed.
+    Bars of another symbol too: the symbols of a request are computed one after another, each cut
+    to the bars it needs.
     """
     # In float64: rounding to float32 would hide most differences.
     alone = feature_set.compute(bar_arrays(bars), window)
     behind = feature_set.compute(bar_arrays(pd.concat([before, bars])), window)
     for feature in feature_set.features(window):
-        known = slice(feature.lookback - 1, None)
+        complete = slice(feature.lookback - 1, None)
         assert (
-            behind[feature.name][len(before) :][known].tobytes()
-            == alone[feature.name][known].tobytes()
+            behind[feature.name][len(before) :][complete].tobytes()
+            == alone[feature.name][complete].tobytes()
         ), f"{feature.name}: depends on bars before its look-back"
 
 

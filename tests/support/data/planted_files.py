@@ -1,4 +1,4 @@
-"""What an attacker would plant: a model's folder as MLflow lays it out, and a pickle that works."""
+"""Files that an attacker might plant: an MLflow model folder and a pickle that runs code."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ CONF = {
 
 
 def write_model_folder(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
-    """A model's folder as MLflow lays it out."""
+    """Write a model folder in MLflow's layout; return it."""
     for name, text in {
         "pyfunc.py": "x = 1",
         "code/stockpred/a.py": "a = 1",
@@ -29,7 +29,7 @@ def write_model_folder(folder: Path, conf: dict[str, Any], **flavors: Any) -> Pa
 
 
 class MaliciousPickle:
-    """What writes a file when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

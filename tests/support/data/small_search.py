@@ -1,4 +1,4 @@
-"""A recipe, and folds of a small market with a signal and what a search of them finds."""
+"""A recipe, folds of a small table with a signal, and a search over them."""
 
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
@@ -12,8 +12,8 @@ def make_recipe(name: str = "logistic") -> Recipe:
     return Recipe(name, CANDIDATES[name].defaults, "none", ("direction",), 14, 1, "code")
 
 
-def make_folds(dates: int = 120, **given: object) -> Folds:
-    return Folds(generate_table(dates=dates, strength=0.5, symbols=3), 3, 2, 0, **given)
+def make_folds(dates: int = 120, **options: object) -> Folds:
+    return Folds(generate_table(dates=dates, strength=0.5, symbols=3), 3, 2, 0, **options)
 
 
 def run_search(search: Search, jobs: int = 1) -> list[Trial]:

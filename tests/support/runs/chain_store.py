@@ -1,4 +1,4 @@
-"""A tracking store in which whole chains run from the command line."""
+"""A tracking store for whole chains run from the command line."""
 
 import os
 import sqlite3
@@ -11,18 +11,24 @@ from tests.support.python_processes import run_python
 from tests.support.runs.stores import environment
 
 BIN = Path(sys.executable).parent
-
-
 FAST = {"models": "prior,logistic", "refit_every": "200"}
 
 
 class ChainStore:
-    """A tracking store with its artifacts, and the commands that use it."""
+    """A tracking store with its artifacts, and the commands that use it.
+
+    Attributes
+    ----------
+    first_model_files : set of str
+        Files of the first model as it was logged.
+    first_runs : list of tuple
+        Entry point, status and name of the first chain's runs, oldest first.
+    """
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
-        self.logged: set[str] = set()
-        self.made: list[tuple[str, ...]] = []
+        self.first_model_files: set[str] = set()
+        self.first_runs: list[tuple[str, ...]] = []
 
     def env(self) -> dict[str, str]:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"

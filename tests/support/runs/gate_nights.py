@@ -1,4 +1,4 @@
-"""A registry, and the nights on which models come to its gate."""
+"""A registry, and nights on which its gate decides on a model."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ SOUND_VALIDATION = {"listed": 1000, "bars": 1000}
 
 
 class GateNights:
-    """A registry, and nights on each of which one model is registered."""
+    """A registry, and nights that each register one model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class GateNights:
     def night(
         self, name: str, rows: pd.DataFrame, recipe: str, data: str, model: str = "", **options: Any
     ) -> dict[str, Any]:
-        """Register one model; return decision.json, its run's tags and its model beside."""
+        """Register one model; return decision.json with its run's tags and its model."""
         run_id = self.client.create_run(self.experiment).info.run_id
         scratch = self.folder / run_id
         scratch.mkdir()
@@ -47,7 +47,7 @@ class GateNights:
         (scratch / "validation.json").write_text(json.dumps(SOUND_VALIDATION))
         pq.write_table(pa.Table.from_pandas(rows), scratch / "predictions.parquet")
         run = StepRun(self.client, run_id, scratch, scratch)
-        given = {"phase": "production", "max_age": 63, **options}
+        settings = {"phase": "production", "max_age": 63, **options}
         register(
             run,
             GateInputs(
@@ -57,7 +57,7 @@ class GateNights:
                 str(scratch / "validation.json"),
             ),
             name,
-            **given,
+            **settings,
         )
         run.flush()
         tags = self.client.get_run(run_id).data.tags

@@ -1,6 +1,7 @@
-"""Models logged and registered by a process of their own, with what their training predicted.
+"""Models logged and registered by another process, with their predictions in training.
 
-Importing `mlflow.pyfunc` warns, which is an error in tests; and whoever trains imports stockpred.
+Another process, since importing `mlflow.pyfunc` warns, which is an error in tests, and training
+imports stockpred.
 """
 
 import json
@@ -23,9 +24,9 @@ NAME = "stockpred"
 
 @dataclass(frozen=True)
 class LoggedModels:
-    """A store with models in it.
+    """A store with registered models.
 
-    folders : candidate -> where its model lies
+    folders : candidate -> folder of its model
     versions : candidate -> its version of the registered model `NAME`
     """
 
@@ -48,16 +49,16 @@ class LoggedModels:
 def log_models(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> LoggedModels:
     """Fit each recipe on a file of bars (as features and train would) and register it.
 
-    `folder` gets the store and, for each candidate, training-<candidate>.parquet: what the fitted
-    estimator says to every row of the feature table.
+    Writes to `folder` the store and, for each candidate, training-<candidate>.parquet: the fitted
+    estimator's prediction for every row of the feature table.
     """
     store = make_store(folder)
     argv = ("-m", "tests.support.runs.logged_models", str(folder), str(bars), json.dumps(recipes))
     env = {**os.environ, "MLFLOW_TRACKING_URI": store}
     done = run_python(("-W", "ignore", *argv), cwd=ROOT, env=env, check=True)
-    told = json.loads(done.stdout.splitlines()[-1])
-    told["folders"] = {name: Path(path) for name, path in told["folders"].items()}
-    return LoggedModels(store=store, **told)
+    logged = json.loads(done.stdout.splitlines()[-1])
+    logged["folders"] = {name: Path(path) for name, path in logged["folders"].items()}
+    return LoggedModels(store=store, **logged)
 
 
 def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -76,18 +77,18 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("x", artifact_location=(folder / "a").as_uri())
     client.create_registered_model(NAME)
-    told: dict[str, Any] = {"experiment": experiment, "folders": {}, "versions": {}, "runs": {}}
-    for given in recipes:
-        name = given["candidate"]
+    logged: dict[str, Any] = {"experiment": experiment, "folders": {}, "versions": {}, "runs": {}}
+    for options in recipes:
+        name = options["candidate"]
         recipe = Recipe(
-            hyperparameters={**CANDIDATES[name].defaults, **given.pop("hyperparameters", {})},
+            hyperparameters={**CANDIDATES[name].defaults, **options.pop("hyperparameters", {})},
             **{
                 "calibration": "none",
                 "feature_sets": ("direction", "technical"),
                 "window": 5,
                 "horizon": 1,
                 "code": "code",
-                **given,
+                **options,
             },
         )
         parts = []
@@ -99,8 +100,10 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
         table = pd.concat(parts, ignore_index=True)
         training = Training(recipe.calibration)
         estimator = fit(table, name, recipe.hyperparameters, 0, training=training)
-        said = table[["symbol", "date"]].assign(probability_up=probability_up(estimator, table))
-        said.to_parquet(folder / f"training-{name}.parquet")
+        predictions = table[["symbol", "date"]].assign(
+            probability_up=probability_up(estimator, table)
+        )
+        predictions.to_parquet(folder / f"training-{name}.parquet")
         (folder / name).mkdir()
         with mlflow.start_run(experiment_id=experiment) as run:
             model = log_model(
@@ -116,10 +119,10 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
         version = client.create_model_version(
             NAME, location, run.info.run_id, model_id=model.model_id
         )
-        told["folders"][name] = location.removeprefix("file://")
-        told["versions"][name] = str(version.version)
-        told["runs"][name] = run.info.run_id
-    return told
+        logged["folders"][name] = location.removeprefix("file://")
+        logged["versions"][name] = str(version.version)
+        logged["runs"][name] = run.info.run_id
+    return logged
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the monitor watches: a registry with a champion, the ledger of its forecasts, bars."""
+"""Inputs of the monitor: a registry with a champion, a ledger of its forecasts, bars."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ NAME = "watched"
 
 
 def bars_with_outcomes(rows: pd.DataFrame, last: int | None = None) -> pd.DataFrame:
-    """Bars in which the outcomes of forecasts come true: each stands in the next session's bar."""
+    """Generate bars whose moves are the outcomes of forecasts, each in the next session."""
     dates = np.unique(rows["date"])
     before = pd.bdate_range(
         end=pd.Timestamp(dates[0]) - pd.Timedelta(days=1), periods=SESSIONS_BEFORE
@@ -31,10 +31,10 @@ def bars_with_outcomes(rows: pd.DataFrame, last: int | None = None) -> pd.DataFr
     after = pd.bdate_range(pd.Timestamp(dates[-1]) + pd.Timedelta(days=1), periods=1)
     days = np.concatenate([before.to_numpy(), dates, after.to_numpy()]).astype("datetime64[s]")
     parts = []
-    for number, (symbol, mine) in enumerate(rows.groupby("symbol")):
+    for number, (symbol, own) in enumerate(rows.groupby("symbol")):
         rng = np.random.default_rng(number)
         first = rng.integers(0, 2, SESSIONS_BEFORE + 1)  # the first forecast's own session, too
-        up = np.concatenate([first, mine["label"].to_numpy()]) == 1
+        up = np.concatenate([first, own["label"].to_numpy()]) == 1
         opened = 50 + rng.random(len(days))
         closed = opened * np.where(up, 1.01, 0.99)
         parts.append(
@@ -55,7 +55,7 @@ def bars_with_outcomes(rows: pd.DataFrame, last: int | None = None) -> pd.DataFr
 
 
 class MonitoredRegistry:
-    """A registry with a champion, a ledger, bars."""
+    """A registry with a champion, a ledger and bars."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class MonitoredRegistry:
     def register(
         self, trained_to: str, recipe: str, *aliases: str, model: Path | None = None
     ) -> str:
-        """Register a model, or what the monitor needs of one, with a promise."""
+        """Register a model, or a stub with its recipe, with an expected lead."""
         if model is None:
             logged = self.client.create_logged_model(self.experiment, name="model")
             model = Path(logged.artifact_location.removeprefix("file://"))
@@ -82,8 +82,8 @@ class MonitoredRegistry:
             self.client.set_registered_model_alias(NAME, alias, version.version)
         return str(version.version)
 
-    def enter(self, rows: pd.DataFrame, version: str) -> None:
-        """Add forecasts to the ledger as score does, each on the evening of its date."""
+    def append_forecasts(self, rows: pd.DataFrame, version: str) -> None:
+        """Add forecasts to the ledger as score does, on the evening of each date."""
         dates = rows["date"].to_numpy().astype("datetime64[D]")
         close = pd.offsets.BusinessDay(1)
         ends = (pd.to_datetime(rows["date"]) + close).to_numpy().astype("datetime64[D]")
@@ -116,8 +116,8 @@ class MonitoredRegistry:
         write_groups(self.folder / name, tables, info.to_metadata)
         return str(self.folder / name)
 
-    def monitor(self, bars: str | None, on_alert: str = "report", **given: Any) -> dict[str, Any]:
-        """Run the step's body; return monitoring.json, with its run and page beside."""
+    def monitor(self, bars: str | None, on_alert: str = "report", **changes: Any) -> dict[str, Any]:
+        """Run the step's body; return monitoring.json with its run and page."""
         run_id = self.client.create_run(
             self.experiment, tags={"mlflow.project.entryPoint": "monitor"}
         ).info.run_id
@@ -134,7 +134,7 @@ class MonitoredRegistry:
             "registered_model": NAME,
             "on_alert": on_alert,
         }
-        main.body(run, **{**options, **given})
+        main.body(run, **{**options, **changes})
         run.flush()
         return {
             **json.loads((scratch / "monitoring.json").read_text()),

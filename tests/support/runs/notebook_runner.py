@@ -1,4 +1,4 @@
-"""Executes a notebook and writes what came of it, in a process of its own: its sockets warn.
+"""A program that executes a copy of a notebook, apart from tests since its sockets warn.
 
 `python notebook_runner.py NOTEBOOK OUT SECONDS`: in the notebook's folder, with this Python.
 """
@@ -13,9 +13,9 @@ from nbclient import NotebookClient
 
 
 def main(notebook: Path, out: Path, seconds: int) -> None:
-    """Execute a copy; with a cell that fails it is written up to there."""
+    """Execute a copy and write it, after a failing cell too."""
     copy = nbformat.read(notebook, 4)
-    # Without folders of kernels there is only ipykernel's own, on sys.executable.
+    # Without kernel folders only ipykernel's own kernel is left, on sys.executable.
     kernels = KernelSpecManager(kernel_dirs=[])
     client = NotebookClient(
         copy,

@@ -1,4 +1,4 @@
-"""Commands that end in one line, and the steps they have begun until then."""
+"""Commands refused with one line, and the steps that they started before."""
 
 import sqlite3
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.runs.stores import environment
 def run_refused(
     root: Path, store: Path, *options: str, module: str = "main", code: int | None = None
 ) -> str:
-    """Run `python -m steps.<module>`; return its one line."""
+    """Run `python -m steps.<module>`, which fails; return its error line."""
     done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=environment(store, "x"))
     assert done.returncode == code if code else done.returncode
     assert "Traceback" not in done.stderr

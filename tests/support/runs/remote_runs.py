@@ -1,4 +1,4 @@
-"""Somewhere else than the project, from where it is run by its URL."""
+"""A folder outside the project, from which it is run by its URL."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ SMALL = {
 
 
 class OutsideProject:
-    """Somewhere else than the project: a working folder, a tracking store, temporary files."""
+    """A working folder outside the project, with a tracking store and temporary files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,8 +47,8 @@ class OutsideProject:
         }
 
     def start(self, url: str, *words: str, entry: str = "main", **params: str) -> subprocess.Popen:
-        given = {**SMALL, **params} if entry == "main" else params
-        options = [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
+        parameters = {**SMALL, **params} if entry == "main" else params
+        options = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
         manager = () if "--env-manager" in words else ("--env-manager", "local")
         return start_python(
             ["-m", "mlflow", "run", url, *words, "-e", entry, *manager, *options],
@@ -58,25 +58,25 @@ class OutsideProject:
         )
 
     def run(self, url: str, *words: str, entry: str = "main", **params: str) -> tuple[int, str]:
-        """Exit code, and all that was said."""
+        """Run an entry point; return its exit code and output."""
         process = self.start(url, *words, entry=entry, **params)
         out, err = process.communicate(timeout=1800)
         return process.returncode, out + err
 
     def runs(self) -> list[Run]:
-        """The runs of MLproject's entry points, newest first."""
-        found = self.client.search_runs([self.experiment])
-        return [run for run in found if "mlflow.project.entryPoint" in run.data.tags]
+        """Return the runs of MLproject's entry points, newest first."""
+        runs = self.client.search_runs([self.experiment])
+        return [run for run in runs if "mlflow.project.entryPoint" in run.data.tags]
 
     def clones(self) -> list[Path]:
-        return [each for each in self.temporary.iterdir() if (each / ".git").exists()]
+        return [path for path in self.temporary.iterdir() if (path / ".git").exists()]
 
-    def left(self) -> list[Path]:
-        """What is in the temporary folder beside the empty folder that MLflow makes for a run."""
-        return [each for each in self.temporary.iterdir() if not _is_empty(each)]
+    def leftovers(self) -> list[Path]:
+        """List temporary files, without the empty folder that MLflow makes for a run."""
+        return [path for path in self.temporary.iterdir() if not _is_empty(path)]
 
     def bytes(self) -> bytes:
-        """The tracking store and every artifact."""
+        """Return the content of the tracking store and all artifacts."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
         return b"".join(path.read_bytes() for path in files)
 

@@ -25,9 +25,9 @@ def environment(folder: Path, experiment: str) -> dict[str, str]:
 
 
 def make_store(folder: Path, *experiments: str) -> str:
-    """Make store.db in a folder, or add to it, with experiments whose artifacts are beside it.
+    """Make store.db in a folder, or add experiments to it; artifacts are beside it.
 
-    Returns the address of the store. The tables are copied: to make them costs MLflow seconds.
+    Returns the address of the store. The tables are copied: MLflow takes seconds to make them.
     """
     database = folder / "store.db"
     is_new = not database.exists()

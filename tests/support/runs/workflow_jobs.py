@@ -1,4 +1,4 @@
-"""Runs the shell steps of a workflow's job as they stand, with what its actions would bring."""
+"""Jobs of a workflow run on this machine: their shell steps, with stand-ins for actions."""
 
 import os
 import re
@@ -18,9 +18,9 @@ from tests.support.servers.tracking_server import MlflowServer
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 REPOSITORY = "private/stockpred"
-# With uv, where make has brought it.
+# With uv, where make has installed it.
 TOOLS = f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-# What this machine needs to reach its package indexes, say; nothing that a job is set.
+# This machine's variables, such as package indexes, without those that a job sets.
 NOT_THE_MACHINES = ("MLFLOW_", "GITHUB_", "GIT_", "STOCKPRED_", "PYTEST_", "VIRTUAL_ENV", "TMPDIR")
 MACHINE = {k: v for k, v in os.environ.items() if not k.startswith(NOT_THE_MACHINES)}
 EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
@@ -37,13 +37,13 @@ class Job:
     Attributes
     ----------
     contexts : mapping
-        `github`, `inputs`, `vars`, `secrets`, `matrix`, by dotted name; what is not there is empty.
+        `github`, `inputs`, `vars`, `secrets`, `matrix`, by dotted name; absent values are empty.
     folder : Path
-        Holds the workspace, the runner's temporary folder and what is uploaded.
+        Holds the workspace, the runner's temporary folder and the uploads.
     repository : str
-        URL or folder that the checkout action would clone from.
+        URL or folder to clone from in place of the checkout action.
     env : mapping
-        What is other than in this machine's own environment.
+        Variables that override this machine's environment.
     """
 
     file: str
@@ -53,7 +53,7 @@ class Job:
     repository: str
     env: Mapping[str, str] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,15 +61,15 @@ class Job:
         self.workspace = self.folder / "workspace"
         self.temporary = self.folder / "runner"
         self.uploaded = self.folder / "uploaded"
-        for each in (self.workspace, self.temporary, self.uploaded):
-            each.mkdir(parents=True, exist_ok=True)
+        for directory in (self.workspace, self.temporary, self.uploaded):
+            directory.mkdir(parents=True, exist_ok=True)
         self.summary = self.folder / "summary.md"
         self.path = self.folder / "path"
-        for each in (self.summary, self.path):
-            each.write_text("")
+        for file in (self.summary, self.path):
+            file.write_text("")
 
     def run(self, only: tuple[str, ...] = ()) -> dict[str, str]:
-        """Step -> ``success``, ``failure`` or ``skipped``; or of some steps alone, by name."""
+        """Run all steps, or those named; return success, failure or skipped by step."""
         failed = False
         for step in self.job["steps"]:
             name = step.get("name") or step["uses"].partition("@")[0]
@@ -85,18 +85,20 @@ class Job:
         return self.outcomes
 
     def text(self, value: Any) -> str:
-        """A value with its expressions put in."""
-        return EXPRESSION.sub(lambda found: self._value(found[1]), str(value))
+        """Replace the expressions in a value."""
+        return EXPRESSION.sub(lambda match: self._value(match[1]), str(value))
 
     def _value(self, expression: str) -> str:
-        """Terms with `||` between them: contexts, and texts in quotes."""
+        """Evaluate contexts and quoted texts joined by `||`."""
         for term in expression.split(" || "):
             if term.startswith("'"):
                 return term.strip("'")
             assert re.fullmatch(r"[\w.]+", term), expression
-            known = {"runner.temp": str(self.temporary), "runner.os": "Linux"} | dict(self.contexts)
-            if known.get(term):
-                return known[term]
+            values = {"runner.temp": str(self.temporary), "runner.os": "Linux"} | dict(
+                self.contexts
+            )
+            if values.get(term):
+                return values[term]
         return ""
 
     def _is_wanted(self, step: Mapping[str, Any], failed: bool) -> bool:
@@ -106,15 +108,15 @@ class Job:
         terms = EXPRESSION.fullmatch(condition)[1].split(" && ")  # type: ignore[index]
         assert terms[0] == "!cancelled()"
         for term in terms[1:]:
-            found = re.fullmatch(r"steps\.(\w+)\.outcome != 'skipped'", term)
-            assert found, term
-            if self.outcomes[found[1]] == "skipped":
+            match = re.fullmatch(r"steps\.(\w+)\.outcome != 'skipped'", term)
+            assert match, term
+            if self.outcomes[match[1]] == "skipped":
                 return False
         return True
 
     def _shell(self, name: str, step: Mapping[str, Any]) -> int:
         assert "${{" not in step["run"]
-        given = {
+        variables = {
             **workflow(self.file).get("env", {}),
             **self.job.get("env", {}),
             **step.get("env", {}),
@@ -128,7 +130,7 @@ class Job:
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "GITHUB_PATH": str(self.path),
             "GITHUB_WORKSPACE": str(self.workspace),
-            **{key: self.text(value) for key, value in given.items()},
+            **{key: self.text(value) for key, value in variables.items()},
             "PATH": path,
         }
         script = self.temporary / "step.sh"
@@ -146,36 +148,36 @@ class Job:
         )
         script.unlink()
         self.seconds[name] = time.monotonic() - began
-        self.said[name] = done.stdout
+        self.outputs[name] = done.stdout
         return done.returncode
 
     def _action(self, step: Mapping[str, Any]) -> int:
-        given = {key: self.text(value) for key, value in step["with"].items() if key != "key"}
+        inputs = {key: self.text(value) for key, value in step["with"].items() if key != "key"}
         action = step["uses"].partition("@")[0]
         if action == "actions/checkout":
-            assert given["persist-credentials"] == "False"
+            assert inputs["persist-credentials"] == "False"
             git = ["git", "-C", str(self.workspace)]
             subprocess.run([*git, "init", "-q"], check=True)
             subprocess.run(
-                [*git, "fetch", "-q", "--depth=1", self.repository, given.get("ref") or "main"],
+                [*git, "fetch", "-q", "--depth=1", self.repository, inputs.get("ref") or "main"],
                 check=True,
             )
             subprocess.run([*git, "checkout", "-q", "FETCH_HEAD"], check=True)
         elif action == "actions/upload-artifact":
-            source = Path(given["path"])
+            source = Path(inputs["path"])
             if source.is_dir():
-                shutil.copytree(source, self.uploaded / given["name"])
+                shutil.copytree(source, self.uploaded / inputs["name"])
             elif source.is_file():
-                shutil.copy(source, self.uploaded / given["name"])
+                shutil.copy(source, self.uploaded / inputs["name"])
             else:
-                assert given["if-no-files-found"] == "ignore"
+                assert inputs["if-no-files-found"] == "ignore"
         else:
             assert action == "actions/cache"
         return 0
 
 
 class WorkflowNights:
-    """Nights of one team: its server, its variables, and a machine that is new every night."""
+    """Nights of one team: its server and variables, and a new machine every night."""
 
     def __init__(self, git: GitServer, mlflow: MlflowServer, folder: Path) -> None:
         self.git, self.mlflow, self.folder = git, mlflow, folder
@@ -202,7 +204,7 @@ class WorkflowNights:
         bare = str(self.git.folder / f"{REPOSITORY}.git")
         folder, env = self.folder / f"night{self.count}", {"PATH": TOOLS, **self.env}
         job = Job("scheduled", "night", contexts, folder, bare, env)
-        if self.environment is not None:  # what the cache action brings back
+        if self.environment is not None:  # restored by the cache action
             (job.workspace / ".venv").symlink_to(self.environment)
         job.run()
         self.environment = self.environment or job.workspace / ".venv"

@@ -1,7 +1,7 @@
-"""An HTTP proxy between a client and its server: counts calls, delays them, loses some on purpose.
+"""An HTTP proxy that counts calls, delays them and injects faults.
 
-What it loses depends on the seed, the route and how often that was asked, not on the time: two
-runs that ask the same meet the same faults, whatever else the machine does meanwhile.
+Faults depend on the seed, the route and its number of calls, not on the time: two runs with the
+same calls meet the same faults, whatever the load of the machine.
 """
 
 import contextlib
@@ -25,19 +25,19 @@ ID = re.compile(r"/(?:m-)?[0-9a-f]{32}\b.*|/\d+(?=/|$)")
 
 
 class FaultyProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Hands on what is asked to `upstream`, such as ``http://127.0.0.1:5000``.
+    """Forward requests to `upstream`, such as ``http://127.0.0.1:5000``, with faults.
 
     Parameters
     ----------
     rate : float
-        Share of the calls that meet a fault, drawn in equal parts from `faults`:
+        Share of calls with a fault, drawn uniformly from `faults`:
 
-        - ``refused``: 503, the server never hears of it;
-        - ``lost``: 503, when the server has done all that was asked;
-        - ``dropped``: the connection ends without an answer while the server is still at work;
-        - ``cut``: half the answer's body, then the connection ends.
+        - ``refused``: 503, the request never reaches the server;
+        - ``lost``: 503, after the server has handled the request;
+        - ``dropped``: the connection ends without an answer while the server still works;
+        - ``cut``: the connection ends after half of the answer's body.
     first : bool
-        Instead, the first call of every route meets one.
+        Inject a fault in the first call of every route instead.
     latency : float
         Seconds added to each call.
 
@@ -64,23 +64,23 @@ class FaultyProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.rate, self.faults, self.first = rate, faults, first
         self.latency, self.seed = latency, seed
         self.uri = f"http://127.0.0.1:{self.server_address[1]}"
-        self.forget()
+        self.reset_counts()
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset the counts of calls and faults."""
         self.calls: Counter[tuple[str, str]] = Counter()
         self.faulty: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
 
     def met(self) -> Counter[str]:
-        """How often each fault was met."""
-        found: Counter[str] = Counter()
+        """Count the injected faults by kind."""
+        counts: Counter[str] = Counter()
         for (fault, _, _), count in self.faulty.items():
-            found[fault] += count
-        return found
+            counts[fault] += count
+        return counts
 
-    def note(self, method: str, path: str) -> str | None:
-        """Count a call; say which fault it is to meet."""
+    def draw_fault(self, method: str, path: str) -> str | None:
+        """Count a call; return its fault, or None."""
         route = ID.sub("/<id>", urlsplit(path).path)
         with self._lock:
             count = self.calls[method, route]
@@ -93,42 +93,44 @@ class FaultyProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         return fault
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Either side may end a connection whenever it likes."""
+        """Ignore errors: either side may end a connection at any time."""
 
 
 class Connection(http.server.BaseHTTPRequestHandler):
-    """One connection of a client; each of its calls takes one of its own to the server."""
+    """Handle one client connection; each call uses a new connection to the server."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: FaultyProxy
 
     def log_message(self, *args: object) -> None:
-        """Nothing: the proxy counts."""
+        """Log nothing: the proxy counts."""
 
     def setup(self) -> None:
         super().setup()
         address = self.server.upstream
-        self.theirs = http.client.HTTPConnection(address.hostname or "", address.port, timeout=600)
+        self.upstream = http.client.HTTPConnection(
+            address.hostname or "", address.port, timeout=600
+        )
 
     def finish(self) -> None:
-        self.theirs.close()
+        self.upstream.close()
         with contextlib.suppress(OSError):
             super().finish()
 
-    def _hand_on(self) -> None:
+    def _forward(self) -> None:
         body = self._body()
-        fault = self.server.note(self.command, self.path)
+        fault = self.server.draw_fault(self.command, self.path)
         time.sleep(self.server.latency)
         if fault == REFUSED:
             return self._unavailable()
         try:
-            self._ask(body)
+            self._send(body)
             if fault == DROPPED:
                 self._end()
-            answer = self.theirs.getresponse()
+            answer = self.upstream.getresponse()
         except (OSError, http.client.HTTPException):
-            return self._end()  # the server is down: so are the connections that led to it
+            return self._end()  # the server is down
         if fault in (LOST, DROPPED):
             answer.read()
         if fault == LOST:
@@ -136,10 +138,10 @@ class Connection(http.server.BaseHTTPRequestHandler):
         elif fault != DROPPED:
             self._answer(answer, fault == CUT)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _hand_on  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _forward  # noqa: N815
 
     def _body(self) -> bytes:
-        """All of a request: it may have to be sent in a second connection."""
+        """Read the whole body of a request."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = []
@@ -149,13 +151,13 @@ class Connection(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _ask(self, body: bytes) -> None:
-        # One that has been idle for long may be closed by the server at any moment.
-        self.theirs.close()
+    def _send(self, body: bytes) -> None:
+        # The server may close an idle connection at any time.
+        self.upstream.close()
         headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP}
         if self.command in ("POST", "PUT", "PATCH") or body:
             headers["Content-Length"] = str(len(body))
-        self.theirs.request(self.command, self.path, body, headers)
+        self.upstream.request(self.command, self.path, body, headers)
 
     def _end(self) -> None:
         self.close_connection = True

@@ -15,7 +15,7 @@ from pathlib import Path
 class GitServer(ThreadingHTTPServer):
     """git's own http-backend over the bare repositories in a folder.
 
-    What lies in its subfolder `private` asks for a user and a password.
+    Repositories in its subfolder `private` require a user and a password.
     """
 
     daemon_threads = True
@@ -31,32 +31,32 @@ class GitServer(ThreadingHTTPServer):
         return f"http://{at}127.0.0.1:{self.server_address[1]}/{name}.git"
 
     def publish(self, project: Path, name: str, subfolder: str = "") -> str:
-        """Commit what git would track of a project's working tree; the commit's full hash.
+        """Commit the files of a working tree that git would track; return the full hash.
 
         A later call with the same name adds a commit; each is tagged `v1`, `v2` and so on.
         """
         bare = self.folder / f"{name}.git"
-        with tempfile.TemporaryDirectory() as made:
+        with tempfile.TemporaryDirectory() as checkout:
             if bare.exists():
-                _git("clone", "--quiet", str(bare), made)
+                _git("clone", "--quiet", str(bare), checkout)
             else:
-                _git("init", "--quiet", "--initial-branch=main", made)
+                _git("init", "--quiet", "--initial-branch=main", checkout)
             listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-            for each in _git("-C", str(project), *listed).split("\0"):
-                if each and (project / each).is_file():
-                    target = Path(made, subfolder, each)
+            for path in _git("-C", str(project), *listed).split("\0"):
+                if path and (project / path).is_file():
+                    target = Path(checkout, subfolder, path)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(project / each, target)
-            _git("-C", made, "add", "--all")
-            who = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
-            _git("-C", made, *who, "commit", "--quiet", "--allow-empty", "-m", "As it stands")
-            commit = _git("-C", made, "rev-parse", "HEAD").strip()
+                    shutil.copy2(project / path, target)
+            _git("-C", checkout, "add", "--all")
+            author = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+            _git("-C", checkout, *author, "commit", "--quiet", "--allow-empty", "-m", "Publish")
+            commit = _git("-C", checkout, "rev-parse", "HEAD").strip()
             self.commits.append(commit)
-            _git("-C", made, "tag", f"v{len(self.commits)}")
+            _git("-C", checkout, "tag", f"v{len(self.commits)}")
             if not bare.exists():
-                _git("clone", "--quiet", "--bare", made, str(bare))
+                _git("clone", "--quiet", "--bare", checkout, str(bare))
             else:
-                _git("-C", made, "push", "--quiet", "--tags", "origin", "main")
+                _git("-C", checkout, "push", "--quiet", "--tags", "origin", "main")
         return commit
 
 
@@ -102,7 +102,7 @@ class _GitRequest(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _git(*words: str) -> str:
@@ -111,7 +111,7 @@ def _git(*words: str) -> str:
 
 @contextlib.contextmanager
 def git_server(folder: Path) -> Iterator[GitServer]:
-    """A git server over smart HTTP."""
+    """Run a git server over smart HTTP."""
     (folder / "private").mkdir(parents=True, exist_ok=True)
     with GitServer(folder) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -123,7 +123,7 @@ def git_server(folder: Path) -> Iterator[GitServer]:
 
 @contextlib.contextmanager
 def small_project_server(folder: Path) -> Iterator[GitServer]:
-    """A git server with `small`, and `private/small` with its project in a subfolder."""
+    """Run a git server with `small`, and `private/small` whose project is in a subfolder."""
     project = folder / "project"
     project.mkdir()
     subprocess.run(["git", "init", "--quiet", str(project)], check=True)

@@ -1,4 +1,4 @@
-"""A registry with one model, model servers as processes, and what they are asked."""
+"""A registry with one model, model servers as processes, and requests to them."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from tests.support.runs.stores import make_store
 from tests.support.runs.toy_project import HANGS, is_alive
 
 BIN = Path(sys.executable).parent
-# Where `make env` puts uv on a machine that has none comes last.
+# Last, the folder where `make env` installs uv if the machine has none.
 PATH = os.pathsep.join([str(BIN), os.environ["PATH"], str(ROOT / ".tools" / "bin")])
 SETS = ("direction", "technical")
 
@@ -44,7 +44,7 @@ class Registry:
         self.uri = make_store(folder, "serve")
         self.client = mlflow.MlflowClient(self.uri)
         bars = [make_bars(300, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
-        table = pd.concat([feature_rows(each, SETS, 14, 1) for each in bars])
+        table = pd.concat([feature_rows(frame, SETS, 14, 1) for frame in bars])
         recipe = Recipe("logistic", {"C": 0.1, "max_iter": 500}, "none", SETS, 14, 1, "code")
         estimator = fit(table, recipe.candidate, recipe.hyperparameters, 0)
         self.experiment = self.client.get_experiment_by_name("serve").experiment_id
@@ -79,8 +79,7 @@ class Registry:
         }
 
     def start_python(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
-        place = cwd or self.root
-        return start_python(argv, cwd=place, env=self.env(), start_new_session=True)
+        return start_python(argv, cwd=cwd or self.root, env=self.env(), start_new_session=True)
 
     def start(self, *argv: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -94,12 +93,12 @@ class Registry:
         )
 
     def runs(self) -> list[Any]:
-        found = self.client.search_runs([self.experiment])
-        return [r for r in found if r.data.tags.get("mlflow.project.entryPoint") == "serve"]
+        runs = self.client.search_runs([self.experiment])
+        return [run for run in runs if run.data.tags.get("mlflow.project.entryPoint") == "serve"]
 
 
 class ModelServer:
-    """A server under test."""
+    """A model server under test."""
 
     def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
         self.process, self.address = process, address
@@ -126,7 +125,7 @@ class ModelServer:
 def run_model_server(
     registry: Registry, *options: str, cwd: Path | None = None
 ) -> Iterator[ModelServer]:
-    """A running model server, on a free port; SIGTERM is its good end."""
+    """Run a model server on a free port; end it by SIGTERM and check its exit."""
     command = ("-m", "steps.serve", "--port", "0", *options)
     process = registry.start_python(*command, cwd=cwd)
     try:
@@ -135,28 +134,28 @@ def run_model_server(
         yield server
         if process.poll() is None:
             process.terminate()
-            _, said = process.communicate(timeout=HANGS)
+            _, stderr = process.communicate(timeout=HANGS)
             assert process.returncode == 0 and not is_alive(child)
-            assert said == "stockpred, version 1: stopped by a signal, no longer served\n"
+            assert stderr == "stockpred, version 1: stopped by a signal, no longer served\n"
     finally:
         process.kill()
         process.communicate()
 
 
 def child_pids(pid: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
-    return [int(each) for each in found.stdout.split()]
+    done = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(pid) for pid in done.stdout.split()]
 
 
 def read_address(process: "subprocess.Popen[str]") -> str:
-    """Where a server says that it serves."""
+    """Read the address that a server prints when it is ready."""
     assert process.stderr is not None
-    said = []
+    lines = []
     for line in process.stderr:
-        said.append(line)
-        if found := re.match(r"serving .* on (http://\S+)$", line):
-            return found[1]
-    raise AssertionError("".join(said))
+        lines.append(line)
+        if match := re.match(r"serving .* on (http://\S+)$", line):
+            return match[1]
+    raise AssertionError("".join(lines))
 
 
 def is_answering(server: ModelServer) -> bool:
@@ -167,9 +166,9 @@ def is_answering(server: ModelServer) -> bool:
         return False
 
 
-def wait_until(true: Callable[[], bool], seconds: float = HANGS) -> float:
+def wait_until(condition: Callable[[], bool], seconds: float = HANGS) -> float:
     began = time.monotonic()
-    while not true():
+    while not condition():
         assert time.monotonic() - began < seconds, "not in time"
         time.sleep(0.05)
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""A team's tracking server on PostgreSQL, clients of it, and a census of what they left there."""
+"""A team's tracking server on PostgreSQL, its clients, and a count of its rows and files."""
 
 import contextlib
 import functools
@@ -29,7 +29,7 @@ QUICK = {
 }
 ROOMS = ("stockpred", "pipeline", "steps", "sources", "reports", "serving", "data")
 ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
-# Of every row: what may not be there twice, whoever asks. Ids are told by their run's name.
+# The columns that identify each row; run ids are replaced by the run's name.
 TABLES = {
     "runs": "select n.name, r.status, 1 from runs r join names n using (run_uuid)",
     "metrics": "select n.name, m.key, m.step from metrics m join names n using (run_uuid)",
@@ -55,12 +55,12 @@ left join tags e on e.run_uuid = r.run_uuid and e.key = 'mlflow.project.entryPoi
 
 
 class TeamServer:
-    """A tracking server on PostgreSQL, and whoever works with it.
+    """A tracking server on PostgreSQL.
 
     Attributes
     ----------
     folder : Path
-        The server's own, which no client reads.
+        The server's folder, which no client reads.
     """
 
     def __init__(self, folder: Path, database: Postgres, server: MlflowServer) -> None:
@@ -71,26 +71,26 @@ class TeamServer:
             return connection.execute(sql).fetchall()
 
     def census(self) -> Counter[tuple[Any, ...]]:
-        """Every row and file on the server, without ids and times, and how often it is there."""
-        found: Counter[tuple[Any, ...]] = Counter()
+        """Count the rows and files on the server, without their ids and times."""
+        counts: Counter[tuple[Any, ...]] = Counter()
         with psycopg.connect(self.database.uri.replace("+psycopg", "")) as connection:
             connection.execute(NAMES)
             names = dict(connection.execute("select run_uuid, name from names").fetchall())
             for table, sql in TABLES.items():
                 for row in connection.execute(sql).fetchall():
-                    found[table, *(ID.sub("<id>", str(value)) for value in row)] += 1
+                    counts[table, *(ID.sub("<id>", str(value)) for value in row)] += 1
         for path in (self.folder / "artifacts").rglob("*"):
             if path.is_file():
                 parts = path.relative_to(self.folder / "artifacts").parts[1:]
-                told = "/".join(names.get(part, ID.sub("<id>", part)) for part in parts)
-                found["files", told] += 1
-        return found
+                name = "/".join(names.get(part, ID.sub("<id>", part)) for part in parts)
+                counts["files", name] += 1
+        return counts
 
     def empty(self) -> None:
-        """Forget everything but the server's own tables."""
+        """Delete all rows and files but the server's own tables."""
         kept = ("alembic_version", "workspaces", "experiments")
-        every = self.query("select tablename from pg_tables where schemaname = 'public'")
-        tables = ", ".join(f'"{name}"' for (name,) in every if name not in kept)
+        rows = self.query("select tablename from pg_tables where schemaname = 'public'")
+        tables = ", ".join(f'"{name}"' for (name,) in rows if name not in kept)
         with psycopg.connect(self.database.uri.replace("+psycopg", "")) as connection:
             connection.execute(f"truncate {tables}")
             connection.execute("delete from experiments where experiment_id > 0")
@@ -98,18 +98,18 @@ class TeamServer:
 
 
 class TeamClient:
-    """A checkout and a temp folder of its own, that see nothing of the server's folder.
+    """A client with its own checkout and temporary folder, blind to the server's folder.
 
     Parameters
     ----------
     hidden : Path
-        The server's folder; where the system allows, an empty one lies over it.
+        The server's folder; an empty one is mounted over it where the system allows.
     """
 
     def __init__(self, folder: Path, uri: str, hidden: Path, **env: str) -> None:
         self.project, self.temp = folder / "project", folder / "temp"
-        for each in (self.temp, folder / "home"):
-            each.mkdir(parents=True)
+        for directory in (self.temp, folder / "home"):
+            directory.mkdir(parents=True)
         ignored = shutil.ignore_patterns("__pycache__")
         for room in ROOMS:
             shutil.copytree(ROOT / room, self.project / room, ignore=ignored)
@@ -146,7 +146,7 @@ class TeamClient:
         )
 
     def run(self, entry_point: str, **options: str) -> tuple[int, str]:
-        """Exit code, and all that was said."""
+        """Run a program; return its exit code and output."""
         process = self.start(entry_point, **options)
         try:
             out, err = process.communicate(timeout=900)
@@ -155,19 +155,19 @@ class TeamClient:
         return process.returncode, out + err
 
     def load(self, uris: Iterable[str]) -> None:
-        """Load registered models, and ask each for the forecasts of its own example."""
+        """Load registered models and predict with each on its own example."""
         subprocess.run([sys.executable, "-c", LOAD, *uris], cwd=self.temp, env=self.env, check=True)
 
     def main(self, **options: str) -> dict[str, str]:
-        """Step -> executed or cached, as the table at the end tells."""
-        code, said = self.run("main", **{**QUICK, **options})
-        assert code == 0, said
-        return {step: status for step, (status, _) in table(said).items()}
+        """Run the chain; return executed or cached by step, from its closing table."""
+        code, output = self.run("main", **{**QUICK, **options})
+        assert code == 0, output
+        return {step: status for step, (status, _) in table(output).items()}
 
 
 @functools.cache
 def can_unshare() -> bool:
-    """Whether this user may give a process a view of its own on the file system."""
+    """Return whether this user may run a process in its own mount namespace."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["unshare", "-m", "mount", "-t", "tmpfs", "none", folder]
         with contextlib.suppress(OSError):
@@ -179,6 +179,6 @@ def can_unshare() -> bool:
 def run_team_server(
     folder: Path, options: tuple[str, ...] = (), env: Mapping[str, str] = {}
 ) -> Iterator[TeamServer]:
-    """A healthy server on an empty PostgreSQL; it lives in `folder`."""
+    """Run a healthy server in `folder`, on an empty PostgreSQL."""
     with postgres() as database, mlflow_server(folder, database.uri, options, env) as server:
         yield TeamServer(folder, database, server)

@@ -19,12 +19,12 @@ import pytest
 
 from tests.support.runs.toy_project import HANGS, gone
 
-# One worker, and none of the processes for jobs that no test asks for.
+# No processes for jobs, which no test uses.
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def free_port() -> int:
-    """A port that nobody gets by chance before it is used: none that the system hands out."""
+    """Return a free port outside the range that the system assigns by itself."""
     while True:
         port = random.SystemRandom().randrange(20_000, 32_768)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -33,17 +33,17 @@ def free_port() -> int:
 
 
 class Postgres:
-    """A cluster of its own in an empty folder, as Debian's package brings the server.
+    """A new PostgreSQL cluster in an empty folder, run by Debian's package.
 
-    The server refuses to run as root: then it runs as the package's user `postgres`.
+    The server refuses to run as root, so root starts it as the package's user `postgres`.
     """
 
     def __init__(self, folder: Path) -> None:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-        found = str(programs[-1]) if programs else shutil.which("pg_ctl")
-        if found is None:
+        program = str(programs[-1]) if programs else shutil.which("pg_ctl")
+        if program is None:
             pytest.skip("no PostgreSQL here: apt-get install postgresql")
-        self._bin = Path(found).resolve().parent
+        self._bin = Path(program).resolve().parent
         self.folder = folder
         self.port = free_port()
         if os.getuid() == 0:
@@ -61,15 +61,15 @@ class Postgres:
         self._program("pg_ctl", "start", "-D", "data", "-w", "-l", "log", "-o", options)
 
     def kill(self) -> None:
-        """SIGKILL to the server and all it has started, as the kernel would in want of memory."""
+        """Kill the server and its children, as the kernel does when memory runs out."""
         head = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
         children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
-        everyone = [head, *map(int, children)]
-        for pid in everyone:
+        pids = [head, *map(int, children)]
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        # The next one does not start while one of them holds on to their memory.
-        assert gone(everyone)
+        # A new server does not start while one of them still holds the shared memory.
+        assert gone(pids)
 
     def stop(self) -> None:
         self._program("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w", check=False)
@@ -99,9 +99,9 @@ class Postgres:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A running PostgreSQL with an empty database `mlflow`.
+    """Run PostgreSQL with an empty database `mlflow`.
 
-    Not in pytest's own folders: only root may enter those.
+    Its folder is not one of pytest's, which only root may enter.
     """
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         server = Postgres(Path(folder))
@@ -112,7 +112,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 class MlflowServer:
-    """`mlflow server` with proxied artifacts; `log` is what it wrote."""
+    """`mlflow server` with proxied artifacts; `log` is the path of its output."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class MlflowServer:
         self.start()
 
     def start(self, seconds: float = HANGS) -> None:
-        """Start it and wait until it is healthy."""
+        """Start the server and wait until it is healthy."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 self._argv,
@@ -168,7 +168,7 @@ class MlflowServer:
         raise RuntimeError(f"no healthy server:\n{self.log.read_text()}")
 
     def stop(self, signum: int = signal.SIGKILL) -> None:
-        """End it and every process of its."""
+        """Kill the server and its child processes."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signum)
         self.process.wait()
@@ -178,7 +178,7 @@ class MlflowServer:
 def mlflow_server(
     folder: Path, store: str = "", options: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> Iterator[MlflowServer]:
-    """A healthy tracking server; without a `store` on SQLite in its folder."""
+    """Run a healthy tracking server; its default store is SQLite in its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     server = MlflowServer(folder, store or f"sqlite:///{folder}/store.db", options, env)
     try:

@@ -1,21 +1,21 @@
-"""A server that a webhook tells, and that answers as its path says."""
+"""A server that receives webhooks; the path of a request selects its answer."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class WebhookServer(ThreadingHTTPServer):
-    """Answers by path: /ok, /500, /redirect, /hang, /drip; `got` is what it was told."""
+    """Answer by path: /ok, /500, /redirect, /file, /hang, /drip; keep the requests."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.got: list[tuple[str, str, bytes]] = []
-        self.over = threading.Event()
+        self.requests: list[tuple[str, str, bytes]] = []
+        self.closing = threading.Event()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Whoever was told may be gone; no word of it on a test's stderr."""
+        """Keep stderr clean: a client may close its connection early."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
@@ -26,13 +26,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.got.append((self.path, self.headers["Content-Type"], body))
+        self.server.requests.append((self.path, self.headers["Content-Type"], body))
         kind = self.path.split("/")[1]
         if kind == "hang":
-            self.server.over.wait(120)
+            self.server.closing.wait(120)
         elif kind == "drip":  # each byte starts a socket's timeout anew
             for byte in b"HTTP/1.1 200 OK\r\n" + b"x" * 600:
-                if self.server.over.wait(0.2):
+                if self.server.closing.wait(0.2):
                     return
                 self.wfile.write(bytes([byte]))
         elif kind == "redirect":
@@ -51,4 +51,4 @@ class Handler(BaseHTTPRequestHandler):
         self.do_POST()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""

@@ -58,7 +58,7 @@ class Listing:
         time = self.seconds(bars["date"], at or self.hours[0])
         return bars[COLUMNS].assign(time=time).sort_values("time", ignore_index=True)
 
-    def asked(self, params: Mapping[str, str]) -> pd.DataFrame:
+    def requested_rows(self, params: Mapping[str, str]) -> pd.DataFrame:
         """The rows that a request's parameters ask for."""
         if params.get("interval", "1d") != "1d":
             raise Refusal(422, "Unprocessable Entity", "the stand-in has daily bars only")

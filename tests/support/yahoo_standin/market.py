@@ -89,7 +89,9 @@ class Market:
             frame = pd.DataFrame([dict(bar)]).assign(date=lambda b: pd.to_datetime(b["date"]))
             listing.live = listing.timed(frame, at)
 
-    def asked(self, symbol: str, params: Mapping[str, str]) -> tuple[Listing, pd.DataFrame]:
+    def requested_rows(
+        self, symbol: str, params: Mapping[str, str]
+    ) -> tuple[Listing, pd.DataFrame]:
         """The listing and the rows that a request asks for.
 
         Raises
@@ -101,7 +103,7 @@ class Market:
             if symbol not in self.listings:
                 raise UNKNOWN
             listing = self.listings[symbol]
-            rows = listing.asked(params)
+            rows = listing.requested_rows(params)
             if self._noise is not None:
                 relative, rng = self._noise
                 factor = 1 + relative * rng.uniform(-1, 1, (len(rows), len(PRICES)))

@@ -161,7 +161,7 @@ class Standin(Market):
         try:
             if symbol is None:
                 raise Refusal(404, "Not Found", "Quote not found")
-            listing, rows = self.asked(symbol, params)
+            listing, rows = self.requested_rows(symbol, params)
         except Refusal as refusal:
             return answers.as_error(refusal)
         for fault in struck:

@@ -17,14 +17,14 @@ def server() -> Iterator[WebhookServer]:
     with WebhookServer() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
-        server.over.set()
+        server.closing.set()
         server.shutdown()
 
 
 def test_post_json_sends_the_document(server: WebhookServer) -> None:
     content = {"status": "FINISHED", "verdict": "Größe\n'\"", "seconds": 1.5, "link": None}
     assert post_json(server.url("ok"), content, 20) is None
-    [(path, kind, body)] = server.got
+    [(path, kind, body)] = server.requests
     assert (path, kind, json.loads(body)) == ("/ok", "application/json", content)
 
 
@@ -41,7 +41,7 @@ def test_post_json_reports_other_statuses_and_follows_no_redirect(
     path: str, words: str, server: WebhookServer
 ) -> None:
     assert post_json(server.url(path), {}, 20) == words
-    assert len(server.got) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("path", ["hang", "drip"])

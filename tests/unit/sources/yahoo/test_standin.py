@@ -175,7 +175,7 @@ def test_standin_live_bar_is_replaced_after_its_session(yahoo: Standin) -> None:
     found = yfinance_bars(end="2024-07-02")
     assert found.iloc[-1].to_dict() == live and len(found) == 61
     same(yfinance_bars(end="2024-06-29"), BARS)  # sent as Yahoo does, dropped by yfinance
-    sent = yahoo.listings["AAA"].asked({"period1": "0", "period2": "1719600000"})
+    sent = yahoo.listings["AAA"].requested_rows({"period1": "0", "period2": "1719600000"})
     assert pd.Timestamp(sent["time"].iloc[-1], unit="s") == pd.Timestamp("2024-07-01 15:17:42")
     yahoo.append("AAA", new)
     assert (
