@@ -1,4 +1,4 @@
-"""Cases: the pipeline's verdict on one generated market, beside the truth, as plain data."""
+"""Cases of the study of honesty: the verdict on one generated market and its truth."""
 
 from functools import cache
 from typing import Any
@@ -29,14 +29,14 @@ from studies.verdict import (
 
 SESSIONS = 2500
 LOOKS, WEEK = 52, 5
-TREES = ("prior", "logistic", "hist_gradient_boosting")
+WITH_TREES = ("prior", "logistic", "hist_gradient_boosting")
 NEIGHBOURS = 15
 TRUE = "true_probability"
 Case = dict[str, Any]
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 
-def noise(seed: int, kind: str, sessions: int = SESSIONS) -> Case:
+def judge_noise(seed: int, kind: str, sessions: int = SESSIONS) -> Case:
     """Judge a market without signal: by the recipe that the folds choose, and by logistic.
 
     Parameters
@@ -60,7 +60,7 @@ def noise(seed: int, kind: str, sessions: int = SESSIONS) -> Case:
     return {"chosen": _case(verdict), "logistic": _case(logistic)}
 
 
-def year(seed: int, sessions: int = SESSIONS, count: int = LOOKS) -> Case:
+def judge_weekly(seed: int, sessions: int = SESSIONS, count: int = LOOKS) -> Case:
     """Judge logistic every week on a market without signal, by the gate and a plain test."""
     settings = Settings()
     table = make_table(_noise_bars(seed, sessions + WEEK * (count - 1)), settings)
@@ -73,7 +73,7 @@ def year(seed: int, sessions: int = SESSIONS, count: int = LOOKS) -> Case:
     }
 
 
-def planted(
+def judge_signal(
     seed: int, symbols: int, auc: float, signal: str = "linear", sessions: int = SESSIONS
 ) -> Case:
     """Judge a market with a signal; add the best possible AUC on its holdout.
@@ -88,7 +88,7 @@ def planted(
     sessions : int
     """
     world = generate_market(symbols, sessions, seed, signal, strength_for(signal, auc))
-    settings = Settings() if signal == "linear" else Settings(models=TREES)
+    settings = Settings() if signal == "linear" else Settings(models=WITH_TREES)
     table = make_table(world.bars, settings)
     verdict = judge_recipe(table, choose_recipe(table, settings), settings)
     truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
@@ -96,7 +96,7 @@ def planted(
     return _case(verdict) | {"best": best_auc(rows[TRUE].to_numpy())}
 
 
-def coverage(seed: int, auc: float) -> Case:
+def measure_coverage(seed: int, auc: float) -> Case:
     """Compare the 95 % interval of a model's holdout AUC with its AUC on a large new sample.
 
     One model for the whole holdout, so that there is one truth; 5 symbols.
@@ -107,20 +107,20 @@ def coverage(seed: int, auc: float) -> Case:
     recipe = default_recipe("logistic", settings)
     verdict = judge_recipe(table, recipe, settings)
     low, high = auc_interval(verdict.predictions, settings.horizon, seed)
-    fresh = _fresh("linear", auc)
-    score = probability_up(fit_recipe(table, recipe, settings), fresh[list(table.columns)])
-    return {"low": low, "high": high, "true": expected_auc(score, fresh[TRUE].to_numpy())}
+    sample = _large_sample("linear", auc)
+    score = probability_up(fit_recipe(table, recipe, settings), sample[list(table.columns)])
+    return {"low": low, "high": high, "true": expected_auc(score, sample[TRUE].to_numpy())}
 
 
 @cache
-def _fresh(signal: str, auc: float) -> pd.DataFrame:
+def _large_sample(signal: str, auc: float) -> pd.DataFrame:
     """Generate a large sample of a market with its true probabilities."""
     world = generate_market(10, 6000, 2**31, signal, strength_for(signal, auc))
     truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
     return make_table(world.bars, Settings()).merge(truth, on=list(KEY))
 
 
-def mistake(seed: int, sessions: int = SESSIONS) -> Case:
+def measure_splits(seed: int, sessions: int = SESSIONS) -> Case:
     """Measure AUCs on pure noise at a horizon of 10: random split, split in time, this pipeline.
 
     The windows hold 14 closes, scaled to each symbol's range, as in many tutorials; the learner is
@@ -156,10 +156,10 @@ def mistake(seed: int, sessions: int = SESSIONS) -> Case:
 
 def _mean_auc_of_fits(predictions: pd.DataFrame) -> float:
     """Average the AUC within the dates of each fit; a fit with one kind of outcome has none."""
-    known = predictions[predictions[LABEL].notna()]
+    labelled = predictions[predictions[LABEL].notna()]
     aucs = [
         roc_auc(rows[LABEL].to_numpy(), rows[PROBABILITY_UP].to_numpy())
-        for _, rows in known.groupby(REFIT)
+        for _, rows in labelled.groupby(REFIT)
     ]
     return float(np.mean([auc for auc in aucs if auc is not None]))
 

@@ -57,7 +57,7 @@ def noise(runner: Runner) -> Section:
     most = allowed(count)
     for kind in ("generated", "flipped"):
         given = [{"seed": seed, "kind": kind} for seed in range(count)]
-        found = runner.run(cases.noise, given)
+        found = runner.run(cases.judge_noise, given)
         for asked in ("chosen", "logistic"):
             passed = sum(case[asked]["passed"] for case in found)
             p = [case[asked]["p"] for case in found]
@@ -95,7 +95,7 @@ def noise(runner: Runner) -> Section:
 def year(runner: Runner) -> Section:
     """Look weekly for a year at markets without signal: how many ever promote."""
     count, out = runner.count(200), Section()
-    found = runner.run(cases.year, [{"seed": 10_000 + seed} for seed in range(count)])
+    found = runner.run(cases.judge_weekly, [{"seed": 10_000 + seed} for seed in range(count)])
     most = max(count * 28 // 200, allowed(count))
     rows = []
     for text, key in (("a plain paired test", "leads"), ("the gate", "passed")):
@@ -119,7 +119,7 @@ def _planted(
         for symbols, auc in cells
         for seed in range(count)
     ]
-    found = iter(runner.run(cases.planted, given))
+    found = iter(runner.run(cases.judge_signal, given))
     return {cell: [next(found) for _ in range(count)] for cell in cells}
 
 
@@ -200,7 +200,7 @@ def auc(runner: Runner) -> Section:
                 {"seed": 30_000 + seed, "symbols": symbols, "auc": 0.57, "signal": kind}
                 for seed in range(count)
             ]
-            found = runner.run(cases.planted, given)
+            found = runner.run(cases.judge_signal, given)
             reached, best = (float(np.mean([case[k] for case in found])) for k in ("auc", "best"))
             rows.append([kind, symbols, count, f"{reached:.4f}", f"{best:.4f}"])
             text = f"{kind}, {symbols} symbols: within 0.02 of the best"
@@ -216,7 +216,7 @@ def coverage(runner: Runner) -> Section:
     for cell, best in enumerate(cells):
         first = 50_000 + count * cell
         given = [{"seed": seed, "auc": best} for seed in range(first, first + count)]
-        found = runner.run(cases.coverage, given)
+        found = runner.run(cases.measure_coverage, given)
         inside = sum(case["low"] <= case["true"] <= case["high"] for case in found)
         width = np.mean([case["high"] - case["low"] for case in found])
         true = np.mean([case["true"] for case in found])
@@ -231,7 +231,7 @@ def coverage(runner: Runner) -> Section:
 def mistake(runner: Runner) -> Section:
     """Make the classic mistake on pure noise: a random split of overlapping windows."""
     count, out = runner.count(100), Section()
-    found = runner.run(cases.mistake, [{"seed": 40_000 + seed} for seed in range(count)])
+    found = runner.run(cases.measure_splits, [{"seed": 40_000 + seed} for seed in range(count)])
     means = {k: float(np.mean([case[k] for case in found])) for k in found[0]}
     errors = {k: float(np.std([case[k] for case in found])) / count**0.5 for k in found[0]}
     names = {

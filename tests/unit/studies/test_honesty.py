@@ -1,4 +1,4 @@
-"""Short forms of the proof: on generated markets the pipeline reports the truth."""
+"""Short forms of the study of honesty: verdicts on generated markets match the truth."""
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,11 @@ from studies.verdict import (
 
 
 def test_table_as_of_a_date_equals_the_table_of_bars_up_to_it() -> None:
-    bars, settings_ = generate_market(2, 200, 0).bars, Settings(horizon=3)
+    bars, settings = generate_market(2, 200, 0).bars, Settings(horizon=3)
     end = np.unique(bars["date"])[150]
-    seen = make_table(bars[bars["date"] <= end], settings_)
+    expected = make_table(bars[bars["date"] <= end], settings)
     pd.testing.assert_frame_equal(
-        table_as_of(make_table(bars, settings_), end), seen, check_exact=True
+        table_as_of(make_table(bars, settings), end), expected, check_exact=True
     )
 
 
@@ -35,57 +35,59 @@ def test_allowed_passes_of_200_markets_are_17() -> None:
 
 
 def test_run_cases_after_a_kill_resumes_from_kept_results(tmp_path) -> None:
-    kept = tmp_path / "kept.jsonl"
-    given = [{"seed": seed} for seed in range(4)]
-    assert run_cases(dict, given[:3], 1, kept) == given[:3]
+    path = tmp_path / "kept.jsonl"
+    arguments = [{"seed": seed} for seed in range(4)]
+    assert run_cases(dict, arguments[:3], 1, path) == arguments[:3]
     lines = [
-        line.replace('{"seed": 0}]', '{"seed": "kept"}]') for line in kept.read_text().splitlines()
+        line.replace('{"seed": 0}]', '{"seed": "kept"}]') for line in path.read_text().splitlines()
     ]
-    kept.write_text("\n".join([*lines[:-1], lines[-1][:-5]]))  # a kill cuts the last line short
-    found = run_cases(dict, given, 2, kept)
-    assert found == [{"seed": "kept"}, *given[1:]]
-    content = kept.read_text()
-    assert run_cases(dict, given, 1, kept) == found and kept.read_text() == content
+    path.write_text("\n".join([*lines[:-1], lines[-1][:-5]]))  # a kill cuts the last line short
+    results = run_cases(dict, arguments, 2, path)
+    assert results == [{"seed": "kept"}, *arguments[1:]]
+    content = path.read_text()
+    assert run_cases(dict, arguments, 1, path) == results and path.read_text() == content
 
 
 def test_noise_rarely_passes_and_a_strong_signal_passes() -> None:
-    noise = [cases.noise(seed, "generated", sessions=1400)["logistic"] for seed in range(4)]
-    assert sum(each["passed"] for each in noise) <= 1
-    assert np.mean([each["auc"] for each in noise]) == pytest.approx(0.5, abs=0.02)
-    found = [cases.planted(seed, 5, 0.65, sessions=1600) for seed in range(4)]
-    assert sum(each["passed"] for each in found) >= 3
+    noise = [cases.judge_noise(seed, "generated", sessions=1400)["logistic"] for seed in range(4)]
+    assert sum(case["passed"] for case in noise) <= 1
+    assert np.mean([case["auc"] for case in noise]) == pytest.approx(0.5, abs=0.02)
+    signal = [cases.judge_signal(seed, 5, 0.65, sessions=1600) for seed in range(4)]
+    assert sum(case["passed"] for case in signal) >= 3
     for name in ("best", "auc"):
-        assert np.mean([each[name] for each in found]) == pytest.approx(0.65, abs=0.02)
+        assert np.mean([case[name] for case in signal]) == pytest.approx(0.65, abs=0.02)
 
 
 def test_random_split_of_overlapping_windows_reports_signal_in_noise() -> None:
-    found = [cases.mistake(seed, sessions=1000) for seed in range(4)]
-    means = {name: np.mean([each[name] for each in found]) for name in found[0]}
+    results = [cases.measure_splits(seed, sessions=1000) for seed in range(4)]
+    means = {name: np.mean([case[name] for case in results]) for name in results[0]}
     assert means["random"] > 0.6
     assert all(abs(means[name] - 0.5) < 0.06 for name in ("purged", "pipeline", "fits"))
 
 
 def test_look_at_a_date_equals_the_verdict_on_bars_up_to_it() -> None:
     strong = generate_market(5, 1400, 3, "linear", strength_for("linear", 0.7))
-    chosen = Settings()
-    recipe, dates = default_recipe("logistic", chosen), np.unique(strong.bars["date"])
-    first, second = judge_at_dates(make_table(strong.bars, chosen), recipe, chosen, dates[[-6, -1]])
+    settings = Settings()
+    recipe, dates = default_recipe("logistic", settings), np.unique(strong.bars["date"])
+    first, second = judge_at_dates(
+        make_table(strong.bars, settings), recipe, settings, dates[[-6, -1]]
+    )
     assert first.passed and second.passed
     bars = strong.bars[strong.bars["date"] <= dates[-6]]
-    alone = judge_recipe(make_table(bars, chosen), recipe, chosen)
+    alone = judge_recipe(make_table(bars, settings), recipe, settings)
     pd.testing.assert_frame_equal(first.predictions, alone.predictions, check_exact=True)
 
 
 def test_model_fitted_for_a_new_sample_equals_the_judged_model() -> None:
-    chosen = Settings(refit_every=2000)
-    table = make_table(generate_market(3, 400, 0).bars, chosen)
-    recipe = default_recipe("logistic", chosen)
-    predictions = judge_recipe(table, recipe, chosen).predictions
+    settings = Settings(refit_every=2000)
+    table = make_table(generate_market(3, 400, 0).bars, settings)
+    recipe = default_recipe("logistic", settings)
+    predictions = judge_recipe(table, recipe, settings).predictions
     rows = table.merge(predictions[["symbol", "date"]], on=["symbol", "date"], how="right")
-    asked = probability_up(fit_recipe(table, recipe, chosen), rows)
-    assert asked == pytest.approx(predictions["probability_up"].to_numpy(), abs=1e-6)
+    predicted = probability_up(fit_recipe(table, recipe, settings), rows)
+    assert predicted == pytest.approx(predictions["probability_up"].to_numpy(), abs=1e-6)
     low, high = auc_interval(predictions, 1, 0)
-    assert low < judge_recipe(table, recipe, chosen).auc < high
+    assert low < judge_recipe(table, recipe, settings).auc < high
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""Generated markets against their own truth."""
+"""Tests of generated markets against their known truth."""
 
 import numpy as np
 import pandas as pd
@@ -20,18 +20,18 @@ from studies.markets import (
 )
 from studies.verdict import Settings, make_table
 
-few = settings(max_examples=15, deadline=None)
+fewer_examples = settings(max_examples=15, deadline=None)
 signals = st.sampled_from([None, *SIGNALS])
 
 
-def sound(bars: pd.DataFrame) -> bool:
-    """Whether validation finds nothing at all."""
+def has_no_problems(bars: pd.DataFrame) -> bool:
+    """Return whether validation finds no problem."""
     groups = bars.groupby("symbol")
     return not any(validate(b.reset_index(drop=True), 1).problems for _, b in groups)
 
 
 def signs(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Signs of intraday and of overnight moves, shape (sessions - 1, symbols)."""
+    """Compute the signs of intraday and of overnight moves, shape (sessions - 1, symbols)."""
     wide = bars.pivot(index="date", columns="symbol")
     open_, close, adjusted = (wide[name].to_numpy() for name in ("open", "close", "adj_close"))
     overnight = np.log(open_ * adjusted / close)[1:] - np.log(adjusted)[:-1]
@@ -39,13 +39,13 @@ def signs(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(seed=st.integers(0, 999), symbols=st.integers(1, 6), signal=signals)
-@few
+@fewer_examples
 def test_generated_bars_are_valid_and_reproducible(seed: int, symbols: int, signal: str) -> None:
     world, again = (generate_market(symbols, 150, seed, signal, 0.5) for _ in range(2))
     pd.testing.assert_frame_equal(world.bars, again.bars, check_exact=True)
     pd.testing.assert_frame_equal(world.truth, again.truth, check_exact=True)
     pd.testing.assert_frame_equal(parse_bars(world.bars, "generated")[0], world.bars)
-    assert sound(world.bars)
+    assert has_no_problems(world.bars)
     assert not world.bars.equals(generate_market(symbols, 150, seed + 1, signal, 0.5).bars)
 
 
@@ -86,11 +86,11 @@ def test_signs_of_noise_are_independent_of_the_past(kind: str, real_bars: pd.Dat
 def test_flip_moves_equals_a_loop_with_one_coin_per_date(real_bars: pd.DataFrame) -> None:
     picked = real_bars["symbol"].isin(["FB", "GOOG"]) & (real_bars["date"] >= "2012-04-01")
     bars = real_bars[picked].reset_index(drop=True)
-    found = flip_moves(bars, 7)
-    assert sound(found) and found["volume"].equals(bars["volume"])
+    flipped = flip_moves(bars, 7)
+    assert has_no_problems(flipped) and flipped["volume"].equals(bars["volume"])
     coins: dict[pd.Timestamp, set[int]] = {}
     for symbol, old in bars.groupby("symbol"):
-        new = found[found["symbol"] == symbol].reset_index(drop=True)
+        new = flipped[flipped["symbol"] == symbol].reset_index(drop=True)
         old = old.reset_index(drop=True)
         scale = old["adj_close"] / old["close"]
         adjusted = old[["open", "high", "low", "close"]].mul(scale, axis=0)
@@ -110,8 +110,10 @@ def test_flip_moves_equals_a_loop_with_one_coin_per_date(real_bars: pd.DataFrame
             if t:
                 gap = np.log(one["open"] / adjusted["close"][t - 1])
                 assert np.log(other["open"] / new["close"][t - 1]) == pytest.approx(coin * gap)
-    assert {len(each) for each in coins.values()} == {1}, "one coin a date, for all symbols"
-    assert 0.4 < np.mean([each == {1} for each in coins.values()]) < 0.6
+    assert {len(signs_of_date) for signs_of_date in coins.values()} == {1}, (
+        "one coin a date, for all symbols"
+    )
+    assert 0.4 < np.mean([signs_of_date == {1} for signs_of_date in coins.values()]) < 0.6
 
 
 def test_true_probability_is_a_function_of_the_features() -> None:
@@ -144,21 +146,21 @@ def test_labels_agree_with_the_true_probabilities() -> None:
 
 
 @given(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.52, 0.9]), min_size=1, max_size=12))
-@few
-def test_expected_auc_equals_a_loop(given: list[float]) -> None:
-    score = np.round(np.sin(np.arange(len(given))), 1)
+@fewer_examples
+def test_expected_auc_equals_a_loop(probabilities: list[float]) -> None:
+    score = np.round(np.sin(np.arange(len(probabilities))), 1)
     right = pairs = 0.0
-    for up, one in zip(given, score, strict=True):
-        for down, other in zip(given, score, strict=True):
+    for up, one in zip(probabilities, score, strict=True):
+        for down, other in zip(probabilities, score, strict=True):
             pairs += up * (1 - down)
             right += up * (1 - down) * (1.0 if one > other else 0.5 if one == other else 0.0)
-    assert expected_auc(score, np.array(given)) == pytest.approx(right / pairs)
+    assert expected_auc(score, np.array(probabilities)) == pytest.approx(right / pairs)
 
 
 @given(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.52, 0.9]), min_size=1, max_size=12))
-@few
-def test_expected_auc_of_any_score_is_at_most_the_best_auc(given: list[float]) -> None:
-    truth = np.array(given)
+@fewer_examples
+def test_expected_auc_of_any_score_is_at_most_the_best_auc(probabilities: list[float]) -> None:
+    truth = np.array(probabilities)
     best = best_auc(truth)
     for seed in range(5):
         assert expected_auc(np.random.default_rng(seed).random(len(truth)), truth) <= best + 1e-12

@@ -1,6 +1,6 @@
-"""Planted leaks: each is caught by its guard and, where cheap, shown to pay without it.
+"""Planted leaks, each caught by its guard; without it, most raise the AUC on noise.
 
-All markets here are pure noise: an AUC clearly above one half is a leak at work.
+All markets here are pure noise, so an AUC clearly above one half means a leak.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,13 +27,13 @@ from tests.support.data import leak_guards
 from tests.support.data.bars import make_bars
 from tests.support.data.generated_tables import generate_table
 
-PAYS = 0.55  # an AUC on noise from which a leak is at work
+LEAK_AUC = 0.55  # an AUC on noise above this means a leak
 DIRECTION = Settings(feature_sets=("direction",))
 Values = Callable[[BarArrays], np.ndarray]
 Splits = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
-def planted(values: Values, lookback: int = 1) -> FeatureSet:
+def feature_set_of(values: Values, lookback: int = 1) -> FeatureSet:
     features = (Feature("planted", lookback, "wrong on purpose"),)
     return FeatureSet(
         "planted", lambda window: features, lambda bars, window: {"planted": values(bars)}
@@ -41,7 +41,7 @@ def planted(values: Values, lookback: int = 1) -> FeatureSet:
 
 
 def unguarded_auc(values: Values) -> float:
-    """Return the AUC that the pipeline reports on noise with a planted feature, unguarded."""
+    """Return the AUC of the pipeline on noise with a planted feature, without guards."""
     bars = generate_market(5, 600, 0).bars
     columns = [values(leak_guards.bar_arrays(rows)) for _, rows in bars.groupby("symbol")]
     leaky = bars[["symbol", "date"]].assign(planted=np.concatenate(columns))
@@ -49,82 +49,82 @@ def unguarded_auc(values: Values) -> float:
     return judge_recipe(table, default_recipe("logistic", DIRECTION), DIRECTION).auc
 
 
-def shifted(bars: BarArrays) -> np.ndarray:
-    """The return of the next session."""
+def next_return(bars: BarArrays) -> np.ndarray:
+    """Compute the return of the next session."""
     return np.append(bars.close[1:] / bars.close[:-1] - 1, 0.0)
 
 
-def centred(bars: BarArrays) -> np.ndarray:
-    """The close over its mean of five sessions, two of them to come."""
+def centred_ratio(bars: BarArrays) -> np.ndarray:
+    """Divide the close by its mean of five sessions, two of them later."""
     mean = np.convolve(np.pad(bars.close, 2, mode="edge"), np.ones(5) / 5, "valid")
     return bars.close / mean
 
 
-def expanding(bars: BarArrays) -> np.ndarray:
-    """The close over its mean since the first bar."""
+def expanding_ratio(bars: BarArrays) -> np.ndarray:
+    """Divide the close by its mean since the first bar."""
     return bars.close / (np.cumsum(bars.close) / np.arange(1, len(bars.close) + 1))
 
 
-def recursive(bars: BarArrays) -> np.ndarray:
-    """The close over an exponential mean, which forgets nothing."""
+def exponential_ratio(bars: BarArrays) -> np.ndarray:
+    """Divide the close by an exponential mean, whose memory is unbounded."""
     return bars.close / pd.Series(bars.close).ewm(alpha=0.05, adjust=False).mean().to_numpy()
 
 
-@pytest.mark.parametrize("values", [shifted, centred])
+@pytest.mark.parametrize("values", [next_return, centred_ratio])
 def test_pipeline_without_its_guards_is_fooled_by_a_leak(values: Values) -> None:
-    assert unguarded_auc(values) > PAYS
+    assert unguarded_auc(values) > LEAK_AUC
     assert abs(unguarded_auc(lambda bars: bars.close / bars.open) - 0.5) < 0.05
 
 
 def test_leak_shifted_feature_is_caught() -> None:
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.check_no_lookahead(planted(shifted), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(feature_set_of(next_return), make_bars(90), 14, 70)
 
 
 def test_leak_centred_window_is_caught() -> None:
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.check_no_lookahead(planted(centred), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(feature_set_of(centred_ratio), make_bars(90), 14, 70)
 
 
-def walked(table: pd.DataFrame) -> pd.DataFrame:
+def predict_holdout(table: pd.DataFrame) -> pd.DataFrame:
     return judge_recipe(table, default_recipe("logistic", DIRECTION), DIRECTION).predictions
 
 
-def walked_on_scaled(table: pd.DataFrame) -> pd.DataFrame:
+def predict_holdout_on_scaled(table: pd.DataFrame) -> pd.DataFrame:
     columns = feature_columns(table)
     scaled = StandardScaler().fit_transform(table[columns]).astype(np.float32)
-    return walked(table.assign(**dict(zip(columns, scaled.T, strict=True))))
+    return predict_holdout(table.assign(**dict(zip(columns, scaled.T, strict=True))))
 
 
 def test_leak_scaler_fitted_on_all_rows_is_caught() -> None:
     table = generate_table(dates=200, strength=0.5)
-    leak_guards.check_predictions_ignore_later_rows(walked, table)
+    leak_guards.check_predictions_ignore_later_rows(predict_holdout, table)
     with pytest.raises(AssertionError, match="depend on later rows"):
-        leak_guards.check_predictions_ignore_later_rows(walked_on_scaled, table)
+        leak_guards.check_predictions_ignore_later_rows(predict_holdout_on_scaled, table)
 
     def scaled(bars: BarArrays) -> np.ndarray:
         return (bars.close - bars.close.mean()) / bars.close.std()
 
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.check_no_lookahead(planted(scaled), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(feature_set_of(scaled), make_bars(90), 14, 70)
 
 
-def made_of(bars: pd.DataFrame) -> pd.DataFrame:
-    found = validate(bars, 1)
-    return feature_rows(found.bars, ("technical",), 14, 1, found.quarantines)
+def make_rows(bars: pd.DataFrame) -> pd.DataFrame:
+    result = validate(bars, 1)
+    return feature_rows(result.bars, ("technical",), 14, 1, result.quarantines)
 
 
-def made_of_filled(bars: pd.DataFrame) -> pd.DataFrame:
-    return made_of(bars.assign(**bars[list(NUMBERS)].bfill()))
+def make_rows_of_backfilled(bars: pd.DataFrame) -> pd.DataFrame:
+    return make_rows(bars.assign(**bars[list(NUMBERS)].bfill()))
 
 
 def test_leak_backfilled_gap_is_caught() -> None:
     bars = make_bars(200)
     bars.loc[120, list(NUMBERS)] = np.nan
-    leak_guards.check_rows_ignore_later_bars(made_of, bars, 120)
+    leak_guards.check_rows_ignore_later_bars(make_rows, bars, 120)
     with pytest.raises(AssertionError):
-        leak_guards.check_rows_ignore_later_bars(made_of_filled, bars, 120)
-    touched = made_of(bars)["date"].isin(bars["date"][120 : 120 + 60])
+        leak_guards.check_rows_ignore_later_bars(make_rows_of_backfilled, bars, 120)
+    touched = make_rows(bars)["date"].isin(bars["date"][120 : 120 + 60])
     assert not touched.any()
 
     def filled(bars: BarArrays) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_leak_backfilled_gap_is_caught() -> None:
         return pd.Series(with_gaps).bfill().to_numpy() / bars.close
 
     with pytest.raises(AssertionError, match="depends on rows after t"):
-        leak_guards.check_no_lookahead(planted(filled), make_bars(90), 14, 70)
+        leak_guards.check_no_lookahead(feature_set_of(filled), make_bars(90), 14, 70)
 
 
 def check_by_symbol(table: pd.DataFrame) -> None:
@@ -161,14 +161,14 @@ def test_check_table_separated_handful_of_rows_passes() -> None:
     check_table(table.assign(lucky=table["label"]), ["lucky"])
 
 
-@pytest.mark.parametrize("values", [expanding, recursive])
+@pytest.mark.parametrize("values", [expanding_ratio, exponential_ratio])
 def test_leak_unbounded_memory_is_caught(values: Values) -> None:
     with pytest.raises(AssertionError, match="planted"):
-        leak_guards.check_bounded_memory(planted(values, 60), make_bars(200), 14, 180)
+        leak_guards.check_bounded_memory(feature_set_of(values, 60), make_bars(200), 14, 180)
 
 
 def out_of_fold_auc(x: np.ndarray, table: pd.DataFrame, splits: Splits) -> float:
-    """AUC of ten nearest neighbours, over the rows that a fold tests."""
+    """Return the AUC of ten nearest neighbours over the test rows of all folds."""
     label, probability = table["label"].to_numpy(), np.full(len(table), np.nan)
     for train, test in splits:
         learner = KNeighborsClassifier(10).fit(x[train], label[train])
@@ -177,39 +177,39 @@ def out_of_fold_auc(x: np.ndarray, table: pd.DataFrame, splits: Splits) -> float
     return float(roc_auc(label[tested], probability[tested]) or np.nan)
 
 
-def labelled(symbols: int, sessions: int, seed: int, horizon: int) -> pd.DataFrame:
+def labelled_rows(symbols: int, sessions: int, seed: int, horizon: int) -> pd.DataFrame:
     settings = Settings(feature_sets=("direction",), horizon=horizon)
     table = make_table(generate_market(symbols, sessions, seed).bars, settings)
     return table[table["label"].notna()].reset_index(drop=True)
 
 
-def position(column: pd.Series) -> np.ndarray:
-    """Place of each value among the distinct ones."""
+def rank(column: pd.Series) -> np.ndarray:
+    """Return the rank of each value among the distinct values."""
     return np.unique(column, return_inverse=True)[1].astype(float)
 
 
 def test_leak_splits_without_purge_are_caught() -> None:
     # Symbol and date alone hold nothing about noise, except through labels that overlap.
-    found = []
+    aucs = []
     for seed in range(4):
-        table = labelled(5, 500, seed, horizon=10)
-        x = np.column_stack([1e6 * position(table["symbol"]), position(table["date"])])
+        table = labelled_rows(5, 500, seed, horizon=10)
+        x = np.column_stack([1e6 * rank(table["symbol"]), rank(table["date"])])
         dates, ends = table["date"].to_numpy(), table["label_end"].to_numpy()
         purged = PurgedWalkForward(50, 0, dates, ends)
         plain = PurgedWalkForward(50, 0, dates, dates - np.timedelta64(1, "D"))
         leak_guards.check_no_test_row_is_trained_on(purged.split(), dates, ends)
         with pytest.raises(AssertionError, match="label ends in the test"):
             leak_guards.check_no_test_row_is_trained_on(plain.split(), dates, ends)
-        found.append([out_of_fold_auc(x, table, each.split()) for each in (purged, plain)])
-    with_purge, without = np.mean(found, axis=0)
+        aucs.append([out_of_fold_auc(x, table, splitter.split()) for splitter in (purged, plain)])
+    with_purge, without = np.mean(aucs, axis=0)
     assert abs(with_purge - 0.5) < 0.03
-    assert without > PAYS
+    assert without > LEAK_AUC
 
 
 def test_leak_one_date_on_both_sides_is_caught() -> None:
     # The date alone gives, through the other symbols, the direction of the market.
-    table = labelled(20, 300, 0, horizon=1)
-    x = position(table["date"])[:, None]
+    table = labelled_rows(20, 300, 0, horizon=1)
+    x = rank(table["date"])[:, None]
     dates, ends = table["date"].to_numpy(), table["label_end"].to_numpy()
     by_date = PurgedWalkForward(5, 5, dates, ends)
     by_row = KFold(5, shuffle=True, random_state=0)
@@ -217,11 +217,11 @@ def test_leak_one_date_on_both_sides_is_caught() -> None:
     with pytest.raises(AssertionError, match="date on both sides"):
         leak_guards.check_no_test_row_is_trained_on(by_row.split(x), dates, ends)
     assert abs(out_of_fold_auc(x, table, by_date.split()) - 0.5) < 0.03
-    assert out_of_fold_auc(x, table, by_row.split(x)) > PAYS
+    assert out_of_fold_auc(x, table, by_row.split(x)) > LEAK_AUC
 
 
 def test_leak_duplicated_row_is_caught() -> None:
-    table = labelled(2, 300, 0, horizon=1)
+    table = labelled_rows(2, 300, 0, horizon=1)
     doubled = pd.concat([table, table], ignore_index=True)
     for refuse in (
         lambda: rows_from_arrow(rows_to_arrow(doubled)),
@@ -235,8 +235,8 @@ def test_leak_duplicated_row_is_caught() -> None:
     with pytest.raises(DataError, match=f"S000 .*: expected a date after {first['date'].max():%F}"):
         check.add(first)
     # Without the check: a split by rows has a copy on each side, a split by dates has not.
-    x = np.column_stack([1e6 * position(doubled["symbol"]), position(doubled["date"])])
-    assert out_of_fold_auc(x, doubled, KFold(5, shuffle=True, random_state=0).split(x)) > PAYS
+    x = np.column_stack([1e6 * rank(doubled["symbol"]), rank(doubled["date"])])
+    assert out_of_fold_auc(x, doubled, KFold(5, shuffle=True, random_state=0).split(x)) > LEAK_AUC
     splitter = PurgedWalkForward(5, 5, doubled["date"], doubled["label_end"])
     for train, test in splitter.split():
         assert not set(train % len(table)) & set(test % len(table))
@@ -245,8 +245,8 @@ def test_leak_duplicated_row_is_caught() -> None:
 def test_leak_symbol_dropped_for_its_future_is_caught() -> None:
     bars = make_bars(300)
     bars.loc[250:, "low"] = bars["high"] * 2
-    seen = validate(bars.iloc[:250].reset_index(drop=True), 1).bars
-    pd.testing.assert_frame_equal(validate(bars, 1).bars, seen)
+    expected = validate(bars.iloc[:250].reset_index(drop=True), 1).bars
+    pd.testing.assert_frame_equal(validate(bars, 1).bars, expected)
     # With only the symbols that later did best, noise would seem to rise.
     table = make_table(generate_market(60, 500, 0).bars, DIRECTION)
     total = table.groupby("symbol")["forward_return"].sum()
