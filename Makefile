@@ -23,7 +23,7 @@ help:
 	@echo 'make generate   MLproject and the page of parameters, from the table of parameters'
 	@echo 'make bench      the figures of docs/benchmarks.md'
 	@echo 'make honesty    the proof on generated markets, the figures of docs/honesty.md (an hour)'
-	@echo 'make prune      forget artifacts of old runs (KEEP=30 newest main runs stay)'
+	@echo 'make prune      remove artifacts of old runs (keeps the KEEP=30 newest main runs)'
 	@echo 'make env        only set the environment up, in .venv'
 
 .tools/bin/uv:

@@ -1,6 +1,6 @@
-"""Prints the result of a run as Markdown, for the page of a CI job.
+"""Print the result of a run as Markdown, for the page of a CI job.
 
-Its report, decision and monitoring go into a folder. Exit code 0 done, 1 failed, 3 an alert.
+Its report, decision and monitoring are copied to a folder. Exit code 0: done, 1: failed, 3: alert.
 """
 
 import json

@@ -58,7 +58,7 @@ def run_project(
     Interrupted
         A signal stopped the chain; the parent run is KILLED.
     """
-    # Before the imports, which take seconds: `mlflow run` may be told to end meanwhile.
+    # Before the imports, which take seconds: `mlflow run` may be stopped meanwhile.
     is_child_of_mlflow, parents = "MLFLOW_RUN_ID" in os.environ, parent_pids()
     # mlflow costs 4 s of CPU to import. Forks have what the server has imported, and the server
     # must be forked before a store opens.

@@ -35,7 +35,7 @@ class ArtifactRepository(MlflowArtifactsRepository):
             for future in futures:
                 future.result()
         finally:
-            # A process that is told to end does not wait for uploads that have not begun.
+            # A process that is stopped does not wait for uploads that have not begun.
             for future in futures:
                 future.cancel()
 

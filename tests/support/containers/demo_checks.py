@@ -89,9 +89,9 @@ def check_model(model: str) -> dict[str, Any]:
     forecast = json.loads(readme_request(model))["predictions"][0]
     assert 0 < forecast["probability_up"] < 1 and forecast["direction"] in (0, 1)
     for bad, words in (
-        ({"dataframe_records": []}, "there are no rows"),
-        ({"dataframe_records": [{"symbol": "AAPL"}]}, "column 'date' is missing"),
-        ({"rows": 1}, "the body"),
+        ({"dataframe_records": []}, "row"),
+        ({"dataframe_records": [{"symbol": "AAPL"}]}, "column 'date'"),
+        ({"rows": 1}, "body"),
     ):
         status, told = request_json(f"{model}/invocations", bad)
         assert status == 400 and words in told["error"] and len(told) == 1
