@@ -40,7 +40,7 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize(("kind", "words"), BAD_FILES)
-def test_a_bad_file_is_named_with_row_and_value(kind: str, words: str, tmp_path: Path) -> None:
+def test_bad_file_is_reported_with_row_and_value(kind: str, words: str, tmp_path: Path) -> None:
     from sources import open_source
 
     write(tmp_path / "bars.csv", kind)
@@ -51,7 +51,7 @@ def test_a_bad_file_is_named_with_row_and_value(kind: str, words: str, tmp_path:
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_binary_that_is_no_table(tmp_path: Path) -> None:
+def test_binary_file_that_is_no_table_is_reported(tmp_path: Path) -> None:
     from sources import open_source
     from stockpred.errors import DataError
 
@@ -72,7 +72,7 @@ def test_a_binary_that_is_no_table(tmp_path: Path) -> None:
         pytest.param("too short", "validate: max_missing=", "validate", marks=pytest.mark.long),
     ],
 )
-def test_bad_data_ends_the_chain_where_it_is_seen(
+def test_bad_data_fails_the_step_that_detects_it(
     root: Path, store: Path, tmp_path: Path, kind: str, words: str, last_child: str
 ) -> None:
     write(tmp_path / "bars.csv", kind)
@@ -81,19 +81,21 @@ def test_bad_data_ends_the_chain_where_it_is_seen(
     assert started_steps(store)[-1] == last_child
 
 
-def test_a_symbol_that_the_source_lacks(root: Path, store: Path) -> None:
+def test_symbol_missing_in_the_source_is_reported_with_a_suggestion(
+    root: Path, store: Path
+) -> None:
     line = run_refused(root, store, "--symbols", "AAPL,APPL")
     assert "symbols='APPL': " in line and "AAPL, FB, GOOG, IBM, MSFT" in line
     assert "Fix: use AAPL" in line
     assert started_steps(store)[-1] == "acquire"
 
 
-def test_a_missing_input_shows_the_absolute_path(root: Path, store: Path) -> None:
+def test_missing_input_is_reported_with_its_absolute_path(root: Path, store: Path) -> None:
     line = run_refused(root, store, "--bars", "none.parquet", module="validate")
     assert f"'none.parquet': no such file ({root / 'none.parquet'})" in line
 
 
-def test_a_wrong_artifact_as_input(root: Path, store: Path, tmp_path: Path) -> None:
+def test_input_that_is_no_parquet_file_is_reported(root: Path, store: Path, tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("no")
     line = run_refused(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
     assert "expected a Parquet file" in line

@@ -91,19 +91,21 @@ def convert(name: str, value: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "value", "words"), WRONG_VALUES)
-def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, words: str) -> None:
+def test_invalid_value_is_reported_with_its_rule(name: str, value: str, words: str) -> None:
     message = convert(name, value)
     assert words in message and "\n" not in message and len(message) < 600
 
 
-def test_a_candidate_whose_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidate_without_its_extra_is_reported_with_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)  # as where it is not installed
     message = convert("--models", "prior,xgboost")
     assert message.startswith("models='prior,xgboost': expected a comma-separated list")
     assert "uv sync --extra xgboost" in message
 
 
-def test_end_before_start(root: Path, store: Path) -> None:
+def test_end_before_start_is_refused_before_any_run(root: Path, store: Path) -> None:
     before = started_steps(store)
     line = run_refused(root, store, "--start", "2012-01-02", "--end", "2011-01-02")
     assert line.startswith("end='2011-01-02': expected a date from start=2012-01-02 on")
@@ -111,7 +113,9 @@ def test_end_before_start(root: Path, store: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("boto3") is not None, reason="its package is there")
-def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_path: Path) -> None:
+def test_store_without_an_installed_package_is_reported_in_one_line(
+    root: Path, store: Path, tmp_path: Path
+) -> None:
     shutil.copy(store / "store.db", tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
         connection.execute("update experiments set artifact_location = 's3://b/x' where name = 'x'")
@@ -133,7 +137,7 @@ def test_a_store_whose_package_is_not_installed(root: Path, store: Path, tmp_pat
         ),
     ],
 )
-def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
+def test_unreachable_store_is_reported_in_one_line(root: Path, uri: str, words: str) -> None:
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": uri}
     done = run_python(["-m", "steps.acquire", "--symbols", "IBM"], cwd=root, env=env)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -152,7 +156,7 @@ def test_no_such_store_is_one_line(root: Path, uri: str, words: str) -> None:
         ("prune --kept 1", 2, "the unknown option --kept"),
     ],
 )
-def test_what_tells_and_tidies_refuses_in_one_line(
+def test_ci_summary_and_prune_report_invalid_options_in_one_line(
     root: Path, store: Path, words: str, code: int, said: str
 ) -> None:
     module, *options = words.split()
@@ -160,7 +164,7 @@ def test_what_tells_and_tidies_refuses_in_one_line(
 
 
 @pytest.mark.parametrize("words", ["ci_summary --run_name x", "prune", "acquire"])
-def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) -> None:
+def test_address_with_a_password_is_refused_by_every_command(root: Path, words: str) -> None:
     module, *options = words.split()
     env = {**environment(root, "x"), "MLFLOW_TRACKING_URI": "http://u:s3cret-word@127.0.0.1:9"}
     done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=env)
@@ -177,7 +181,7 @@ def test_an_address_with_a_password_is_refused_by_all(root: Path, words: str) ->
         ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID environment variable value `99` does not ex"),
     ],
 )
-def test_no_experiment_is_made_by_asking(
+def test_reading_commands_create_no_experiment(
     root: Path, store: Path, words: str, given: dict[str, str], said: str
 ) -> None:
     module, *options = words.split()

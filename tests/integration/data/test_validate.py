@@ -47,7 +47,7 @@ def query(store: Path, sql: str) -> list[tuple]:
         return connection.execute(sql).fetchall()
 
 
-def test_validate_dirty_bars_writes_sound_ones_report_and_metrics(
+def test_validate_of_dirty_bars_writes_valid_bars_report_and_metrics(
     root: Path, store: Path, tmp_path: Path
 ) -> None:
     dirty, other = make_bars(300, "AAA"), make_bars(300, "BBB", seed=1)
@@ -96,7 +96,9 @@ def test_validate_dirty_bars_writes_sound_ones_report_and_metrics(
     assert metrics["check_stale"] == 0 and metrics["symbols_dropped"] == 0
 
 
-def test_validate_too_few_bars_fails_with_report(root: Path, store: Path, tmp_path: Path) -> None:
+def test_validate_of_too_few_bars_fails_with_report(
+    root: Path, store: Path, tmp_path: Path
+) -> None:
     write(tmp_path / "bars.parquet", [make_bars(99)], AAA="XNYS")
     done, folder = run(root, store, tmp_path / "bars.parquet")
     assert done.returncode == 1
@@ -112,7 +114,7 @@ def test_validate_too_few_bars_fails_with_report(root: Path, store: Path, tmp_pa
         ([make_bars(120)], "got none of BBB"),
     ],
 )
-def test_validation_incomplete_file_is_refused(
+def test_validation_of_an_incomplete_file_is_refused(
     tmp_path: Path, frames: list[pd.DataFrame], words: str
 ) -> None:
     path = tmp_path / "bars.parquet"

@@ -73,7 +73,7 @@ def bars_hash(nights: Nights) -> str:
     return nights.last()[1]["pipeline.output.bars.parquet"]
 
 
-def test_nights_fetch_what_is_new_and_equal_a_run_from_nothing(nights: Nights) -> None:
+def test_incremental_acquire_fetches_only_new_bars_and_equals_a_full_fetch(nights: Nights) -> None:
     yahoo = nights.yahoo
     done = nights.run("main", FRIDAY, phase="ideation")
     assert done.returncode == 0, done.stderr
@@ -102,7 +102,7 @@ def test_nights_fetch_what_is_new_and_equal_a_run_from_nothing(nights: Nights) -
     assert bars_hash(nights) == incremental
 
 
-def test_a_failed_run_keeps_what_it_had_and_the_next_takes_up_from_there(nights: Nights) -> None:
+def test_acquire_after_a_failed_run_continues_from_its_bars(nights: Nights) -> None:
     yahoo, nights.experiment = nights.yahoo, "failed"
     yahoo.fault("unknown", symbol="S1")
     yahoo.fault("unknown", symbol="S3")
@@ -136,7 +136,7 @@ def test_a_failed_run_keeps_what_it_had_and_the_next_takes_up_from_there(nights:
         ({"start": "2024-06-29"}, "start='2024-06-29': .* S0, 2024-06-28"),
     ],
 )
-def test_what_can_be_refused_is_before_anything_is_asked(
+def test_invalid_options_are_refused_before_any_request(
     yahoo: Standin, params: dict[str, str], words: str
 ) -> None:
     from steps.main import main

@@ -80,7 +80,7 @@ class Nights:
         return dict(json.loads((Path(folder) / "monitoring.json").read_text()))
 
 
-def test_nights_in_a_row(tmp_path: Path) -> None:
+def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
     code, steps, said = nights.night("2012-05-31")
     assert (code, steps) == (0, [*DATA, *TRAINING, *WATCH]), said
@@ -97,7 +97,7 @@ def test_nights_in_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_nights_with_a_challenger_in_the_shadow(tmp_path: Path) -> None:
+def test_daily_with_shadow_scores_the_challenger_too(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
     for end, window in (("2012-05-31", "5"), ("2012-06-07", "4")):
         code, steps, said = nights.night(end, window=window)
@@ -157,7 +157,7 @@ def alerted_night(failing: Nights, on_alert: str) -> tuple[int, list[str], str]:
     )
 
 
-def test_an_alert_that_is_to_fail_ends_the_night_with_three(failing: Nights) -> None:
+def test_daily_alert_with_on_alert_fail_exits_with_3(failing: Nights) -> None:
     before = len(failing.forecasts())
     code, steps, said = alerted_night(failing, "fail")
     assert (code, steps) == (3, [*DATA, *WATCH]), said
@@ -171,7 +171,7 @@ def test_an_alert_that_is_to_fail_ends_the_night_with_three(failing: Nights) -> 
 
 
 @pytest.mark.long
-def test_an_alert_that_is_to_be_answered_trains_once(failing: Nights) -> None:
+def test_daily_alert_with_on_alert_retrain_trains_once(failing: Nights) -> None:
     code, steps, said = alerted_night(failing, "retrain")
     assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
     assert failing.monitoring()["retrain"]
@@ -180,14 +180,14 @@ def test_an_alert_that_is_to_be_answered_trains_once(failing: Nights) -> None:
     assert failing.monitoring()["alerts"] and not failing.monitoring()["retrain"]
 
 
-def test_a_phase_that_registers_nothing_is_refused(tmp_path: Path) -> None:
+def test_daily_in_a_phase_without_registration_is_refused(tmp_path: Path) -> None:
     code, steps, said = Nights(tmp_path).night("2012-05-31", phase="ideation")
     assert code == 2 and not steps
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: phase='ideation': expected a phase that registers a model")
 
 
-def test_challengers_forecast_in_the_shadow(tmp_path: Path) -> None:
+def test_monitoring_rows_with_shadow_score_staged_versions(tmp_path: Path) -> None:
     client = make_client(tmp_path)
     client.create_registered_model("m")
     for _ in range(3):

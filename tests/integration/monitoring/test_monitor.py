@@ -36,7 +36,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
     return world
 
 
-def test_a_record_is_what_the_bars_say_it_is(good: MonitoredRegistry) -> None:
+def test_monitor_record_agrees_with_the_bars(good: MonitoredRegistry) -> None:
     found = good.monitor(str(good.folder / "bars.parquet"))
     rows = good.rows  # type: ignore[attr-defined]
     assert found["record"]["dates"] == 90 and found["record"]["rows"] == len(rows)
@@ -66,7 +66,7 @@ def test_a_record_is_what_the_bars_say_it_is(good: MonitoredRegistry) -> None:
     assert {each["date"] for each in fresh["today"]} == {last}
 
 
-def test_bars_of_a_source_are_validated_first(good: MonitoredRegistry) -> None:
+def test_monitor_of_a_source_validates_its_bars_first(good: MonitoredRegistry) -> None:
     bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
     bars.loc[bars["symbol"].eq("S3") & bars["date"].eq(bars["date"].iloc[70]), "high"] = 1e-3
     bars.to_parquet(good.folder / "raw.parquet")
@@ -84,7 +84,7 @@ def test_bars_of_a_source_are_validated_first(good: MonitoredRegistry) -> None:
     assert given["record"]["rows"] == 90 * 20 - 4
 
 
-def test_what_cannot_be_watched_is_one_line(good: MonitoredRegistry) -> None:
+def test_monitor_with_invalid_inputs_is_refused_in_one_line(good: MonitoredRegistry) -> None:
     bars = str(good.folder / "bars.parquet")
     with pytest.raises(DataError, match="registered_model='other'"):
         good.client.create_registered_model("other")
@@ -106,7 +106,7 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
     return world
 
 
-def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: MonitoredRegistry) -> None:
+def test_lost_signal_alerts_fails_the_run_and_requests_training(dead: MonitoredRegistry) -> None:
     bars = str(dead.folder / "bars.parquet")
     found = dead.monitor(bars, "retrain")
     [alert] = found["alerts"]
@@ -128,7 +128,7 @@ def test_a_dead_signal_alerts_fails_and_asks_for_training(dead: MonitoredRegistr
     assert not dead.monitor(bars, "retrain")["retrain"]
 
 
-def test_dead_feeds_alert_whatever_the_forecasts(good: MonitoredRegistry) -> None:
+def test_stopped_feeds_alert_independently_of_forecasts(good: MonitoredRegistry) -> None:
     bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
     stop = np.unique(bars["date"])[-10]
     gone = bars["symbol"].isin(["S1", "S2", "S3"]) & (bars["date"] > stop)
@@ -138,7 +138,7 @@ def test_dead_feeds_alert_whatever_the_forecasts(good: MonitoredRegistry) -> Non
     assert not found["retrain"]
 
 
-def test_the_exit_code_of_an_alert_is_three(dead: MonitoredRegistry) -> None:
+def test_monitor_alert_exits_with_3(dead: MonitoredRegistry) -> None:
     env = {
         **os.environ,
         "MLFLOW_TRACKING_URI": dead.uri,
@@ -164,7 +164,9 @@ def test_the_exit_code_of_an_alert_is_three(dead: MonitoredRegistry) -> None:
 
 
 @pytest.mark.long
-def test_mlflow_run_ends_with_one_on_an_alert_and_its_run_says_why(dead: MonitoredRegistry) -> None:
+def test_mlflow_run_on_an_alert_exits_with_1_and_the_run_gives_the_reason(
+    dead: MonitoredRegistry,
+) -> None:
     """Its command line knows 0 and 1 alone; the run tells an alert from a failure."""
     bin_folder = Path(sys.executable).parent
     env = {

@@ -24,7 +24,7 @@ def decision_of(store: ChainStore, **params: str) -> dict[str, str]:
 
 @pytest.mark.run
 @pytest.mark.long
-def test_a_night_after_a_changed_comment_refreshes_the_champion(tmp_path: Path) -> None:
+def test_champion_after_a_changed_comment_is_refreshed(tmp_path: Path) -> None:
     bars = generate_market(20, 1000, seed=1, signal="linear", strength=0.84).bars
     bars.to_parquet(tmp_path / "bars.parquet")
     last, newest = np.unique(bars["date"])[-2:].astype("datetime64[D]").astype(str)

@@ -106,7 +106,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 @pytest.mark.run
 @pytest.mark.filterwarnings("ignore")
-def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promote_reject_rollback_and_history_of_versions_agree(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
     client, began = registry.client, registry_state(registry.client, NAME)
     with pytest.raises(InputError, match=r"version 3: .* got it does not answer"):
         promote(registry.step(), f"models:/{NAME}/3", NAME, "trust me")
@@ -182,7 +184,7 @@ def test_a_life_by_hand(registry: Registry, capsys: pytest.CaptureFixture[str]) 
         (f"--action reject --reason {'x' * 201}", "expected a few words in one line, at most 200"),
     ],
 )
-def test_what_does_not_go_together_is_one_line_before_anything(options: str, words: str) -> None:
+def test_incompatible_register_options_are_refused_in_one_line(options: str, words: str) -> None:
     with pytest.raises(click.UsageError) as error:
         main.command.main(options.split(), standalone_mode=False)
     assert words in error.value.format_message() and "\n" not in error.value.format_message()
@@ -191,7 +193,7 @@ def test_what_does_not_go_together_is_one_line_before_anything(options: str, wor
 @pytest.mark.run
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
-def test_the_command_line_moves_and_tells(tmp_path: Path) -> None:
+def test_register_command_promotes_rolls_back_and_shows_history(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     commands = [
         ("--action", "promote", "--model_uri", f"models:/{NAME}/2", "--reason", "a b; $(c)"),

@@ -16,7 +16,9 @@ pytestmark = [
 ]
 
 
-def test_nights_of_one_recipe(nights: GateNights, skilled: pd.DataFrame) -> None:
+def test_register_of_one_recipe_refreshes_the_champion_until_it_gets_worse(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
     first = nights.night("one", first_dates(skilled, 500), "a", "1")
     assert (first["stage"], first["aliases"]) == ("Production", ["candidate", "champion"])
     [look] = first["looks"]
@@ -47,7 +49,7 @@ def test_nights_of_one_recipe(nights: GateNights, skilled: pd.DataFrame) -> None
     assert str(version_by_alias(nights.client, "one", "champion").version) == "3"
 
 
-def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
+def test_new_recipe_is_compared_with_the_champion_and_its_looks_are_recorded(
     nights: GateNights, skilled: pd.DataFrame
 ) -> None:
     timid = first_dates(skilled, 500).assign(
@@ -74,7 +76,7 @@ def test_a_new_recipe_meets_the_champion_and_its_looks_are_on_record(
     assert len(model_tags(nights.client, "two", PREFIX)) == 3 + 2 + 1
 
 
-def test_pilot_holds_back_what_production_then_moves(
+def test_model_staged_in_pilot_is_promoted_in_production(
     nights: GateNights, skilled: pd.DataFrame
 ) -> None:
     rows = first_dates(skilled, 500)
@@ -89,7 +91,7 @@ def test_pilot_holds_back_what_production_then_moves(
     assert nights.tags("three", "1")["gate"] == moved["sentence"]
 
 
-def test_a_champion_too_old_is_said_so_everywhere(
+def test_champion_above_max_age_is_reported_as_too_old(
     nights: GateNights, skilled: pd.DataFrame
 ) -> None:
     nights.night("four", first_dates(skilled, 500), "a", "1")
@@ -107,7 +109,7 @@ def test_a_champion_too_old_is_said_so_everywhere(
     assert not fresh["champion"]["too_old"] and "too old" not in nights.tags("four", "1")["age"]
 
 
-def test_a_refresh_on_older_data_is_none(nights: GateNights, skilled: pd.DataFrame) -> None:
+def test_older_data_do_not_refresh_the_champion(nights: GateNights, skilled: pd.DataFrame) -> None:
     nights.night("eight", first_dates(skilled, 500), "a", "1")
     older = nights.night("eight", first_dates(skilled, 480), "a", "2")
     assert older["stage"] == "Development" and "no refresh of the champion" in older["sentence"]

@@ -25,7 +25,9 @@ pytestmark = [
 ]
 
 
-def test_what_a_person_rejected_no_gate_lets_in(nights: GateNights, skilled: pd.DataFrame) -> None:
+def test_version_and_recipe_rejected_by_hand_are_not_promoted(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
     client, rows = nights.client, first_dates(skilled, 500)
     timid = rows.assign(
         probability_up=lambda rows: 0.6 * rows["prior"] + 0.4 * rows["probability_up"]
@@ -48,7 +50,7 @@ def test_what_a_person_rejected_no_gate_lets_in(nights: GateNights, skilled: pd.
     assert nights.night("seven", timid, "a", "2")["stage"] == "Production"
 
 
-def test_a_model_that_cannot_answer_is_not_promoted(
+def test_model_that_fails_its_example_check_is_not_promoted(
     nights: GateNights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steps.registration.by_gate.unfit_reason", unfit_reason)
@@ -57,7 +59,7 @@ def test_a_model_that_cannot_answer_is_not_promoted(
     assert found["sentence"].startswith("passed the gate, but models:/nine/1: ")
 
 
-def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
+def test_refresh_of_a_recipe_promoted_by_hand_is_marked_so(
     nights: GateNights, skilled: pd.DataFrame
 ) -> None:
     noise = first_dates(skilled, 500).assign(probability_up=lambda rows: rows["prior"])
@@ -78,7 +80,7 @@ def test_a_recipe_promoted_by_hand_is_called_so_night_after_night(
     assert "promoted by hand (for the demo)" in night["champion"]["sentence"]
 
 
-def test_two_first_models_at_once_are_not_both_the_first(
+def test_concurrent_first_models_have_one_first_champion(
     nights: GateNights, skilled: pd.DataFrame
 ) -> None:
     rows = first_dates(skilled, 500)
@@ -92,9 +94,7 @@ def test_two_first_models_at_once_are_not_both_the_first(
     assert {each.version for each in moves} == {"1", "2"}
 
 
-def test_looks_at_once_each_get_a_place_of_their_own(
-    nights: GateNights, skilled: pd.DataFrame
-) -> None:
+def test_concurrent_looks_get_separate_indices(nights: GateNights, skilled: pd.DataFrame) -> None:
     rows = first_dates(skilled, 60)
     nights.client.create_registered_model("five")
     logged = nights.client.create_logged_model(nights.experiment, name="model")

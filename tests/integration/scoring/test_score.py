@@ -158,14 +158,14 @@ def agree(world: World, candidate: str, every: Path, last: Path, scratch: Path) 
     assert candidate == "prior" or len(set(scored["probability_up"])) > 5
 
 
-def test_score_training_and_a_client_agree_bit_for_bit(
+def test_score_training_and_a_client_agree_bitwise(
     world: World, everything: Path, last: tuple[Path, Any], tmp_path: Path
 ) -> None:
     agree(world, "logistic", everything, last[0], tmp_path)
 
 
 @pytest.mark.long
-def test_all_other_candidates_agree_bit_for_bit_too(root: Path, tmp_path: Path) -> None:
+def test_score_of_other_candidates_agrees_bitwise(root: Path, tmp_path: Path) -> None:
     other = World(root, tmp_path, OTHERS)
     for recipe in OTHERS:
         candidate = recipe["candidate"]
@@ -175,7 +175,9 @@ def test_all_other_candidates_agree_bit_for_bit_too(root: Path, tmp_path: Path) 
         agree(other, candidate, every, newest, scratch)
 
 
-def test_the_last_forecast_of_each_symbol(world: World, last: tuple[Path, Any]) -> None:
+def test_score_by_default_gives_the_last_forecast_of_each_symbol(
+    world: World, last: tuple[Path, Any]
+) -> None:
     folder, run = last
     found = table(folder)
     given = frames()
@@ -202,7 +204,7 @@ def test_the_last_forecast_of_each_symbol(world: World, last: tuple[Path, Any]) 
     assert run.data.tags["pipeline.model_version"] == "stockpred/1"
 
 
-def test_the_same_bars_and_version_give_the_same_bytes(world: World, everything: Path) -> None:
+def test_score_of_the_same_bars_and_version_is_reproducible(world: World, everything: Path) -> None:
     done = world.command("--bars", str(world.bars), "--dates", "all")
     assert done.returncode == 0, done.stderr
     assert "warning: stockpred has no champion: using its candidate" in done.stderr
@@ -215,7 +217,7 @@ def test_the_same_bars_and_version_give_the_same_bytes(world: World, everything:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_dates_and_symbols_are_those_asked_for(world: World, everything: Path) -> None:
+def test_score_with_dates_and_symbols_gives_only_those(world: World, everything: Path) -> None:
     first, last = pd.Timestamp("2010-07-01"), pd.Timestamp("2010-07-31")
     folder, _ = world.score(dates=(first.date(), last.date()), symbols=("AAA",))
     found = table(folder)
@@ -225,7 +227,7 @@ def test_dates_and_symbols_are_those_asked_for(world: World, everything: Path) -
     assert len(found) == 21
 
 
-def test_the_ledger_gets_each_row_once_and_keeps_it(world: World, tmp_path: Path) -> None:
+def test_score_appends_each_row_to_the_ledger_once(world: World, tmp_path: Path) -> None:
     to = str(tmp_path / "ledger")
     first = (pd.Timestamp("2010-12-01").date(), pd.Timestamp("2010-12-31").date())
     _, run = world.score(dates=first, to=to)
@@ -252,7 +254,7 @@ def test_the_ledger_gets_each_row_once_and_keeps_it(world: World, tmp_path: Path
     assert len(after) - len(before) == again.data.metrics["ledger_added"] > 0
 
 
-def test_a_source_is_fetched_and_validated_on_the_way(world: World) -> None:
+def test_score_of_a_source_fetches_and_validates_its_bars(world: World) -> None:
     folder, run = world.score(bars=None, symbols=("AAPL", "MSFT"))
     names = {path.name for path in folder.iterdir() if path.is_file()}
     assert names >= {"bars.parquet", "validation.json", "predictions.parquet", "score.json"}
@@ -263,7 +265,7 @@ def test_a_source_is_fetched_and_validated_on_the_way(world: World) -> None:
     assert set(run.data.tags) >= {"pipeline.output.bars.parquet"}
 
 
-def test_what_cannot_be_scored_is_one_line(world: World, tmp_path: Path) -> None:
+def test_score_with_invalid_inputs_is_refused_in_one_line(world: World, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"source='snapshot': expected none beside bars"):
         world.score(source="snapshot")
     with pytest.raises(ParameterError, match=r"symbols='ZZZ': .*AAA, BTC, TINY"):

@@ -108,7 +108,7 @@ def outputs(run: Any) -> dict[str, str]:
     return {k: v for k, v in run.data.tags.items() if k.startswith("pipeline.output.")}
 
 
-def test_candidates_and_trials_are_nested_runs(store: Store, trained: Any) -> None:
+def test_train_logs_candidates_and_trials_as_nested_runs(store: Store, trained: Any) -> None:
     assert trained.info.status == "FINISHED"
     candidates = {run.info.run_name: run for run in store.below(trained)}
     assert list(candidates) == ["prior", "logistic", "xgboost"]
@@ -129,7 +129,7 @@ def test_candidates_and_trials_are_nested_runs(store: Store, trained: Any) -> No
         assert run.data.params == chosen.data.params
 
 
-def test_a_candidate_shows_its_dataset_and_its_importances(store: Store, trained: Any) -> None:
+def test_candidate_run_has_its_dataset_and_importances(store: Store, trained: Any) -> None:
     path = store.folder / "features.parquet"
     for run in store.below(trained):
         [given] = store.client.get_run(run.info.run_id).inputs.dataset_inputs
@@ -146,7 +146,7 @@ def test_a_candidate_shows_its_dataset_and_its_importances(store: Store, trained
         assert any(values.values()) or run.info.run_name != "logistic"
 
 
-def test_the_recipe_holds_all_that_defines_it(store: Store, trained: Any) -> None:
+def test_recipe_of_train_has_every_setting_and_the_selection(store: Store, trained: Any) -> None:
     recipe = json.loads(store.artifact(trained, "recipe.json").read_text())
     assert (recipe["calibration"], recipe["train_window"], recipe["half_life"]) == (
         "sigmoid",
@@ -172,7 +172,7 @@ def test_the_recipe_holds_all_that_defines_it(store: Store, trained: Any) -> Non
     assert pd.Timestamp(selection["holdout_start"]) > forecasts["date"].max()
 
 
-def test_the_model_learns_from_the_last_window_and_needs_its_library(
+def test_model_is_fitted_to_the_last_window_and_requires_its_library(
     store: Store, trained: Any
 ) -> None:
     model_id = trained.data.tags["pipeline.model_uri"].removeprefix("models:/")
@@ -187,7 +187,7 @@ def test_the_model_learns_from_the_last_window_and_needs_its_library(
 
 
 @pytest.mark.long
-def test_the_same_run_twice_gives_the_same_bytes(store: Store) -> None:
+def test_train_is_reproducible(store: Store) -> None:
     params = {"models": ",".join(CANDIDATES), "folds": "3", "calibration": "isotonic"}
     one, other = (outputs(store.train(**params)[0]) for _ in range(2))
     assert one == other
@@ -208,7 +208,7 @@ def kill(process: "subprocess.Popen[str]", after: str, signum: int) -> None:
 
 
 @pytest.mark.long
-def test_a_killed_search_is_taken_up_where_it_was(store: Store) -> None:
+def test_killed_search_is_resumed(store: Store) -> None:
     whole, _ = store.train(**LONG_SEARCH)
     first, second, third = (store.keyed("same") for _ in range(3))
     process = store.start(first, **LONG_SEARCH)
@@ -237,7 +237,7 @@ def test_a_killed_search_is_taken_up_where_it_was(store: Store) -> None:
 
 
 @pytest.mark.long
-def test_a_search_with_another_key_is_left_alone(store: Store) -> None:
+def test_search_with_another_cache_key_is_not_resumed(store: Store) -> None:
     params = {**LONG_SEARCH, "models": "logistic", "trials": "3"}
     process = store.start(store.keyed("one"), **params)
     kill(process, "logistic, trial 1", signal.SIGKILL)
@@ -247,7 +247,7 @@ def test_a_search_with_another_key_is_left_alone(store: Store) -> None:
     assert len([line for line in said if ", trial " in line]) < 3
 
 
-def test_too_few_dates_is_one_line(store: Store, tmp_path: Path) -> None:
+def test_train_with_too_few_dates_is_refused_in_one_line(store: Store, tmp_path: Path) -> None:
     table = pq.read_table(store.folder / "features.parquet")
     dates = pa.compute.unique(table["date"]).slice(0, 3)
     few = table.filter(pa.compute.is_in(table["date"], value_set=dates))

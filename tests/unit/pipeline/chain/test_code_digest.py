@@ -174,12 +174,12 @@ def changed(project: Path, edit: Edit) -> set[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_change_of_code_runs_the_steps_again_that_it_reaches(project: Path, case: str) -> None:
+def test_code_change_reruns_only_steps_that_import_it(project: Path, case: str) -> None:
     edit, again = CASES[case]
     assert changed(project, edit) == again
 
 
-def test_reach_is_by_file_through_every_room(project: Path) -> None:
+def test_reach_has_every_file_imported_in_any_package(project: Path) -> None:
     code = Code(project)
     assert set(code.reach("steps.one")) == {
         "steps/__init__.py",
@@ -221,7 +221,7 @@ def test_reach_is_by_file_through_every_room(project: Path) -> None:
         ("def f(frame):\n    return frame.eval('a + b')", True),
     ],
 )
-def test_a_dynamic_import_counts_as_every_package(
+def test_dynamic_import_counts_as_every_package(
     project: Path, line: str, is_followed: bool
 ) -> None:
     (project / "steps" / "three.py").write_text(f"{line}\n")
@@ -238,7 +238,7 @@ def test_a_dynamic_import_counts_as_every_package(
 
 
 @pytest.mark.parametrize("text", ["'rooma.unused'", "['-m', 'rooma.unused']", "f('rooma.unused')"])
-def test_a_string_that_names_a_module_counts_as_its_import(project: Path, text: str) -> None:
+def test_string_naming_a_module_counts_as_its_import(project: Path, text: str) -> None:
     (project / "steps" / "three.py").write_text(f"x = {text}\n")
     assert changed(project, add("rooma/unused.py", "x = 2\n")) == {"three"}
     edits = replace("steps/three.py", "rooma.unused", "rooma.spares")
@@ -246,24 +246,24 @@ def test_a_string_that_names_a_module_counts_as_its_import(project: Path, text: 
 
 
 @pytest.mark.parametrize("text", ["'rooma.unused is fine'", "'rooma.nothing'", "'rooma'"])
-def test_a_string_that_names_no_module_counts_as_text(project: Path, text: str) -> None:
+def test_string_naming_no_module_counts_as_text(project: Path, text: str) -> None:
     (project / "steps" / "three.py").write_text(f"x = {text}\n")
     assert Code(project).reach("steps.three") == ["steps/__init__.py", "steps/three.py"]
 
 
-def test_a_module_name_in_the_body_counts_when_its_module_moves(project: Path) -> None:
+def test_module_name_in_the_body_changes_the_digest_when_moved(project: Path) -> None:
     (project / "steps" / "three.py").write_text("import roomc.z\n\nx = roomc.z.z\n")
     edits = replace("steps/three.py", "roomc.z", "roomc.y")
     assert "three" in changed(project, move("roomc/z.py", "roomc/y.py", edits))
 
 
-def test_a_moved_file_that_reads_its_own_path_counts(project: Path) -> None:
+def test_moved_file_that_reads_its_own_path_changes_the_digest(project: Path) -> None:
     add("roomc/z.py", "HERE = __file__\n")(project)
     edits = replace("rooma/maths.py", "roomc.z", "roomd.z")
     assert changed(project, move("roomc/z.py", "roomd/z.py", edits)) == {"one"}
 
 
-def test_a_circle_of_imports_has_one_digest_from_wherever_it_is_entered(project: Path) -> None:
+def test_digest_of_circular_imports_does_not_depend_on_the_entry(project: Path) -> None:
     add("rooma/maths.py", "import rooma.unused as u\n")(project)
     add("rooma/unused.py", "import rooma.maths as m\n")(project)
     (project / "steps" / "three.py").write_text("import rooma.unused as u\n")
@@ -274,7 +274,7 @@ def test_a_circle_of_imports_has_one_digest_from_wherever_it_is_entered(project:
     assert changed(project, add("rooma/unused.py", "# x\n")) == set()
 
 
-def test_a_package_comes_before_a_module_of_its_name(project: Path) -> None:
+def test_package_is_preferred_to_a_module_of_its_name(project: Path) -> None:
     add("rooma/maths.py", "from roomc.z import z\n")(project)
     (project / "roomc" / "z").mkdir()
     (project / "roomc" / "z" / "__init__.py").write_text("z = 1\n")
@@ -282,18 +282,18 @@ def test_a_package_comes_before_a_module_of_its_name(project: Path) -> None:
     assert "roomc/z/__init__.py" in reached and "roomc/z.py" not in reached
 
 
-def test_a_file_that_cannot_be_parsed_counts_by_its_bytes(project: Path) -> None:
+def test_file_with_a_syntax_error_is_hashed_by_its_bytes(project: Path) -> None:
     (project / "steps" / "three.py").write_text("def f(:\n")
     assert changed(project, add("steps/three.py", "# x\n")) == {"three"}
 
 
-def test_a_module_at_the_top_is_reached(project: Path) -> None:
+def test_module_at_the_top_level_is_reached(project: Path) -> None:
     (project / "helper.py").write_text("x = 1\n")
     (project / "steps" / "three.py").write_text("from helper import x\n")
     assert changed(project, add("helper.py", "y = 1\n")) == {"three"}
 
 
-def test_several_modules_have_one_digest(project: Path) -> None:
+def test_several_modules_have_a_common_digest(project: Path) -> None:
     def both() -> str:
         return Code(project).of_modules("rooma.maths", "rooma.spare")
 
@@ -305,7 +305,7 @@ def test_several_modules_have_one_digest(project: Path) -> None:
     assert both() != before
 
 
-def test_git_and_no_git_give_the_same_and_ignored_files_do_not_count(project: Path) -> None:
+def test_digest_is_the_same_without_git_and_leaves_out_ignored_files(project: Path) -> None:
     without = digests(project)
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run([*git, "init", "-q"], cwd=project, check=True)
@@ -320,12 +320,12 @@ def test_git_and_no_git_give_the_same_and_ignored_files_do_not_count(project: Pa
     assert digests(project) != without
 
 
-def test_a_digest_tells_names_from_values() -> None:
+def test_digest_distinguishes_names_from_values() -> None:
     assert digest([("a", "b"), ("c", "d")]) == digest([("c", "d"), ("a", "b")])
     assert len({digest([("a", "b")]), digest([("ab", "")]), digest([("b", "a")])}) == 3
 
 
-def test_what_files_say_is_kept_for_the_next_process(
+def test_parsed_syntax_is_cached_for_the_next_process(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = digests(project)
@@ -354,7 +354,7 @@ def test_what_files_say_is_kept_for_the_next_process(
         assert digests(project) == now
 
 
-def test_nothing_is_kept_where_python_keeps_no_bytecode(
+def test_syntax_is_not_cached_without_bytecode(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.dont_write_bytecode", True)
@@ -362,7 +362,7 @@ def test_nothing_is_kept_where_python_keeps_no_bytecode(
     assert not (project / "__pycache__").exists()
 
 
-def test_no_import_of_ours_goes_round_in_a_circle() -> None:
+def test_steps_of_the_project_have_no_circular_imports() -> None:
     code = Code(ROOT)
     files = code.reach(*(f"steps.{step.name}" for step in CHAIN))
     circles = [name for name in files if name in code._below(code._imported(name))]
@@ -370,6 +370,6 @@ def test_no_import_of_ours_goes_round_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("step", [step.name for step in CHAIN])
-def test_a_step_of_ours_imports_nothing_dynamically(step: str) -> None:
+def test_step_of_the_project_has_no_dynamic_import(step: str) -> None:
     code = Code(ROOT)
     assert not [name for name in code.reach(f"steps.{step}") if code._is_dynamic(name)]

@@ -141,7 +141,7 @@ def test_sqlite_file_that_cannot_be_opened_is_reported_at_once(tmp_path: Path) -
                 prepare_store(f"sqlite:///{tmp_path}/{name}")
 
 
-def test_a_server_that_fits_is_fine_also_when_it_comes_up_late(
+def test_compatible_server_is_accepted_also_when_it_starts_late(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_check, "STARTUP_TIMEOUT", 60.0)
