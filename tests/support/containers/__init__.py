@@ -1,1 +1,1 @@
-"""What the tests of containers use."""
+"""Compose files, checks and load for the tests of containers."""

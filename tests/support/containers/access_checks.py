@@ -1,4 +1,4 @@
-"""Who gets in at the two doors of the workbench, asked from outside, and what is kept behind."""
+"""Checks of access to the workbench's two services, and of data kept in its volumes."""
 
 import hashlib
 import http.client
@@ -12,7 +12,7 @@ from typing import Any
 def send_request(
     port: int, path: str, method: str = "GET", body: Any = None, **headers: str
 ) -> tuple[int, str]:
-    """Status and body of one request to 127.0.0.1; redirects are not followed."""
+    """Send one request to 127.0.0.1, without redirects; return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     content = None if body is None else json.dumps(body)
     if content:
@@ -26,8 +26,8 @@ def send_request(
 
 
 def check_jupyter(port: int, token: str) -> None:
-    """Only its token opens JupyterLab, and only under a name of this machine."""
-    assert send_request(port, "/api")[0] == 200  # its version, which the healthcheck asks for
+    """Check that JupyterLab requires its token and a local host name."""
+    assert send_request(port, "/api")[0] == 200  # its version, read by the health check
     right = {"Authorization": f"token {token}"}
     for path in ("/api/contents", "/api/kernels", "/api/terminals", "/api/sessions"):
         assert send_request(port, path)[0] == 403
@@ -36,17 +36,17 @@ def check_jupyter(port: int, token: str) -> None:
             assert send_request(port, f"{path}?token={wrong}")[0] == 403
         assert send_request(port, path, **right)[0] == 200
     for path in ("/lab", "/lab/tree/notebooks", "/lab/workspaces/default"):
-        assert send_request(port, path)[0] == 302  # to where one logs in
+        assert send_request(port, path)[0] == 302  # to the login page
     assert "/login" in _location(port, "/lab")
     assert send_request(port, "/api/kernels", "POST", {"name": "python3"})[0] == 403
     assert send_request(port, "/api/contents", **right, Host="evil.example")[0] == 403
     assert send_request(port, f"/lab?token={token}", Host=f"localhost:{port}")[0] in (200, 302)
-    # No file of secrets is shown.
+    # The file of secrets is hidden.
     assert send_request(port, "/api/contents/.env", **right)[0] == 404
 
 
 def check_tracking(port: int) -> None:
-    """The tracking server answers to its own names alone, and to no page of another site."""
+    """Check that the tracking server refuses other host names and other origins."""
     search = "/api/2.0/mlflow/experiments/search?max_results=1"
     for name in (f"127.0.0.1:{port}", f"localhost:{port}", "mlflow:5000"):
         assert send_request(port, search, Host=name)[0] == 200
@@ -64,7 +64,7 @@ def check_tracking(port: int) -> None:
 
 
 def log_sample(uri: str) -> dict[str, str]:
-    """Log a metric, a file and a registered version through the server; what `check_kept` needs."""
+    """Log a metric, a file and a registered version; return what `check_sample` compares."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -85,19 +85,19 @@ def log_sample(uri: str) -> dict[str, str]:
     return {"name": name, "run": run.info.run_id, "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def check_sample(uri: str, kept: dict[str, str]) -> None:
-    """All that `keep` logged is there, byte for byte, and came through the proxy."""
+def check_sample(uri: str, sample: dict[str, str]) -> None:
+    """Check that the data of `log_sample` are complete, with artifacts from the proxy."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    run = client.get_run(kept["run"])
+    run = client.get_run(sample["run"])
     assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"answer": 42.5})
     with tempfile.TemporaryDirectory() as folder:
-        path = client.download_artifacts(kept["run"], "kept.bin", folder)
-        assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == kept["sha256"]
-    version = client.get_model_version_by_alias(kept["name"], "champion")
-    assert version.run_id == kept["run"]
+        path = client.download_artifacts(sample["run"], "kept.bin", folder)
+        assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == sample["sha256"]
+    version = client.get_model_version_by_alias(sample["name"], "champion")
+    assert version.run_id == sample["run"]
 
 
 def _location(port: int, path: str) -> str:

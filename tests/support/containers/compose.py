@@ -1,4 +1,4 @@
-"""A compose file as its user drives it, and what the engine tells of its containers.
+"""A compose file driven as a user does, and the engine's data on its containers.
 
 with compose(ROOT / "docker-compose-demo.yml", "demo-test", {"MLFLOW_PORT": "15000"}) as demo:
     demo.up("--build")
@@ -19,24 +19,24 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 1800  # seconds for one command of the engine's, a first build among them
+PATIENCE = 1800  # seconds for one command of the engine, including a first build
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def print_progress(text: str) -> None:
-    """One line of progress or one figure, for `make test-containers`."""
+    """Print a line of progress for `make test-containers`."""
     sys.stderr.write(f"\n{text}")
     sys.stderr.flush()
 
 
-def wait_for(true: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true value; an error that says what was waited for when none comes in time."""
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Wait for a true value and return it; on timeout raise an error that names `what`."""
     deadline = time.monotonic() + seconds
-    while not (found := true()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
         time.sleep(0.5)
-    return found
+    return value
 
 
 def docker(
@@ -45,12 +45,12 @@ def docker(
     cwd: Path | None = None,
     check: bool = True,
 ) -> str:
-    """Standard output of one docker command; on an error what it said.
+    """Run a docker command; return its standard output, or raise with its error output.
 
     Parameters
     ----------
     check : bool
-        False: whatever comes of it is fine.
+        False ignores a failure.
     """
     done = subprocess.run(
         ["docker", *arguments],
@@ -67,7 +67,7 @@ def docker(
 
 
 def skip_without_engine() -> None:
-    """Skip the test where no engine with Compose v2 answers."""
+    """Skip the test if no engine with Compose v2 answers."""
     try:
         docker("info")
         docker("compose", "version")
@@ -76,13 +76,13 @@ def skip_without_engine() -> None:
 
 
 class Compose:
-    """One compose file under a project name of its own; `compose` makes it."""
+    """One compose file under its own project name; made by `compose`."""
 
     def __init__(self, file: Path, project: str, env: Mapping[str, str]) -> None:
         self.file, self.project, self.env = file, project, dict(env)
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
-        """Standard output of `docker compose ARGUMENTS`."""
+        """Run `docker compose ARGUMENTS`; return its standard output."""
         return docker(
             "compose",
             "-p",
@@ -98,20 +98,20 @@ class Compose:
         )
 
     def up(self, *options: str) -> float:
-        """Start everything in the background; return the seconds that took.
+        """Start all services in the background; return the seconds taken.
 
-        It waits for what services wait for, so not for the health of the last.
+        Waits for the dependencies of services, not for the health of the last one.
         """
         begun = time.monotonic()
         self("up", "--detach", *options)
         return time.monotonic() - begun
 
     def down(self, *options: str) -> None:
-        """Remove containers and networks, with ``--volumes`` the data, too."""
+        """Remove containers and networks; with ``--volumes`` also the data."""
         self("down", "--remove-orphans", "--timeout", "20", *options)
 
     def wait(self, service: str, seconds: float = 600) -> None:
-        """Return when a service is healthy; raise with its log when it is not in time, or ends."""
+        """Wait until a service is healthy; raise with its log if it ends or is too late."""
 
         def healthy() -> bool:
             state = self.inspect(service)["State"]
@@ -125,60 +125,60 @@ class Compose:
             raise RuntimeError(f"{error}\n{self.logs(service)}") from error
 
     def logs(self, service: str) -> str:
-        """What a service has written."""
-        # Whatever it is told, compose erases a line before it writes one.
+        """Return the log of a service."""
+        # Compose erases a line before it writes one, despite --ansi never.
         return self("logs", "--no-log-prefix", service).replace("\x1b[2K", "")
 
     def exec(self, service: str, *command: str) -> str:
-        """Standard output of a command within a service's container."""
+        """Run a command in a service's container; return its standard output."""
         return self("exec", "-T", service, *command)
 
     def container(self, service: str) -> str:
-        """Id of a service's container, running or not."""
-        [found] = self("ps", "--all", "--quiet", service).split()
-        return found
+        """Return the id of a service's container, running or not."""
+        [container_id] = self("ps", "--all", "--quiet", service).split()
+        return container_id
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """All that the engine knows of a service's container."""
-        [found] = json.loads(docker("inspect", self.container(service)))
-        return dict(found)
+        """Return the engine's description of a service's container."""
+        [description] = json.loads(docker("inspect", self.container(service)))
+        return dict(description)
 
     def published(self, service: str) -> list[tuple[str, int]]:
-        """Addresses and ports of the host that lead into a service."""
+        """Return the host addresses and ports published for a service."""
         ports = self.inspect(service)["NetworkSettings"]["Ports"]
-        bound = [each for bindings in ports.values() for each in bindings or ()]
-        return [(each["HostIp"], int(each["HostPort"])) for each in bound]
+        bound = [binding for bindings in ports.values() for binding in bindings or ()]
+        return [(binding["HostIp"], int(binding["HostPort"])) for binding in bound]
 
     def uids(self, service: str) -> set[int]:
-        """User ids of all processes of a running service."""
-        told = docker("top", self.container(service), "-eo", "uid,pid,args")
-        return {int(line.split()[0]) for line in told.splitlines()[1:]}
+        """Return the user ids of all processes of a running service."""
+        output = docker("top", self.container(service), "-eo", "uid,pid,args")
+        return {int(line.split()[0]) for line in output.splitlines()[1:]}
 
     def memory(self, service: str) -> float:
-        """MB that a running service uses, as `docker stats` tells."""
+        """Return the memory of a running service in MB, from `docker stats`."""
         format_ = ("--no-stream", "--format", "{{.MemUsage}}")
-        told = docker("stats", *format_, self.container(service)).split("/")[0]
-        amount = re.fullmatch(r"([\d.]+)\s*(\w+)", told.strip())
-        assert amount, told
+        usage = docker("stats", *format_, self.container(service)).split("/")[0]
+        amount = re.fullmatch(r"([\d.]+)\s*(\w+)", usage.strip())
+        assert amount, usage
         return float(amount[1]) * UNITS[amount[2]] / 1e6
 
 
 @contextlib.contextmanager
 def compose(file: Path, project: str, env: Mapping[str, str]) -> Iterator[Compose]:
-    """A compose file that nothing is left of at the end; skips where no engine answers.
+    """Yield a compose file, and remove its containers and volumes; skip without an engine.
 
     Parameters
     ----------
     project : str
-        Begins the name of containers, networks and volumes; the rest tells one checkout's tests
-        from another's.
+        Start of the names of containers, networks and volumes; the rest is a hash of the
+        checkout's path.
     env : mapping of str to str
-        What the file reads of the environment, free ports first of all.
+        Variables that the file reads, such as free ports.
     """
     skip_without_engine()
     checkout = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:6]
     services = Compose(file, f"{project}-{checkout}", env)
-    services.down("--volumes")  # what a test that was killed has left
+    services.down("--volumes")  # leftovers of a killed test
     try:
         yield services
     finally:
@@ -186,11 +186,11 @@ def compose(file: Path, project: str, env: Mapping[str, str]) -> Iterator[Compos
 
 
 def image_megabytes(image: str) -> float:
-    """Size of an image, its base included."""
+    """Return the size of an image in MB, including its base."""
     return int(docker("image", "inspect", image, "--format", "{{.Size}}")) / 1e6
 
 
 def image_history(image: str) -> str:
-    """Every layer's command in full, and the environment: where a secret would show."""
+    """Return the commands of all layers and the environment, where a secret would show."""
     layers = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
     return layers + docker("image", "inspect", image, "--format", "{{json .Config.Env}}")

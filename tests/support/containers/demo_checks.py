@@ -1,4 +1,4 @@
-"""What the demo owes its user, asked from outside: over HTTP, and of what the pipeline printed."""
+"""Checks of the demo from outside, over HTTP and by the pipeline's output."""
 
 import json
 import re
@@ -15,7 +15,7 @@ STEPS = ["acquire", "validate", "features", "train", "evaluate", "report", "regi
 def request_json(
     url: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
-    """Status and JSON of an answer; with a body the request is a POST of it."""
+    """Send a GET request, or a POST with a body; return status and JSON of the answer."""
     data = None if body is None else json.dumps(body).encode()
     request = Request(url, data, {"Content-Type": "application/json", **(headers or {})})
     try:
@@ -30,38 +30,38 @@ def request_json(
 
 
 def runs_of(tracking: str, experiment: str = "0") -> list[dict[str, Any]]:
-    """Every run of an experiment, oldest first, over the server's REST API."""
-    asked = {"experiment_ids": [experiment], "max_results": 1000}
-    asked["order_by"] = ["attributes.start_time ASC"]
-    status, told = request_json(f"{tracking}/api/2.0/mlflow/runs/search", asked)
-    assert status == 200, told
+    """List the runs of an experiment, oldest first, by the server's REST API."""
+    query = {"experiment_ids": [experiment], "max_results": 1000}
+    query["order_by"] = ["attributes.start_time ASC"]
+    status, payload = request_json(f"{tracking}/api/2.0/mlflow/runs/search", query)
+    assert status == 200, payload
     runs = []
-    for run in told.get("runs", []):
+    for run in payload.get("runs", []):
         tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
         runs.append({**run["info"], "tags": tags})
     return runs
 
 
 def children_of(tracking: str, parent: str) -> list[dict[str, Any]]:
-    """The steps of one chain, oldest first."""
+    """List the steps of one chain, oldest first."""
     return [run for run in runs_of(tracking) if run["tags"].get("mlflow.parentRunId") == parent]
 
 
 def runs_of_entry_point(tracking: str, entry_point: str) -> list[dict[str, Any]]:
-    """Every run of an entry point, oldest first."""
+    """List the runs of an entry point, oldest first."""
     name = "mlflow.project.entryPoint"
     return [run for run in runs_of(tracking) if run["tags"].get(name) == entry_point]
 
 
 def step_table(printed: str) -> dict[str, tuple[str, str]]:
-    """Status and run id by step, of the last table that the pipeline printed."""
+    """Parse status and run id by step from the last table in an output."""
     last = printed[printed.rindex("\nstep ") :]
     rows = re.findall(r"^(\w+)\s+(executed|cached)\s.*\s([0-9a-f]{32})$", last, re.MULTILINE)
     return {step: (status, run_id) for step, status, run_id in rows}
 
 
 def check_runs(tracking: str, printed: str) -> None:
-    """Seven steps were run, are FINISHED on the server, and left their artifacts there."""
+    """Check that seven steps are FINISHED on the server, with their artifacts."""
     [parent] = runs_of_entry_point(tracking, "main")
     assert parent["status"] == "FINISHED"
     children = children_of(tracking, parent["run_id"])
@@ -69,23 +69,23 @@ def check_runs(tracking: str, printed: str) -> None:
     ids = {step: ("executed", run["run_id"]) for step, run in zip(STEPS, children, strict=True)}
     assert step_table(printed) == ids
     listing = f"{tracking}/api/2.0/mlflow/artifacts/list?run_id={children[5]['run_id']}"
-    status, told = request_json(listing)
-    assert status == 200 and "report.html" in {file["path"] for file in told["files"]}
-    # No page elsewhere may turn a browser to the server under a name of its own.
+    status, payload = request_json(listing)
+    assert status == 200 and "report.html" in {file["path"] for file in payload["files"]}
+    # A page elsewhere must not reach the server under another host name (DNS rebinding).
     assert request_json(listing, headers={"Host": "elsewhere.example"})[0] == 403
 
 
 def check_cached(printed: str, before: str) -> None:
-    """The last chain ran no step anew: each is the run of the chain before."""
+    """Check that the last chain reused the runs of the chain before."""
     assert step_table(printed) == {
         step: ("cached", run) for step, (_, run) in step_table(before).items()
     }
 
 
 def check_model(model: str) -> dict[str, Any]:
-    """The README's request is answered, bad ones are refused; return the forecast."""
-    status, told = request_json(f"{model}/model")
-    assert (status, told["name"], str(told["version"])) == (200, "stockpred", "1")
+    """Check answers to the README's request and to bad ones; return the forecast."""
+    status, payload = request_json(f"{model}/model")
+    assert (status, payload["name"], str(payload["version"])) == (200, "stockpred", "1")
     forecast = json.loads(readme_request(model))["predictions"][0]
     assert 0 < forecast["probability_up"] < 1 and forecast["direction"] in (0, 1)
     for bad, words in (
@@ -93,17 +93,17 @@ def check_model(model: str) -> dict[str, Any]:
         ({"dataframe_records": [{"symbol": "AAPL"}]}, "column 'date'"),
         ({"rows": 1}, "body"),
     ):
-        status, told = request_json(f"{model}/invocations", bad)
-        assert status == 400 and words in told["error"] and len(told) == 1
+        status, payload = request_json(f"{model}/invocations", bad)
+        assert status == 400 and words in payload["error"] and len(payload) == 1
     return dict(forecast)
 
 
 def readme_request(model: str) -> str:
-    """What the README's command prints, with the address of a test's server in it."""
+    """Run the README's command against a test's server; return its output."""
     text = (ROOT / "README.md").read_text()
     [command] = re.findall(r"^```bash\n(curl [^`]*)```", text, re.MULTILINE)
     assert command.count("http://127.0.0.1:5001") == 2
-    asked = command.replace("http://127.0.0.1:5001", model)
-    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, timeout=120)
+    command = command.replace("http://127.0.0.1:5001", model)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

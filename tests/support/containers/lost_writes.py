@@ -1,4 +1,4 @@
-"""Logging through a tracking server while something below it is killed, and what is there after."""
+"""Logging through a tracking server while it or its database is killed, and a count of losses."""
 
 import threading
 import time
@@ -11,18 +11,18 @@ VALUES = 40  # metrics a run
 
 @dataclass
 class Tally:
-    """What writers meant to log, what the server acknowledged, what it has afterwards.
+    """Values that writers sent, that the server acknowledged, and that it stored.
 
-    A value is (run's name, metric, step, value): a run that was made twice, since its answer was
-    lost, is still one run of that name with values.
+    A value is (run's name, metric, step, value). A run created twice, since the answer was lost,
+    counts as one run of that name.
     """
 
-    meant: set[tuple[str, str, int, float]] = field(default_factory=set)
+    sent: set[tuple[str, str, int, float]] = field(default_factory=set)
     acknowledged: set[tuple[str, str, int, float]] = field(default_factory=set)
     stored: set[tuple[str, str, int, float]] = field(default_factory=set)
     runs_begun: set[str] = field(default_factory=set)
     runs_finished: set[str] = field(default_factory=set)
-    runs_twice: int = 0  # made, but the answer was lost: made again, and this one stays empty
+    runs_twice: int = 0  # created again after a lost answer; the first one stays empty
     kills: int = 0
     kills_in_a_request: int = 0
     errors: list[str] = field(default_factory=list)
@@ -30,21 +30,21 @@ class Tally:
 
     @property
     def lost(self) -> set[tuple[str, str, int, float]]:
-        return self.meant - self.stored
+        return self.sent - self.stored
 
     def __str__(self) -> str:
         return (
             f"{self.kills} kills ({self.kills_in_a_request} inside a request) in "
             f"{self.seconds:.0f} s: {len(self.runs_begun)} runs ({self.runs_twice} made twice), "
-            f"{len(self.meant)} values meant, {len(self.acknowledged)} acknowledged, "
+            f"{len(self.sent)} values sent, {len(self.acknowledged)} acknowledged, "
             f"{len(self.errors)} errors, {len(self.lost)} lost"
         )
 
 
 class Writer(threading.Thread):
-    """Logs one run after the other, value by value, as a training script would, until told.
+    """Log run after run, value by value, as a training script does, until `stopping` is set.
 
-    An error ends it, unless it is `patient`: then it asks again.
+    An error ends the thread; with `patient` it retries instead.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class Writer(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.client, self.experiment, self.tally = client, experiment, tally
         self.patient = patient
-        self.enough = threading.Event()
+        self.stopping = threading.Event()
         self.error: Exception | None = None
-        self.waits = False  # for the answer to a request
+        self.waits = False  # for an answer
 
     def run(self) -> None:
         try:
             number = 0
-            while not self.enough.is_set():
+            while not self.stopping.is_set():
                 self._log(f"{self.name}-{number}")
                 number += 1
         except Exception as error:  # shown by the test, in its own thread
@@ -73,17 +73,17 @@ class Writer(threading.Thread):
             self.client.log_metric,
             self.client.update_run,
         )
-        run_id = self._ask(create, self.experiment, run_name=name).info.run_id
+        run_id = self._call(create, self.experiment, run_name=name).info.run_id
         for step in range(VALUES):
             value = (name, "loss", step, step / 7)
-            self.tally.meant.add(value)
+            self.tally.sent.add(value)
             self.waits = True
-            self._ask(log, run_id, "loss", step / 7, step=step)
+            self._call(log, run_id, "loss", step / 7, step=step)
             self.waits = False
             self.tally.acknowledged.add(value)
-        self._ask(end, run_id, status="FINISHED")
+        self._call(end, run_id, status="FINISHED")
 
-    def _ask(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def _call(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         from mlflow.exceptions import MlflowException
 
         while True:
@@ -98,18 +98,18 @@ class Writer(threading.Thread):
 def log_under_kills(
     uri: str, kill: Callable[[], None], kills: int = 5, patient: bool = False, seconds: float = 600
 ) -> Tally:
-    """Log through the server at `uri` while `kill` strikes; each time, logging must go on.
+    """Log through the server at `uri` during kills; logging must go on after each.
 
     Parameters
     ----------
     kill : callable
-        Kills, and returns when what it killed was started again, or will start by itself.
+        Kills a service; returns when it was started again or restarts by itself.
     kills : int
-        How often. Between two, values must have been acknowledged again.
+        Number of kills; between two, new values must be acknowledged.
     patient : bool
-        Whether the writers ask again after an error, on top of what MLflow's client does.
+        Whether writers retry after an error, in addition to MLflow's client.
     seconds : float
-        How long that may take each time.
+        Longest wait for logging to go on after a kill.
     """
     from mlflow import MlflowClient
 
@@ -127,7 +127,7 @@ def log_under_kills(
         tally.kills += 1
     _await_more(tally, threads, VALUES, seconds)
     for thread in threads:
-        thread.enough.set()
+        thread.stopping.set()
     for thread in threads:
         thread.join(seconds)
         assert not thread.is_alive() and thread.error is None, thread.error
@@ -144,16 +144,16 @@ def log_under_kills(
 
 
 def check_nothing_lost(tally: Tally) -> None:
-    """Nothing acknowledged is missing, nothing meant is missing, and every run has ended well."""
-    assert tally.kills_in_a_request, "no kill hit a request: nothing was tried"
+    """Check that all sent values are stored and all runs are finished."""
+    assert tally.kills_in_a_request, "no kill hit a request: nothing was tested"
     assert not tally.acknowledged - tally.stored
     assert not tally.lost
-    assert tally.stored == tally.meant
+    assert tally.stored == tally.sent
     assert tally.runs_finished == tally.runs_begun
 
 
 def _await_more(tally: Tally, writers: list[Writer], values: int, seconds: float) -> None:
-    """Wait until so many values more are acknowledged."""
+    """Wait until `values` more are acknowledged."""
     wanted, deadline = len(tally.acknowledged) + values, time.monotonic() + seconds
     while len(tally.acknowledged) < wanted:
         for writer in writers:

@@ -1,4 +1,4 @@
-"""A stand-in for Yahoo that the real yfinance asks over HTTPS, with faults to switch on.
+"""A stand-in for Yahoo, queried by the real yfinance over HTTPS, with faults to switch on.
 
 What `Ticker.history` of yfinance 1.7 (hide_exceptions off) raises for each fault of the wire, where
 it strikes the request for the timezone (a symbol's first) and where it strikes the one for bars;
@@ -31,7 +31,7 @@ x2: the request came twice within the one call. tests/unit/sources/yahoo/test_st
   before the first bar, or a start after the end, is YFPricesMissingError with Yahoo's own words
   ("Data doesn't exist for startDate", "Invalid input - start date cannot be after end date").
 
-The rest come as frames without a word: nan_rows are left out; nan_cell, zero_volume,
+The rest come as frames without an error: nan_rows are left out; nan_cell, zero_volume,
 high_below_low, dropped_days, stale and short come as they are; of duplicate_last the later row
 stays; partial comes as a usual row at midnight. `empty` is YFPricesMissingError.
 """  # noqa: E501

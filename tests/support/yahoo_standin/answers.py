@@ -1,4 +1,4 @@
-"""What goes over the wire: requests as they are recorded, answers as Yahoo words them."""
+"""Recorded requests, and answers in Yahoo's words."""
 
 import http
 import json
@@ -13,7 +13,7 @@ COOKIE = "A3=d=standin; Expires=Fri, 31 Dec 2032 23:59:59 GMT; Domain=.yahoo.com
 
 
 class Request(NamedTuple):
-    """One request as it was answered; `kind` is timezone, bars, crumb, cookie or other."""
+    """One answered request; `kind` is timezone, bars, crumb, cookie or other."""
 
     kind: str
     host: str
@@ -54,7 +54,7 @@ def as_error(refusal: Refusal, envelope: str = "chart") -> Answer:
 
 
 def as_status(status: int, retry_after: float | None = None) -> Answer:
-    """What Yahoo's edge says with this status: JSON only where a crumb is wrong."""
+    """Make the answer of Yahoo's edge with a status; JSON only for a wrong crumb."""
     if status == 401:
         return as_error(Refusal(401, "Unauthorized", "Invalid Crumb"), "finance")
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -62,7 +62,7 @@ def as_status(status: int, retry_after: float | None = None) -> Answer:
 
 
 def cookie() -> Answer:
-    """fc.yahoo.com has no page, only a cookie."""
+    """Make the answer of fc.yahoo.com: no page, only a cookie."""
     return as_text("", 404, **{"Set-Cookie": COOKIE})
 
 
@@ -75,7 +75,7 @@ def down() -> Answer:
 
 
 def bomb(size: int = 16 << 20) -> Answer:
-    """A small answer that unpacks to many zeros."""
+    """Make a small answer that unpacks to `size` bytes of zeros."""
     packed = zlib.compressobj(9, wbits=31)
     parts = [packed.compress(bytes(1 << 20)) for _ in range(size >> 20)]
     head = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -87,7 +87,7 @@ def nothing() -> Answer:
 
 
 def kind_of(host: str, path: str, params: dict[str, str]) -> str:
-    """What a request is for; yfinance reads the timezone off a range of one day."""
+    """Classify a request; yfinance reads the timezone from a range of one day."""
     if path.startswith(CHART):
         return "timezone" if params.get("range") == "1d" else "bars"
     if path == "/v1/test/getcrumb":

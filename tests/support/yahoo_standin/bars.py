@@ -27,14 +27,14 @@ def standin_bars(
     calendar: str = "XNYS",
     price: float = 50.0,
 ) -> pd.DataFrame:
-    """Bars of a calendar's last sessions up to `end`: a random walk at 2 to 6 decimals.
+    """Generate bars of a calendar's last sessions up to `end`: a random walk at 2 to 6 decimals.
 
-    High and low hold open and close also after rounding, which keeps order. Volumes are whole;
-    adj_close is close, until a dividend says otherwise.
+    High and low enclose open and close also after rounding, which keeps order. Volumes are whole;
+    adj_close is close, until a dividend changes it.
     """
     rng = np.random.default_rng(seed)
-    known = _sessions(calendar, pd.Timestamp(end).year)
-    dates = known[known <= pd.Timestamp(end)][-sessions:]
+    all_sessions = _sessions(calendar, pd.Timestamp(end).year)
+    dates = all_sessions[all_sessions <= pd.Timestamp(end)][-sessions:]
     assert len(dates) == sessions, f"{calendar} has only {len(dates)} sessions up to {end}"
     decimals = int(rng.integers(2, 7))
     close = price * np.exp(np.cumsum(0.01 * rng.standard_t(4, sessions)))

@@ -1,4 +1,4 @@
-"""The real yfinance, unpatched, put back to where a new process finds it."""
+"""The real, unpatched yfinance, reset to the state of a new process."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ COLUMNS = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]
 def fresh_yfinance(folder: Path) -> None:
     """Forget session, cookie, crumb, answers and settings; keep the next ones in this folder.
 
-    yfinance keeps all this a process, and once it has opened its sqlite files,
+    yfinance keeps this state for the whole process, and once it has opened its sqlite files,
     `set_tz_cache_location` alone no longer moves them.
     """
     SingletonMeta._instances.clear()
@@ -27,7 +27,7 @@ def fresh_yfinance(folder: Path) -> None:
 
 
 def verbose_yfinance(folder: Path) -> None:
-    """As in a process of its own that wants to see what goes wrong."""
+    """Reset yfinance and let it raise errors."""
     fresh_yfinance(folder)
     yfinance.config.debug.hide_exceptions = False
 
@@ -39,7 +39,7 @@ def history(symbol: str = "AAA", start: str = "2024-01-01", end: str | None = "2
 
 
 def yfinance_bars(*args: Any, **more: Any) -> pd.DataFrame:
-    """What yfinance gives, in the shape of what was put in."""
+    """Fetch bars by yfinance; return them in the form of the stand-in's bars."""
     frame = history(*args, **more)
     named = frame[COLUMNS].set_axis([c.lower().replace(" ", "_") for c in COLUMNS], axis=1)
     dates = pd.DatetimeIndex(frame.index.date).as_unit("s")

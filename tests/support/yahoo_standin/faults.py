@@ -1,4 +1,4 @@
-"""What may go wrong between Yahoo and its client, each switched on by name."""
+"""Faults between Yahoo and its client, each switched on by its name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ WIRE = {
 
 @dataclass
 class Fault:
-    """One fault: of which symbol (None: all), on which requests, how often (None: for good)."""
+    """One fault: its symbol (None: all), its requests, how many times (None: always)."""
 
     kind: str
     symbol: str | None
@@ -35,7 +35,7 @@ class Fault:
     options: dict[str, Any]
 
     def strikes(self, request: str, symbol: str | None) -> bool:
-        """Whether it strikes this request; counts it where it does."""
+        """Return whether the fault strikes a request; count it if it does."""
         if request not in self.on or self.symbol not in (None, symbol) or self.times == 0:
             return False
         if self.times is not None:
@@ -44,7 +44,7 @@ class Fault:
 
 
 def _at(rows: pd.DataFrame, dates: Sequence[str] | None) -> pd.Series:
-    """Which rows are meant: those of the dates, or the middle one."""
+    """Select the rows of the dates, or the middle one."""
     if dates is not None:
         return rows["date"].isin(pd.to_datetime(list(dates)))
     return pd.Series(range(len(rows)), index=rows.index) == len(rows) // 2
@@ -80,7 +80,7 @@ def dropped_days(rows: pd.DataFrame, listing: Listing, dates=None) -> pd.DataFra
 
 
 def partial(rows: pd.DataFrame, listing: Listing, at: str = "11:17:42") -> pd.DataFrame:
-    """The last session is not over: its row has the time of day and what has traded so far."""
+    """Make the last session partial: its row has a time of day and the trades so far."""
     last = rows.iloc[-1:]
     so_far = (last["open"] + 0.3 * (last["close"] - last["open"])).to_numpy()
     live = last.assign(

@@ -1,4 +1,4 @@
-"""One symbol of the stand-in's market, and the answers that Yahoo gives of it."""
+"""One symbol of the stand-in's market, and Yahoo's chart of it."""
 
 import math
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Listing:
     live: pd.DataFrame | None = None
 
     def seconds(self, dates: Any, at: str) -> np.ndarray:
-        """Unix seconds of a time of day of the exchange on each date."""
+        """Return the Unix seconds of an exchange's time of day on each date."""
         local = pd.DatetimeIndex(dates) + pd.Timedelta(f"{at}:00"[:8])  # seconds may be left out
         zoned = local.tz_localize(
             self.timezone, ambiguous=np.ones(len(local), bool), nonexistent="shift_forward"
@@ -53,25 +53,25 @@ class Listing:
         return zoned.as_unit("s").asi8
 
     def timed(self, bars: pd.DataFrame, at: str | None = None) -> pd.DataFrame:
-        """Rows of these bars, each at its session's open or at a time of day."""
+        """Add to bars the time of their session's open, or of a time of day."""
         bars = bars if "adj_close" in bars else bars.assign(adj_close=bars["close"])
         time = self.seconds(bars["date"], at or self.hours[0])
         return bars[COLUMNS].assign(time=time).sort_values("time", ignore_index=True)
 
     def requested_rows(self, params: Mapping[str, str]) -> pd.DataFrame:
-        """The rows that a request's parameters ask for."""
+        """Return the rows that a request's parameters select."""
         if params.get("interval", "1d") != "1d":
             raise Refusal(422, "Unprocessable Entity", "the stand-in has daily bars only")
         if "period1" in params:
             return self._between(int(params["period1"]), int(params["period2"]))
         rows = self._with_live(self.rows)
-        asked = params.get("range", "1mo")
-        if asked in RANGES:
-            return rows[rows["date"] > rows["date"].iloc[-1] - RANGES[asked]]
-        return rows if asked == "max" else rows.iloc[-int(asked.removesuffix("d")) :]
+        range_ = params.get("range", "1mo")
+        if range_ in RANGES:
+            return rows[rows["date"] > rows["date"].iloc[-1] - RANGES[range_]]
+        return rows if range_ == "max" else rows.iloc[-int(range_.removesuffix("d")) :]
 
     def _between(self, start: int, end: int) -> pd.DataFrame:
-        """Rows from start (included) to end (not); the live one comes even when it is later."""
+        """Return the rows of [start, end), with the live one even if it is later."""
         times = f"startDate = {start}, endDate = {end}"
         if start > end:
             text = f"Invalid input - start date cannot be after end date. {times}"
@@ -86,7 +86,7 @@ class Listing:
         return rows if self.live is None else pd.concat([rows, self.live], ignore_index=True)
 
     def chart(self, rows: pd.DataFrame, params: Mapping[str, str]) -> dict[str, Any]:
-        """Yahoo's result for these rows: without `timestamp` where there are none."""
+        """Make Yahoo's result for rows; without rows it has no `timestamp`."""
         result: dict[str, Any] = {"meta": self.meta(params)}
         quote: dict[str, Any] = {}
         adjusted: dict[str, Any] = {}
@@ -115,8 +115,8 @@ class Listing:
             for time, (up, down) in sorted(self.splits.items())
             if first <= time <= last
         }
-        found = {"dividends": dividends, "splits": splits}
-        return {name: each for name, each in found.items() if each}
+        events = {"dividends": dividends, "splits": splits}
+        return {name: by_time for name, by_time in events.items() if by_time}
 
     def meta(self, params: Mapping[str, str]) -> dict[str, Any]:
         last = (self.rows if self.live is None else self.live).iloc[-1]
@@ -153,7 +153,7 @@ class Listing:
 
 
 def numbers(column: pd.Series) -> list[float | int | None]:
-    """A column as JSON has it: null for NaN, whole volumes without a point."""
+    """Convert a column to JSON: null for NaN, whole volumes as integers."""
     values = column.tolist()
     if column.name == "volume":
         values = [int(v) if math.isfinite(v) and v == int(v) else v for v in values]

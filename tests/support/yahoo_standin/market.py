@@ -1,4 +1,4 @@
-"""The market that the stand-in serves, in memory, edited as Yahoo edits it."""
+"""The stand-in's market in memory, edited as Yahoo edits its own."""
 
 import threading
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Market:
             self.listings[symbol] = listing
 
     def append(self, symbol: str, bars: pd.DataFrame) -> None:
-        """New sessions at the end; a live bar is over once its session has come."""
+        """Append sessions; they replace the live bar of their session."""
         with self.lock:
             listing = self.listings[symbol]
             new = listing.timed(bars)
@@ -50,7 +50,7 @@ class Market:
                 listing.live = None
 
     def split(self, symbol: str, date: str, numerator: float, denominator: float = 1) -> None:
-        """A split on a date: all before it is rescaled, past dividends too."""
+        """Split on a date: rescale earlier rows and dividends."""
         ratio = numerator / denominator
         with self.lock:
             listing = self.listings[symbol]
@@ -66,7 +66,7 @@ class Market:
             listing.splits[time] = (numerator, denominator)
 
     def dividend(self, symbol: str, date: str, amount: float) -> None:
-        """A cash dividend with this ex-date: every adj_close before it shrinks."""
+        """Pay a cash dividend on an ex-date: lower all earlier adj_close."""
         with self.lock:
             listing = self.listings[symbol]
             time = int(listing.seconds([pd.Timestamp(date)], listing.hours[0])[0])
@@ -77,7 +77,7 @@ class Market:
             listing.dividends[time] = amount
 
     def noise(self, relative: float = 1e-7, seed: int = 0) -> None:
-        """From now on every answer's prices are off by up to this, each time anew; 0 ends it."""
+        """Shift the prices of later answers by a new relative error each; 0 ends it."""
         with self.lock:
             self._noise = (relative, np.random.default_rng(seed)) if relative else None
 
@@ -92,7 +92,7 @@ class Market:
     def requested_rows(
         self, symbol: str, params: Mapping[str, str]
     ) -> tuple[Listing, pd.DataFrame]:
-        """The listing and the rows that a request asks for.
+        """Return the listing and the rows that a request selects.
 
         Raises
         ------

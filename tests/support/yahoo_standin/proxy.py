@@ -1,4 +1,4 @@
-"""An HTTPS forward proxy on 127.0.0.1 that ends TLS itself and hands on what it is asked."""
+"""An HTTPS forward proxy on 127.0.0.1 that ends TLS and passes requests to a function."""
 
 import contextlib
 import functools
@@ -20,20 +20,20 @@ import trustme
 
 @functools.lru_cache
 def certificates() -> tuple[trustme.CA, trustme.LeafCert]:
-    """One authority and one leaf a process: what they are worth ends with it."""
+    """Make one authority and one leaf a process, valid only in it."""
     authority = trustme.CA()
     return authority, authority.issue_cert("yahoo.com", "*.yahoo.com", "*.finance.yahoo.com")
 
 
 class Connection(http.server.BaseHTTPRequestHandler):
-    """One connection: a CONNECT, then TLS, then requests until either side ends it."""
+    """Handle one connection: CONNECT, TLS, then requests until either side ends it."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: "Proxy"
 
     def log_message(self, *args: object) -> None:
-        """Nothing: whoever answers keeps the record."""
+        """Log nothing: the stand-in records requests."""
 
     def setup(self) -> None:
         super().setup()
@@ -77,7 +77,7 @@ class Connection(http.server.BaseHTTPRequestHandler):
         os.close(self.connection.detach())
 
     def hold(self, seconds: float) -> None:
-        """Say nothing until the client goes, the proxy stops or the time is over."""
+        """Send nothing until the client leaves, the proxy stops or the time is over."""
         self.close_connection = True
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self.server.stopping.wait(0.02):
@@ -86,7 +86,7 @@ class Connection(http.server.BaseHTTPRequestHandler):
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Serves while the block lasts; a bug in `answer` is raised at its end."""
+    """Serve while the block lasts; raise an error of `answer` at its end."""
 
     allow_reuse_address = True
     request_queue_size = 128
@@ -133,7 +133,7 @@ class Proxy(socketserver.ThreadingTCPServer):
         thread.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client may go whenever it likes; anything else is a bug."""
+        """Keep an error unless the client closed its connection."""
         error = sys.exception()
         if error is not None and not isinstance(error, OSError):
             self.errors.append(error)

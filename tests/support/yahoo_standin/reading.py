@@ -1,4 +1,4 @@
-"""The Yahoo source turned to the stand-in, with what it reads there."""
+"""Reads of the Yahoo source from the stand-in."""
 
 import dataclasses
 import datetime as dt
@@ -37,13 +37,13 @@ def read_bars(
     as_of: dt.datetime = FRIDAY,
     stored: dict[str, StoredBars] | None = None,
     timeout: float = QUICK.timeout,
-    **asked: Any,
+    **period: Any,
 ) -> FetchedBars:
     folder = tmp_path / f"caches{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
     policy = dataclasses.replace(QUICK, timeout=timeout)
     source = YahooSource(as_of, folder, stored=lambda: stored or {}, policy=policy)
-    return source.read(symbols or ("AAA",), asked.get("start"), asked.get("end"))
+    return source.read(symbols or ("AAA",), period.get("start"), period.get("end"))
 
 
 def as_stored(

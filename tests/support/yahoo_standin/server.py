@@ -1,4 +1,4 @@
-"""Yahoo on 127.0.0.1: a market, the faults that strike its answers, and the record."""
+"""The stand-in on 127.0.0.1: a market, faults in its answers, and a record of requests."""
 
 import tempfile
 import threading
@@ -23,9 +23,9 @@ INSTEAD = {
 
 
 class Standin(Market):
-    """Yahoo while the block lasts, and what it was asked.
+    """Stand in for Yahoo while the block lasts; record its requests.
 
-    A request is recorded before its answer goes out: whoever has an answer sees it counted.
+    A request is recorded before its answer is sent, so that a client with an answer sees it.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Standin(Market):
         self.proxy.__exit__(kind, error, traceback)
 
     def env(self) -> dict[str, str]:
-        """The environment that turns a process to the stand-in."""
+        """Return the environment that sends a process's requests to the stand-in."""
         return {
             **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), self.proxy.url),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
@@ -67,7 +67,7 @@ class Standin(Market):
         on: str | tuple[str, ...] | None = None,
         **options: Any,
     ) -> None:
-        """Switch a fault on for the next `times` requests that it strikes; None: for good.
+        """Switch a fault on for the next `times` requests that it strikes; None: always.
 
         It strikes requests `on` "timezone", "bars", or (the default) both; also "crumb" and
         "cookie". "refused" strikes "connect", where there is no symbol yet.
@@ -95,7 +95,7 @@ class Standin(Market):
         return host.endswith(".yahoo.com") and not self._strike("connect", None)
 
     def _strike(self, request: str, symbol: str | None) -> list[Fault]:
-        """The faults that strike a request: any of the rows', one of the wire's."""
+        """Return the faults that strike a request: any number of rows, one of the wire."""
         struck: list[Fault] = []
         with self.lock:
             for fault in self._faults:
@@ -105,7 +105,7 @@ class Standin(Market):
         return struck
 
     def _handle(self, connection: Connection) -> None:
-        """Answer one request, or fail it as the faults say."""
+        """Answer one request, or fail it by its faults."""
         at = time.monotonic() - self._started
         parts = urlsplit(connection.path)
         params = dict(parse_qsl(parts.query))
@@ -142,7 +142,7 @@ class Standin(Market):
             connection.send(payload, close="cut" in options)
 
     def _delay(self, seconds: float, together: float = float("inf")) -> None:
-        """Hold an answer for so long, or until so many have been asked for at once."""
+        """Delay an answer for some seconds, or until `together` requests are open at once."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and self.max_parallel < together:
             if self.proxy.stopping.wait(min(left, 0.01)):
