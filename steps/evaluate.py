@@ -35,12 +35,12 @@ def main(  # noqa: PLR0913 - one argument a parameter
     path = run.fetch_input(table)
     try:
         content = json.loads(run.fetch_input(recipe).read_text())
-        start = np.datetime64(content["selection"]["holdout_start"], "s")
+        holdout_start = np.datetime64(content["selection"]["holdout_start"], "s")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"recipe={recipe!r}",
             expected="recipe.json of train",
-            got="another content",
+            got="other content",
             fix="give the artifact of a train run",
         ) from error
     chosen = Recipe.from_dict(content)
@@ -49,7 +49,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     predictions = walk_forward(
         rows_from_arrow(read_table(path)),
         chosen,
-        start,
+        holdout_start,
         refit_every,
         random_state=random_state,
         jobs=os.cpu_count() or 1,
@@ -67,10 +67,10 @@ def main(  # noqa: PLR0913 - one argument a parameter
     with run.output("holdout_predictions.parquet") as out:
         write_groups(out, [pa.Table.from_pandas(predictions, preserve_index=False)])
     run.write_json("evaluation.json", evaluation)
-    _log(run, evaluation)
+    _log_results(run, evaluation)
 
 
-def _log(run: StepRun, evaluation: Mapping[str, Any]) -> None:
+def _log_results(run: StepRun, evaluation: Mapping[str, Any]) -> None:
     lead, backtest = evaluation["lead_over_prior"], evaluation["backtest"]
     model, prior = evaluation["model"], evaluation["baselines"]["prior"]
     run.log_metrics({f"holdout_{name}": value for name, value in model.items()})

@@ -25,7 +25,7 @@ from stockpred.features.table import longest_lookback
 from stockpred.monitoring.age import describe_champion, newest_training, nightly_metrics
 from stockpred.monitoring.alerts import alert_sentence, data_alerts, loss_alerts, needs_training
 from stockpred.monitoring.outcomes import join_outcomes
-from stockpred.monitoring.record import MonitoredModel, monitor_champion, rows_by_version
+from stockpred.monitoring.record import MonitoredModel, monitor_champion, rows_of_other_recipes
 
 WEEKS = 104  # of the trend in the MLflow UI
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
@@ -69,7 +69,7 @@ def main(
         "drift": measure_drift(run, resolved, sampler, result.record),
     }
     run.write_json("monitoring.json", content)
-    others = rows_by_version(rows, model)
+    others = rows_of_other_recipes(rows, model)
     records = {f"champion's recipe, now version {champion.version}": result.record}
     records |= {f"version {name}": part for name, part in others.items()}
     images = draw_monitoring_plots(content, result.detection, records)

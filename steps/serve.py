@@ -35,8 +35,8 @@ def main(*, model_uri: str, registered_model: str, port: int, host: str, max_row
             "max_rows": max_rows,
             "socket": listener.fileno(),
         }
-        with catch_stop_signals(is_child_of_mlflow, parents) as stopped:
-            if server.load(order, stopped):
+        with catch_stop_signals(is_child_of_mlflow, parents) as received_signal:
+            if server.load(order, received_signal):
                 shown, number = listener.getsockname()[:2]
                 address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"
                 if resolved.name:
@@ -44,7 +44,7 @@ def main(*, model_uri: str, registered_model: str, port: int, host: str, max_row
                 run.set_key_figure(f"{model} on {address}")
                 run.flush()
                 logger.info(f"serving {model} on {address}")
-                server.wait(stopped)
+                server.wait(received_signal)
         logger.info(f"{model}: stopped by a signal, no longer served")
 
 

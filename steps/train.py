@@ -41,7 +41,7 @@ from stockpred.training.trial import Trial, best_trial
 if TYPE_CHECKING:
     from mlflow.models.model import ModelInfo
 
-# Modules that compute features and target, weight, fit and calibrate: a recipe's id is over their
+# Modules that compute features and target, weight, fit and calibrate. A recipe's id covers their
 # code and that of their imports.
 RECIPE_CODE = ("stockpred.features.table", "stockpred.training.fit")
 
@@ -81,8 +81,10 @@ def main(  # noqa: PLR0913 - one argument a parameter
     recipe = recipe_of(best_trial(search.trials[name]))
     with run.output("cv_predictions.parquet") as out:
         frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
-        write_groups(out, (pa.Table.from_pandas(f, preserve_index=False) for f in frames))
-    all_trials = [trial for trials_of in search.trials.values() for trial in trials_of]
+        write_groups(out, (pa.Table.from_pandas(frame, preserve_index=False) for frame in frames))
+    all_trials = [
+        trial for candidate_trials in search.trials.values() for trial in candidate_trials
+    ]
     run.write_json(
         "recipe.json",
         {
@@ -101,10 +103,10 @@ def main(  # noqa: PLR0913 - one argument a parameter
         },
     )
     logger.info(f"{name}: fitting on every labelled row of its window")
-    window = training_rows(
+    in_window = training_rows(
         rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
     )
-    training_table = labelled(rows[window])
+    training_table = labelled(rows[in_window])
     estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
     example = from_arrow(next(read_groups(run.fetch_input(bars))))
     model = log_model(
@@ -138,7 +140,7 @@ def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Rec
 
 
 def _tag_model(run: StepRun, model: "ModelInfo") -> None:
-    """Tag the run with its model's URI and digest, over the files as the store has them."""
+    """Tag the run with its model's URI and the digest of the files as stored."""
     location = run.client.get_logged_model(model.model_id).artifact_location
     folder = local_folder(location) or Path(
         mlflow.artifacts.download_artifacts(location, dst_path=str(run.scratch_folder("stored")))

@@ -1,7 +1,7 @@
-"""Study of honesty: the pipeline reports the truth of markets where it is known.
+"""Study of honesty: what the pipeline reports on simulated markets whose truth is known.
 
 `python -m studies.honesty [SECTION ...]` prints Markdown tables for docs/honesty.md and exits with
-1 where a claim does not hold. A killed run goes on where it was.
+1 where a claim does not hold. A killed study resumes from its stored results.
 """
 
 import argparse
@@ -37,24 +37,24 @@ def main() -> int:
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # the exit ends the worker processes, too
-    # Results are kept by the code that made them.
+    # A file for each version of the code: results of other code are not reused.
     code = Code(ROOT).of_modules("studies.honesty")
-    kept = ROOT / ".stockpred" / "honesty" / f"{code[:16]}.jsonl"
-    runner = Runner(options.markets, options.jobs, kept, options.picture)
-    broken = 0
+    results_path = ROOT / ".stockpred" / "honesty" / f"{code[:16]}.jsonl"
+    runner = Runner(options.markets, options.jobs, results_path, options.picture)
+    failed_claims = 0
     for name in options.sections or SECTIONS:
         began, used = time.monotonic(), _cpu()
         section = SECTIONS[name](runner)
-        broken += sum(not holds for _, holds in section.claims)
+        failed_claims += sum(not holds for _, holds in section.claims)
         sys.stdout.write(f"### {name}\n\n{section.markdown()}\n")
         spent = f"{(time.monotonic() - began) / 60:.1f} minutes, {(_cpu() - used) / 60:.1f} of CPU."
         sys.stdout.write(f"{spent}\n\n")
         sys.stdout.flush()
-    return int(broken > 0)
+    return int(failed_claims > 0)
 
 
 def _cpu() -> float:
-    """CPU seconds used by this process and its ended children."""
+    """Return the CPU seconds used by this process and its ended children."""
     scopes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, scopes))
 

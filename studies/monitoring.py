@@ -125,9 +125,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     options = parser.parse_args()
     code = Code(ROOT).of_modules("studies.monitoring")
-    kept = ROOT / ".stockpred" / "monitoring" / f"{code[:16]}.jsonl"
+    results_path = ROOT / ".stockpred" / "monitoring" / f"{code[:16]}.jsonl"
     seeds = [{"seed": 50_000 + number} for number in range(options.markets)]
-    section = report(run_cases(case, seeds, options.jobs, kept))
+    section = report(run_cases(case, seeds, options.jobs, results_path))
     sys.stdout.write(section.markdown())
     return int(not all(holds for _, holds in section.claims))
 

@@ -1,4 +1,4 @@
-"""Run many independent cases in processes; each result is kept, so that a killed run goes on."""
+"""Run independent cases in worker processes; stored results let a killed study resume."""
 
 import json
 import os
@@ -14,27 +14,27 @@ Case = dict[str, Any]
 
 
 def run_cases(
-    function: Callable[..., Case], arguments: Sequence[Case], jobs: int, kept: Path
+    function: Callable[..., Case], arguments: Sequence[Case], jobs: int, results_path: Path
 ) -> list[Case]:
     """Call a function with each set of arguments, in processes.
 
     Parameters
     ----------
     function : callable
-        Function of a module (a process finds it by name); takes and returns plain data.
+        Function of a module (a worker finds it by name); takes and returns JSON-ready data.
     arguments : sequence of dict
         Keyword arguments of each call.
     jobs : int
         Number of processes.
-    kept : Path
-        File of results, one a line; those in it are not computed again.
+    results_path : Path
+        JSON lines, one for each result; those in it are not computed again.
 
     Returns
     -------
     list of dict
         Results in the order of `arguments`.
     """
-    done = _read(kept)
+    done = _read_results(results_path)
     keys = [json.dumps([function.__name__, case], sort_keys=True) for case in arguments]
     todo = {
         key: (key, function, case)
@@ -44,11 +44,11 @@ def run_cases(
     if todo:
         # A case has a core of its own: threads of BLAS would only slow it down.
         os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")})
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        results_path.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        with get_context("spawn").Pool(jobs) as pool, kept.open("a") as file:
+        with get_context("spawn").Pool(jobs) as pool, results_path.open("a") as file:
             file.write("\n")  # a kill may have cut the last line short
-            results = pool.imap_unordered(_called, todo.values())
+            results = pool.imap_unordered(_call, todo.values())
             for number, (key, result) in enumerate(results, start=1):
                 done[key] = result
                 file.write(json.dumps([key, result]) + "\n")
@@ -65,15 +65,15 @@ def run_cases(
 
 @dataclass(frozen=True)
 class Runner:
-    """Settings of a run.
+    """Settings of a study's run.
 
     Attributes
     ----------
     markets : int, optional
-        Markets of each cell; None: each section's own number.
+        Markets of each cell of a table; None: each section's own number.
     jobs : int
         Number of processes.
-    kept : Path
+    results_path : Path
         File of results.
     picture : Path, optional
         File for the power curve, PNG.
@@ -81,26 +81,26 @@ class Runner:
 
     markets: int | None
     jobs: int
-    kept: Path
+    results_path: Path
     picture: Path | None
 
-    def count(self, usual: int) -> int:
-        """Return the number of markets of a cell."""
-        return self.markets or usual
+    def count(self, default: int) -> int:
+        """Return the number of markets of a cell; `default` is the section's own."""
+        return self.markets or default
 
     def run(self, function: Callable[..., Case], arguments: Sequence[Case]) -> list[Case]:
         """Run cases; see `run_cases`."""
-        return run_cases(function, arguments, self.jobs, self.kept)
+        return run_cases(function, arguments, self.jobs, self.results_path)
 
 
-def _called(task: tuple[str, Callable[..., Case], Case]) -> tuple[str, Case]:
+def _call(task: tuple[str, Callable[..., Case], Case]) -> tuple[str, Case]:
     key, function, arguments = task
     return key, function(**arguments)
 
 
-def _read(kept: Path) -> dict[str, Case]:
+def _read_results(results_path: Path) -> dict[str, Case]:
     done = {}
-    for line in kept.read_text().splitlines() if kept.is_file() else []:
+    for line in results_path.read_text().splitlines() if results_path.is_file() else []:
         try:
             key, result = json.loads(line)
         except ValueError:

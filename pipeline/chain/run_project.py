@@ -1,4 +1,4 @@
-"""A chain from its first import to its last tag: fork server, parent run, steps, summary."""
+"""Run of a whole chain: fork server, parent run, steps, summary."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def run_project(
     ----------
     project : Project
     steps : sequence of Step
-        In an order in which every input comes from a row above.
+        In an order in which every input comes from an earlier step.
     params : ChainParams
     entry_point : str
-        The parent's.
+        Entry point of the parent run.
     next_steps : callable
-        (client, finished steps) -> rows to add when all have finished (see `Chain.run`). A
+        (client, finished steps) -> steps to add when all have finished (see `Chain.run`). A
         `PipelineError` that it raises ends the chain.
 
     Returns
     -------
     list of FinishedStep
-        In the table's order.
+        In the order of `steps`, then of those added.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def run_project(
                 raise
             client.set_tag(run_id, TAG_NOTE, markdown_table(finished, run.info.experiment_id))
             return finished
-    except SignalReceived as received:  # its way out has set the run to KILLED
+    except SignalReceived as received:  # `open_run` has set the run to KILLED
         raise Interrupted(received.signum) from received
     finally:
         if server is not None:

@@ -1,8 +1,8 @@
-"""The syntax of one Python file: what it computes as a digest, what it imports as names.
+"""The syntax of one Python file: a digest of its statements, and the names that it imports.
 
 Comments, docstrings, layout and blocks under ``if TYPE_CHECKING`` run nothing and are left out.
-Imports are kept apart from the digest, so that the files they name can be put in by content
-(see `code_digest`).
+Imports are not in the digest: `code_digest` replaces them by the content of the files that they
+name.
 """
 
 import ast
@@ -20,11 +20,11 @@ from typing import NamedTuple, TypeGuard
 
 from pipeline.file_hashes import file_sha256
 
-# Modules that import by names put together at run time.
+# Modules that can import a name made at run time.
 DYNAMIC_MODULES = ("importlib", "pkgutil", "runpy")
-# Parts of importlib that look at what is installed, and run nothing of it.
+# Parts of importlib that only inspect what is installed, and run none of it.
 PASSIVE_MODULES = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
-# Ends a line that imports one of these only for what a step imports by itself, too.
+# Comment on a line that imports a dynamic module only to preload what steps import themselves.
 PRELOADS = b"# preloads"
 DYNAMIC_NAMES = frozenset({"__import__", "eval", "exec"})
 PATH_NAMES = frozenset({"__file__", "__path__"})
@@ -41,9 +41,9 @@ class Import(NamedTuple):
     module : str
         Absolute dotted name.
     name : str
-        Name taken out of the module, perhaps a module itself; empty where the module is taken.
+        Name imported from the module, perhaps a module itself; empty for ``import module``.
     bound : str
-        Name that the file uses it by; empty for a string that may name a module.
+        Name by which the file uses it; empty for a string that may name a module.
     """
 
     module: str
@@ -53,20 +53,20 @@ class Import(NamedTuple):
 
 @dataclass(frozen=True)
 class Syntax:
-    """What a Python file says, apart from where it and the modules it imports are.
+    """Content of a Python file, independent of its path and of the paths of modules it imports.
 
     Attributes
     ----------
     digest : str
         Hex sha256 of the syntax tree, with a gap for each block of imports; empty where the
-        file says nothing.
+        file has no statement.
     blocks : sequence of sequence of Import
-        What fills the gaps, in order. Within a block of adjacent imports the order does not
+        Imports of each gap, in order. Within a block of adjacent imports the order does not
         count: tools sort imports by module names, which change when a module moves.
     is_dynamic : bool
-        Whether it can import modules that no name in it shows.
+        Whether it can import modules whose names are not in it.
     uses_path : bool
-        Whether it can find out where it is.
+        Whether it can read its own path.
     """
 
     digest: str
@@ -91,14 +91,14 @@ def parse(source: bytes, file: str) -> Syntax:
     Returns
     -------
     Syntax
-        Of what cannot be parsed: the digest of its bytes, dynamic.
+        For a file that cannot be parsed: the digest of its bytes, with both flags True.
     """
     try:
         writer = _Writer(source, PurePosixPath(file).parts[:-1])
         writer.write_block(ast.parse(source, filename=file).body)
     except (SyntaxError, ValueError, RecursionError):
         return Syntax(hashlib.sha256(source).hexdigest(), (), True, True)
-    text = "\0".join(writer.words)
+    text = "\0".join(writer.tokens)
     return Syntax(
         hashlib.sha256(text.encode()).hexdigest() if text else "",
         [sorted(block) for block in writer.blocks],
@@ -108,27 +108,27 @@ def parse(source: bytes, file: str) -> Syntax:
 
 
 def read_memo(path: Path) -> dict[str, tuple[str, Syntax]]:
-    """Read what `write_memo` wrote; nothing where that was other code or is damaged.
+    """Read the file of `write_memo`; empty where another parser wrote it or it is damaged.
 
     Returns
     -------
     dict of str to (str, Syntax)
-        By file, the sha256 of its bytes and what they say.
+        By file, the sha256 of its bytes and its syntax.
     """
     try:
         content = json.loads(path.read_text())
         if content["parser"] != _parser():
             return {}
         return {
-            file: (sha256, Syntax(text, [[Import(*i) for i in b] for b in blocks], *flags))
-            for file, (sha256, text, blocks, *flags) in content["files"].items()
+            file: (sha256, Syntax(digest, [[Import(*i) for i in b] for b in blocks], *flags))
+            for file, (sha256, digest, blocks, *flags) in content["files"].items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 
 def write_memo(path: Path, syntaxes: Mapping[str, tuple[str, Syntax]]) -> None:
-    """Keep what files say for the next process; where nothing may be written, do nothing."""
+    """Store the syntax of files for the next process; do nothing where writing is not allowed."""
     content = {
         "parser": _parser(),
         "files": {
@@ -145,15 +145,15 @@ def write_memo(path: Path, syntaxes: Mapping[str, tuple[str, Syntax]]) -> None:
 
 @cache
 def _parser() -> str:
-    """Identify what a memo depends on beside the files: this module and Python's version."""
+    """Identify the parser that a memo depends on: this module and Python's version."""
     return f"{file_sha256(Path(__file__))} {sys.version_info[:2]}"
 
 
 class _Writer:
-    """Writes a syntax tree as words; `ast.dump` is slower, and differs between Python versions."""
+    """Writer of a syntax tree as tokens; `ast.dump` is slower, and Python versions differ in it."""
 
     def __init__(self, source: bytes, package: Sequence[str]) -> None:
-        self.words: list[str] = []
+        self.tokens: list[str] = []
         self.blocks: list[set[Import]] = []
         self.is_dynamic = self.uses_path = False
         self._source, self._package = source, package
@@ -175,46 +175,46 @@ class _Writer:
                 self._write(statement)
 
     def _open_gap(self) -> set[Import]:
-        self.words.append(_GAP)
+        self.tokens.append(_GAP)
         self.blocks.append(set())
         return self.blocks[-1]
 
     def _write(self, node: ast.AST) -> None:
-        words = self.words
+        tokens = self.tokens
         # Half of all nodes are names and constants.
         if isinstance(node, ast.Name):
             self.is_dynamic |= node.id in DYNAMIC_NAMES
             self.uses_path |= node.id in PATH_NAMES
-            words += ("Name", node.id)
+            tokens += ("Name", node.id)
             return
         if isinstance(node, ast.Constant):
             if not self._write_module_name(node.value):
-                words += ("Constant", repr(node.value))
+                tokens += ("Constant", repr(node.value))
             return
         kind, values = node.__class__, node.__dict__
-        words.append(kind.__name__)
+        tokens.append(kind.__name__)
         for field in kind._fields:
             value = values.get(field)
             # Whether a name is read or set follows from where it is.
             if value is None or value == [] or field == "ctx":
                 continue
-            words.append(field)
+            tokens.append(field)
             self._write_value(value)
-        words.append(")")
+        tokens.append(")")
 
     def _write_value(self, value: object) -> None:
         if isinstance(value, ast.AST):
             self._write(value)
         elif not isinstance(value, list):
-            self.words.append(repr(value))
+            self.tokens.append(repr(value))
         else:
-            self.words.append("[")
+            self.tokens.append("[")
             if isinstance(value[0], ast.stmt):
                 self.write_block(value)
             else:
                 for item in value:
                     self._write_value(item)
-            self.words.append("]")
+            self.tokens.append("]")
 
     def _write_module_name(self, value: object) -> bool:
         """Write a constant as a gap if it has the form of a module's name."""
@@ -229,8 +229,8 @@ class _Writer:
         else:
             module = node.module or ""
             if node.level:
-                above = self._package[: len(self._package) - node.level + 1]
-                module = ".".join([*above, *filter(None, [module])])
+                parents = self._package[: len(self._package) - node.level + 1]
+                module = ".".join([*parents, *filter(None, [module])])
             imports = [Import(module, name.name, name.asname or name.name) for name in node.names]
         if any(map(_is_dynamic, imports)) and PRELOADS not in self._line(node.lineno):
             self.is_dynamic = True
@@ -241,10 +241,12 @@ class _Writer:
 
 
 def _is_dynamic(imported: Import) -> bool:
-    """Whether an import brings the means to import by name, or names that it does not show."""
+    """Whether an import is of a dynamic module, or of every name of a module (``*``)."""
     full = f"{imported.module}.{imported.name}".rstrip(".")
-    is_means = full.partition(".")[0] in DYNAMIC_MODULES and not full.startswith(PASSIVE_MODULES)
-    return is_means or imported.name == "*"
+    is_dynamic_module = full.partition(".")[0] in DYNAMIC_MODULES and not full.startswith(
+        PASSIVE_MODULES
+    )
+    return is_dynamic_module or imported.name == "*"
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -1,7 +1,7 @@
 """Download and verification of a logged model, before its code is loaded.
 
-A model is code, and loading it runs that code. Verified is that it is the code that its training
-run recorded, and that nothing else would be loaded: no pickle, no file outside the model's folder.
+Loading a model runs its code. Verification makes sure that this is the code that the training run
+recorded, and that nothing else is loaded: no pickle, no file outside the model's folder.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from pipeline.tracking.artifacts import limit_file_size, local_folder, model_dig
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Neither unpickles where the model brings its own code, which is verified, too.
+# Neither loader unpickles a model that brings its own code, which `refusal_reason` requires.
 LOADERS = ("mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model")
 FLAVOR = "python_function"
 CODE, ARTIFACTS = "code", "artifacts"
@@ -43,7 +43,7 @@ def fetch_model(client: "MlflowClient", model: ResolvedModel, into: Path) -> Pat
     Raises
     ------
     InputError
-        The files are gone, or refused (see `why_refused`).
+        The files no longer exist, or are refused (see `refusal_reason`).
     """
     if model.name is None or model.version is None:
         logged = client.get_logged_model(model.uri.removeprefix("models:/"))
@@ -57,7 +57,7 @@ def fetch_model(client: "MlflowClient", model: ResolvedModel, into: Path) -> Pat
 def fetch_files(
     client: "MlflowClient", uri: str, location: str, run_id: str | None, into: Path
 ) -> Path:
-    """As `fetch_model`, of a model whose location and run are known.
+    """Copy and verify the files of a model whose location and training run are known.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def fetch_files(
     location : str
         Folder or URI of the files.
     run_id : str or None
-        Training run, None where it is unknown.
+        Training run; None where it is unknown.
     into : Path
         An empty folder.
 
@@ -100,9 +100,9 @@ def fetch_files(
     except (MlflowException, OSError, shutil.Error) as error:
         reason = " ".join(str(error).split())[:500]
         raise InputError(
-            uri, expected="the files of a model", got=reason, fix="train it anew"
+            uri, expected="the files of a model", got=reason, fix="train it again"
         ) from error
-    if (why := why_refused(target, recorded_digest(client, run_id))) is not None:
+    if (why := refusal_reason(target, recorded_digest(client, run_id))) is not None:
         raise InputError(
             uri, expected="a model as its run recorded it", got=why, fix="register a model of train"
         )
@@ -110,30 +110,29 @@ def fetch_files(
 
 
 def recorded_digest(client: "MlflowClient", run_id: str | None) -> str | None:
-    """Return the digest of its model that a run recorded, None where it recorded none."""
+    """Return the model digest that a run recorded; None without a run or a digest."""
     run = none_if_missing(lambda: client.get_run(run_id)) if run_id else None
     return run.data.tags.get(TAG_OUTPUT + MODEL) if run is not None else None
 
 
-def why_refused(folder: Path, recorded: str | None) -> str | None:
-    """Return why a model's files must not be loaded, None where they may.
+def refusal_reason(folder: Path, recorded: str | None) -> str | None:
+    """Return why a model's files must not be loaded; None where they may.
 
-    Allowed are models from code alone: MLflow's own loader for them, code in the model's folder,
-    and data in its `artifacts`. Every other flavour of MLflow, and every other loader, may
-    unpickle.
+    Only models from code are allowed: MLflow's own loader for them, code in the model's folder, and
+    data in its `artifacts`. Every other flavour or loader of MLflow may unpickle.
 
     Parameters
     ----------
     folder : Path
         Folder of the model.
     recorded : str or None
-        Digest that the training run recorded, which the files must have (see
-        `artifacts.model_digest`); None: any.
+        Digest that the training run recorded (see `artifacts.model_digest`) and that the files must
+        have; None: not compared.
 
     Returns
     -------
     str or None
-        A few words.
+        A few words, for a message.
     """
     import yaml
 
@@ -145,30 +144,30 @@ def why_refused(folder: Path, recorded: str | None) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         return f"an MLmodel file that cannot be read ({type(error).__name__})"
     if forbidden is not None:
-        return f"no model from code alone ({forbidden})"
+        return f"more than a model from code ({forbidden})"
     if recorded is not None and (digest := model_digest(folder)) != recorded:
         return f"other files (sha256 {digest[:12]}..., recorded {recorded[:12]}...)"
     return None
 
 
 def _forbidden_parts(folder: Path, flavors: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what would be loaded beside the model's code and its artifacts."""
+    """Yield each reason why files are not a model from code alone."""
     others = sorted(set(flavors) - {FLAVOR})
     if others or FLAVOR not in flavors:
         yield f"flavour {(others or ['none'])[0]!s}"[:80]
         return
-    conf = flavors[FLAVOR]
-    if conf.get("loader_module") not in LOADERS:
-        yield f"loader {conf.get('loader_module')!s}"[:80]
-    if "python_model" in conf or "data" in conf:
+    config = flavors[FLAVOR]
+    if config.get("loader_module") not in LOADERS:
+        yield f"loader {config.get('loader_module')!s}"[:80]
+    if "python_model" in config or "data" in config:
         yield "a pickled part"
-    # MLflow takes the last part of the name, of a file in the model's folder.
-    code = PurePosixPath(str(conf.get("model_code_path", "")))
+    # MLflow uses only the last part of this path, as a file in the model's folder.
+    code = PurePosixPath(str(config.get("model_code_path", "")))
     if code.suffix != ".py" or not (folder / code.name).is_file():
         yield "no code of its own"
-    if conf.get("code") not in (None, CODE):
-        yield "code out of its folder"
-    for artifact in (conf.get("artifacts") or {}).values():
+    if config.get("code") not in (None, CODE):
+        yield "code outside its folder"
+    for artifact in (config.get("artifacts") or {}).values():
         path = PurePosixPath(artifact["path"])
         if path.parts[:1] != (ARTIFACTS,) or ".." in path.parts:
-            yield "artifacts out of its folder"
+            yield "artifacts outside its folder"

@@ -11,7 +11,7 @@ from pipeline.registry.versions import CHAMPION, TAG_LIMIT, model_tags, write_mo
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PREFIX = "moves."  # of the tags, numbered pages of JSON rows
+PREFIX = "moves."  # of the names of the tags, which are numbered pages of JSON rows
 REASON_LIMIT = 300  # characters of a reason on record
 
 
@@ -29,14 +29,14 @@ class Transition:
     stage_before, stage : str
         Tag `stage` before and after; `stage_before` is empty for a version that had none.
     aliases, removed_aliases : tuple of str
-        Gained and lost. An alias that another version gained at the same time is not listed as
+        Aliases gained and lost. One that another version gained at the same time is not listed as
         lost.
     run_id : str
         Run that made the change; empty where it is unknown.
     reason : str
         Sentence for people.
     by_hand : bool
-        Whether a person wanted it, not the gate.
+        Whether a person decided it, not the gate.
     """
 
     when: dt.datetime
@@ -105,7 +105,7 @@ def champion_periods(transitions: Iterable[Transition]) -> list[ChampionPeriod]:
 
 
 def champion_of(transitions: Iterable[Transition]) -> str | None:
-    """Return the version that is champion after some transitions, None where none is."""
+    """Return the version that is champion after these transitions; None where none is."""
     last = champion_periods(transitions)[-1:]
     return last[0].began.version if last and last[0].ended is None else None
 
@@ -122,7 +122,7 @@ def champion_periods_on(transitions: Iterable[Transition], day: dt.date) -> list
 
 
 def next_instant(transitions: Sequence[Transition]) -> dt.datetime:
-    """Return now, UTC, to the millisecond; a millisecond after the last where a clock lags."""
+    """Return now, UTC, to the millisecond; where the clock lags, 1 ms after the last transition."""
     now = dt.datetime.now(dt.UTC)
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     return max([now, *(last.when + dt.timedelta(milliseconds=1) for last in transitions[-1:])])

@@ -1,8 +1,8 @@
 """Resources that a step used: seconds, bytes, rows, memory.
 
-From the kernel's account of this process: `getrusage` includes the program that it was forked from,
-and psutil has no peak. MLflow's system metrics sample the whole machine in a thread, every ten
-seconds, by psutil: neither the peak nor the process is in them.
+Memory is read from ``/proc/self/status``. The peak of `getrusage` would include the program that
+this process was forked from, and psutil has no peak. MLflow's system metrics sample the whole
+machine every ten seconds: they have neither the peak nor this process alone.
 """
 
 import re
@@ -14,14 +14,14 @@ PARQUET = ".parquet"
 
 
 class ResourceUsage:
-    """Measures from its construction, when a step's run opens."""
+    """Resources used since this object was made, which is when a step's run opens."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._initial_rss = _memory("VmRSS")
 
     def metrics(self, written: Iterable[Path]) -> dict[str, float | None]:
-        """Return the metrics up to now.
+        """Return the metrics of the time since then.
 
         Parameters
         ----------
@@ -31,11 +31,10 @@ class ResourceUsage:
         Returns
         -------
         dict
-            ``seconds``; ``bytes`` of the files, and ``rows`` of the Parquet files among them (None
-            without any); ``peak_rss_mib``, the most memory that the process held at any time,
-            Python and imports included, of which a warm process shares the fork server's;
-            ``peak_added_mib``, how much of that was added to the memory at the start. Both None
-            where there is no ``/proc``.
+            ``seconds``; ``bytes`` of the files; ``rows`` of the Parquet files among them (None
+            without any); ``peak_rss_mib``, peak resident memory, with Python and imports (a warm
+            process shares those with the fork server); ``peak_added_mib``, that peak less the
+            memory at the start. Both are None where there is no ``/proc``.
         """
         files = [path for path in written if path.is_file()]
         tables = [path for path in files if path.suffix == PARQUET]

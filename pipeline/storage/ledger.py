@@ -26,15 +26,15 @@ LOCK = ".lock"  # readers of datasets skip names that begin with a dot
 
 
 @dataclass(frozen=True)
-class Appended:
-    """Numbers of rows of one call of `Ledger.append`.
+class AppendCounts:
+    """Row counts of one call of `Ledger.append`.
 
     Attributes
     ----------
     added : int
         Rows added.
     known : int
-        Rows whose key existed; they stay as they were.
+        Rows whose key existed; the existing rows are kept.
     differing : int
         Known rows that have another value in a compared column.
     """
@@ -43,9 +43,9 @@ class Appended:
     known: int = 0
     differing: int = 0
 
-    def __add__(self, other: "Appended") -> "Appended":
-        """Add the numbers of two calls."""
-        return Appended(
+    def __add__(self, other: "AppendCounts") -> "AppendCounts":
+        """Add the counts of two calls."""
+        return AppendCounts(
             self.added + other.added, self.known + other.known, self.differing + other.differing
         )
 
@@ -72,40 +72,43 @@ class Ledger:
     def __init__(self, uri: str, root: Path, partition: str) -> None:
         self.uri = uri
         self._partition = partition
-        self._files, self._folder = _open(uri, root)
+        self._files, self._folder = _open_store(uri, root)
         self._is_local = isinstance(self._files, pafs.LocalFileSystem)
 
-    def append(self, rows: pa.Table, name: str, key: str, compared: Sequence[str] = ()) -> Appended:
+    def append(
+        self, rows: pa.Table, name: str, key: str, compared: Sequence[str] = ()
+    ) -> AppendCounts:
         """Add the rows whose key their file does not hold yet; idempotent.
 
         Each file is replaced whole or not at all, so that readers never see a part of one, and
-        repeating a call that was cut short completes it. In a folder, appends wait for each other
-        without a limit; in an object store, of two at once into one file the later's remains.
+        repeating an interrupted call completes it. In a folder, concurrent appends wait for each
+        other without a limit; an object store has no lock: of two concurrent appends to one file,
+        only the later is kept.
 
         Parameters
         ----------
         rows : Table
             With the partition's column; `key` is unique within each partition.
         name : str
-            Name of the file in each partition: what else identifies a row.
+            Name of the file in each partition: part of a row's identity.
         key : str
             Column that identifies a row of a file.
         compared : sequence of str
-            Columns in which known rows are compared with the given ones; null counts as equal.
+            Columns in which existing rows are compared with `rows`; null counts as equal.
 
         Returns
         -------
-        Appended
+        AppendCounts
         """
         ordered = rows.sort_by(self._partition)
-        runs = pc.run_end_encode(ordered[self._partition].combine_chunks())
-        total, first = Appended(), 0
+        encoded = pc.run_end_encode(ordered[self._partition].combine_chunks())
+        total, start = AppendCounts(), 0
         with self._locked():
-            for value, end in zip(runs.values, runs.run_ends.to_pylist(), strict=True):
-                part = ordered.slice(first, end - first).drop_columns(self._partition)
+            for value, end in zip(encoded.values, encoded.run_ends.to_pylist(), strict=True):
+                part = ordered.slice(start, end - start).drop_columns(self._partition)
                 folder = f"{self._folder}/{self._partition}={value}"
-                total += self._add(part, folder, f"{_quoted(name)}.parquet", key, compared)
-                first = end
+                total += self._add_to_file(part, folder, f"{_quoted(name)}.parquet", key, compared)
+                start = end
         return total
 
     def read(self, where: ds.Expression | None = None) -> pa.Table:
@@ -124,35 +127,35 @@ class Ledger:
         Raises
         ------
         InputError
-            No ledger, or nothing in it.
+            There is no ledger, or it has no file.
         """
         if self._files.get_file_info(self._folder).type != pafs.FileType.Directory:
-            raise self._missing()
+            raise self._missing_error()
         parts = ds.partitioning(pa.schema([(self._partition, pa.date32())]), flavor="hive")
         dataset = ds.dataset(
             self._folder, filesystem=self._files, format="parquet", partitioning=parts
         )
         if not dataset.files:
-            raise self._missing()
+            raise self._missing_error()
         return dataset.to_table(filter=where)
 
-    def _missing(self) -> InputError:
+    def _missing_error(self) -> InputError:
         return InputError(
             repr(self.uri),
             expected="a ledger",
-            got="no file of one",
+            got="no Parquet file",
             fix="give the folder or URI that score wrote to",
         )
 
-    def _add(
+    def _add_to_file(
         self, rows: pa.Table, folder: str, name: str, key: str, compared: Sequence[str]
-    ) -> Appended:
+    ) -> AppendCounts:
         columns = {name: _decoded(rows[name]) for name in rows.column_names}
         rows = pa.table(columns).sort_by(key)
         path = f"{folder}/{name}"
         if self._files.get_file_info(path).type != pafs.FileType.File:
             self._write(rows, folder, name)
-            return Appended(added=rows.num_rows)
+            return AppendCounts(added=rows.num_rows)
         with self._files.open_input_file(path) as file:
             existing = pq.read_table(file)
         positions = pc.index_in(rows[key], existing[key])
@@ -165,17 +168,17 @@ class Ledger:
         if fresh.num_rows:
             whole = pa.concat_tables([existing, fresh.cast(existing.schema)])
             self._write(whole.sort_by(key), folder, name)
-        return Appended(fresh.num_rows, known.num_rows, int(differs.sum()))
+        return AppendCounts(fresh.num_rows, known.num_rows, int(differs.sum()))
 
     def _write(self, rows: pa.Table, folder: str, name: str) -> None:
         self._files.create_dir(folder, recursive=True)
         if self._is_local:
-            for partial in Path(folder).glob(f".{name}.*"):  # of a writer that was killed
+            for partial in Path(folder).glob(f".{name}.*"):  # left by a killed writer
                 partial.unlink()
             with atomic_write(Path(folder) / name) as partial:
                 pq.write_table(rows, partial, compression="zstd")
             return
-        # An object store creates the object when the stream is closed.
+        # An object store creates the object, whole, when the stream is closed.
         with self._files.open_output_stream(f"{folder}/{name}") as stream:
             pq.write_table(rows, stream, compression="zstd")
 
@@ -192,7 +195,7 @@ class Ledger:
 
 
 def _quoted(name: str) -> str:
-    """Quote a file name: no slash, and no first character for which readers skip it."""
+    """Quote a file name: no slash, and no first character that makes readers skip the file."""
     quoted = quote(name, safe="")
     return f"%{ord(quoted[0]):02X}{quoted[1:]}" if quoted[:1] in ("_", ".") else quoted
 
@@ -203,7 +206,7 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if is_coded else column
 
 
-def _open(uri: str, root: Path) -> tuple[pafs.FileSystem, str]:
+def _open_store(uri: str, root: Path) -> tuple[pafs.FileSystem, str]:
     scheme = urlsplit(uri).scheme
     if not scheme:
         require_outside_clone(uri, root)
@@ -218,7 +221,7 @@ def _open(uri: str, root: Path) -> tuple[pafs.FileSystem, str]:
         raise InputError(
             repr(uri),
             expected="a folder or the URI of a store",
-            got=f"one that nothing opens ({error})",
+            got=f"a URI that neither pyarrow nor fsspec opens ({error})",
             fix="install the store's package, or give another",
         ) from error
     return pafs.PyFileSystem(pafs.FSSpecHandler(files)), path

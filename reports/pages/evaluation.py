@@ -157,7 +157,7 @@ def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:
             (name, parts[name], format_interval(intervals.get(name)), text)
             for name, text in meaning.items()
         ),
-        words=("meaning",),
+        text_columns=("meaning",),
     )
 
 

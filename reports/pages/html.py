@@ -10,14 +10,14 @@ max-width:62rem}
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #dde3e8}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
 th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #eef1f4}
-th:first-child,td:first-child,.words{text-align:left}
+th:first-child,td:first-child,.text{text-align:left}
 .lead{font-size:1.15rem;background:#f2f6f9;border-left:4px solid #1b6ca8;padding:.7rem 1rem}
 .pictures{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
 .pictures img{max-width:100%;height:auto}
 .wide{overflow-x:auto;margin:.8rem 0}
 pre{background:#f6f8fa;padding:.7rem 1rem;white-space:pre-wrap;font-size:12px}
 """
-# Escaped text runs nothing; the policy forbids it to the browser as well.
+# Escaping keeps scripts out; the policy makes the browser refuse any that slipped through.
 POLICY = (
     '<meta http-equiv="Content-Security-Policy" '
     """content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">"""
@@ -25,10 +25,11 @@ POLICY = (
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """Render a page; `body` is made by the functions below."""
+    """Render a page; `body` is HTML from the functions below."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(body)}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
+        f"{''.join(body)}</body></html>\n"
     )
 
 
@@ -42,43 +43,47 @@ def paragraph(text: str, lead: bool = False) -> str:
     return f"<p{' class=lead' if lead else ''}>{escape(text)}</p>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], words: Sequence[str] = ()) -> str:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], text_columns: Sequence[str] = ()
+) -> str:
     """Render a table.
 
     Parameters
     ----------
-    head : sequence of str
+    columns : sequence of str
         Names of the columns.
     rows : iterable of sequence
         Cells, as many as columns: None is shown as a dash, a float with four significant digits.
-    words : sequence of str
-        Columns of text, aligned to the left.
+    text_columns : sequence of str
+        Names of the columns that are aligned to the left.
 
     Returns
     -------
     str
         HTML.
     """
-    kinds = [" class=words" if name in words else "" for name in head]
-    top = _cells("th", head, kinds)
-    lines = (_cells("td", row, kinds) for row in rows)
+    classes = [" class=text" if name in text_columns else "" for name in columns]
+    top = _cells("th", columns, classes)
+    lines = (_cells("td", row, classes) for row in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
 
 
-def _cells(tag: str, row: Sequence[object], kinds: Sequence[str]) -> str:
-    pairs = zip(row, kinds, strict=True)
-    return "".join(f"<{tag}{kind}>{escape(_shown(cell))}</{tag}>" for cell, kind in pairs)
+def _cells(tag: str, row: Sequence[object], classes: Sequence[str]) -> str:
+    pairs = zip(row, classes, strict=True)
+    return "".join(
+        f"<{tag}{css_class}>{escape(_cell_text(cell))}</{tag}>" for cell, css_class in pairs
+    )
 
 
-def _shown(cell: object) -> str:
+def _cell_text(cell: object) -> str:
     if cell is None:
         return "-"
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def bullets(items: Iterable[str]) -> str:
-    """Render a list."""
+    """Render a bulleted list."""
     return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
 
 
@@ -98,5 +103,5 @@ def pictures(images: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _width(png: bytes) -> int:
-    """Width in CSS pixels, so that two pictures of 6 inches at 110 dpi fit side by side."""
+    """Return the width in CSS pixels: two pictures of 6 inches at 110 dpi fit side by side."""
     return int.from_bytes(png[16:20]) * 7 // 10

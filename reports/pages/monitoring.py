@@ -94,7 +94,7 @@ def _today(content: Mapping[str, Any]) -> Iterable[str]:
             )
             for forecast in shown[:SHOWN]
         ),
-        words=("forecast",),
+        text_columns=("forecast",),
     )
     if len(shown) > SHOWN:
         yield paragraph(f"{len(shown) - SHOWN:,} more are in monitoring.json.")
@@ -181,7 +181,7 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
                 )
                 for move in reversed(content["moves"])
             ),
-            words=("version", "from", "to", "why"),
+            text_columns=("version", "from", "to", "why"),
         )
 
 

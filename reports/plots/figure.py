@@ -42,6 +42,6 @@ def to_png(figure: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def row_figure_size(rows: int) -> tuple[float, float]:
-    """Size in inches of a figure with a labelled line for each of some rows."""
-    return SIZE[0], max(SIZE[1] * 0.5, 1.4 + 0.28 * rows)
+def row_figure_size(lines: int) -> tuple[float, float]:
+    """Return the size in inches of a figure with some labelled lines below each other."""
+    return SIZE[0], max(SIZE[1] * 0.5, 1.4 + 0.28 * lines)

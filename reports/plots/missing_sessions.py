@@ -25,7 +25,7 @@ def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> bytes | None:
 
     Parameters
     ----------
-    gaps : mapping of str to Gaps
+    gaps : mapping of str to SessionGaps
         Symbol to its expected and missing sessions.
 
     Returns

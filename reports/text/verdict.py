@@ -1,4 +1,4 @@
-"""Sentences on an evaluation: skill, trading, known biases of the data."""
+"""Sentences for reports: the verdict of an evaluation, its backtest, known biases of the data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,26 +20,28 @@ def verdict_sentence(evaluation: Mapping[str, Any]) -> str:
     -------
     str
         Begins with ``Evidence of skill``, ``No evidence of skill``, or ``No chance to see skill``
-        where even the smallest detectable effect is larger than any to be hoped for.
+        where the smallest detectable AUC is above `HOPELESS_AUC`, or there is none.
     """
-    lead, seen = evaluation["lead_over_prior"], evaluation["detectable"]
+    lead, detectable = evaluation["lead_over_prior"], evaluation["detectable"]
     ours = evaluation["model"]["log_loss"]
     prior = evaluation["baselines"]["prior"]["log_loss"]
-    figures = f"log loss {ours:.4f} against {prior:.4f} for the prior, {_p(lead['p_value'])}"
+    figures = f"log loss {ours:.4f} against {prior:.4f} for the prior, {_format_p(lead['p_value'])}"
     dates = f"these {lead['dates']:,} dates"
-    if seen["auc"] is None:
-        return f"No chance to see skill: {seen['reason']}; {figures} on {dates}."
+    if detectable["auc"] is None:
+        return f"No chance to see skill: {detectable['reason']}; {figures} on {dates}."
     if lead["mean"] > 0 and lead["p_value"] < SKILL_P:
         return f"Evidence of skill: {figures} on {dates}{_own_prior(evaluation)}."
-    word = "No evidence of skill" if seen["auc"] <= HOPELESS_AUC else "No chance to see skill"
-    return f"{word}: {figures}; an AUC under {seen['auc']:.2f} could not have been seen on {dates}."
+    word = "No evidence of skill" if detectable["auc"] <= HOPELESS_AUC else "No chance to see skill"
+    limit = f"an AUC under {detectable['auc']:.2f} could not have been seen"
+    return f"{word}: {figures}; {limit} on {dates}."
 
 
 def _own_prior(evaluation: Mapping[str, Any]) -> str:
     own = evaluation["lead_over_prior_by_symbol"]
     if own["mean"] > 0 and own["p_value"] < SKILL_P:
         return ""
-    return f", but not over each symbol's own prior ({_p(own['p_value'])}): a base rate is no skill"
+    figure = _format_p(own["p_value"])
+    return f", but not over each symbol's own prior ({figure}): a base rate is no skill"
 
 
 def trading_summary(evaluation: Mapping[str, Any]) -> str:
@@ -71,8 +73,9 @@ def trading_summary(evaluation: Mapping[str, Any]) -> str:
         return f"{earned} At this cost it could not have been traded, whatever its skill."
     interval = traded["sharpe_interval"]
     if interval is None or interval[0] <= 0:
-        return f"{earned} The profit cannot be told from luck: {describe_sharpe(traded)}."
-    return f"{earned} The profit is unlike plain luck: {describe_sharpe(traded)}; it need not last."
+        return f"{earned} The profit cannot be distinguished from luck: {describe_sharpe(traded)}."
+    sharpe = describe_sharpe(traded)
+    return f"{earned} Luck alone is unlikely to explain the profit: {sharpe}; it need not last."
 
 
 def describe_sharpe(traded: Mapping[str, Any]) -> str:
@@ -99,7 +102,7 @@ def format_percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _p(value: float) -> str:
+def _format_p(value: float) -> str:
     return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
@@ -114,11 +117,11 @@ def known_biases(source: str) -> list[str]:
     Returns
     -------
     list of str
-        One sentence or two each.
+        One or two sentences for each bias.
     """
     survivors = {
         "snapshot": "Survivorship: the embedded bars are five companies that later did well. A "
-        "return or an accuracy got on them is biased upwards.",
+        "return or an accuracy measured on them is biased upwards.",
         "yahoo": "Survivorship: Yahoo drops most delisted companies, and symbols picked today are "
         "those that did well. Returns and accuracies are biased upwards.",
     }

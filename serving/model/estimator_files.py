@@ -14,7 +14,7 @@ from stockpred.models.candidates import get_candidate
 ESTIMATOR = "estimator"
 CALIBRATION = "calibration"
 
-_NUMBER = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")')
+_PART_ID = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")')
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
 
 
@@ -32,7 +32,7 @@ def save_estimator(estimator: Any, folder: Path) -> dict[str, Path]:
     -------
     dict of str to Path
         `ESTIMATOR`: scikit-learn's as skops, a boosting library's as its own JSON;
-        `CALIBRATION`, where there is one: its map as JSON.
+        `CALIBRATION`, where it is calibrated: the calibration map as JSON.
     """
     files = {}
     if isinstance(estimator, Calibrated):
@@ -44,7 +44,7 @@ def save_estimator(estimator: Any, folder: Path) -> dict[str, Path]:
         files[ESTIMATOR].write_bytes(estimator.get_booster().save_raw("json"))
     else:
         files[ESTIMATOR] = folder / "estimator.skops"
-        files[ESTIMATOR].write_bytes(_skops(estimator))
+        files[ESTIMATOR].write_bytes(_skops_bytes(estimator))
     return files
 
 
@@ -56,7 +56,7 @@ def load_estimator(files: Mapping[str, str | Path], name: str) -> Any:
     files : mapping of str to path
         As `save_estimator` returns it.
     name : str
-        Candidate. In skops files only skops' own types and this candidate's are trusted.
+        Candidate. In skops files only the types that skops and this candidate trust are loaded.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def load_estimator(files: Mapping[str, str | Path], name: str) -> Any:
     return Calibrated(estimator, from_dict(json.loads(Path(files[CALIBRATION]).read_text())))
 
 
-def _skops(estimator: Any) -> bytes:
+def _skops_bytes(estimator: Any) -> bytes:
     """Dump an estimator by skops, with equal bytes for equal fits.
 
     skops names parts by their memory addresses and dates them; here they are numbered in the
@@ -86,7 +86,7 @@ def _skops(estimator: Any) -> bytes:
     raw = zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator)))
     schema = raw.read("schema.json").decode()
     numbers: dict[str, str] = {}
-    schema = _NUMBER.sub(lambda m: numbers.setdefault(m[0], str(len(numbers))), schema)
+    schema = _PART_ID.sub(lambda m: numbers.setdefault(m[0], str(len(numbers))), schema)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         _write(archive, "schema.json", schema.encode())

@@ -1,7 +1,7 @@
-"""The registered model, run by MLflow from code: raw bars in, a probability a symbol out.
+"""The registered model, run by MLflow from code: raw bars in, a probability for each symbol out.
 
 MLflow puts the `stockpred` that was shipped with the model on the path and runs this file; a
-process that predicts with a registered model must not have imported another one.
+process that predicts with a registered model must not have imported another `stockpred`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Process of the model server, as seen by the process that starts it."""
+"""The model server's process: start it, load a model into it, wait for it, stop it."""
 
 import contextlib
 import errno
@@ -17,9 +17,9 @@ from serving.model.subprocess_predict import exit_error
 from serving.project import ROOT
 from stockpred.errors import DataError, ParameterError
 
-END_WITHIN = 5  # seconds from SIGTERM to SIGKILL
-POLL = 0.2  # seconds between two checks of `stopped`
-Stopped = Callable[[], int | None]
+STOP_TIMEOUT = 5  # seconds from SIGTERM to SIGKILL
+POLL = 0.2  # seconds between two checks for a stop signal
+ReceivedSignal = Callable[[], int | None]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,26 +73,26 @@ class ModelServer:
     Parameters
     ----------
     process : subprocess.Popen
-        Its stdin takes the configuration, its stdout sends the state.
+        It reads the configuration from stdin and writes its state to stdout.
     """
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def load(self, config: Mapping[str, Any], stopped: Stopped) -> bool:
+    def load(self, config: Mapping[str, Any], received_signal: ReceivedSignal) -> bool:
         """Load a model and wait until it is served.
 
         Parameters
         ----------
         config : mapping
             As `serving.server.app.serve` takes it.
-        stopped : callable
+        received_signal : callable
             Returns a signal's number once one has been received.
 
         Returns
         -------
         bool
-            False where it was stopped before.
+            False where a stop signal came first.
 
         Raises
         ------
@@ -102,10 +102,10 @@ class ModelServer:
             The process exited.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has exited, which the loop finds
+        with contextlib.suppress(BrokenPipeError):  # it has exited, which the loop below reports
             self._process.stdin.write(json.dumps(config) + "\n")
             self._process.stdin.flush()
-        while not stopped():
+        while not received_signal():
             if select.select([self._process.stdout], [], [], POLL)[0]:
                 line = self._process.stdout.readline()
                 if not line:
@@ -116,17 +116,17 @@ class ModelServer:
                         "model_uri",
                         expected="a model that can be served",
                         got=state["error"],
-                        fix="give another",
+                        fix="give another model_uri",
                     )
                 return True
         return False
 
-    def wait(self, stopped: Stopped) -> None:
+    def wait(self, received_signal: ReceivedSignal) -> None:
         """Wait for a stop signal.
 
         Parameters
         ----------
-        stopped : callable
+        received_signal : callable
             Returns a signal's number once one has been received.
 
         Raises
@@ -134,7 +134,7 @@ class ModelServer:
         ChildProcessError
             The process exited by itself.
         """
-        while not stopped():
+        while not received_signal():
             if self._process.poll() is not None:
                 raise exit_error(self._process, "the model server")
             time.sleep(POLL)
@@ -144,8 +144,8 @@ class ModelServer:
 def start_server(listener: socket.socket) -> Iterator[ModelServer]:
     """Start a server's process on a socket; stop it at the end of the block.
 
-    Its imports run while the caller looks up the model. It also exits when this process does,
-    even by SIGKILL: its stdin ends then.
+    The server imports its modules while the caller looks up the model. It exits when this process
+    does, even by SIGKILL, since its stdin ends then.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def start_server(listener: socket.socket) -> Iterator[ModelServer]:
     finally:
         process.terminate()
         try:
-            process.wait(END_WITHIN)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

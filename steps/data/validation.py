@@ -19,7 +19,7 @@ from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
-from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol, from_arrow, to_arrow
+from stockpred.bars.schema import SCHEMA, BarsInfo, from_arrow, split_by_symbol, to_arrow
 from stockpred.columns import DATE, KEY
 from stockpred.errors import DataError
 
@@ -134,7 +134,7 @@ class FileValidation:
         sessions = expected_sessions(self.info.calendars, self._dates(), self.latest)
         no_bars = from_arrow(SCHEMA.empty_table())
         for group in read_groups(self.source):
-            for symbol, rows in by_symbol(group):
+            for symbol, rows in split_by_symbol(group):
                 if symbol in self.symbols:
                     raise DataError(
                         f"bars={str(self.source)!r}",
@@ -171,7 +171,7 @@ class FileValidation:
 
     def _dates(self) -> Iterator[tuple[str, Dates]]:
         for group in read_groups(self.source, list(KEY)):
-            for symbol, rows in by_symbol(group):
+            for symbol, rows in split_by_symbol(group):
                 yield symbol, rows[DATE].cast(pa.timestamp("s")).to_numpy()
 
 

@@ -26,7 +26,7 @@ from steps.registration.version_tags import (
     expected_lead_of,
 )
 from stockpred.arrays import Dates
-from stockpred.bars.schema import BarsInfo, by_symbol, from_arrow
+from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol
 from stockpred.columns import DATE, PROBABILITY_UP
 from stockpred.errors import DataError
 from stockpred.gate.metrics import unsound_share
@@ -46,7 +46,7 @@ VALIDATIONS = 30  # earlier runs of validate that are listed
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """Settings of a recipe that features and labels are computed by.
+    """Settings of a recipe by which features and labels are computed.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ def read_feature_settings(run: StepRun, resolved: ResolvedModel) -> FeatureSetti
     Raises
     ------
     DataError
-        Not a model of `train`.
+        Its recipe.json is damaged or lacks a setting.
     """
     location = run.client.get_model_version_download_uri(str(resolved.name), str(resolved.version))
     try:
@@ -99,7 +99,7 @@ def read_feature_settings(run: StepRun, resolved: ResolvedModel) -> FeatureSetti
 
 
 def read_forecasts(uri: str, name: str) -> pd.DataFrame:
-    """Read the rows of a ledger that versions of one registered model made.
+    """Read the forecasts that versions of one registered model added to a ledger.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def read_forecasts(uri: str, name: str) -> pd.DataFrame:
     Raises
     ------
     DataError
-        A column is missing, or no row is of this model.
+        A column is missing, or the ledger has no forecast by this model.
     """
     try:
         return forecasts_from_ledger(Ledger(uri, ROOT, DATE).read(), name)
@@ -127,7 +127,7 @@ def read_forecasts(uri: str, name: str) -> pd.DataFrame:
 def read_outcomes(
     path: Path, settings: FeatureSettings, trained_to: str | None, dates: Dates
 ) -> tuple[Outcomes, FeatureSampler]:
-    """Read outcomes of dates and a sample of features from sound bars, one symbol in memory.
+    """Read outcomes of dates and a sample of features from sound bars, symbol by symbol.
 
     Parameters
     ----------
@@ -143,13 +143,13 @@ def read_outcomes(
     -------
     outcomes : Outcomes
     sampler : FeatureSampler
-        Has seen every symbol.
+        Filled from every symbol.
     """
     sampler = FeatureSampler(BarsInfo.from_metadata(read_metadata(path)), _sessions(path))
     bars = (
         (symbol, from_arrow(part))
         for group in read_groups(path)
-        for symbol, part in by_symbol(group)
+        for symbol, part in split_by_symbol(group)
     )
     tables = sampler.feature_tables(
         bars, settings.feature_sets, settings.window, settings.horizon, trained_to=trained_to
@@ -164,7 +164,7 @@ def _sessions(path: Path) -> Dates:
 
 
 def _evaluated_probabilities(run: StepRun, resolved: ResolvedModel) -> np.ndarray[Any, Any]:
-    """Read the forecasts of a version's own evaluation; none where they are gone."""
+    """Read the probabilities of a version's evaluation; empty where they no longer exist."""
     tags = run.client.get_model_version(str(resolved.name), str(resolved.version)).tags
     try:
         return read_table(run.fetch_input(tags[TAG_PREDICTIONS]))[PROBABILITY_UP].to_numpy()
@@ -183,7 +183,10 @@ def _validations(run: StepRun) -> list[dict[str, Any]]:
                 "run_id": earlier.info.run_id,
                 "when": str(pd.Timestamp(earlier.info.start_time, unit="ms"))[:16],
                 "problems": int(problems),
-                **{n: int(metrics.get(n, 0)) for n in ("rows", "stretches", "symbols_dropped")},
+                **{
+                    name: int(metrics.get(name, 0))
+                    for name in ("rows", "stretches", "symbols_dropped")
+                },
             }
         )
     return validations
@@ -198,9 +201,9 @@ def describe_data(
     ----------
     run : StepRun
     sampler : FeatureSampler
-        Has seen every symbol.
+        Filled by `read_outcomes`.
     bars : str, optional
-        URI that the bars came from; None: this run has validated them.
+        URI of the bars; None: this run has validated them.
     as_of : datetime, optional
         Instant with a time zone up to which sessions count; None: the run's start.
 
@@ -233,9 +236,9 @@ def measure_drift(
     run : StepRun
     resolved : ResolvedModel
     sampler : FeatureSampler
-        Has seen every symbol.
+        Filled by `read_outcomes`.
     record : DataFrame
-        The champion's record: date and probability_up.
+        The champion's record, with date and probability_up.
 
     Returns
     -------
@@ -243,13 +246,13 @@ def measure_drift(
         JSON-ready, `drift` of monitoring.json.
     """
     recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]
-    now = {PROBABILITY_UP: recent[PROBABILITY_UP].to_numpy()}
+    current = {PROBABILITY_UP: recent[PROBABILITY_UP].to_numpy()}
     evaluated = {PROBABILITY_UP: _evaluated_probabilities(run, resolved)}
-    return {"forecasts": drift(evaluated, now), "features": drift(*sampler.features())}
+    return {"forecasts": drift(evaluated, current), "features": drift(*sampler.features())}
 
 
 def _unsound_share(run: StepRun, bars: str | None) -> float | None:
-    """Read the share of bars that validation removed; None where no validation.json is known."""
+    """Read the share of bars that validation removed; None where there is no validation.json."""
     try:
         if bars is None:
             path = run.output_path("validation.json")

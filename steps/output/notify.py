@@ -1,4 +1,4 @@
-"""Notices of a chain's end for machines: the last log line, and the webhook."""
+"""Notices for machines that a chain has ended: a JSON log line, and the webhook."""
 
 import logging
 import os
@@ -19,9 +19,9 @@ from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
 from steps.output.chain_summary import VersionStatus
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
-TIMEOUT = 5.0  # seconds that the webhook may delay the end
-TIMEOUT_KILLED = 2.0  # the process that stopped the chain is waiting
-MAX_ALERTS = 50  # in the webhook's document
+TIMEOUT = 5.0  # seconds that the webhook may delay the exit
+TIMEOUT_KILLED = 2.0  # shorter: the process that sent the signal is waiting
+MAX_ALERTS = 50  # in the webhook's payload
 
 
 @dataclass
@@ -32,9 +32,9 @@ class ChainResult:
     ----------
     finished : sequence of FinishedStep
     alerts : sequence of str
-        Sentences.
+        One sentence each.
     version : VersionStatus, optional
-        Status of the version that it registered.
+        Status of the version that the chain registered.
     """
 
     finished: Sequence[FinishedStep] = ()
@@ -52,7 +52,7 @@ class ChainEnd:
     status : str
         ``FINISHED``, ``FAILED`` or ``KILLED``.
     run_id : str, optional
-        None: it ended before it had a run.
+        None: the chain ended before it had a run.
     seconds : float
     error : str, optional
         One line.
@@ -67,10 +67,10 @@ class ChainEnd:
 
 @contextmanager
 def end_notice(entry_point: str) -> Iterator[ChainResult]:
-    """Notify of the block's end: a JSON log line, and the webhook where one is set.
+    """Send the notices when the block ends: a JSON log line, and the webhook where one is set.
 
-    The block ends as it would without: a webhook that fails is one warning, and delays the end by
-    `TIMEOUT` at most.
+    The notices do not change how the block ends: a webhook that fails logs one warning, and delays
+    the exit by `TIMEOUT` at most.
 
     Parameters
     ----------
@@ -102,14 +102,14 @@ def _notify(end: ChainEnd, result: ChainResult) -> None:
     level = logging.INFO if end.status == "FINISHED" else logging.ERROR
     text = f"{end.entry_point}: {end.status}"
     text += f", {end.error}" if end.error else f" in {end.seconds:.1f} s"
-    if is_json():  # people have the table, or the error
+    if is_json():  # a terminal shows the table or the error instead
         extra = {**fields, "status": end.status, "seconds": end.seconds}
         logger.log(level, text, extra=extra)
     url = os.environ.get(WEBHOOK, "").strip()
     if not url:
         return
     timeout = TIMEOUT_KILLED if end.status == "KILLED" else TIMEOUT
-    reason = post_json(url, document(end, result), timeout)
+    reason = post_json(url, webhook_payload(end, result), timeout)
     if reason is not None:
         logger.warning(
             f"{WEBHOOK} on {host_of(url)}: {reason}; the run is not affected",
@@ -117,8 +117,8 @@ def _notify(end: ChainEnd, result: ChainResult) -> None:
         )
 
 
-def document(end: ChainEnd, result: ChainResult) -> dict[str, Any]:
-    """Make the webhook's document, JSON-ready: figures and names, no secret and no data.
+def webhook_payload(end: ChainEnd, result: ChainResult) -> dict[str, Any]:
+    """Build the webhook's payload: figures and names, no secret and no data.
 
     Parameters
     ----------
@@ -128,9 +128,10 @@ def document(end: ChainEnd, result: ChainResult) -> dict[str, Any]:
     Returns
     -------
     dict
+        JSON-ready.
     """
     by_name = {step.step: step for step in result.finished}
-    # The newest statement on a version: of the step that registered one, else that forecast.
+    # Both tag the version they used: the registered one counts before the one that forecast.
     steps = [by_name[name] for name in ("register", "score") if name in by_name]
     version = result.version
     return {
@@ -153,7 +154,7 @@ def document(end: ChainEnd, result: ChainResult) -> dict[str, Any]:
 
 
 def _link(run_id: str | None) -> str | None:
-    """Address of the run's page, where a server has one, without user and password."""
+    """Return the address of the run's page on a server, without user and password."""
     import mlflow  # noqa: PLC0415 - costs 4 s of CPU, needed only where a webhook is set
 
     uri, experiment = mlflow.get_tracking_uri(), log_context().get("experiment")

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _ExampleCheck:
-    """The check of a version's model, run at most once: it takes seconds."""
+    """The check of a version's model on its input example, run at most once: it takes seconds."""
 
     run: StepRun
     version: "ModelVersion"
@@ -68,7 +68,7 @@ def register(
 ) -> None:
     """Register a model and carry out the gate's decision on it.
 
-    Decides again where another run changes the champion meanwhile: a decision is about one.
+    Decides again where another run changes the champion meanwhile: a decision compares with one.
 
     Parameters
     ----------
@@ -146,13 +146,14 @@ def _apply_vetoes(
     if case.is_champion:
         sentence = "it is the champion already"
         return replace(decision, stage=PRODUCTION, aliases=(CHAMPION,), sentence=sentence)
-    dates = {v.tags.get(TAG_TRAINED_TO, "") for v in (version, champion) if v is not None}
+    trained_to = version.tags.get(TAG_TRAINED_TO, "")
+    champion_trained_to = champion.tags.get(TAG_TRAINED_TO, "") if champion is not None else ""
     if (rejection := rejection_reason(run.client, version, case.is_refresh)) is not None:
         sentence = rejection
     elif not decision.aliases:
         sentence = decision.sentence
-    elif case.is_refresh and version.tags.get(TAG_TRAINED_TO, "") < max(dates):
-        sentence = f"no refresh of the champion, which is trained to {max(dates)}"
+    elif case.is_refresh and trained_to < champion_trained_to:
+        sentence = f"no refresh of the champion, which is trained to {champion_trained_to}"
     elif check.reason is not None:
         sentence = f"passed the gate, but {check.reason}"
     else:
@@ -166,7 +167,7 @@ def _carry_out(run: StepRun, decision: Decision, case: GateCase) -> list[Transit
     # A champion keeps the sentence by which it became one.
     tags = {} if case.is_champion else {TAG_GATE: decision.sentence}
     if champion is not None and case.is_refresh and CHAMPION in decision.aliases:
-        # What was expected of the recipe when it became champion, not what each night makes of it.
+        # A refresh keeps the lead expected when its recipe became champion, not one a night.
         kept = (*TAGS_EXPECTED_LEAD, TAG_PROMOTED_BY_HAND)
         tags |= {tag: champion.tags[tag] for tag in kept if tag in champion.tags}
     candidate = () if TAG_REJECTED in version.tags else (CANDIDATE,)

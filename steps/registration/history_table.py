@@ -1,4 +1,4 @@
-"""The history of a registered model: every change of stage and alias, and its champions."""
+"""Table of a registered model's history: every change of stage and alias, and its champions."""
 
 import datetime as dt
 import sys
@@ -30,7 +30,7 @@ def show_history(run: StepRun, registered_model: str, date: dt.date | None) -> N
     run : StepRun
     registered_model : str
     date : date, optional
-        Day, UTC, of the champions to show; None: the present one.
+        UTC day whose champions are shown; None: the current champion.
 
     Raises
     ------
@@ -98,6 +98,6 @@ def _period_dict(period: ChampionPeriod) -> dict[str, Any]:
 def _period_text(period: ChampionPeriod) -> str:
     began = period.began
     until = f" until {period.ended:%Y-%m-%d %H:%M}" if period.ended else ""
-    run = f" by run {began.run_id}" if began.run_id else ""
+    run = f", by run {began.run_id}" if began.run_id else ""
     since = f"since {began.when:%Y-%m-%d %H:%M}"
-    return f"version {began.version}, {since}{until},{run}: {began.reason}"
+    return f"version {began.version}, {since}{until}{run}: {began.reason}"

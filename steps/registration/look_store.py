@@ -1,4 +1,4 @@
-"""Store of looks: a tag of the registered model for each hypothesis."""
+"""Store of looks, in tags of the registered model."""
 
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,17 @@ def take_look(
 ) -> Look:
     """Look at a hypothesis once more, and store the look before anything is decided by it.
 
-    Each version writes under its own number, so that two at once never overwrite each other. It
-    reserves its place before it reads the others' looks: of two new hypotheses at once at least the
-    later one sees the other, so that no two get the same share of the level. It replaces only looks
-    that it has taken in; a reserved place may be that of a version being registered at this moment.
+    Each version writes a tag of its own, so that concurrent versions never overwrite each other. It
+    reserves its place before it reads the other looks: of two concurrent new hypotheses at least
+    the later sees the other, so that no two get the same share of the level. The new look replaces
+    only earlier looks at its hypothesis that it includes, not a place without a look: another
+    version may have just reserved it.
 
     Parameters
     ----------
     client : MlflowClient
     version : ModelVersion
-        Version that looks.
+        Version whose recipe is tested.
     hypothesis : Hypothesis
     data : LookData
 
@@ -40,11 +41,11 @@ def take_look(
     if key not in model_tags(client, name, PREFIX):
         write_model_tag(client, name, key, reserve_look(hypothesis).to_text())
     stored = {tag: Look.from_text(text) for tag, text in model_tags(client, name, PREFIX).items()}
-    added = add_look(stored.values(), hypothesis, data)
+    new_look = add_look(stored.values(), hypothesis, data)
     replaced = [
         tag
         for tag, look in stored.items()
         if look.hypothesis == hypothesis and look.looks and tag != key
     ]
-    write_model_tag(client, name, key, added.to_text(), replaces=replaced)
-    return added
+    write_model_tag(client, name, key, new_look.to_text(), replaces=replaced)
+    return new_look

@@ -1,4 +1,4 @@
-"""Promotion, rejection and rollback by hand: past the gate, never past the check of the model."""
+"""Promotion, rejection and rollback by hand: they skip the gate, but not the check of the model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) ->
     Raises
     ------
     InputError
-        The version is not registered, is champion already, or its model fails its example.
+        The version is not registered, is champion already, or its model fails its input example.
     """
     version = _version(run, model_uri, registered_model)
     champion = version_by_alias(run.client, version.name, CHAMPION)
@@ -56,7 +56,7 @@ def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) ->
             f"model_uri={model_uri!r}",
             expected="a version that is not champion",
             got=f"version {version.version}, the champion",
-            fix="give another, such as models:/name/version",
+            fix="give another version, such as models:/name/version",
         )
     sentence = f"promoted by hand, past the gate: {reason}"
     _make_champion(run, "promote", version, champion, sentence)
@@ -64,7 +64,7 @@ def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) ->
 
 
 def rollback(run: StepRun, registered_model: str, reason: str) -> None:
-    """Make the previous champion champion again, and reject the present one.
+    """Make the previous champion champion again, and reject the current one.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def rollback(run: StepRun, registered_model: str, reason: str) -> None:
     Raises
     ------
     InputError
-        There is no champion, none before it, or the model of that one fails its example.
+        There is no champion or no previous one, or the previous model fails its input example.
     """
     champion = version_by_alias(run.client, registered_model, CHAMPION)
     if champion is None:
@@ -90,7 +90,7 @@ def rollback(run: StepRun, registered_model: str, reason: str) -> None:
     if previous is None:
         raise InputError(
             f"registered_model={registered_model!r}",
-            expected="a champion before the present one",
+            expected="a champion before the current one",
             got=f"no other champion before version {champion.version}",
             fix="give action=promote with another version, or action=reject",
         )
@@ -163,7 +163,7 @@ def _make_champion(
     if (reason := unfit_reason(run, version)) is not None:
         raise InputError(
             f"version {version.version}",
-            expected="a model that answers its example",
+            expected="a model that predicts its input example",
             got=reason,
             fix="give another version",
         )
@@ -191,7 +191,7 @@ def _version(run: StepRun, model_uri: str, registered_model: str) -> "ModelVersi
         raise InputError(
             f"model_uri={model_uri!r}",
             expected=f"a version of {registered_model!r}",
-            got="a model that no version has",
+            got="a model without a version",
             fix="register it first",
         )
     return run.client.get_model_version(resolved.name, resolved.version)
@@ -201,8 +201,8 @@ def _previous_champion(run: StepRun, champion: "ModelVersion") -> "ModelVersion 
     """Return the last champion before this one that still exists and was not rejected."""
     for period in reversed(champion_periods(history(run.client, champion.name))):
         number = period.began.version
-        is_present = number == version_number(champion)
-        if is_present or not version_exists(run.client, f"{champion.name}/{number}"):
+        is_current = number == version_number(champion)
+        if is_current or not version_exists(run.client, f"{champion.name}/{number}"):
             continue
         version = run.client.get_model_version(champion.name, number)
         if TAG_REJECTED not in version.tags:

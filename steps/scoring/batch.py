@@ -21,7 +21,7 @@ from pipeline.storage.parquet import read_groups, read_metadata
 from serving.model.subprocess_predict import predict_isolated
 from sources.calendars import UNION, calendar_sessions
 from stockpred.arrays import NO_SESSIONS, Dates
-from stockpred.bars.schema import SCHEMA, BarsInfo, by_symbol
+from stockpred.bars.schema import SCHEMA, BarsInfo, split_by_symbol
 from stockpred.columns import DATE, IN_RANGE
 from stockpred.errors import DataError, NotEnoughData, ParameterError
 from stockpred.prediction.batch import (
@@ -228,7 +228,7 @@ class BatchPrediction:
         plan = ForecastPlan(self.dates, self.model.lookback, self.model.horizon)
         read: set[str] = set()
         for group in read_groups(self.path, SCHEMA.names):
-            for symbol, bars in by_symbol(group):
+            for symbol, bars in split_by_symbol(group):
                 if symbol in read:
                     raise DataError(f"{symbol} is in two places; sort by symbol and date")
                 read.add(symbol)

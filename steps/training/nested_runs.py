@@ -41,7 +41,7 @@ class SearchPlan:
     trials : int
         Trials of each candidate; 0: its defaults alone.
     dataset : Dataset
-        Data that a candidate's run is logged with.
+        Input that is logged with each candidate's run.
     sharpe : callable
         Forecasts on the folds -> Sharpe ratio by session, None where it is undefined.
     recipe_of : callable
@@ -60,7 +60,7 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
     """Search with every candidate and trial as a nested run.
 
     Without trials a candidate has one run. Every run is tagged with the id of the recipe that it
-    tries, by which `tried_recipes` counts. Trials of an interrupted run of this search are reused.
+    tries: `tried_recipes` counts these. Trials of an interrupted run of this search are reused.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
     Returns
     -------
     search : Search
-        Finished.
+        With every trial finished.
     importances : dict of str to mapping
         Candidate -> feature -> permutation importance of its best trial.
     """
@@ -92,7 +92,7 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
                 logger.info(f"{candidate}: {len(trials)} trials reused from an interrupted run")
         with closing(search.run(os.cpu_count() or 1)) as finished:
             for trial in finished:
-                logger.info(_line(trial))
+                logger.info(_result_line(trial))
                 if plan.trials:
                     _log_trial(nested, run_ids[trial.candidate], trial, plan.recipe_of(trial))
         for candidate, trials in search.trials.items():
@@ -109,7 +109,7 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
     return search, importances
 
 
-def _line(trial: Trial) -> str:
+def _result_line(trial: Trial) -> str:
     result = trial.error or f"log loss {trial.mean:.4f} over {len(trial.losses)} folds"
     return f"{trial.candidate}, trial {trial.number}, {trial.state}: {result}"
 

@@ -14,7 +14,7 @@ from stockpred.columns import DATE
 class BarArrays:
     """Bars in the order of dates, as contiguous arrays of shape (sessions,).
 
-    They are of one symbol; only a `prediction.request.Request` puts several behind one another.
+    They are of one symbol; only `prediction.request.Request` concatenates several.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class BarArrays:
         return cls(bars[DATE].to_numpy(), *numbers)
 
     def select(self, rows: Mask | Rows | slice) -> "BarArrays":
-        """Return some rows: those that a mask keeps, or those at positions, in their order."""
+        """Return some rows: where a mask is True, or at positions, in the order given."""
         return BarArrays(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def __len__(self) -> int:

@@ -65,7 +65,7 @@ class BarsInfo:
     convention : str
         How prices are adjusted, in words.
     calendars : mapping of str to str
-        Symbol -> exchange calendar (``XNYS``), or ``union`` for that of the file's own dates.
+        Symbol -> exchange calendar (``XNYS``), or ``union`` for one derived from the file's dates.
     quarantines : sequence of Quarantine
         Periods that validation removed: no look-back and no label may reach across one.
     """
@@ -94,7 +94,7 @@ class BarsInfo:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[bytes, bytes]) -> "BarsInfo":
-        """Read what `to_metadata` returned.
+        """Read the metadata that `to_metadata` returned.
 
         Raises
         ------
@@ -102,7 +102,9 @@ class BarsInfo:
             The file has no metadata of stockpred, or another schema version.
         """
         if METADATA_KEY not in metadata:
-            raise DataError("bars: the file has no metadata of stockpred", fix=_FIX)
+            raise DataError(
+                "bars", expected="a file with metadata of stockpred", got="none", fix=_FIX
+            )
         content = json.loads(metadata[METADATA_KEY])
         version = content.pop("schema_version")
         if version != SCHEMA_VERSION:
@@ -118,7 +120,7 @@ class BarsInfo:
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:
-    """Read bars as a frame.
+    """Convert an Arrow table of bars to a frame.
 
     Parameters
     ----------
@@ -128,8 +130,8 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        symbol str, date datetime64[s], numbers float64, in the order of `columns.BARS`; an empty
-        number is NaN.
+        symbol str, date datetime64[s], numbers float64, in the order of `columns.BARS`; a null
+        number becomes NaN.
 
     Raises
     ------
@@ -165,7 +167,7 @@ def _check_columns(table: pa.Table, names: Sequence[str]) -> None:
             )
 
 
-def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def split_by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Split a table where the symbol changes, without a copy.
 
     Parameters
@@ -177,7 +179,7 @@ def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     ------
     symbol : str
     rows : Table
-        Consecutive rows of this symbol; a symbol whose rows are apart comes more than once.
+        Consecutive rows of this symbol; a symbol whose rows are not together is yielded repeatedly.
 
     Raises
     ------
@@ -187,12 +189,12 @@ def by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     _check_columns(table, KEY)
     symbols = table.unify_dictionaries()[SYMBOL].combine_chunks()
     codes = symbols.indices.to_numpy()
-    for first, last in pairwise(np.flatnonzero(np.diff(codes, prepend=-1, append=-1))):
-        yield symbols.dictionary[codes[first]].as_py(), table.slice(first, last - first)
+    for start, end in pairwise(np.flatnonzero(np.diff(codes, prepend=-1, append=-1))):
+        yield symbols.dictionary[codes[start]].as_py(), table.slice(start, end - start)
 
 
 def to_arrow(bars: pd.DataFrame) -> pa.Table:
-    """Write a frame of bars, as from `from_arrow`, in the form of `SCHEMA`; NaN stays NaN."""
+    """Convert a frame of bars, as from `from_arrow`, to the form of `SCHEMA`; NaN stays NaN."""
     arrays = [
         pa.array(bars[SYMBOL], pa.string()).dictionary_encode(),
         pa.array(bars[DATE].to_numpy().astype("datetime64[D]"), pa.date32()),

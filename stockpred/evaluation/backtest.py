@@ -11,7 +11,7 @@ from stockpred.errors import DataError
 from stockpred.evaluation.sharpe import SESSIONS_A_YEAR, sharpe
 
 GROSS, NET, TURNOVER, EXPOSURE, BORROW = "gross", "net", "turnover", "exposure", "borrow"
-ALWAYS_LONG = -np.inf  # a threshold that every probability is above
+ALWAYS_LONG = -np.inf  # a threshold below every probability
 _QUANTILES = np.arange(0.05, 0.96, 0.05)
 
 
@@ -24,10 +24,10 @@ class TradingCosts:
     cost_bps : float
         Cost of each side of a trade, in basis points of its notional.
     short : bool
-        Whether a forecast of a down is sold short; else the capital stays in cash.
+        Whether a low probability is sold short; else the capital stays in cash.
     borrow_bps : float
-        Cost of borrowing a year, in basis points of the short notional; a 252nd of it for each
-        session that a position is open, also one closed on the day it was opened.
+        Cost of borrowing, in basis points of the short notional a year. A 252nd of it is paid for
+        each session that a position is open, the session of its entry included.
     """
 
     cost_bps: float = 5.0
@@ -35,12 +35,12 @@ class TradingCosts:
     borrow_bps: float = 50.0
 
     @property
-    def side(self) -> float:
+    def side_cost(self) -> float:
         """Cost of each side, as a share of its notional."""
         return self.cost_bps * 1e-4
 
     @property
-    def borrow(self) -> float:
+    def borrow_cost(self) -> float:
         """Cost of borrowing for a session, as a share of the short notional."""
         return self.borrow_bps * 1e-4 / SESSIONS_A_YEAR
 
@@ -53,8 +53,7 @@ def positions(probability: Array, threshold: float, short: bool = False) -> Arra
     probability : array, shape (rows,)
         Probability of an up; NaN gives no position.
     threshold : float
-        Long above it; short, where allowed, below the lower of it and its mirror image around one
-        half.
+        Long above it; short, where allowed, below ``min(threshold, 1 - threshold)``.
     short : bool
         Whether short positions are allowed.
 
@@ -79,7 +78,7 @@ def strategy_returns(
     """Compute the returns by session of trading on forecasts.
 
     A forecast made after the close of a session is entered at the next open and left at the close
-    `horizon` sessions on, as its label is. The capital is shared equally over the symbols with a
+    `horizon` sessions on, as for its label. The capital is shared equally over the symbols with a
     forecast on the date, and over `horizon` tranches, since so many positions overlap; the share of
     a symbol without a signal stays in cash. Open positions are marked to market at each close, by
     `daily_return`. Every position is opened and closed, none is netted against the next: one ends
@@ -113,15 +112,17 @@ def strategy_returns(
         _check_daily_returns(predictions)
     rows = predictions.sort_values([SYMBOL, DATE], kind="stable")
     dates, day = np.unique(rows[DATE].to_numpy(), return_inverse=True)
-    gain = rows[FORWARD_RETURN].to_numpy(np.float64)
-    side = positions(rows[PROBABILITY_UP].to_numpy(), threshold, costs.short)
-    entered = np.flatnonzero((side != 0) & np.isfinite(gain) & _has_exit(rows[SYMBOL], horizon))
-    share = side[entered] / (np.bincount(day)[day[entered]] * horizon)
-    size = np.abs(share)
-    # Log worth of each entry at the close of each session it is open, from its exit backwards.
-    held = np.zeros(len(rows))
+    log_return = rows[FORWARD_RETURN].to_numpy(np.float64)
+    position = positions(rows[PROBABILITY_UP].to_numpy(), threshold, costs.short)
+    entered = np.flatnonzero(
+        (position != 0) & np.isfinite(log_return) & _has_exit(rows[SYMBOL], horizon)
+    )
+    share = position[entered] / (np.bincount(day)[day[entered]] * horizon)
+    notional = np.abs(share)
+    # Sums of daily log returns: they value an open position at a close, back from its exit.
+    cumulative = np.zeros(len(rows))
     if horizon > 1:
-        held = np.cumsum(np.nan_to_num(rows[DAILY_RETURN].to_numpy(np.float64)))
+        cumulative = np.cumsum(np.nan_to_num(rows[DAILY_RETURN].to_numpy(np.float64)))
     total: dict[str, Array] = {
         name: np.zeros(len(dates)) for name in (GROSS, BORROW, TURNOVER, EXPOSURE)
     }
@@ -129,20 +130,22 @@ def strategy_returns(
     def book(name: str, session: Rows, amount: Array) -> None:
         total[name] += np.bincount(session, amount, len(dates))
 
-    worth = np.ones(len(entered))
+    value = np.ones(len(entered))
     for age in range(1, horizon + 1):
         session = day[entered + age]
-        before = worth
-        worth = np.exp(gain[entered] - (held[entered + horizon] - held[entered + age]))
-        book(GROSS, session, share * (worth - before))
-        book(BORROW, session, np.where(share < 0, size, 0.0) * before * costs.borrow)
-        book(EXPOSURE, session, size * before)
+        before = value
+        value = np.exp(
+            log_return[entered] - (cumulative[entered + horizon] - cumulative[entered + age])
+        )
+        book(GROSS, session, share * (value - before))
+        book(BORROW, session, np.where(share < 0, notional, 0.0) * before * costs.borrow_cost)
+        book(EXPOSURE, session, notional * before)
         if age == 1:
-            book(TURNOVER, session, size)
+            book(TURNOVER, session, notional)
         if age == horizon:
-            book(TURNOVER, session, size * worth)
+            book(TURNOVER, session, notional * value)
     frame = pd.DataFrame(total, index=pd.Index(dates, name=DATE)).iloc[1:]
-    frame[NET] = frame[GROSS] - frame[BORROW] - costs.side * frame[TURNOVER]
+    frame[NET] = frame[GROSS] - frame[BORROW] - costs.side_cost * frame[TURNOVER]
     return frame
 
 
@@ -152,24 +155,24 @@ def _check_daily_returns(predictions: pd.DataFrame) -> None:
     if DAILY_RETURN not in predictions or predictions[DAILY_RETURN].isna().all():
         raise DataError(
             f"predictions: column {DAILY_RETURN!r}",
-            expected="returns to value open positions by",
+            expected="daily returns, to value open positions",
             got="no value",
-            fix="give predictions on a features.parquet",
+            fix="give predictions made on a features.parquet",
         )
 
 
 def _has_exit(symbols: pd.Series, horizon: int) -> Mask:
     """Mark rows, sorted by symbol, with at least `horizon` more rows of their symbol after them."""
-    place = symbols.groupby(symbols.to_numpy(), observed=True).cumcount(ascending=False)
-    return (place >= horizon).to_numpy()
+    rows_after = symbols.groupby(symbols.to_numpy(), observed=True).cumcount(ascending=False)
+    return (rows_after >= horizon).to_numpy()
 
 
 def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame:
     """Compute the returns by session of holding all symbols.
 
-    They are bought in equal parts at the close of the first date and sold at that of the last. A
-    symbol's part is in cash where it has no daily_return: before its first row, and where rows are
-    missing.
+    They are bought in equal parts at the close of the first date and sold at the close of the last.
+    A symbol's part is in cash where it has no daily_return: before its first row, and where rows
+    are missing.
 
     Parameters
     ----------
@@ -191,12 +194,12 @@ def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame
     _check_daily_returns(predictions)
     daily = predictions.pivot(index=DATE, columns=SYMBOL, values=DAILY_RETURN).fillna(0.0)
     logs = daily.to_numpy(np.float64)[1:]
-    worth = np.exp(np.vstack([np.zeros(logs.shape[1]), np.cumsum(logs, axis=0)])).mean(axis=1)
-    frame = pd.DataFrame({GROSS: worth[1:] / worth[:-1] - 1}, index=daily.index[1:])
+    value = np.exp(np.vstack([np.zeros(logs.shape[1]), np.cumsum(logs, axis=0)])).mean(axis=1)
+    frame = pd.DataFrame({GROSS: value[1:] / value[:-1] - 1}, index=daily.index[1:])
     bought, sold = np.zeros(len(frame)), np.zeros(len(frame))
     bought[:1], sold[-1:] = 1.0, 1.0
     frame[BORROW], frame[TURNOVER], frame[EXPOSURE] = 0.0, bought + sold, 1.0
-    frame[NET] = frame[GROSS] - costs.side * frame[TURNOVER]
+    frame[NET] = frame[GROSS] - costs.side_cost * frame[TURNOVER]
     return frame
 
 
@@ -224,7 +227,7 @@ def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts
 def choose_threshold(
     predictions: pd.DataFrame, cost_bps: float, horizon: int, *, short: bool = False
 ) -> float:
-    """Choose the threshold that earned most on predictions before the holdout, net of costs.
+    """Choose the threshold with the highest profit before the holdout, net of costs.
 
     Candidates are one half and the 5 % to 95 % quantiles of the probabilities, in steps of 5 %: the
     highest still trades one forecast in twenty, enough to judge.
@@ -251,13 +254,16 @@ def choose_threshold(
         return 0.5
     costs = TradingCosts(cost_bps, short)
     probability = rows[PROBABILITY_UP].to_numpy()
-    worth = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
+    value = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
     share = 1 / rows.groupby(DATE)[SYMBOL].transform("size").to_numpy()
     thresholds = np.unique([0.5, *np.quantile(probability, _QUANTILES)])
 
-    def earned(threshold: float) -> float:
-        side = positions(probability, threshold, short)
-        cost = np.abs(side) * costs.side * (1 + worth) + (side < 0) * costs.borrow * horizon
-        return float(((side * (worth - 1) - cost) * share).sum())
+    def net_profit(threshold: float) -> float:
+        position = positions(probability, threshold, short)
+        cost = (
+            np.abs(position) * costs.side_cost * (1 + value)
+            + (position < 0) * costs.borrow_cost * horizon
+        )
+        return float(((position * (value - 1) - cost) * share).sum())
 
-    return float(max(thresholds, key=earned))
+    return float(max(thresholds, key=net_profit))

@@ -13,8 +13,8 @@ from stockpred.evaluation.by_group import sums_by_group
 from stockpred.evaluation.calibration import (
     decompose,
     equal_count_bins,
-    expected_error,
-    one_step,
+    expected_calibration_error,
+    newton_step,
     recalibrate,
 )
 from stockpred.evaluation.information_coefficient import information_coefficient
@@ -197,7 +197,7 @@ def _of_calibration(rows: pd.DataFrame, day: Rows, dates: int) -> dict[str, Stat
     brier = _sums(day, dates, (probability - label) ** 2, np.ones(len(rows)))
 
     def error(weights: Array) -> Array:
-        return expected_error(*(weights @ cell for cell in cells))
+        return expected_calibration_error(*(weights @ cell for cell in cells))
 
     def part(name: str) -> Callable[[Array], Array]:
         def of(weights: Array) -> Array:
@@ -227,7 +227,7 @@ def _of_recalibration(
     def part(place: int) -> Callable[[Array], Array]:
         def of(weights: Array) -> Array:
             totals = sums(weights)
-            return one_step(fitted, totals[:, :2], totals[:, 2:])[place]
+            return newton_step(fitted, totals[:, :2], totals[:, 2:])[place]
 
         return of
 

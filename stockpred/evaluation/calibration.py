@@ -1,4 +1,4 @@
-"""Calibration of probabilities: binned error, parts of the Brier score, recalibration."""
+"""Calibration of probabilities: expected error, parts of the Brier score, recalibration."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from stockpred.arrays import Array, Rows
 
 BINS = 10
-CLIP = 1e-6
+CLIP = 1e-6  # least distance of a probability from 0 and 1
 
 
 def equal_count_bins(probability: Array) -> Rows:
@@ -22,7 +22,7 @@ def equal_count_bins(probability: Array) -> Rows:
     Returns
     -------
     array of int, shape (rows,)
-        Bin of each row, from 0 in order of probability; at most `BINS` bins, none of them empty.
+        Bin of each row, from 0 in order of probability; at most `BINS` bins, none empty.
         Rows of equal probability may be in two neighbouring bins, in their order.
     """
     order = np.argsort(probability, kind="stable")
@@ -32,7 +32,7 @@ def equal_count_bins(probability: Array) -> Rows:
     return bins
 
 
-def expected_error(count: Array, forecast: Array, observed: Array) -> Array:
+def expected_calibration_error(count: Array, forecast: Array, observed: Array) -> Array:
     """Compute the expected calibration error over quantile bins.
 
     Parameters
@@ -54,11 +54,11 @@ def expected_error(count: Array, forecast: Array, observed: Array) -> Array:
 
 
 def calibration_error(label: Array, probability: Array) -> float:
-    """Compute `expected_error` of forecasts with labels, shape (rows,) both; no NaN."""
-    return float(expected_error(*binned(label, probability)))
+    """Compute `expected_calibration_error` of labels and forecasts, shape (rows,); no NaN."""
+    return float(expected_calibration_error(*sums_by_bin(label, probability)))
 
 
-def binned(label: Array, probability: Array) -> tuple[Array, Array, Array]:
+def sums_by_bin(label: Array, probability: Array) -> tuple[Array, Array, Array]:
     """Sum forecasts and labels by bin.
 
     Parameters
@@ -83,9 +83,9 @@ class Decomposition(NamedTuple):
     Attributes
     ----------
     reliability : array, shape (...)
-        What recalibration would gain; 0 is best.
+        Loss that recalibration would remove; 0 is best.
     resolution : array, shape (...)
-        What separating likely from unlikely ups gains over the base rate; more is better. It
+        Gain over the base rate from separating likely from unlikely ups; more is better. It
         includes the terms within bins, so that the sum is exact.
     uncertainty : array, shape (...)
         Variance of the outcomes, whatever the forecasts.
@@ -110,7 +110,7 @@ def decompose(count: Array, forecast: Array, observed: Array, brier: Array) -> D
     Parameters
     ----------
     count, forecast, observed : array, shape (..., bins)
-        As in `expected_error`.
+        As in `expected_calibration_error`.
     brier : array, shape (...)
         Mean Brier score.
 
@@ -120,8 +120,8 @@ def decompose(count: Array, forecast: Array, observed: Array, brier: Array) -> D
         Its parts sum to `brier`.
     """
     rows = count.sum(-1)
-    some = np.maximum(count, 1e-300)  # a bin without a row in a resample adds nothing
-    reliability = ((forecast - observed) ** 2 / some).sum(-1) / rows
+    divisor = np.maximum(count, 1e-300)  # a bin that a resample leaves empty adds 0
+    reliability = ((forecast - observed) ** 2 / divisor).sum(-1) / rows
     base = observed.sum(-1) / rows
     uncertainty = base * (1 - base)
     return Decomposition(reliability, reliability + uncertainty - brier, uncertainty)
@@ -139,7 +139,7 @@ class Recalibration(NamedTuple):
     score : array, shape (rows, 2)
         Gradient of each row's log likelihood at the fit.
     information : array, shape (rows, 3)
-        Part of each row in the negative Hessian: entries (1, 1), (1, 2) and (2, 2).
+        Each row's term of the negative Hessian: entries (1, 1), (1, 2) and (2, 2).
 
     References
     ----------
@@ -192,19 +192,19 @@ def recalibrate(label: Array, probability: Array) -> Recalibration | None:
     return Recalibration(float(slope), float(intercept), score, information)
 
 
-def one_step(fitted: Recalibration, score: Array, information: Array) -> tuple[Array, Array]:
+def newton_step(fitted: Recalibration, score: Array, information: Array) -> tuple[Array, Array]:
     """Recalibrate reweighted rows by one Newton step from the fit on all rows.
 
-    For a bootstrap one step is as good as a fit to convergence.
+    For a bootstrap one step is as accurate as a fit to convergence.
 
     Parameters
     ----------
     fitted : Recalibration
         On all rows.
     score : array, shape (resamples, 2)
-        Weighted sums of the fit's rows.
+        Sums of `fitted.score`, weighted by resample.
     information : array, shape (resamples, 3)
-        Weighted sums of the fit's rows.
+        Sums of `fitted.information`, weighted by resample.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def calibration(label: Array, probability: Array) -> dict[str, Any]:
         ``reliability``, ``resolution``, ``uncertainty`` (parts of the Brier score), ``slope`` and
         ``intercept`` (None where there is no fit), ``bins``: rows, mean forecast and share of ups.
     """
-    count, forecast, observed = binned(label, probability)
+    count, forecast, observed = sums_by_bin(label, probability)
     brier = np.asarray(((probability - label) ** 2).mean())
     fitted = recalibrate(label, probability)
     parts = decompose(count, forecast, observed, brier)._asdict()

@@ -1,10 +1,11 @@
 """The feature set `technical`: returns, volatility, range, momentum, position and volume.
 
 All features are ratios of prices of one symbol, or logs of them, over fixed windows: independent of
-the price scale, and of all bars before the window. TA-Lib computes those whose window it reduces
-afresh (extremes, positions, single bars); sums and deviations are reduced window by window here,
-since TA-Lib's are running ones. Its recursive indicators (EMA, MACD, Wilder's RSI, ATR, ADX, OBV)
-depend on every bar since the first, and are left out; the RSI here is Cutler's, over plain sums.
+the price scale, and of all bars before the window. TA-Lib computes those that it takes from one
+window alone (extremes, positions, single bars). Sums and deviations are computed here, window by
+window, since TA-Lib's running sums depend on earlier bars. Its recursive indicators (EMA, MACD,
+Wilder's RSI, ATR, ADX, OBV) depend on every bar since the first, and are left out; the RSI here is
+Cutler's, over plain sums.
 
 Inputs are sound bars without NaN. A feature is NaN before its look-back is reached, finite after.
 
@@ -42,43 +43,43 @@ FEATURES = (
     Feature("overnight_5", 6, "mean overnight log return over 5 sessions"),
     Feature("intraday_5", 5, "mean intraday log return over 5 sessions"),
     Feature("volatility_5", 6, "standard deviation of daily log returns over 5 sessions"),
-    Feature("volatility_20", 21, "the same over 20 sessions"),
-    Feature("volatility_60", 61, "the same over 60 sessions"),
+    Feature("volatility_20", 21, "standard deviation of daily log returns over 20 sessions"),
+    Feature("volatility_60", 61, "standard deviation of daily log returns over 60 sessions"),
     Feature("volatility_ratio", 61, "volatility of 5 sessions over that of 60, log"),
     Feature("parkinson_20", 20, "root of mean squared log range over 20 sessions (Parkinson 1980)"),
     Feature("true_range", 2, "true range over the close before"),
-    Feature("range_ratio", 20, "log range against its mean over 20 sessions"),
+    Feature("range_ratio", 20, "log of log range over its mean over 20 sessions"),
     Feature("body", 1, "TA-Lib BOP: (close - open) / (high - low)"),
-    Feature("zscore_20", 21, "this return, in deviations of the last 20"),
+    Feature("zscore_20", 21, "daily log return over the standard deviation of the last 20"),
     Feature("sma_5", 5, "log of close over its mean over 5 sessions"),
-    Feature("sma_20", 20, "the same over 20 sessions"),
-    Feature("sma_60", 60, "the same over 60 sessions"),
-    Feature("bollinger_20", 20, "close less its mean over 20 sessions, in deviations of it"),
-    Feature("williams_14", 14, "TA-Lib WILLR, from 0 (at the low) to 1 (at the high)"),
-    Feature("williams_60", 60, "the same over 60 sessions"),
+    Feature("sma_20", 20, "log of close over its mean over 20 sessions"),
+    Feature("sma_60", 60, "log of close over its mean over 60 sessions"),
+    Feature("bollinger_20", 20, "close less its mean over 20 sessions, in standard deviations"),
+    Feature("williams_14", 14, "TA-Lib WILLR over 14 sessions, from 0 (at the low) to 1"),
+    Feature("williams_60", 60, "TA-Lib WILLR over 60 sessions, from 0 (at the low) to 1"),
     Feature("aroon_25", 26, "TA-Lib AROONOSC over 25 sessions, from -1 to 1"),
     Feature("rsi_14", 15, "relative strength index over 14 sessions, plain sums (Cutler)"),
-    Feature("up_share_20", 20, "share of sessions that closed above their open"),
+    Feature("up_share_20", 20, "share of 20 sessions that closed above their open"),
     Feature("autocorrelation_20", 22, "correlation of a return with the one before, 20 sessions"),
     Feature("skew_20", 21, "skewness of daily log returns over 20 sessions"),
     Feature("volume_ratio", 20, "log of traded value against its mean over 20 sessions"),
     Feature("volume_trend", 60, "log of mean traded value, 5 sessions against 60"),
-    Feature("volume_balance", 20, "value traded on up less on down sessions, share of all, 20"),
+    Feature("volume_balance", 20, "value traded on up less on down of 20 sessions, over all value"),
 )
 
 
 def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
     dividends = bars.adj_close / bars.close
-    total = np.log(bars.adj_close)
-    daily = total - lag(total, 1)
+    log_adjusted = np.log(bars.adj_close)
+    daily = log_adjusted - lag(log_adjusted, 1)
     intraday = np.log(bars.close / bars.open)
-    overnight = np.log(bars.open * dividends) - lag(total, 1)
+    overnight = np.log(bars.open * dividends) - lag(log_adjusted, 1)
     log_range = np.log(bars.high / bars.low)
     value = bars.close * bars.volume  # in currency: a split leaves it as it is
     vol5, vol20, vol60 = (deviation(daily, n) for n in (5, 20, 60))
     up = bars.close > bars.open
     down = bars.close < bars.open
-    out = {f"return_{n}": total - lag(total, n) for n in RETURN_SESSIONS}
+    out = {f"return_{n}": log_adjusted - lag(log_adjusted, n) for n in RETURN_SESSIONS}
     out |= {
         "overnight": overnight,
         "intraday": intraday,
@@ -108,7 +109,7 @@ def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
     }
     for n in (5, 20, 60):
         out[f"sma_{n}"] = np.log(bars.close / mean(bars.close, n))
-    # Deviations in units of the close, with a floor of a tenth of a day's: flat prices give 0.
+    # Relative to the close; a tenth of `DAY_SCALE` is added, so that flat prices give 0.
     spread = deviation(bars.close, 20) / bars.close + DAY_SCALE / 10
     out["bollinger_20"] = (1 - mean(bars.close, 20) / bars.close) / spread
     return out
@@ -140,19 +141,19 @@ def _autocorrelation(daily: Array, window: int) -> Array:
     return out
 
 
-def _log_ratio(value: Array, usual: Array) -> Array:
-    """Compute log(value / usual); 0 where the usual is 0.
+def _log_ratio(value: Array, average: Array) -> Array:
+    """Compute log(value / average); 0 where the average is 0.
 
-    A tenth of the usual is added to both, so that a session without trade is finite.
+    A tenth of the average is added to both, so that a session without trade is finite.
     """
-    floor = usual / 10
+    floor = average / 10
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log((value + floor) / (usual + floor))
-    return np.where(usual == 0, 0.0, logs)
+        logs = np.log((value + floor) / (average + floor))
+    return np.where(average == 0, 0.0, logs)
 
 
 def _position(bars: BarArrays, window: int) -> Array:
-    """Place the close between the window's low (0) and high (1); 0.5 on a flat window."""
+    """Locate the close between the window's low (0) and high (1); 0.5 on a flat window."""
     if len(bars.close) < window:
         return np.full(len(bars.close), np.nan)
     flat = talib.MAX(bars.high, window) == talib.MIN(bars.low, window)
@@ -161,7 +162,7 @@ def _position(bars: BarArrays, window: int) -> Array:
 
 
 def _aroon(bars: BarArrays, window: int) -> Array:
-    """Compare the ages of the window's high and low: 1 the high is newest, -1 the low."""
+    """Compare the ages of the window's high and low: 1: the high is newest, -1: the low is."""
     if len(bars.close) <= window:
         return np.full(len(bars.close), np.nan)
     return talib.AROONOSC(bars.high, bars.low, window) / 100

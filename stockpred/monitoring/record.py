@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Dates
-from stockpred.columns import DATE, IN_RANGE, KEY, LABEL, MODEL_VERSION, SUPPORTED_SHARE
+from stockpred.columns import DATE, IN_RANGE, KEY, LABEL, MODEL_VERSION, SUPPORTED_SHARE, SYMBOL
 from stockpred.gate.expected_lead import ExpectedLead
 from stockpred.gate.sequential_looks import complete_dates
 from stockpred.monitoring.change_detector import (
@@ -37,27 +37,27 @@ class Version:
     version : str
         Number.
     recipe : str or None
-        Id of its recipe; None where there is no such tag, as below.
+        Id of its recipe; None where its tag is missing.
     trained_to : str or None
-        ISO date of the last label it was trained on.
-    promise : ExpectedLead or None
-        Expected lead.
+        ISO date of its last training row; None where its tag is missing.
+    expected_lead : ExpectedLead or None
+        None where its tags are missing.
     """
 
     version: str
     recipe: str | None
     trained_to: str | None
-    promise: ExpectedLead | None
+    expected_lead: ExpectedLead | None
 
 
 @dataclass(frozen=True, eq=False)
 class MonitoredModel:
-    """Registered model that is monitored.
+    """A monitored registered model.
 
     Attributes
     ----------
     versions : mapping of str to Version
-        Every version that still exists, by number.
+        Every existing version, by number.
     champion : Version
         The one whose recipe is monitored.
     sessions : array of datetime64, shape (sessions,)
@@ -82,7 +82,7 @@ class MonitoringResult(NamedTuple):
     record : DataFrame
         Labelled rows of the champion's record, with ``supported_share``.
     detection : ChangeDetection
-        Change detector after each date of the record.
+        State of the change detector after each date of the record.
     """
 
     content: dict[str, Any]
@@ -109,19 +109,21 @@ def out_of_sample(
     Returns
     -------
     DataFrame
-        Rows from `horizon` sessions after `version.trained_to` on; none where that is not known.
+        Rows from `horizon` sessions after `version.trained_to` on; none where that is None.
     """
     if version.trained_to is None:
         return rows.iloc[:0]
-    place = np.searchsorted(sessions, np.datetime64(version.trained_to, "s"), side="right")
-    first = sessions[place - 1 + horizon :][:1]
+    trained_sessions = np.searchsorted(
+        sessions, np.datetime64(version.trained_to, "s"), side="right"
+    )
+    first = sessions[trained_sessions - 1 + horizon :][:1]
     return rows[rows[DATE] >= first[0]] if len(first) else rows.iloc[:0]
 
 
 def champion_record(forecasts: pd.DataFrame, model: MonitoredModel) -> pd.DataFrame:
     """Collect the record of the champion's recipe, over all its versions.
 
-    Where several versions of the recipe forecast the same symbol and date, the newest counts.
+    Of forecasts by several versions for the same symbol and date, the newest version's is kept.
 
     Parameters
     ----------
@@ -133,25 +135,25 @@ def champion_record(forecasts: pd.DataFrame, model: MonitoredModel) -> pd.DataFr
     Returns
     -------
     DataFrame
-        A row a symbol and date, sorted by date and symbol, with the ``supported_share`` of the
-        version that made it (`change_detector.supported_share`).
+        One row for each symbol and date, sorted by date and symbol, with the ``supported_share``
+        of the version that made the forecast (`change_detector.supported_share`).
     """
     parts = []
     for number, rows in forecasts.groupby(MODEL_VERSION, sort=False):
         version = model.versions.get(str(number))
         if version is None or version.recipe is None or version.recipe != model.champion.recipe:
             continue
-        share = supported_share(version.promise) if version.promise else 0.0
+        share = supported_share(version.expected_lead) if version.expected_lead else 0.0
         part = out_of_sample(rows, version, model.sessions, model.horizon)
         parts.append(part.assign(**{SUPPORTED_SHARE: share, "order": int(version.version)}))
     if not parts:
         return forecasts.iloc[:0].assign(**{SUPPORTED_SHARE: 0.0})
     record = pd.concat(parts).sort_values("order", kind="stable")
     record = record.drop_duplicates(list(KEY), keep="last").drop(columns="order")
-    return record.sort_values([DATE, KEY[0]], kind="stable").reset_index(drop=True)
+    return record.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
 
 
-def rows_by_version(rows: pd.DataFrame, model: MonitoredModel) -> dict[str, pd.DataFrame]:
+def rows_of_other_recipes(rows: pd.DataFrame, model: MonitoredModel) -> dict[str, pd.DataFrame]:
     """Collect the labelled out-of-sample rows of each version of another recipe.
 
     Parameters
@@ -159,12 +161,12 @@ def rows_by_version(rows: pd.DataFrame, model: MonitoredModel) -> dict[str, pd.D
     rows : DataFrame
         Forecasts of all versions, with outcomes (`outcomes.join_outcomes`).
     model : MonitoredModel
-        Rows of a version that no longer exists are left out.
+        Rows of versions that are not in it are left out.
 
     Returns
     -------
     dict of str to DataFrame
-        By version; only those with a row.
+        By number of the version; only versions with a row.
     """
     parts = {}
     for number, part in rows[rows[LABEL].notna()].groupby(MODEL_VERSION):
@@ -193,11 +195,11 @@ def monitor_champion(forecasts: pd.DataFrame, model: MonitoredModel) -> Monitori
         ``today``, ``versions`` (`performance.compare_versions`), ``in_range``, ``promise`` (the
         expected lead), ``alarm`` (the change detector) and ``visible`` (the detectable change).
     """
-    horizon, expected = model.horizon, model.champion.promise
+    horizon, expected = model.horizon, model.champion.expected_lead
     record = champion_record(forecasts, model)
     labelled = complete_dates(record, horizon) if len(record) else record
     detection = detect_change(labelled, horizon)
-    parts = rows_by_version(forecasts, model)
+    parts = rows_of_other_recipes(forecasts, model)
     others = pd.concat(list(parts.values())) if parts else forecasts.iloc[:0]
     recent = labelled[labelled[DATE].isin(np.unique(labelled[DATE])[-RECENT:])]
     newest = record[record[DATE] == record[DATE].max()]

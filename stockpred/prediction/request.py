@@ -11,8 +11,8 @@ from stockpred.bars.checks.bars import (
     FINITE,
     HIGH_CHECK,
     LOW_CHECK,
+    NON_NEGATIVE_VOLUME,
     POSITIVE_PRICE,
-    VOLUME_FROM_0,
 )
 from stockpred.bars.schema import NUMBERS
 from stockpred.columns import CLOSE, DATE, HIGH, LOW, SYMBOL
@@ -122,9 +122,9 @@ def check_request(bars: pd.DataFrame, needed: int) -> Request:
 
 def _check_values(bars: BarArrays) -> None:
     """Raise DataError where a bar by itself breaks a rule."""
-    for rule in (FINITE, POSITIVE_PRICE, VOLUME_FROM_0):
+    for rule in (FINITE, POSITIVE_PRICE, NON_NEGATIVE_VOLUME):
         for name in rule.columns:
-            _refuse(rule.is_broken(getattr(bars, name)), name, rule.expected, rule.found)
+            _refuse(rule.is_broken(getattr(bars, name)), name, rule.expected, rule.got)
     _refuse(HIGH_CHECK.find(bars), HIGH, "one not below open, close or low", "one below")
     _refuse(LOW_CHECK.find(bars), LOW, "one not above open, close or high", "one above")
 

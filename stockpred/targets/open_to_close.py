@@ -1,4 +1,4 @@
-"""The target `open to close`: the outcome that a forecast made after a session's close predicts."""
+"""The target `open to close`: from the next session's open to a later session's close."""
 
 from typing import NamedTuple
 
@@ -27,11 +27,11 @@ class Outcome(NamedTuple):
 
 
 def outcome(bars: BarArrays, horizon: int) -> Outcome:
-    """Enter at the open of the next session, leave at the close `horizon` sessions on.
+    """Compute the outcome of entry at the next open and exit at the close `horizon` sessions on.
 
     Both prices are scaled by adj_close / close of their own session, so that a dividend in between
-    counts as gain. With a horizon of 1 the scale is common: then the plain prices are compared, and
-    the label is the classic "does the next session close above its open", to the last digit.
+    counts as gain. With a horizon of 1 both have the same scale: then the plain prices are
+    compared, and the label is exactly "does the next session close above its open".
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def outcome(bars: BarArrays, horizon: int) -> Outcome:
     count = max(rows - horizon, 0)  # rows with an outcome
     if count:
         scale = bars.adj_close / bars.close if horizon > 1 else np.ones(rows)
-        entry = (bars.open * scale)[1 : count + 1]
-        leave = (bars.close * scale)[horizon:]
-        label[:count] = np.where(leave == entry, np.nan, leave > entry)
-        forward_return[:count] = np.log(leave / entry)
+        entry_price = (bars.open * scale)[1 : count + 1]
+        exit_price = (bars.close * scale)[horizon:]
+        label[:count] = np.where(exit_price == entry_price, np.nan, exit_price > entry_price)
+        forward_return[:count] = np.log(exit_price / entry_price)
         label_end[:count] = bars.date[horizon:]
     return Outcome(label, label_end, forward_return)
 
@@ -70,8 +70,8 @@ def outcome(bars: BarArrays, horizon: int) -> Outcome:
 def daily_return(bars: BarArrays) -> Array:
     """Compute log(adj_close / adj_close of the session before).
 
-    It is what holding earns from close to close, dividends included: it marks positions to market
-    and is the return of buy-and-hold. No model sees it.
+    The return of holding from close to close, dividends included: it marks open positions to market
+    and is the return of buy-and-hold. It is not a feature.
 
     Parameters
     ----------

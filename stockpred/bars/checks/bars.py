@@ -1,6 +1,6 @@
-"""Checks of single bars: rules for single values, for the bar's range, and for its date.
+"""Checks of single bars: rules for a bar's values, its range and its date.
 
-Requests for forecasts obey the same rules of values and range (`prediction.request`).
+Requests for forecasts are held to the same rules for values and range (`prediction.request`).
 """
 
 from collections.abc import Callable
@@ -18,21 +18,21 @@ from stockpred.columns import ADJ_CLOSE, PRICES, VOLUME
 
 @dataclass(frozen=True)
 class ValueRule:
-    """One rule for the single values of some columns.
+    """A rule for each value of some columns.
 
     Attributes
     ----------
     columns : tuple of str
-        Columns that obey it.
-    expected, found : str
-        A sound value, and a broken one, in words.
+        Columns it applies to.
+    expected, got : str
+        A value that obeys the rule, and one that breaks it, in words.
     is_broken : callable
         Values of a column, shape (sessions,) -> mask of the same shape.
     """
 
     columns: tuple[str, ...]
     expected: str
-    found: str
+    got: str
     is_broken: Callable[[Array], Mask]
 
     def find(self, bars: BarArrays) -> Mask:
@@ -46,7 +46,7 @@ FINITE = ValueRule(
 POSITIVE_PRICE = ValueRule(
     (*PRICES, ADJ_CLOSE), "a price above 0", "one of 0 or less", lambda values: values <= 0
 )
-VOLUME_FROM_0 = ValueRule(
+NON_NEGATIVE_VOLUME = ValueRule(
     (VOLUME,), "a volume of 0 or more", "one below 0", lambda values: values < 0
 )
 
@@ -67,7 +67,7 @@ def _is_listed_twice(bars: BarArrays) -> Mask:
 
 
 def future_check(latest: np.datetime64 | None) -> Check:
-    """Return the check that no bar is later than `latest`; None: any date may be."""
+    """Return the check that no bar is later than `latest`; None: any date passes."""
 
     def is_later(bars: BarArrays) -> Mask:
         return np.zeros(len(bars), dtype=bool) if latest is None else bars.date > latest
@@ -80,7 +80,7 @@ HIGH_CHECK = Check("high", FAIL, "high is not below open, close or low", _is_hig
 BAR_CHECKS = (
     Check("finite", FAIL, "every price and the volume is a finite number", FINITE.find),
     Check("positive_price", FAIL, "prices are above 0", POSITIVE_PRICE.find),
-    Check("volume", FAIL, "volume is not below 0", VOLUME_FROM_0.find),
+    Check("volume", FAIL, "volume is not below 0", NON_NEGATIVE_VOLUME.find),
     LOW_CHECK,
     HIGH_CHECK,
     Check("unique", FAIL, "a session is listed once", _is_listed_twice),

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.registry.download import fetch_files, why_refused
+from pipeline.registry.download import fetch_files, refusal_reason
 from pipeline.tracking.artifacts import model_digest
 from tests.support.data.planted_files import CONF, MaliciousPickle, write_model_folder
 
 
 def test_model_as_recorded_is_accepted(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path, CONF)
-    assert why_refused(folder, None) is None
-    assert why_refused(folder, model_digest(folder)) is None
+    assert refusal_reason(folder, None) is None
+    assert refusal_reason(folder, model_digest(folder)) is None
 
 
 ODD = [
@@ -30,10 +30,10 @@ ODD = [
     ({"model_code_path": None}, {}, "no code of its own"),
     ({"model_code_path": "python_model.pkl"}, {}, "no code of its own"),
     ({"model_code_path": "elsewhere.py"}, {}, "no code of its own"),
-    ({"code": "../../elsewhere"}, {}, "code out of its folder"),
-    ({"code": "/etc"}, {}, "code out of its folder"),
-    ({"artifacts": {"recipe": {"path": "/etc/passwd"}}}, {}, "artifacts out of its folder"),
-    ({"artifacts": {"recipe": {"path": "artifacts/../../x"}}}, {}, "artifacts out of its folder"),
+    ({"code": "../../elsewhere"}, {}, "code outside its folder"),
+    ({"code": "/etc"}, {}, "code outside its folder"),
+    ({"artifacts": {"recipe": {"path": "/etc/passwd"}}}, {}, "artifacts outside its folder"),
+    ({"artifacts": {"recipe": {"path": "artifacts/../../x"}}}, {}, "artifacts outside its folder"),
     ({"artifacts": {"recipe": "artifacts/recipe.json"}}, {}, "MLmodel file that cannot be read"),
     ({}, {"sklearn": {"pickled_model": "model.pkl"}}, "flavour sklearn"),
 ]
@@ -43,7 +43,7 @@ ODD = [
 def test_model_that_loads_anything_else_is_refused(
     changed: dict[str, Any], flavors: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
-    why = why_refused(write_model_folder(tmp_path, {**CONF, **changed}, **flavors), None)
+    why = refusal_reason(write_model_folder(tmp_path, {**CONF, **changed}, **flavors), None)
     assert why is not None and words in why and "\n" not in why
 
 
@@ -51,17 +51,17 @@ def test_model_that_loads_anything_else_is_refused(
 def test_damaged_mlmodel_is_refused(text: str, tmp_path: Path) -> None:
     write_model_folder(tmp_path, CONF)
     (tmp_path / "MLmodel").write_text(text)
-    why = why_refused(tmp_path, None)
+    why = refusal_reason(tmp_path, None)
     assert why is not None and "\n" not in why
     (tmp_path / "MLmodel").write_bytes(b"\xff\xfe")
-    assert "MLmodel file that cannot be read" in str(why_refused(tmp_path, None))
+    assert "MLmodel file that cannot be read" in str(refusal_reason(tmp_path, None))
 
 
 def test_mlmodel_yaml_constructs_no_object(tmp_path: Path) -> None:
     write_model_folder(tmp_path, CONF)
     tag = f"flavors: !!python/object/apply:os.system ['touch {tmp_path}/pwned']\n"
     (tmp_path / "MLmodel").write_text(tag)
-    assert "MLmodel file that cannot be read" in str(why_refused(tmp_path, None))
+    assert "MLmodel file that cannot be read" in str(refusal_reason(tmp_path, None))
     assert not (tmp_path / "pwned").exists()
 
 
@@ -80,7 +80,7 @@ def test_files_that_differ_from_the_record_are_refused(name: str, tmp_path: Path
     folder = write_model_folder(tmp_path, CONF)
     recorded = model_digest(folder)
     (folder / name).write_text("changed")
-    assert "other files (sha256" in str(why_refused(folder, recorded))
+    assert "other files (sha256" in str(refusal_reason(folder, recorded))
 
 
 def client_of(recorded: str | None) -> SimpleNamespace:

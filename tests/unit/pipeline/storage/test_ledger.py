@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.storage.ledger import Appended, Ledger
+from pipeline.storage.ledger import AppendCounts, Ledger
 from tests.support.python_processes import start_python
 
 MONDAY = dt.date(2024, 1, 1)
@@ -54,7 +54,7 @@ def test_rows_are_readable_by_any_reader_of_datasets(tmp_path: Path) -> None:
     given_rows = table([(1, "b", 2), (0, "a", 1), (1, "a", 3)])
     coded = given_rows.set_column(1, "key", given_rows["key"].dictionary_encode())
     done = ledger.append(coded, "some model/7", "key")
-    assert done == Appended(added=3)
+    assert done == AppendCounts(added=3)
     assert content(ledger) == [(0, "a", 1), (1, "a", 3), (1, "b", 2)]
     files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.parquet"))
     assert files == [f"book/day=2024-01-0{day}/some%20model%2F7.parquet" for day in (1, 2)]
@@ -70,10 +70,10 @@ def test_append_never_changes_a_row(tmp_path: Path) -> None:
     [path] = tmp_path.rglob("*.parquet")
     before = path.read_bytes(), path.stat().st_mtime_ns
     again = ledger.append(table([(0, "a", 1), (0, "c", 9)]), "v1", "key", ("value",))
-    assert again == Appended(known=2, differing=1)
+    assert again == AppendCounts(known=2, differing=1)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     more = ledger.append(table([(0, "b", 5), (0, "a", 7)]), "v1", "key", ("value",))
-    assert more == Appended(added=1, known=1, differing=1)
+    assert more == AppendCounts(added=1, known=1, differing=1)
     assert content(ledger) == [(0, "a", 1), (0, "b", 5), (0, "c", 1)]
     # Another name is another row.
     assert ledger.append(table([(0, "a", 7)]), "v2", "key").added == 1
@@ -100,7 +100,7 @@ def test_appends_agree_with_a_plain_dict(calls: list) -> None:
             values = dict(zip(places, (value for *_, value in given_rows), strict=True))
             differing = sum(record[place] != values[place] for place in known)
             done = ledger.append(table(given_rows), name, "key", ("value",))
-            assert done == Appended(len(places) - len(known), len(known), differing)
+            assert done == AppendCounts(len(places) - len(known), len(known), differing)
             record = values | record
         assert content(ledger) == [
             (day, key, value) for (day, _, key), value in sorted(record.items())
@@ -121,7 +121,7 @@ def test_append_works_in_an_object_store() -> None:
     assert not isinstance(ledger._files, pafs.LocalFileSystem)
     ledger.append(table([(0, "a", 1)]), "v1", "key")
     done = ledger.append(table([(0, "a", 2), (0, "b", 2), (1, "a", 3)]), "v1", "key", ("value",))
-    assert done == Appended(added=2, known=1, differing=1)
+    assert done == AppendCounts(added=2, known=1, differing=1)
     assert content(ledger) == [(0, "a", 1), (0, "b", 2), (1, "a", 3)]
 
 
@@ -130,7 +130,7 @@ def test_append_works_in_a_store_of_fsspec() -> None:
     ledger = Ledger("memory://book", Path("/"), "day")
     ledger.append(table([(0, "a", 1)]), "v1", "key")
     done = ledger.append(table([(0, "a", 2), (0, "b", 2), (1, "a", 3)]), "v1", "key", ("value",))
-    assert done == Appended(added=2, known=1, differing=1)
+    assert done == AppendCounts(added=2, known=1, differing=1)
     assert content(ledger) == [(0, "a", 1), (0, "b", 2), (1, "a", 3)]
 
 

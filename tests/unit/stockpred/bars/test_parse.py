@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.bars.parse import parse_bars
-from stockpred.bars.schema import SCHEMA, BarsInfo, Quarantine, by_symbol, from_arrow, to_arrow
+from stockpred.bars.schema import (
+    SCHEMA,
+    BarsInfo,
+    Quarantine,
+    from_arrow,
+    split_by_symbol,
+    to_arrow,
+)
 from stockpred.errors import DataError
 from tests.support.data.bars import make_bars
 
@@ -99,7 +106,7 @@ def test_by_symbol_matches_a_loop(runs: list[tuple[str, int]]) -> None:
     table = to_arrow(make_bars(len(symbols)).assign(symbol=pd.Series(symbols, dtype="str")))
     split = len(symbols) // 2  # chunks bring dictionaries of their own
     parts = [to_arrow(from_arrow(part)) for part in (table[:split], table[split:])]
-    found = list(by_symbol(pa.concat_tables(parts)))
+    found = list(split_by_symbol(pa.concat_tables(parts)))
     expected = [(symbol, len(list(run))) for symbol, run in itertools.groupby(symbols)]
     assert [(symbol, part.num_rows) for symbol, part in found] == expected
     assert pa.concat_tables([t for _, t in found] or [table]).equals(pa.concat_tables(parts))
@@ -112,7 +119,7 @@ def test_from_arrow_empty_symbol_or_date_raises() -> None:
         holes = table.set_column(
             number, name, pa.array([None, *table[name].to_pylist()[1:]]).cast(SCHEMA[number].type)
         )
-        for read in (from_arrow, lambda t: list(by_symbol(t))):
+        for read in (from_arrow, lambda t: list(split_by_symbol(t))):
             with pytest.raises(DataError, match=f"column '{name}': expected no empty cell"):
                 read(holes)
 

@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from stockpred.evaluation.bootstrap import MIN_BLOCKS, Statistic, block_length, bootstrap, resample
 from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_statistics, weighted_auc
-from stockpred.evaluation.calibration import BINS, binned, calibration, recalibrate
+from stockpred.evaluation.calibration import BINS, calibration, recalibrate, sums_by_bin
 from stockpred.evaluation.information_coefficient import BY_DATE, BY_SYMBOL, coefficients
 from stockpred.evaluation.metrics import evaluate, probabilistic
 from tests.support.data.generated_tables import generate_table
@@ -130,7 +130,7 @@ def test_calibration_equals_a_loop_and_its_parts_sum_to_the_brier_score(seed: in
     assert found["uncertainty"] == pytest.approx(base * (1 - base))
     parts = found["reliability"] - found["resolution"] + found["uncertainty"]
     assert parts == pytest.approx(brier_score_loss(label, probability))
-    assert [b["rows"] for b in found["bins"]] == binned(label, probability)[0].tolist()
+    assert [b["rows"] for b in found["bins"]] == sums_by_bin(label, probability)[0].tolist()
 
 
 def test_recalibration_maximises_the_likelihood_and_is_none_without_a_finite_fit() -> None:

@@ -77,7 +77,7 @@ def test_short_record_reports_what_it_could_not_detect() -> None:
     assert alert_sentence(none, []).startswith(
         "No alert: no forecast of the champion has an outcome yet."
     )
-    versions = {"1": replace(CHAMPION, promise=None)}
+    versions = {"1": replace(CHAMPION, expected_lead=None)}
     blank = monitor_champion(
         scored_rows(live_forecasts(0, 15)), MonitoredModel(versions, versions["1"], DAYS, 1)
     ).content
