@@ -1,4 +1,4 @@
-"""The house's own rules: who imports whom, one table of parameters, one set of pins."""
+"""Rules of the project: imports between packages, the parameter table, pinned versions."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Which changes of the project make another recipe, and which run its steps again."""
+"""Which changes of the project's code change recipes and which rerun steps."""
 
 from pathlib import Path
 

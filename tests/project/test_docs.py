@@ -1,4 +1,4 @@
-"""What the pages name is there: links, files, tests, commands and their options."""
+"""Links, files, tests and commands that documentation pages name exist."""
 
 import re
 import subprocess

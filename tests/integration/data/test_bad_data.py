@@ -1,4 +1,4 @@
-"""Bad files and symbols: named with row and value, and the chain ends where they are seen."""
+"""Bad files and unknown symbols: reported with row and value by the step that reads them."""
 
 from pathlib import Path
 

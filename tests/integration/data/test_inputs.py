@@ -1,4 +1,4 @@
-"""Bad inputs from the command line: one line, non-zero, nothing begun."""
+"""Invalid options on the command line: one line, a non-zero exit code, no run created."""
 
 import contextlib
 import importlib.util

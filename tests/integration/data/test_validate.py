@@ -1,4 +1,4 @@
-"""The step validate, whole, from the command line: its artifacts, its metrics, a refused file."""
+"""The step `validate` from the command line: artifacts, metrics, refused files."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Runs on Yahoo from the command line: as of one instant, incremental, taken up after a failure."""
+"""Runs on Yahoo from the command line: as of an instant, incremental, resumed after a failure."""
 
 import json
 import os

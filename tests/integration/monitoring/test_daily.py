@@ -1,4 +1,4 @@
-"""Nights in a row on the embedded bars: what runs when, what the ledger holds, what alerts do."""
+"""The entry point `daily` over several nights: its steps, the ledger, alerts."""
 
 import json
 import os

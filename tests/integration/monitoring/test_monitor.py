@@ -1,4 +1,4 @@
-"""The monitor shell on a real registry and ledger: joins, alerts, exit codes, page, metrics."""
+"""The step `monitor` on a real registry and ledger: record, alerts, exit codes, page, metrics."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A champion whose code got another comment is refreshed by the next night, and promoted."""
+"""Refresh of a champion after comments of its code have changed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A version's life moved by hand: real models, a real registry, the command line."""
+"""Promotion, rejection, rollback and history by hand, on real models and a real registry."""
 
 import datetime as dt
 import json

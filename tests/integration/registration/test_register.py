@@ -1,4 +1,4 @@
-"""The register shell on a real registry: champions, refreshes, challengers, their looks."""
+"""The step `register` on a real registry: champions, refreshes, challengers, looks."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The register shell after moves by hand, with a model that cannot answer, and at once."""
+"""The step `register` after changes by hand, with a broken model, and run concurrently."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

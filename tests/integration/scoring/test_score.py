@@ -1,4 +1,4 @@
-"""The step score: what it forecasts, from what, the same as training and serving, in a ledger."""
+"""The step `score`: forecasts equal to training and serving, sources, the ledger."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`train` as a process of its own: what it shows in MLflow, repeats, and takes up when killed."""
+"""The step `train` as a process: nested runs, reproducibility, resumption after a kill."""
 
 import hashlib
 import json

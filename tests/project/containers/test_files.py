@@ -1,4 +1,4 @@
-"""The rules that every compose file and every Dockerfile keeps, read without an engine."""
+"""Rules for every compose file and Dockerfile, checked without a container engine."""
 
 import os
 import re

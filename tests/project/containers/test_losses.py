@@ -1,4 +1,4 @@
-"""Logging through the tracking server while PostgreSQL or the server itself is killed."""
+"""Logging while PostgreSQL or the tracking server is killed: no value is lost."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where the workbench's secrets come from, and where they must not be."""
+"""Secrets of the workbench: how they are made, and where they must not be."""
 
 import os
 import re

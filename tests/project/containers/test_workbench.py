@@ -1,4 +1,4 @@
-"""The workbench as its user starts it, in a checkout of one who is not root, seen from outside."""
+"""The workbench in containers, started by `make workbench` in a non-root checkout."""
 
 import hashlib
 import json

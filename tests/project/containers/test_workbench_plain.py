@@ -1,4 +1,4 @@
-"""The workbench's commands as docker-compose.yml has them, run as plain processes."""
+"""The workbench's commands from docker-compose.yml, run as plain processes."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""02_docker_stack finds the part that is broken, one at a time, and says what to do."""
+"""The notebook 02_docker_stack: the report on each part that is broken."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The notebooks: how they lie in git, and each from top to bottom against a real server."""
+"""The notebooks: their form in git, and their execution against a real server."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The workflows: their form, what linters say, when they run; and their shell steps, executed."""
+"""The workflows: form, linters, schedule, and the summary step."""
 
 import datetime as dt
 import json

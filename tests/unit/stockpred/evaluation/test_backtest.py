@@ -1,4 +1,4 @@
-"""The backtest against a trader with a notebook."""
+"""The backtest against a loop over single trades."""
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def predictions_of(bars: dict[str, pd.DataFrame], horizon: int, seed: int) -> pd
     return rows.sort_values(["date", "symbol"]).reset_index(drop=True)
 
 
-def notebook(
+def returns_by_trade(
     bars: dict[str, pd.DataFrame],
     rows: pd.DataFrame,
     threshold: float,
@@ -94,11 +94,11 @@ def test_strategy_returns_equal_a_loop_over_trades(
     bars = bars_of(symbols, 30, seed)
     rows = predictions_of(bars, horizon, seed)
     costs = TradingCosts(7.0, short, 300.0)
-    found = strategy_returns(rows.sample(frac=1, random_state=seed), threshold, horizon, costs)
-    expected = notebook(bars, rows, threshold, horizon, costs)
-    assert found.index.tolist() == expected.index.tolist()
+    result = strategy_returns(rows.sample(frac=1, random_state=seed), threshold, horizon, costs)
+    expected = returns_by_trade(bars, rows, threshold, horizon, costs)
+    assert result.index.tolist() == expected.index.tolist()
     pd.testing.assert_frame_equal(
-        found[list(expected)],
+        result[list(expected)],
         expected,
         check_index_type=False,
         check_names=False,
@@ -130,15 +130,15 @@ def test_net_return_at_the_break_even_cost_is_zero() -> None:
 def test_buy_and_hold_equals_the_mean_of_symbol_values() -> None:
     bars = bars_of(2, 40, 3)
     rows = predictions_of(bars, 1, 0)
-    found = buy_and_hold(rows, TradingCosts(10.0))
+    result = buy_and_hold(rows, TradingCosts(10.0))
     worths = []
     for own in bars.values():
         closes = own.set_index("date")["adj_close"].reindex(sorted(rows["date"].unique()))
         worths.append((closes / closes.bfill().iloc[0]).fillna(1.0))
     mean = sum(worths) / 2
-    np.testing.assert_allclose(found["gross"], (mean / mean.shift(1) - 1).iloc[1:], atol=1e-12)
-    assert found["turnover"].tolist() == [1.0, *[0.0] * (len(found) - 2), 1.0]
-    assert found["net"].iloc[0] == pytest.approx(found["gross"].iloc[0] - 0.001)
+    np.testing.assert_allclose(result["gross"], (mean / mean.shift(1) - 1).iloc[1:], atol=1e-12)
+    assert result["turnover"].tolist() == [1.0, *[0.0] * (len(result) - 2), 1.0]
+    assert result["net"].iloc[0] == pytest.approx(result["gross"].iloc[0] - 0.001)
 
 
 def test_at_most_one_date_gives_no_trades() -> None:
@@ -147,8 +147,8 @@ def test_at_most_one_date_gives_no_trades() -> None:
     assert len(buy_and_hold(rows.iloc[:1], FREE)) == 0
     nothing = strategy_returns(rows.iloc[:1], 0.5, 1, FREE)
     assert len(nothing) == 0
-    found = performance(nothing["net"].to_numpy())
-    assert found["total_return"] == 0 and found["sharpe"] is None
+    result = performance(nothing["net"].to_numpy())
+    assert result["total_return"] == 0 and result["sharpe"] is None
     assert buy_and_hold(rows.iloc[:2], FREE)["turnover"].tolist() == [2.0]
 
 
@@ -190,12 +190,12 @@ def test_choose_threshold_maximises_net_return(horizon: int, short: bool) -> Non
             borrowed = 0.005 / 252 * horizon if side < 0 else 0
             cost = abs(side) * 0.0005 * (1 + worth) + borrowed
             net[each] += (side * (worth - 1) - cost) / there[row.date]
-    found = choose_threshold(rows, 5, horizon, short=short)
-    assert found == max(net, key=lambda each: net[each]) and found > 0.5
+    result = choose_threshold(rows, 5, horizon, short=short)
+    assert result == max(net, key=lambda each: net[each]) and result > 0.5
 
 
 def test_choose_threshold_at_high_costs_trades_least() -> None:
     rows = predictions_of(bars_of(3, 150, 5), 1, 5)
-    found = choose_threshold(rows, 500, 1)
-    assert 0 < (rows["probability_up"] > found).mean() < 0.1
+    result = choose_threshold(rows, 500, 1)
+    assert 0 < (rows["probability_up"] > result).mean() < 0.1
     assert choose_threshold(rows.assign(forward_return=np.nan), 5, 1) == 0.5

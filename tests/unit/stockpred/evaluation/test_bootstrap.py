@@ -1,4 +1,4 @@
-"""The bootstrap over dates against loops, every statistic against copied rows, and coverage."""
+"""The block bootstrap against loops and copied rows, and the coverage of its intervals."""
 
 import numpy as np
 import pandas as pd
@@ -92,8 +92,8 @@ def test_weighted_statistics_equal_those_of_copied_rows(seed: int, ties: bool) -
 @few
 def test_statistics_with_weights_of_one_equal_the_evaluation(seed: int, ties: bool) -> None:
     rows = forecasts(seed=seed, ties=ties)
-    found = evaluate(rows)
-    figures = {**found["model"], **found["calibration"]}
+    result = evaluate(rows)
+    figures = {**result["model"], **result["calibration"]}
     for name, statistic in metric_statistics(rows).items():
         assert statistic.estimate(60) == pytest.approx(figures[name], abs=1e-8), name
 
@@ -103,8 +103,8 @@ def test_weighted_auc_with_many_levels_agrees_with_scikit_learn() -> None:
     probability = rng.random(20_000)
     label = (rng.random(20_000) < probability).astype(float)
     day = np.repeat(np.arange(200), 100)
-    found = weighted_auc(label, probability, day, 200)(np.ones((1, 200)))
-    assert found[0] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
+    result = weighted_auc(label, probability, day, 200)(np.ones((1, 200)))
+    assert result[0] == pytest.approx(roc_auc_score(label, probability), abs=1e-5)
 
 
 @given(seed=st.integers(0, 999))
@@ -112,7 +112,7 @@ def test_weighted_auc_with_many_levels_agrees_with_scikit_learn() -> None:
 def test_calibration_equals_a_loop_and_its_parts_sum_to_the_brier_score(seed: int) -> None:
     rows = forecasts(seed=seed)
     label, probability = rows["label"].to_numpy(), rows["probability_up"].to_numpy()
-    found = calibration(label, probability)
+    result = calibration(label, probability)
     bins = np.array_split(np.argsort(probability, kind="stable"), BINS)
     base, n = label.mean(), len(label)
     reliability = sum(len(b) * (probability[b].mean() - label[b].mean()) ** 2 for b in bins) / n
@@ -125,12 +125,12 @@ def test_calibration_equals_a_loop_and_its_parts_sum_to_the_brier_score(seed: in
         )
         / n
     )
-    assert found["reliability"] == pytest.approx(reliability)
-    assert found["resolution"] == pytest.approx(resolution - within)
-    assert found["uncertainty"] == pytest.approx(base * (1 - base))
-    parts = found["reliability"] - found["resolution"] + found["uncertainty"]
+    assert result["reliability"] == pytest.approx(reliability)
+    assert result["resolution"] == pytest.approx(resolution - within)
+    assert result["uncertainty"] == pytest.approx(base * (1 - base))
+    parts = result["reliability"] - result["resolution"] + result["uncertainty"]
     assert parts == pytest.approx(brier_score_loss(label, probability))
-    assert [b["rows"] for b in found["bins"]] == sums_by_bin(label, probability)[0].tolist()
+    assert [b["rows"] for b in result["bins"]] == sums_by_bin(label, probability)[0].tolist()
 
 
 def test_recalibration_maximises_the_likelihood_and_is_none_without_a_finite_fit() -> None:
@@ -141,11 +141,11 @@ def test_recalibration_maximises_the_likelihood_and_is_none_without_a_finite_fit
         odds = line[0] * logit(probability) + line[1]
         return float(np.logaddexp(0, np.where(label == 1, -odds, odds)).sum())
 
-    found = recalibrate(label, probability)
-    assert found is not None
+    result = recalibrate(label, probability)
+    assert result is not None
     best = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8})
-    assert [found.slope, found.intercept] == pytest.approx(best.x, abs=1e-5)
-    assert found.score.sum(axis=0) == pytest.approx([0, 0], abs=1e-8)
+    assert [result.slope, result.intercept] == pytest.approx(best.x, abs=1e-5)
+    assert result.score.sum(axis=0) == pytest.approx([0, 0], abs=1e-8)
     # The start of the fit is its end: no step can be better.
     even = recalibrate(np.array([0.0, 1.0] * 3), np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0]))
     assert even is not None and even.slope == pytest.approx(0)
@@ -170,12 +170,12 @@ def test_one_step_slope_is_near_the_refit_on_copied_rows() -> None:
 def test_coefficients_of_few_symbols_are_computed_by_symbol() -> None:
     rows = forecasts(200, 3)
     rows["x"] = rows["probability_up"]
-    found = coefficients(rows, "x")
+    result = coefficients(rows, "x")
     by_symbol = [g[["x", "forward_return"]].corr().iloc[0, 1] for _, g in rows.groupby("symbol")]
-    assert (found["kind"], found["groups"]) == (BY_SYMBOL, 3)
-    assert found["ic"] == pytest.approx(np.mean(by_symbol))
+    assert (result["kind"], result["groups"]) == (BY_SYMBOL, 3)
+    assert result["ic"] == pytest.approx(np.mean(by_symbol))
     ranks = [spearmanr(g["x"], g["forward_return"])[0] for _, g in rows.groupby("symbol")]
-    assert found["rank_ic"] == pytest.approx(np.mean(ranks))
+    assert result["rank_ic"] == pytest.approx(np.mean(ranks))
     weights = resample(200, 6, 2, 0)
     ic = metric_statistics(rows)["ic"].of(weights)
     parts = copied(rows, weights[1]).groupby("symbol")
@@ -203,26 +203,26 @@ def test_bootstrap_of_too_few_blocks_or_undefined_statistics_is_none() -> None:
     often = Statistic(lambda w: np.where(w[:, 0] > 0, 1.0, np.nan))
     assert bootstrap({"a": nan, "b": often}, 200, 1, 0) == {"a": None, "b": None}
     rows = forecasts(100).assign(label=1.0)
-    found = bootstrap(metric_statistics(rows), 100, 1, 0)
-    assert {n for n, i in found.items() if i is None} >= {"roc_auc", "matthews", "slope"}
-    assert found["log_loss"] is not None
+    result = bootstrap(metric_statistics(rows), 100, 1, 0)
+    assert {n for n, i in result.items() if i is None} >= {"roc_auc", "matthews", "slope"}
+    assert result["log_loss"] is not None
 
 
 def test_group_intervals_hold_the_statistic_of_their_group() -> None:
     rows = forecasts(120)
-    found = group_intervals(rows, rows["symbol"], 1, 0)
-    assert list(found) == [f"S{i}" for i in range(6)]
+    result = group_intervals(rows, rows["symbol"], 1, 0)
+    assert list(result) == [f"S{i}" for i in range(6)]
     part = rows[rows["symbol"] == "S3"]
-    low, high = found["S3"]["roc_auc"] or (0, 0)
+    low, high = result["S3"]["roc_auc"] or (0, 0)
     assert low < roc_auc_score(part["label"], part["probability_up"]) < high
 
 
 def test_interval_is_clipped_to_the_range_of_its_statistic() -> None:
-    found = bootstrap(metric_statistics(forecasts(100)), 100, 1, 0)
-    assert found["calibration_error"] is not None and found["calibration_error"][0] >= 0
+    result = bootstrap(metric_statistics(forecasts(100)), 100, 1, 0)
+    assert result["calibration_error"] is not None and result["calibration_error"][0] >= 0
 
 
-def one_case(seed: int, dates: int, strength: float) -> bool:
+def interval_covers_truth(seed: int, dates: int, strength: float) -> bool:
     """Whether the interval of a fitted model's AUC holds its AUC on a fresh large sample."""
     table = generate_table(dates + 400, 5, strength, seed)
     x = [name for name in table if name.startswith("x")]
@@ -239,7 +239,7 @@ def one_case(seed: int, dates: int, strength: float) -> bool:
 
 
 def test_interval_of_auc_covers_the_truth_in_40_markets() -> None:
-    covered = [one_case(seed, 200, 0.2) for seed in range(40)]
+    covered = [interval_covers_truth(seed, 200, 0.2) for seed in range(40)]
     # 40 draws at 95 %: fewer than 34 come up once in 400 times.
     assert sum(covered) >= 34
 
@@ -247,7 +247,7 @@ def test_interval_of_auc_covers_the_truth_in_40_markets() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("dates", "strength"), [(500, 0.0), (500, 0.4), (120, 0.4)])
 def test_interval_of_auc_covers_the_truth_at_95_percent(dates: int, strength: float) -> None:
-    covered = np.mean([one_case(seed, dates, strength) for seed in range(500)])
+    covered = np.mean([interval_covers_truth(seed, dates, strength) for seed in range(500)])
     assert 0.92 <= covered <= 0.98
 
 

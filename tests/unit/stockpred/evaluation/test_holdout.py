@@ -1,4 +1,4 @@
-"""The whole judgement, on a sound holdout and on every poor one: a figure, or None and a reason."""
+"""Evaluation of holdouts: every metric of a sound one; values or None of a degenerate one."""
 
 import json
 
@@ -18,12 +18,12 @@ from tests.support.data.generated_tables import generate_table
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
 
-def walked(**given: float) -> pd.DataFrame:
+def walk_predictions(**given: float) -> pd.DataFrame:
     table = generate_table(**{"dates": 400, **given})
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
 
-def judged(predictions: pd.DataFrame, horizon: int = 1) -> dict:
+def evaluate_as_json(predictions: pd.DataFrame, horizon: int = 1) -> dict:
     content = evaluate_holdout(predictions, horizon, Selection(), TradingCosts())
     return json.loads(json.dumps(content, allow_nan=False))
 
@@ -37,31 +37,33 @@ def numbers(content: object) -> list[float]:
 
 
 def test_holdout_of_a_signal_has_every_metric_and_interval() -> None:
-    found = judged(walked(strength=0.8))
-    low, high = found["intervals"]["model"]["roc_auc"]
-    assert 0.5 < low < found["model"]["roc_auc"] < high
-    assert set(found["intervals"]["model"]) == (set(found["model"]) | set(found["calibration"])) - {
+    result = evaluate_as_json(walk_predictions(strength=0.8))
+    low, high = result["intervals"]["model"]["roc_auc"]
+    assert 0.5 < low < result["model"]["roc_auc"] < high
+    assert set(result["intervals"]["model"]) == (
+        set(result["model"]) | set(result["calibration"])
+    ) - {
         "bins",
         "uncertainty",
     }
-    assert found["lead_over_prior"]["p_value"] < 0.01
-    assert found["lead_over_prior_by_symbol"]["p_value"] < 0.01
-    assert found["detectable"]["auc"] < found["model"]["roc_auc"]
-    assert list(found["by_year"]) == ["2010", "2011"]
-    for part in (*found["by_year"].values(), *found["by_symbol"].values()):
+    assert result["lead_over_prior"]["p_value"] < 0.01
+    assert result["lead_over_prior_by_symbol"]["p_value"] < 0.01
+    assert result["detectable"]["auc"] < result["model"]["roc_auc"]
+    assert list(result["by_year"]) == ["2010", "2011"]
+    for part in (*result["by_year"].values(), *result["by_symbol"].values()):
         low, high = part["intervals"]["log_loss"]
         assert low < part["log_loss"] < high
-    traded = found["backtest"]
+    traded = result["backtest"]
     assert traded["net"]["sharpe"] > traded["always_long"]["net"]["sharpe"]
     assert traded["gross"]["total_return"] > traded["net"]["total_return"]
     low, high = traded["sharpe_interval"]
     assert low < traded["net"]["sharpe"] < high
-    assert None not in numbers(found)
+    assert None not in numbers(result)
 
 
 def test_holdout_evaluation_is_reproducible() -> None:
-    predictions = walked(strength=0.5)
-    assert judged(predictions) == judged(predictions.copy())
+    predictions = walk_predictions(strength=0.5)
+    assert evaluate_as_json(predictions) == evaluate_as_json(predictions.copy())
 
 
 POOR = {
@@ -83,28 +85,28 @@ POOR = {
 
 @pytest.mark.parametrize("name", POOR)
 def test_degenerate_holdout_gives_finite_metrics_or_none(name: str) -> None:
-    found = judged(POOR[name](walked()))
-    assert np.isfinite(numbers(found)).all()
-    assert found["detectable"]["auc"] is not None or found["detectable"]["reason"]
+    result = evaluate_as_json(POOR[name](walk_predictions()))
+    assert np.isfinite(numbers(result)).all()
+    assert result["detectable"]["auc"] is not None or result["detectable"]["reason"]
     if name in ("ups only", "downs only"):
-        assert found["model"]["roc_auc"] is None and found["calibration"]["slope"] is None
-        assert found["detectable"]["reason"] == f"every outcome was {name.split('s')[0]}"
+        assert result["model"]["roc_auc"] is None and result["calibration"]["slope"] is None
+        assert result["detectable"]["reason"] == f"every outcome was {name.split('s')[0]}"
     if name == "constant":
-        assert found["lead_over_prior"]["p_value"] == 1.0
-        assert found["model"]["roc_auc"] == 0.5 and found["model"]["ic"] is None
-        assert found["backtest"]["turnover"] == 0 and found["backtest"]["net"]["sharpe"] is None
-        assert found["backtest"]["break_even_bps"] is None
-        assert found["backtest"]["deflated_sharpe"] is None
+        assert result["lead_over_prior"]["p_value"] == 1.0
+        assert result["model"]["roc_auc"] == 0.5 and result["model"]["ic"] is None
+        assert result["backtest"]["turnover"] == 0 and result["backtest"]["net"]["sharpe"] is None
+        assert result["backtest"]["break_even_bps"] is None
+        assert result["backtest"]["deflated_sharpe"] is None
     if name in ("three dates", "one date", "one row"):
-        assert set(found["intervals"]["model"].values()) == {None}
-        assert found["backtest"]["sharpe_interval"] is None
+        assert set(result["intervals"]["model"].values()) == {None}
+        assert result["backtest"]["sharpe_interval"] is None
     if name == "one symbol":
-        assert found["ic"]["kind"] == "by_symbol"
+        assert result["ic"]["kind"] == "by_symbol"
 
 
 def test_holdout_without_labels_raises() -> None:
     with pytest.raises(NotEnoughData, match="a row with a known label"):
-        judged(walked().assign(label=np.nan))
+        evaluate_as_json(walk_predictions().assign(label=np.nan))
 
 
 def test_selection_from_dict_uses_defaults_and_refuses_damaged_values() -> None:
@@ -126,7 +128,7 @@ def test_selection_from_dict_uses_defaults_and_refuses_damaged_values() -> None:
 
 
 def test_more_trials_lower_the_deflated_sharpe_ratio() -> None:
-    predictions = walked(strength=0.3)
+    predictions = walk_predictions(strength=0.3)
     one, many = (
         evaluate_holdout(predictions, 1, Selection(0.5, count, 0.002), TradingCosts())["backtest"]
         for count in (1, 100)

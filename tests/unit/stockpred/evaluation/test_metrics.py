@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, the paired test against its truth."""
+"""Metrics against scikit-learn, and the paired test under known truth."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from tests.support.data.generated_tables import generate_table
 LOGISTIC = Recipe("logistic", CANDIDATES["logistic"].defaults, "none", ("x",), 1, 1, "code")
 
 
-def walked(strength: float, seed: int, dates: int = 500) -> pd.DataFrame:
+def walk_predictions(strength: float, seed: int, dates: int = 500) -> pd.DataFrame:
     table = generate_table(dates=dates, strength=strength, seed=seed)
     return walk_forward(table, LOGISTIC, holdout_start(table["date"], 0.5), 63, random_state=0)
 
@@ -31,7 +31,7 @@ def test_probabilistic_metrics_agree_with_scikit_learn(seed: int, rows: int, tie
     rng = np.random.default_rng(seed)
     label = np.append(rng.integers(0, 2, rows), [0, 1]).astype(float)
     probability = rng.random(rows + 2).round(1 if ties else 9).clip(0.01, 0.99)
-    found = probabilistic(label, probability)
+    result = probabilistic(label, probability)
     hard = (probability > 0.5).astype(float)
     expected = {
         "log_loss": reference.log_loss(label, probability),
@@ -46,7 +46,7 @@ def test_probabilistic_metrics_agree_with_scikit_learn(seed: int, rows: int, tie
                 score = getattr(reference, f"{metric}_score")
                 expected[f"{metric}_{side}"] = score(label, hard, pos_label=positive)
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, abs=1e-9), name
+        assert result[name] == pytest.approx(value, abs=1e-9), name
 
 
 def test_undefined_metrics_are_none_not_nan() -> None:
@@ -65,20 +65,20 @@ def test_calibration_error_is_zero_where_probabilities_match_shares() -> None:
 
 
 def test_evaluate_leaves_out_unlabelled_rows_and_has_every_baseline() -> None:
-    predictions = walked(0.8, 0)
+    predictions = walk_predictions(0.8, 0)
     predictions.loc[:9, "label"] = np.nan
     predictions["previous_up"] = 1.0
-    found = evaluate(predictions)
-    assert found["rows"] == len(predictions) - 10
-    assert set(found["baselines"]) == {
+    result = evaluate(predictions)
+    assert result["rows"] == len(predictions) - 10
+    assert set(result["baselines"]) == {
         "prior",
         "prior_symbol",
         "majority",
         "last_direction",
         "always_up",
     }
-    assert found["model"]["roc_auc"] > 0.6
-    assert sum(part["rows"] for part in found["by_symbol"].values()) == found["rows"]
+    assert result["model"]["roc_auc"] > 0.6
+    assert sum(part["rows"] for part in result["by_symbol"].values()) == result["rows"]
     assert evaluate(predictions.assign(label=np.nan))["rows"] == 0
 
 
@@ -86,7 +86,7 @@ def test_paired_lead_equals_a_loop() -> None:
     rng = np.random.default_rng(0)
     dates = np.repeat(np.arange(40), 3)
     loss, other = rng.random(120), rng.random(120)
-    found = paired_lead(dates, loss, other, horizon=3)
+    result = paired_lead(dates, loss, other, horizon=3)
     by_date = np.array([(other - loss)[dates == d].mean() for d in range(40)])
     centred = by_date - by_date.mean()
     variance = sum(c * c for c in centred) / 40
@@ -94,22 +94,22 @@ def test_paired_lead_equals_a_loop() -> None:
         covariance = sum(centred[i] * centred[i - lag] for i in range(lag, 40)) / 40
         variance += 2 * (1 - lag / 3) * covariance
     small = (40 + 1 - 6 + 6 / 40) / 40
-    assert found.mean == pytest.approx(by_date.mean())
-    assert found.standard_error == pytest.approx(np.sqrt(variance / 40 / small))
-    assert found.p_value + found.worse_p_value == pytest.approx(1)
+    assert result.mean == pytest.approx(by_date.mean())
+    assert result.standard_error == pytest.approx(np.sqrt(variance / 40 / small))
+    assert result.p_value + result.worse_p_value == pytest.approx(1)
 
 
 def test_p_value_without_a_lead_is_uniform() -> None:
     rng = np.random.default_rng(1)
     dates = np.repeat(np.arange(250), 5)
-    found = []
+    results = []
     for _ in range(400):
         common = np.repeat(rng.standard_t(4, 250), 5)  # symbols of a date move together
         lead = common + rng.standard_normal(1250)
-        found.append(paired_lead(dates, np.zeros(1250), lead).p_value)
-    assert kstest(found, "uniform").pvalue > 0.01
+        results.append(paired_lead(dates, np.zeros(1250), lead).p_value)
+    assert kstest(results, "uniform").pvalue > 0.01
     # Rows taken for independent would call every fourth such market skilled.
-    assert np.mean(np.array(found) < 0.05) < 0.09
+    assert np.mean(np.array(results) < 0.05) < 0.09
 
 
 def test_p_value_of_overlapping_outcomes_is_not_too_small() -> None:
@@ -118,22 +118,22 @@ def test_p_value_of_overlapping_outcomes_is_not_too_small() -> None:
     for _ in range(300):
         steps = rng.standard_normal(409)
         overlapping = np.convolve(steps, np.ones(10), "valid")
-        for horizon, found in ((10, minded), (1, naive)):
+        for horizon, results in ((10, minded), (1, naive)):
             lead = paired_lead(np.arange(400), np.zeros(400), overlapping, horizon)
-            found.append(lead.p_value)
+            results.append(lead.p_value)
     assert np.mean(np.array(minded) < 0.05) < 0.12
     assert np.mean(np.array(naive) < 0.05) > 0.2
 
 
 @pytest.mark.parametrize("losses", [(1.0, 1.0), (0.5, 0.7)])
 def test_p_value_of_a_lead_without_spread_is_one(losses: tuple[float, float]) -> None:
-    found = paired_lead(np.arange(50), np.full(50, losses[0]), np.full(50, losses[1]))
-    assert found.p_value == 1.0 and found.worse_p_value == 1.0
+    result = paired_lead(np.arange(50), np.full(50, losses[0]), np.full(50, losses[1]))
+    assert result.p_value == 1.0 and result.worse_p_value == 1.0
     assert paired_lead(np.zeros(5), np.zeros(5), np.ones(5)).p_value == 1.0
     assert paired_lead(np.empty(0), np.empty(0), np.empty(0)).p_value == 1.0
 
 
 def test_lead_over_prior_is_significant_for_signal_and_rarely_for_noise() -> None:
-    assert lead_over_column(walked(0.8, 1), "prior", 1).p_value < 0.01
-    noise = [lead_over_column(walked(0.0, seed), "prior", 1) for seed in range(12)]
+    assert lead_over_column(walk_predictions(0.8, 1), "prior", 1).p_value < 0.01
+    noise = [lead_over_column(walk_predictions(0.0, seed), "prior", 1) for seed in range(12)]
     assert sum(lead.mean > 0 and lead.p_value < 0.05 for lead in noise) <= 3

@@ -1,4 +1,4 @@
-"""The minimum detectable effect: its forecaster against draws, its promise against the test."""
+"""The minimum detectable effect against simulated draws and the paired test."""
 
 import numpy as np
 import pandas as pd
@@ -45,12 +45,12 @@ def test_calibrated_forecaster_agrees_with_draws(base: float, boldness: float) -
     p = ndtr(ndtri(base) * np.sqrt(1 + boldness**2) + boldness * z)
     label = (rng.random(len(p)) < p).astype(float)
     lead = row_log_loss(label, np.full(len(p), base)) - row_log_loss(label, p)
-    found = calibrated(base, boldness)
+    result = calibrated(base, boldness)
     error = lead.std() / np.sqrt(len(p))
     assert p.mean() == pytest.approx(base, abs=0.002)
-    assert found.lead == pytest.approx(lead.mean(), abs=4 * error)
-    assert found.variance == pytest.approx(lead.var(), rel=0.03)
-    assert found.auc == pytest.approx(roc_auc_score(label, p), abs=0.003)
+    assert result.lead == pytest.approx(lead.mean(), abs=4 * error)
+    assert result.variance == pytest.approx(lead.var(), rel=0.03)
+    assert result.auc == pytest.approx(roc_auc_score(label, p), abs=0.003)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_paired_test_detects_the_detectable_effect_at_80_percent(dates: int, sym
     promised = detectable(noise, 1)
     assert promised.auc is not None
     strength = strength_of(promised.auc)
-    found = [
+    results = [
         lead_over_column(forecasts(strength, seed, dates, symbols), "prior", 1).p_value < 0.05
         for seed in range(200)
     ]
-    assert 0.70 <= np.mean(found) <= 0.90
+    assert 0.70 <= np.mean(results) <= 0.90
 
 
 @pytest.mark.long
@@ -80,12 +80,12 @@ def test_paired_test_detects_a_fitted_model_of_the_detectable_effect() -> None:
 
     promised = [detectable(walked(0.0, seed), 1).auc for seed in range(5)]
     strength = strength_of(float(np.mean([auc for auc in promised if auc])))
-    found = [
+    results = [
         lead_over_column(walked(strength, seed), "prior", 1).p_value < 0.05 for seed in range(100)
     ]
     # What the fit loses against the true probabilities costs some of the power; that it is timid
     # gives some: the lead of a timid forecast is smaller, but varies still less.
-    assert 0.65 <= np.mean(found) <= 0.97
+    assert 0.65 <= np.mean(results) <= 0.97
 
 
 def test_identical_symbols_count_as_one_in_the_design_effect() -> None:

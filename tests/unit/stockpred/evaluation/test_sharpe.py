@@ -1,4 +1,4 @@
-"""What a series of daily returns is worth: ratios, drawdowns, and the deflated Sharpe ratio."""
+"""Performance of daily returns: drawdown, the Sharpe ratio, its interval and its deflation."""
 
 import numpy as np
 import pytest
@@ -31,11 +31,11 @@ def test_performance_equals_a_loop_over_returns(seed: int) -> None:
         worth *= 1 + each
         highest = max(highest, worth)
         deepest = max(deepest, 1 - worth / highest)
-    found = performance(returns)
-    assert found["max_drawdown"] == pytest.approx(deepest)
-    assert found["total_return"] == pytest.approx(worth - 1)
-    assert found["annual_return"] == pytest.approx(worth ** (252 / 70) - 1)
-    assert found["sharpe"] == pytest.approx(returns.mean() / np.std(returns, ddof=1) * 252**0.5)
+    result = performance(returns)
+    assert result["max_drawdown"] == pytest.approx(deepest)
+    assert result["total_return"] == pytest.approx(worth - 1)
+    assert result["annual_return"] == pytest.approx(worth ** (252 / 70) - 1)
+    assert result["sharpe"] == pytest.approx(returns.mean() / np.std(returns, ddof=1) * 252**0.5)
     assert equity(returns)[[0, -1]] == pytest.approx([1.0, worth])
 
 
@@ -53,8 +53,8 @@ def test_deflated_sharpe_reproduces_the_example_of_bailey_and_lopez_de_prado() -
     # skewness -3, kurtosis 10, 100 trials whose annual ratios have a variance of 1/2: 0.9004.
     luck = expected_best(100, 0.5 / 250)
     assert luck == pytest.approx(0.1132, abs=1e-4)
-    found = probabilistic_sharpe(Moments(2.5 / 250**0.5, -3, 10, 1250), luck)
-    assert found == pytest.approx(0.9004, abs=1e-4)
+    result = probabilistic_sharpe(Moments(2.5 / 250**0.5, -3, 10, 1250), luck)
+    assert result == pytest.approx(0.9004, abs=1e-4)
     assert expected_best(1, 0.5) == 0 and probabilistic_sharpe(Moments(2.0, 3, 1, 100), 0) is None
 
 

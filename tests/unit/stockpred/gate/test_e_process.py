@@ -1,4 +1,4 @@
-"""Bets over dates: a martingale where the reference is right, the same at once or in pieces."""
+"""The e-process: values against a loop, level on noise, power on a signal."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -51,11 +51,11 @@ def test_e_process_equals_a_loop_over_bets(
     seed: int, dates: int, horizon: int, bold: float
 ) -> None:
     predictions = noise_forecasts(seed, dates, 3, bold, horizon)
-    found = e_process_of(predictions, horizon)
-    assert found.dates == dates
-    assert np.exp(found.log_e_value) == pytest.approx(wealth_by_loops(predictions, horizon))
+    result = e_process_of(predictions, horizon)
+    assert result.dates == dates
+    assert np.exp(result.log_e_value) == pytest.approx(wealth_by_loops(predictions, horizon))
     shuffled = predictions.sample(frac=1, random_state=seed)
-    assert e_process_of(shuffled, horizon).log_e_value == pytest.approx(found.log_e_value)
+    assert e_process_of(shuffled, horizon).log_e_value == pytest.approx(result.log_e_value)
 
 
 @given(
@@ -95,8 +95,8 @@ def test_bettor_bets_again_only_after_its_outcomes_are_known(horizon: int) -> No
 def test_wealth_stays_positive_and_finite() -> None:
     rows = noise_forecasts(0, 200, 2)
     for probability in (0.0, 1.0, rows["label"], 1 - rows["label"]):
-        found = e_process_of(rows.assign(probability_up=probability))
-        assert np.isfinite(found.log_wealth).all() and 0 <= found.p_value <= 1
+        result = e_process_of(rows.assign(probability_up=probability))
+        assert np.isfinite(result.log_wealth).all() and 0 <= result.p_value <= 1
     assert e_process_of(rows.assign(probability_up=1 - rows["label"])).p_value == 1.0
     assert e_process_of(rows.assign(probability_up=rows["prior"])).log_e_value == 0.0
     assert start_e_process(5).p_value == 1.0
@@ -105,19 +105,19 @@ def test_wealth_stays_positive_and_finite() -> None:
 @pytest.mark.parametrize("horizon", [1, 5])
 def test_expected_wealth_under_a_true_reference_is_one(horizon: int) -> None:
     # Few and small bets: a mean over heavy tails would not settle.
-    found = []
+    results = []
     for seed in range(25):
         predictions = noise_forecasts(seed, 40 * 20, 4, 0.1, horizon)
         gain, risk = date_gains(predictions, "prior")
         for first in range(0, len(gain), 20):
             days = slice(first, first + 12)
-            found.append(start_e_process(horizon).bet(gain[days], risk[days]).log_e_value)
-    wealth = np.exp(found)
+            results.append(start_e_process(horizon).bet(gain[days], risk[days]).log_e_value)
+    wealth = np.exp(results)
     error = wealth.std() / np.sqrt(len(wealth))
     assert error < 0.04 and abs(wealth.mean() - 1) < 3.3 * error
 
 
-def passes_ever(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
+def share_that_pass(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
     """Share of markets that reach 1 / 0.05 on 500 dates or in one of 52 weeks after them."""
     passed = 0
     for predictions in markets:
@@ -133,7 +133,8 @@ def passes_ever(markets: Sequence[pd.DataFrame], horizon: int = 1) -> float:
 
 def test_noise_rarely_passes_within_a_year_of_weekly_looks() -> None:
     assert (
-        passes_ever([noise_forecasts(seed, 760, 5 + seed % 16, 0.2) for seed in range(60)]) <= 0.1
+        share_that_pass([noise_forecasts(seed, 760, 5 + seed % 16, 0.2) for seed in range(60)])
+        <= 0.1
     )
 
 
@@ -144,7 +145,7 @@ def test_noise_over_many_markets_passes_a_year_of_weekly_looks_at_most_at_5_perc
 ) -> None:
     markets = [noise_forecasts(seed, 760, 5 + seed % 16, bold, horizon) for seed in range(600)]
     # 45 of 600 is exceeded once in 300 times at a true level of 5 %.
-    assert passes_ever(markets, horizon) <= 45 / 600
+    assert share_that_pass(markets, horizon) <= 45 / 600
 
 
 def test_product_over_dependent_symbols_passes_noise_and_mean_does_not() -> None:
@@ -180,8 +181,8 @@ AUC_057 = 0.28  # strength of a market in which the signal alone has an AUC of 0
 
 
 def test_fitted_signal_passes_at_the_first_look() -> None:
-    found = [e_process_of(walk_forward_forecasts(AUC_057, seed)).p_value for seed in range(12)]
-    assert np.mean(np.array(found) < 0.05 / 2) >= 0.75
+    results = [e_process_of(walk_forward_forecasts(AUC_057, seed)).p_value for seed in range(12)]
+    assert np.mean(np.array(results) < 0.05 / 2) >= 0.75
 
 
 @pytest.mark.long
@@ -196,6 +197,8 @@ def test_e_process_power_is_no_lower_than_that_of_one_paired_test() -> None:
 def test_logistic_fitted_to_noise_passes_a_year_of_weekly_looks_at_most_at_5_percent() -> None:
     # 3,800 dates, of which 760 are the holdout and the year after it.
     assert (
-        passes_ever([walk_forward_forecasts(0.0, seed, 5 + seed % 16, 3800) for seed in range(200)])
+        share_that_pass(
+            [walk_forward_forecasts(0.0, seed, 5 + seed % 16, 3800) for seed in range(200)]
+        )
         <= 17 / 200
     )

@@ -1,4 +1,4 @@
-"""The gate against its rules, and what they look at against the truth."""
+"""The gate's rules and the metrics that they read."""
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ AHEAD = {
 LEVEL = {**AHEAD, "champion_lead": -0.001}
 
 
-def decided(values: dict[str, float | None], **given: bool) -> Decision:
+def decide_with(values: dict[str, float | None], **given: bool) -> Decision:
     return decide({**GOOD, **values}, **given)
 
 
@@ -71,16 +71,16 @@ def test_rule_with_an_unknown_value_fails(missing: float | None, direction: str)
 def test_model_failing_one_baseline_rule_stays_in_development(
     name: str, value: float | None
 ) -> None:
-    decision = decided({name: value})
+    decision = decide_with({name: value})
     assert (decision.stage, decision.aliases) == ("Development", ())
     assert name in decision.sentence
     assert [v.passed for v in decision.results].count(False) == 1
 
 
 def test_first_model_to_pass_is_champion_or_staged_in_pilot() -> None:
-    assert decided({}).aliases == ("champion",)
-    assert len(decided({}).results) == len(BASELINE_RULES)
-    held = decided({}, may_promote=False)
+    assert decide_with({}).aliases == ("champion",)
+    assert len(decide_with({}).results) == len(BASELINE_RULES)
+    held = decide_with({}, may_promote=False)
     assert (held.stage, held.aliases) == ("Staging", ("challenger",))
 
 
@@ -100,16 +100,16 @@ def test_first_model_to_pass_is_champion_or_staged_in_pilot() -> None:
 def test_new_recipe_replaces_champion_only_if_better_on_enough_common_dates(
     name: str, value: float | None
 ) -> None:
-    assert decided(AHEAD, has_champion=True).aliases == ("champion",)
-    decision = decided({**AHEAD, name: value}, has_champion=True)
+    assert decide_with(AHEAD, has_champion=True).aliases == ("champion",)
+    decision = decide_with({**AHEAD, name: value}, has_champion=True)
     assert (decision.stage, decision.aliases) == ("Staging", ("challenger",))
     assert "stays challenger" in decision.sentence and name in decision.sentence
-    assert decided({}, has_champion=True).aliases == ("challenger",)
+    assert decide_with({}, has_champion=True).aliases == ("challenger",)
 
 
 def test_new_recipe_replaces_a_champion_without_remaining_skill() -> None:
     fallen = {**LEVEL, "champion_baseline_p_value": 0.6, "common_p_value": 0.01}
-    decision = decided(fallen, has_champion=True)
+    decision = decide_with(fallen, has_champion=True)
     assert decision.aliases == ("champion",) and "shows none" in decision.sentence
     # Each rule is listed once, also those that both ways share.
     rules = [result.rule for result in decision.results]
@@ -121,7 +121,7 @@ def test_new_recipe_replaces_a_champion_without_remaining_skill() -> None:
         ("common_dates", 249),
         ("shared_symbols", 0.1),
     ):
-        assert decided({**fallen, name: value}, has_champion=True).stage == "Staging"
+        assert decide_with({**fallen, name: value}, has_champion=True).stage == "Staging"
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,14 @@ def test_new_recipe_replaces_a_champion_without_remaining_skill() -> None:
 def test_refresh_replaces_champion_unless_it_became_worse(name: str, value: float | None) -> None:
     refresh = {"has_champion": True, "is_refresh": True}
     no_new_proof = {"lead": -0.0001, "anytime_p_value": 0.6}
-    assert decided(no_new_proof, **refresh).aliases == ("champion",)
-    assert decided({**no_new_proof, name: value}, **refresh).stage == "Development"
-    assert decided(no_new_proof, may_promote=False, **refresh).stage == "Staging"
+    assert decide_with(no_new_proof, **refresh).aliases == ("champion",)
+    assert decide_with({**no_new_proof, name: value}, **refresh).stage == "Development"
+    assert decide_with(no_new_proof, may_promote=False, **refresh).stage == "Staging"
 
 
-def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str, float | None]:
+def gate_metrics(
+    rows: pd.DataFrame, recipe: str = "r", record: tuple = ()
+) -> dict[str, float | None]:
     asked = add_look(
         record, hypothesis_of(recipe, rows), LookData(rows, references(rows), "data", 1)
     )
@@ -151,7 +153,10 @@ def whole(rows: pd.DataFrame, recipe: str = "r", record: tuple = ()) -> dict[str
 
 
 def test_gate_passes_signal_and_refuses_noise() -> None:
-    skilled, noise = whole(walk_forward_forecasts(0.5, 1)), whole(walk_forward_forecasts(0.0, 1))
+    skilled, noise = (
+        gate_metrics(walk_forward_forecasts(0.5, 1)),
+        gate_metrics(walk_forward_forecasts(0.0, 1)),
+    )
     assert decide({**skilled, "unsound_share": 0.0}).aliases == ("champion",)
     assert decide({**noise, "unsound_share": 0.0}).aliases == ()
     assert decide(skilled).aliases == ()  # nobody validated the bars
@@ -163,9 +168,9 @@ def test_base_rate_by_symbol_is_not_skill() -> None:
     rate = rows["symbol"].map({"S0": 0.35, "S1": 0.45, "S2": 0.55, "S3": 0.65})
     rows["label"] = (rng.random(len(rows)) < rate).astype(float)
     rows["probability_up"] = rate
-    assert decide({**whole(rows), "unsound_share": 0.0}).stage == "Production"
+    assert decide({**gate_metrics(rows), "unsound_share": 0.0}).stage == "Production"
     by_symbol = rows.assign(prior_symbol=rate + 0.001)
-    values = whole(by_symbol)
+    values = gate_metrics(by_symbol)
     assert values["anytime_p_value"] == 1.0 and values["lead"] < 0.001
     assert decide({**values, "unsound_share": 0.0}).stage == "Development"
 
@@ -175,11 +180,11 @@ def test_excess_calibration_error_of_calibrated_forecasts_is_near_0(symbols: int
     rng = np.random.default_rng(symbols)
     rows = noise_forecasts(0, 500, symbols, 0.0)
     truth = rng.uniform(0.4, 0.6, len(rows))
-    found = []
+    results = []
     for _ in range(40):
         label = (rng.random(len(rows)) < truth).astype(float)
-        found.append(excess_calibration_error(rows.assign(probability_up=truth, label=label)))
-    assert np.mean(np.array(found) < 0.05) >= 0.95
+        results.append(excess_calibration_error(rows.assign(probability_up=truth, label=label)))
+    assert np.mean(np.array(results) < 0.05) >= 0.95
     wrong = rows.assign(probability_up=truth + 0.15, label=label)
     assert excess_calibration_error(wrong) == pytest.approx(0.15, abs=0.07)
     assert excess_calibration_error(rows.iloc[:0]) == 0.0
@@ -224,7 +229,7 @@ def test_new_recipe_is_compared_with_champion() -> None:
     asked = add_look(
         [], hypothesis_of("new", same, "old"), LookData(same, ("champion",), "data", 1)
     )
-    values = {**whole(ours), **champion_metrics(same, asked, 1), "shared_symbols": 1.0}
+    values = {**gate_metrics(ours), **champion_metrics(same, asked, 1), "shared_symbols": 1.0}
     assert decide({**values, "unsound_share": 0.0}, has_champion=True).stage == "Staging"
     nothing = champion_metrics(
         same.iloc[:0],

@@ -1,4 +1,4 @@
-"""The record of looks: what is new is added once, what is asked again is not asked anew."""
+"""Sequential looks: each date counts once, each hypothesis has its share of the level."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def until(rows: pd.DataFrame, dates: int) -> pd.DataFrame:
     return rows[rows["date"] < np.unique(rows["date"])[dates]] if dates else rows.iloc[:0]
 
 
-def looked(rows: pd.DataFrame, record: list[Look], data: str, recipe: str = "r" * 64) -> Look:
+def look_at(rows: pd.DataFrame, record: list[Look], data: str, recipe: str = "r" * 64) -> Look:
     return add_look(record, hypothesis_of(recipe, rows), LookData(rows, BOTH, data, 1))
 
 
@@ -36,9 +36,11 @@ def test_consecutive_looks_equal_one_look_at_all_data() -> None:
     record: list[Look] = []
     for night, dates in enumerate((60, 61, 66, 119)):
         # As in the registry: each look is read back from what was written.
-        record.append(Look.from_text(looked(until(rows, dates), record, f"data {night}").to_text()))
+        record.append(
+            Look.from_text(look_at(until(rows, dates), record, f"data {night}").to_text())
+        )
         assert record[-1].looks == night + 1
-    last, once = record[-1], looked(until(rows, 119), [], "all")
+    last, once = record[-1], look_at(until(rows, 119), [], "all")
     assert (last.first, last.last, last.index) == (once.first, once.last, 1)
     for name in BOTH:
         assert last.e_processes[name].dates == 119
@@ -49,34 +51,34 @@ def test_consecutive_looks_equal_one_look_at_all_data() -> None:
 
 def test_look_at_the_same_data_is_not_counted_and_old_dates_add_no_evidence() -> None:
     rows = predictions()
-    first = looked(rows, [], "data")
-    assert looked(rows, [first], "data") == first
+    first = look_at(rows, [], "data")
+    assert look_at(rows, [first], "data") == first
     # What a date was bet on with stays, whatever a later run predicts for it.
     changed = rows.assign(probability_up=rows["label"].clip(0.1, 0.9))
     for again in (changed, until(changed, 50)):
-        second = looked(again, [first], "other")
+        second = look_at(again, [first], "other")
         assert second.e_processes == first.e_processes
         assert (second.looks, second.first, second.last) == (2, first.first, first.last)
 
 
 def test_dates_between_two_looks_of_a_recipe_are_counted() -> None:
     rows = predictions()
-    first = looked(until(rows, 40), [], "a")
+    first = look_at(until(rows, 40), [], "a")
     later = rows[rows["date"] >= np.unique(rows["date"])[30]]
-    second = looked(later, [first], "b")
+    second = look_at(later, [first], "b")
     assert second.e_processes["prior"].dates == 120
 
 
 def test_each_hypothesis_has_its_own_share_of_the_level() -> None:
     rows = predictions()
-    record = [looked(rows, [], "data", recipe="a" * 64)]
-    record.append(looked(rows, record, "data", recipe="b" * 64))
-    record.append(looked(rows[rows["symbol"] != "S0"], record, "data", recipe="a" * 64))
+    record = [look_at(rows, [], "data", recipe="a" * 64)]
+    record.append(look_at(rows, record, "data", recipe="b" * 64))
+    record.append(look_at(rows[rows["symbol"] != "S0"], record, "data", recipe="a" * 64))
     beaten = hypothesis_of("c" * 64, rows, against="a" * 64)
     record.append(add_look(record, beaten, LookData(rows, ("prior",), "data", 1)))
     assert [each.index for each in record] == [1, 2, 3, 1]
     assert record[0].adjusted_p_value == min(1, 2 * record[0].p_value)
-    assert looked(rows, record, "more", recipe="a" * 64).index == 1
+    assert look_at(rows, record, "more", recipe="a" * 64).index == 1
     shares = [alpha_share(k) for k in range(1, 10_000)]
     assert shares[0] == 0.5 and sum(shares) < 1 and shares == sorted(shares, reverse=True)
 
@@ -98,9 +100,9 @@ def test_reserved_look_keeps_its_index_until_the_look() -> None:
 
 def test_concurrent_looks_are_both_counted() -> None:
     rows = predictions()
-    first = looked(until(rows, 60), [], "0")
-    one, other = looked(until(rows, 70), [first], "1"), looked(until(rows, 71), [first], "2")
-    third = looked(until(rows, 72), [one, other], "3")
+    first = look_at(until(rows, 60), [], "0")
+    one, other = look_at(until(rows, 70), [first], "1"), look_at(until(rows, 71), [first], "2")
+    third = look_at(until(rows, 72), [one, other], "3")
     assert (one.looks, other.looks, third.looks) == (2, 2, 4)
     assert third.e_processes["prior"].dates == 72
 
@@ -109,9 +111,9 @@ def test_p_value_is_that_of_the_stronger_reference() -> None:
     rows = predictions()
     rows["probability_up"] = 0.3 + 0.4 * rows["label"]
     rows["prior_symbol"] = rows["probability_up"]  # the symbol's base rate knows as much
-    found = looked(rows, [], "data")
-    assert found.e_processes["prior"].p_value < 0.001
-    assert found.p_value == 1.0 and found.log_e_value == 0.0
+    result = look_at(rows, [], "data")
+    assert result.e_processes["prior"].p_value < 0.001
+    assert result.p_value == 1.0 and result.log_e_value == 0.0
 
 
 def test_date_without_outcomes_of_all_symbols_is_not_looked_at() -> None:
@@ -119,33 +121,35 @@ def test_date_without_outcomes_of_all_symbols_is_not_looked_at() -> None:
     last, before = np.unique(rows["date"])[[-1, -2]]
     late = (rows["symbol"] == "S0") & (rows["date"] >= before)
     rows.loc[(rows["date"] == last) | late, ["label", "forward_return"]] = np.nan
-    found = looked(rows, [], "data")
-    assert found.e_processes["prior"].dates == 58
-    assert found.last < f"{before}"
+    result = look_at(rows, [], "data")
+    assert result.e_processes["prior"].dates == 58
+    assert result.last < f"{before}"
     # One that ended long ago holds nobody up; a tie has an outcome, and no label.
     ended = predictions(dates=60)
     gone = (ended["symbol"] == "S0") & (ended["date"] >= np.unique(ended["date"])[30])
     ended = ended[~gone | (ended["date"] == np.unique(ended["date"])[30])]
     ended.loc[gone, ["label", "forward_return"]] = np.nan
     ended.loc[ended["date"] == last, "label"] = np.nan
-    assert looked(ended, [], "data").e_processes["prior"].dates == 59
+    assert look_at(ended, [], "data").e_processes["prior"].dates == 59
 
 
 def test_look_at_any_horizon_fits_in_a_tag() -> None:
     rows = predictions(dates=400, symbols=2)
     for horizon in (1, 2, 21, 252):
-        found = add_look([], hypothesis_of("r" * 64, rows), LookData(rows, BOTH, "d" * 64, horizon))
-        assert found.e_processes["prior"].dates > 0
-        assert len(found.to_text()) < 2500 and Look.from_text(found.to_text()) == found
-        assert len(found.e_processes["prior"].block) == len(STAKES)
+        result = add_look(
+            [], hypothesis_of("r" * 64, rows), LookData(rows, BOTH, "d" * 64, horizon)
+        )
+        assert result.e_processes["prior"].dates > 0
+        assert len(result.to_text()) < 2500 and Look.from_text(result.to_text()) == result
+        assert len(result.e_processes["prior"].block) == len(STAKES)
 
 
 def test_look_without_outcomes_gives_no_evidence() -> None:
     rows = predictions(dates=5).assign(label=np.nan)
-    found = looked(rows, [], "data")
-    assert (found.p_value, found.adjusted_p_value, found.looks) == (1.0, 1.0, 1)
-    assert found.to_dict()["dates"] == 0 and found.last == ""
-    assert looked(predictions(dates=5), [found], "more").e_processes["prior"].dates == 5
+    result = look_at(rows, [], "data")
+    assert (result.p_value, result.adjusted_p_value, result.looks) == (1.0, 1.0, 1)
+    assert result.to_dict()["dates"] == 0 and result.last == ""
+    assert look_at(predictions(dates=5), [result], "more").e_processes["prior"].dates == 5
 
 
 def test_hypothesis_does_not_depend_on_row_order() -> None:

@@ -1,4 +1,4 @@
-"""How old a champion is beside the data, and which figures of a night are logged."""
+"""Age of champions and bars in sessions, and the nightly metrics."""
 
 from typing import Any
 
@@ -28,11 +28,11 @@ def version(name: str, trained_to: str | None) -> Version:
 def test_champion_age_is_the_number_of_sessions_after_its_training(
     trained_to: str | None, age: int | None
 ) -> None:
-    found = describe_champion(version("3", trained_to), "champion", SESSIONS)
-    assert (found["trained_to"], found["sessions"]) == (trained_to, age)
-    assert (found["version"], found["alias"], found["recipe"]) == ("3", "champion", "a")
+    result = describe_champion(version("3", trained_to), "champion", SESSIONS)
+    assert (result["trained_to"], result["sessions"]) == (trained_to, age)
+    assert (result["version"], result["alias"], result["recipe"]) == ("3", "champion", "a")
     words = f", trained to {trained_to}, {age} sessions behind the data" if trained_to else ""
-    assert found["sentence"] == f"Version 3, champion{words}."
+    assert result["sentence"] == f"Version 3, champion{words}."
     assert (
         describe_champion(version("3", trained_to), None, SESSIONS)["sentence"]
         == f"Version 3{words}."
@@ -41,8 +41,8 @@ def test_champion_age_is_the_number_of_sessions_after_its_training(
 
 def test_newest_training_is_the_latest_of_all_versions() -> None:
     versions = [version("1", "2024-06-20"), version("2", "2024-06-24"), version("3", None)]
-    found = {"newest": "2024-06-24", "sessions": 4}
-    assert newest_training(versions, SESSIONS) == found
+    result = {"newest": "2024-06-24", "sessions": 4}
+    assert newest_training(versions, SESSIONS) == result
     for none in ([], versions[2:]):
         assert newest_training(none, SESSIONS) == {"newest": None, "sessions": None}
 

@@ -1,4 +1,4 @@
-"""The alarm: seldom false, soon where a signal dies, and honest about what it cannot see yet."""
+"""The change detector: false alarms, delay of detection, the detectable change."""
 
 import numpy as np
 import pandas as pd
@@ -77,9 +77,9 @@ def test_detector_level_equals_loops(
     rows = live_forecasts(seed, dates, symbols=3, bold=1.5).assign(
         prior=prior, supported_share=supported_share
     )
-    found = detect_change(rows.sample(frac=1, random_state=seed), horizon)
-    assert list(found.level) == pytest.approx(level_by_loops(rows, horizon), rel=1e-6)
-    assert len(found.dates) == dates
+    result = detect_change(rows.sample(frac=1, random_state=seed), horizon)
+    assert list(result.level) == pytest.approx(level_by_loops(rows, horizon), rel=1e-6)
+    assert len(result.dates) == dates
 
 
 def test_expected_level_of_a_kept_promise_is_the_number_of_dates() -> None:
@@ -105,8 +105,8 @@ def test_supported_share_is_the_share_that_the_lead_supports() -> None:
     unsure = supported_share(ExpectedLead(0.01, 0.004, "2020-01-01", 0.01))
     assert unsure == pytest.approx((0.01 - 1.28 * 0.004) / 0.02 + 0.5)
     for truth in (0.4, 0.7, 1.0):
-        found = expected_lead(live_forecasts(1, 8000, truth, symbols=4), 1)
-        assert (found.lead / found.implied_lead + 1) / 2 == pytest.approx(truth, abs=0.08)
+        result = expected_lead(live_forecasts(1, 8000, truth, symbols=4), 1)
+        assert (result.lead / result.implied_lead + 1) / 2 == pytest.approx(truth, abs=0.08)
 
 
 def test_shrink_to_prior_scales_log_odds_by_the_share() -> None:
@@ -126,26 +126,26 @@ def test_forecasts_without_promise_or_skill_raise_no_alarm() -> None:
     empty = detect_change(rows.iloc[:0].assign(supported_share=1.0), 1)
     assert empty.since is None and not len(empty.level)
     for poor in (rows.iloc[:0], rows.iloc[:20], timid):
-        found = detectable_change(
+        result = detectable_change(
             poor.assign(supported_share=1.0), detect_change(poor.assign(supported_share=1.0), 1), 1
         )
-        assert (found.share, found.auc, found.sessions) == (None, None, None)
+        assert (result.share, result.auc, result.sessions) == (None, None, None)
 
 
 def test_raised_alarm_keeps_its_date() -> None:
     rows = record_losing_skill(3, 100)
-    found = detect_change(rows, 1)
-    assert found.since is not None and found.level[found.dates == found.since][0] >= THRESHOLD
+    result = detect_change(rows, 1)
+    assert result.since is not None and result.level[result.dates == result.since][0] >= THRESHOLD
     longer = pd.concat([rows, live_forecasts(9, 400, 3.0).assign(supported_share=1.0)])
     longer["date"] = np.repeat(
         pd.bdate_range("2015-01-01", periods=620).to_numpy().astype("datetime64[s]"), 20
     )
     later = detect_change(longer, 1)
-    assert later.since == found.since and later.level[-1] < THRESHOLD
-    assert list(later.level[:220]) == pytest.approx(list(found.level))
+    assert later.since == result.since and later.level[-1] < THRESHOLD
+    assert list(later.level[:220]) == pytest.approx(list(result.level))
 
 
-def false_alarms(markets: int, sessions: int, horizon: int = 1, **given: float) -> float:
+def false_alarm_rate(markets: int, sessions: int, horizon: int = 1, **given: float) -> float:
     """Share of markets without a change in which the alarm is raised within so many sessions."""
     raised = 0
     for seed in range(markets):
@@ -157,40 +157,40 @@ def false_alarms(markets: int, sessions: int, horizon: int = 1, **given: float) 
     return raised / markets
 
 
-def seen(markets: int, before: int, **given: float) -> float:
+def detection_rate(markets: int, before: int, **given: float) -> float:
     """Share of dying signals seen within 120 sessions, of those without an alarm before."""
-    found = []
+    results = []
     for seed in range(markets):
         rows = record_losing_skill(seed, before, **given)
         dates = np.unique(rows["date"])
         since = detect_change(rows, 1).since
         if since is None or since >= dates[before]:
-            found.append(since is not None)
-    assert len(found) > 0.5 * markets
-    return float(np.mean(found))
+            results.append(since is not None)
+    assert len(results) > 0.5 * markets
+    return float(np.mean(results))
 
 
 def test_month_without_a_change_rarely_raises_an_alarm() -> None:
-    assert false_alarms(60, MONTH) <= 0.05
+    assert false_alarm_rate(60, MONTH) <= 0.05
 
 
 def test_lost_signal_is_detected() -> None:
-    assert seen(30, 250) >= 0.85
+    assert detection_rate(30, 250) >= 0.85
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("shared", [0.0, 0.3])
 def test_false_alarms_in_a_month_and_a_quarter_are_at_most_5_percent(shared: float) -> None:
     # 17 of 200 is exceeded once in 100 times at a true level of 5 %.
-    assert false_alarms(200, MONTH, shared=shared) <= 17 / 200
+    assert false_alarm_rate(200, MONTH, shared=shared) <= 17 / 200
     # The bound is far from sharp: a quarter is as quiet.
-    assert false_alarms(200, 3 * MONTH, shared=shared) <= 17 / 200
+    assert false_alarm_rate(200, 3 * MONTH, shared=shared) <= 17 / 200
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("horizon", [5, 21])
 def test_false_alarms_with_overlapping_outcomes_are_at_most_5_percent(horizon: int) -> None:
-    assert false_alarms(200, 3 * MONTH, horizon) <= 17 / 200
+    assert false_alarm_rate(200, 3 * MONTH, horizon) <= 17 / 200
 
 
 @pytest.mark.long
@@ -201,7 +201,7 @@ def test_false_alarms_with_overlapping_outcomes_are_at_most_5_percent(horizon: i
 def test_lost_signal_is_detected_within_120_sessions(
     before: int, shared: float, bold: float
 ) -> None:
-    assert seen(200, before, shared=shared, bold=bold) >= 0.85
+    assert detection_rate(200, before, shared=shared, bold=bold) >= 0.85
 
 
 def shown(seed: int, sessions: int) -> tuple[pd.DataFrame, ChangeDetection]:
@@ -217,12 +217,12 @@ def test_detectable_change_gets_smaller_with_a_longer_record() -> None:
     assert short.share is None and short.sessions is not None and short.sessions > 30
     shares = [each.share for each in rest]
     assert shares == sorted(shares) and shares[0] > 0 and shares[-1] < 1  # type: ignore[type-var]
-    for found in rest:
-        assert found.share is not None and found.auc is not None
+    for result in rest:
+        assert result.share is not None and result.auc is not None
         p = rows["probability_up"].to_numpy()
-        truth = shrink_to_prior(p, np.full(len(p), 0.5), found.share)
+        truth = shrink_to_prior(p, np.full(len(p), 0.5), result.share)
         label = (np.random.default_rng(0).random(len(p)) < truth).astype(float)
-        assert found.auc == pytest.approx(roc_auc(label, p), abs=0.02)
+        assert result.auc == pytest.approx(roc_auc(label, p), abs=0.02)
 
 
 @pytest.mark.long
@@ -230,8 +230,8 @@ def test_detectable_change_gets_smaller_with_a_longer_record() -> None:
 def test_detectable_change_is_detected_at_80_percent(sessions: int) -> None:
     seen_at_share, seen_when_gone = [], []
     for seed in range(150):
-        rows, found = shown(seed, sessions)
-        could = detectable_change(rows, found, 1)
+        rows, result = shown(seed, sessions)
+        could = detectable_change(rows, result, 1)
         assert could.sessions is not None
         gone = live_forecasts(seed + 500, could.sessions, 0.0).assign(
             supported_share=rows["supported_share"].iloc[0]

@@ -1,4 +1,4 @@
-"""Outcomes joined to forecasts, against loops; figures by week, symbol and version."""
+"""Outcomes of forecasts against loops; metrics by date, week, symbol and version; drift."""
 
 import numpy as np
 import pandas as pd
@@ -46,27 +46,27 @@ def ledger(made: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.D
 def test_join_outcomes_labels_and_priors_equal_a_loop(horizon: int, last: int) -> None:
     made = tables(horizon)
     forecasts = ledger(made, last)
-    found = join_outcomes(forecasts, gather_outcomes(iter(made), forecasts["date"].unique()))
-    assert len(found) == len(forecasts)
+    result = join_outcomes(forecasts, gather_outcomes(iter(made), forecasts["date"].unique()))
+    assert len(result) == len(forecasts)
     whole_table = pd.concat(made)
-    for row in found.itertuples():
+    for row in result.itertuples():
         mine = whole_table[(whole_table.symbol == row.symbol) & (whole_table.date == row.date)]
         assert row.label == mine.label.item() or (np.isnan(row.label) and mine.label.isna().item())
         # Known by the close of the date, of all symbols.
         known = whole_table[(whole_table.label_end <= row.date) & whole_table.label.notna()]
         assert row.prior == pytest.approx((known.label.sum() + 1) / (len(known) + 2))
-    assert found["label"].isna().sum() >= min(horizon, last) * len(NAMES)
+    assert result["label"].isna().sum() >= min(horizon, last) * len(NAMES)
 
 
 def test_forecast_without_a_bar_has_no_outcome() -> None:
     made = tables()
     forecasts = ledger(made)
     other = forecasts.iloc[:1].assign(symbol="ZZZ")
-    found = join_outcomes(
+    result = join_outcomes(
         pd.concat([forecasts, other]), gather_outcomes(made, forecasts["date"].unique())
     )
-    assert found.loc[found["symbol"] == "ZZZ", "label"].isna().all()
-    assert len(found) == len(forecasts) + 1
+    assert result.loc[result["symbol"] == "ZZZ", "label"].isna().all()
+    assert len(result) == len(forecasts) + 1
     before = join_outcomes(
         forecasts.iloc[:1].assign(date=np.datetime64("2000-01-03", "s")),
         gather_outcomes(made, [np.datetime64("2000-01-03", "s")]),
@@ -130,13 +130,13 @@ def test_weekly_interval_covers_the_mean() -> None:
 
 
 def test_overall_metrics_are_those_of_all_rows(record: pd.DataFrame) -> None:
-    found = overall_metrics(record, 1)
-    assert found["rows"] == len(record)
+    result = overall_metrics(record, 1)
+    assert result["rows"] == len(record)
     p = np.where(record.label == 1, record.probability_up, 1 - record.probability_up)
-    assert found["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
-    low, high = found["log_loss"]["interval"]
-    assert low < found["log_loss"]["mean"] < high
-    assert found["lead"]["mean"] == pytest.approx(metrics_by_date(record)["lead"].mean())
+    assert result["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
+    low, high = result["log_loss"]["interval"]
+    assert low < result["log_loss"]["mean"] < high
+    assert result["lead"]["mean"] == pytest.approx(metrics_by_date(record)["lead"].mean())
     assert overall_metrics(record.iloc[:0], 1)["rows"] == 0
     short = overall_metrics(record[record["date"] <= record["date"].unique()[2]], 1)
     assert short["accuracy"]["interval"] is None and short["accuracy"]["mean"] is not None
@@ -162,9 +162,9 @@ def test_compare_versions_uses_common_forecasts(record: pd.DataFrame) -> None:
     knows = record.assign(model_version="2", probability_up=0.5 + 0.2 * (label - 0.5))
     same = record.iloc[:60].assign(model_version="3")
     elsewhere = record.assign(model_version="4", symbol="ZZZ")
-    found = compare_versions(record, pd.concat([knows, same, elsewhere]), 1)
-    assert [each["version"] for each in found] == ["2", "3"]
-    better, equal = found
+    result = compare_versions(record, pd.concat([knows, same, elsewhere]), 1)
+    assert [each["version"] for each in result] == ["2", "3"]
+    better, equal = result
     assert better["lead"] > 0 and better["p_value"] < 0.01
     assert better["interval"][0] < better["lead"] < better["interval"][1]
     assert (equal["lead"], equal["rows"], equal["p_value"]) == (0.0, 60, 1.0)
@@ -178,6 +178,6 @@ def test_drift_distance_is_in_standard_deviations() -> None:
     assert distance(x * 7, (x + 1.5) * 7) == pytest.approx(1.5 / x.std())
     assert distance(np.append(x, np.nan), x) == 0.0
     assert distance(np.ones(5), x) is None and distance(x, np.empty(0)) is None
-    found = drift({"a": x, "b": x, "c": x}, {"a": x + 1, "b": x - 6, "d": x})
-    assert [each["name"] for each in found] == ["b", "a"]
-    assert found[0]["current_mean"] == pytest.approx(x.mean() - 6)
+    result = drift({"a": x, "b": x, "c": x}, {"a": x + 1, "b": x - 6, "d": x})
+    assert [each["name"] for each in result] == ["b", "a"]
+    assert result[0]["current_mean"] == pytest.approx(x.mean() - 6)

@@ -1,4 +1,4 @@
-"""What monitoring says: whose record it is, alerts, what was not seen, what is due."""
+"""The champion's record, its alerts, and whether training is needed."""
 
 import json
 from dataclasses import replace
@@ -31,19 +31,19 @@ from tests.support.data.live_records import (
 )
 
 
-def watched(rows: pd.DataFrame, *others: Version) -> dict:
+def monitor_content(rows: pd.DataFrame, *others: Version) -> dict:
     versions = {each.version: each for each in (CHAMPION, *others)}
     return monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1)).content
 
 
 @pytest.fixture(scope="module")
 def good() -> dict:
-    return watched(scored_rows(live_forecasts(0, 130)))
+    return monitor_content(scored_rows(live_forecasts(0, 130)))
 
 
 @pytest.fixture(scope="module")
 def dead() -> dict:
-    return watched(scored_rows(record_losing_skill(1, 130)))
+    return monitor_content(scored_rows(record_losing_skill(1, 130)))
 
 
 def test_record_that_keeps_its_promise_raises_no_alert(good: dict) -> None:
@@ -70,10 +70,10 @@ def test_lost_signal_alerts_and_needs_training_once(dead: dict) -> None:
 
 
 def test_short_record_reports_what_it_could_not_detect() -> None:
-    short = watched(scored_rows(live_forecasts(0, 15)))
+    short = monitor_content(scored_rows(live_forecasts(0, 15)))
     assert "a signal that is gone takes about" in alert_sentence(short, [])
     assert short["record"]["log_loss"]["interval"] is None
-    none = watched(scored_rows(live_forecasts(0, 15)).iloc[:0])
+    none = monitor_content(scored_rows(live_forecasts(0, 15)).iloc[:0])
     assert alert_sentence(none, []).startswith(
         "No alert: no forecast of the champion has an outcome yet."
     )
@@ -90,8 +90,8 @@ def test_out_of_sample_starts_after_the_last_training_label() -> None:
     dates = np.unique(rows["date"])
     for horizon in (1, 5):
         trained = replace(CHAMPION, trained_to=str(dates[3])[:10])
-        found = out_of_sample(rows, trained, DAYS, horizon)
-        assert found["date"].min() == dates[3 + horizon]
+        result = out_of_sample(rows, trained, DAYS, horizon)
+        assert result["date"].min() == dates[3 + horizon]
     assert out_of_sample(rows, replace(CHAMPION, trained_to="2017-12-29"), DAYS, 1).empty
     assert out_of_sample(rows, replace(CHAMPION, trained_to=None), DAYS, 1).empty
 
@@ -116,9 +116,9 @@ def test_champion_record_joins_refreshes_and_compares_other_recipes() -> None:
     assert by_version.loc["1", "max"] == dates[19] and by_version.loc["10", "min"] == dates[20]
     assert record.groupby("model_version")["supported_share"].nunique().eq(1).all()
     assert record["supported_share"].nunique() == 2
-    found = monitor_champion(ledger, MonitoredModel(versions, refresh, DAYS, 1)).content
-    assert [each["version"] for each in found["versions"]] == ["3"]
-    assert found["versions"][0]["lead"] == 0.0 and found["versions"][0]["dates"] == 40
+    result = monitor_champion(ledger, MonitoredModel(versions, refresh, DAYS, 1)).content
+    assert [each["version"] for each in result["versions"]] == ["3"]
+    assert result["versions"][0]["lead"] == 0.0 and result["versions"][0]["dates"] == 40
 
 
 def test_date_with_a_missing_outcome_is_not_in_the_record() -> None:
@@ -126,10 +126,10 @@ def test_date_with_a_missing_outcome_is_not_in_the_record() -> None:
     last = rows["date"].max()
     part = (rows["date"] == last) & (rows["symbol"] == "S3")
     rows.loc[part, ["label", "forward_return"]] = np.nan
-    found = watched(rows)
-    assert found["record"]["dates"] == 39
-    assert {each["date"] for each in found["today"]} == {str(last)[:10]}
-    assert found["in_range"] == 1.0
+    result = monitor_content(rows)
+    assert result["record"]["dates"] == 39
+    assert {each["date"] for each in result["today"]} == {str(last)[:10]}
+    assert result["in_range"] == 1.0
 
 
 def test_data_alerts_follow_fixed_limits() -> None:

@@ -1,4 +1,4 @@
-"""Candidates and recipes, on markets whose truth is known."""
+"""Fitting and storing of every candidate, and the identity of recipes."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ from tests.support.data.generated_tables import generate_table
 from tests.support.data.small_search import make_recipe
 
 
-def small(name: str) -> Hyperparameters:
+def small_hyperparameters(name: str) -> Hyperparameters:
     """The defaults with fewer trees."""
     given = CANDIDATES[name].defaults
     trees = [key for key in ("n_estimators", "max_iter") if key in given and name != "logistic"]
@@ -46,7 +46,7 @@ def test_saved_candidate_is_reproducible_and_free_of_pickle(
     table, training = generate_table(dates=200, horizon=3), Training(calibration, half_life=100)
     contents, files = [], {}
     for each in ("first", "second"):
-        estimator = fit(table, name, small(name), 3, training=training)
+        estimator = fit(table, name, small_hyperparameters(name), 3, training=training)
         (tmp_path / each).mkdir()
         files = save_estimator(estimator, tmp_path / each)
         contents.append({key: path.read_bytes() for key, path in files.items()})
@@ -102,15 +102,15 @@ def test_default_hyperparameters_are_within_the_search_space(name: str) -> None:
 def test_weights_of_one_leave_forecasts_unchanged_and_other_weights_change_them(name: str) -> None:
     table = generate_table(dates=150, strength=0.5)
     x, y = table[[f"x{i}" for i in range(6)]].to_numpy(np.float32), table["label"].to_numpy(int)
-    found = probability_up(fit(table, name, small(name), 0), table)
-    plain = CANDIDATES[name].build(small(name), 0).fit(x, y)
-    assert found.tobytes() == plain.predict_proba(x)[:, 1].astype(float).tobytes()
+    result = probability_up(fit(table, name, small_hyperparameters(name), 0), table)
+    plain = CANDIDATES[name].build(small_hyperparameters(name), 0).fit(x, y)
+    assert result.tobytes() == plain.predict_proba(x)[:, 1].astype(float).tobytes()
     for other, training in (
         (table, Training(half_life=20)),
         (generate_table(dates=150, strength=0.5, horizon=5), Training()),
     ):
-        weighted = fit(other, name, small(name), 0, training=training)
-        changed = np.abs(probability_up(weighted, table) - found).max()
+        weighted = fit(other, name, small_hyperparameters(name), 0, training=training)
+        changed = np.abs(probability_up(weighted, table) - result).max()
         # Equal weights but at the ends leave a base rate nearly as it was.
         assert changed > (1e-5 if name == "prior" else 1e-3)
 
@@ -119,7 +119,7 @@ def test_weights_of_one_leave_forecasts_unchanged_and_other_weights_change_them(
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_forecast_of_a_row_is_bitwise_equal_in_any_batch(name: str, calibration: str) -> None:
     table = generate_table(dates=100, strength=2, features=40)
-    asked = fit(table, name, small(name), 0, training=Training(calibration))
+    asked = fit(table, name, small_hyperparameters(name), 0, training=Training(calibration))
     whole = probability_up(asked, table)
     assert name == "prior" or len(np.unique(whole)) > 3
     for size in (1, 7, 64):
@@ -131,7 +131,7 @@ def test_forecast_of_a_row_is_bitwise_equal_in_any_batch(name: str, calibration:
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_constant_feature_gives_finite_probabilities(name: str) -> None:
     table = generate_table(dates=100, strength=2).assign(x1=np.float32(0.1), x2=np.float32(0))
-    probability = probability_up(fit(table, name, small(name), 0), table)
+    probability = probability_up(fit(table, name, small_hyperparameters(name), 0), table)
     assert np.isfinite(probability).all() and probability.min() > 0 and probability.max() < 1
 
 
@@ -144,7 +144,7 @@ def test_unknown_candidate_is_reported_by_name() -> None:
 @pytest.mark.parametrize("side", [0.0, 1.0])
 def test_labels_of_one_class_give_the_smoothed_base_rate(name: str, side: float) -> None:
     table = generate_table(dates=20).assign(label=side)
-    probability = probability_up(fit(table, name, small(name), 0), table)
+    probability = probability_up(fit(table, name, small_hyperparameters(name), 0), table)
     assert probability == pytest.approx((100 * side + 1) / 102)
 
 

@@ -1,4 +1,4 @@
-"""The search over hyperparameters: its rules, what it finds, and what it tells."""
+"""The search over hyperparameters: proposals, pruning, selection, summary, importances."""
 
 import json
 from dataclasses import replace
@@ -38,9 +38,9 @@ def trial(number: int, losses: tuple[float, ...], state: str = COMPLETE) -> Tria
 
 def test_search_starts_with_the_defaults_and_runs_the_requested_trials() -> None:
     search = Search(make_folds(), LOGISTIC, 4)
-    found = run_search(search)
-    assert [(t.number) for t in found if t.candidate == "logistic"] == [0, 1, 2, 3]
-    assert [t.number for t in found if t.candidate == "prior"] == [0], "nothing to search for"
+    result = run_search(search)
+    assert [(t.number) for t in result if t.candidate == "logistic"] == [0, 1, 2, 3]
+    assert [t.number for t in result if t.candidate == "prior"] == [0], "nothing to search for"
     first = search.trials["logistic"][0]
     assert first.hyperparameters == CANDIDATES["logistic"].defaults
     plain = Search(make_folds(), LOGISTIC)
@@ -115,9 +115,9 @@ def test_one_symbol_and_a_fold_of_one_class_give_finite_losses() -> None:
     days = np.unique(table["date"])
     table.loc[table["date"] >= days[-10], "label"] = 1.0
     table.loc[table["date"] < days[15], "label"] = 0.0
-    found = cross_validate(Folds(table, 3, 0, 0), tuple(CANDIDATES))
-    assert found["probability_up"].between(0, 1, inclusive="neither").all()
-    losses = fold_losses(found)
+    result = cross_validate(Folds(table, 3, 0, 0), tuple(CANDIDATES))
+    assert result["probability_up"].between(0, 1, inclusive="neither").all()
+    losses = fold_losses(result)
     assert all(np.isfinite(each).all() and len(each) == 3 for each in losses.values())
     assert choose_candidate(losses) in CANDIDATES
 
@@ -135,10 +135,10 @@ def test_window_half_life_and_calibration_change_the_fits() -> None:
 
 def test_predictions_of_folds_have_forward_returns() -> None:
     table = generate_table(dates=100)
-    found = cross_validate(Folds(table, 3, 2, 0), LOGISTIC)
+    result = cross_validate(Folds(table, 3, 2, 0), LOGISTIC)
     expected = table.set_index(["symbol", "date"])["forward_return"]
-    keys = pd.MultiIndex.from_frame(found[["symbol", "date"]])
-    assert found["forward_return"].tolist() == expected.loc[keys].tolist()
+    keys = pd.MultiIndex.from_frame(result[["symbol", "date"]])
+    assert result["forward_return"].tolist() == expected.loc[keys].tolist()
 
 
 def test_search_summary_counts_all_trials() -> None:
@@ -146,10 +146,10 @@ def test_search_summary_counts_all_trials() -> None:
     search = Search(make_folds(), LOGISTIC, 8, sharpe=sharpe)
     run_search(search)
     tried = [t for known in search.trials.values() for t in known]
-    found = threshold_and_trials(predictions(search), tried, 1, TradingCosts())
-    assert found["trials"]["count"] == 9
-    assert found["threshold"] == choose_threshold(predictions(search), TradingCosts().cost_bps, 1)
-    assert found["trials"]["sharpe_variance"] == pytest.approx(
+    result = threshold_and_trials(predictions(search), tried, 1, TradingCosts())
+    assert result["trials"]["count"] == 9
+    assert result["threshold"] == choose_threshold(predictions(search), TradingCosts().cost_bps, 1)
+    assert result["trials"]["sharpe_variance"] == pytest.approx(
         np.var([t.sharpe for t in tried if t.sharpe is not None], ddof=1)
     )
     assert (

@@ -1,4 +1,4 @@
-"""A search whose fits break, that is broken off, or runs side by side: the same end."""
+"""The search with failed fits, after an interruption, and with several workers."""
 
 import json
 import subprocess
@@ -27,10 +27,10 @@ def test_failed_fit_fails_only_its_trial(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     monkeypatch.setitem(CANDIDATES, "logistic", bad)
     search = Search(make_folds(), ["logistic"], 8)
-    found = run_search(search)
-    states = {t.hyperparameters["C"]: t for t in found}
+    result = run_search(search)
+    states = {t.hyperparameters["C"]: t for t in result}
     assert states[-1.0].state == FAILED and "'C' parameter" in states[-1.0].error
-    assert states[0.001].state == COMPLETE and len(found) == 8
+    assert states[0.001].state == COMPLETE and len(result) == 8
     assert best_trial(search.trials["logistic"]).hyperparameters["C"] == 0.001
 
 

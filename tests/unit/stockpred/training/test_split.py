@@ -1,4 +1,4 @@
-"""Purged walk-forward folds: toy index lists, and the rules under hypothesis."""
+"""Purged walk-forward folds: toy panels, and their rules by hypothesis."""
 
 import numpy as np
 import pandas as pd
@@ -49,15 +49,15 @@ def test_split_of_any_panel_purges_keeps_the_gap_and_tests_in_order(
     order = np.random.default_rng(seed).permutation(len(dates))
     dates, ends = dates[order], ends[order]
     try:
-        found = list(PurgedWalkForward(folds, gap, dates, ends, train_window=window).split())
+        results = list(PurgedWalkForward(folds, gap, dates, ends, train_window=window).split())
     except NotEnoughData:
         first_test = sessions - folds * (sessions // (folds + 1))
         # The purge takes the window's last sessions that the gap has not taken.
         assert first_test - max(gap, horizon) <= 0 or (window or sessions) <= horizon - gap
         return
-    assert len(found) == folds
+    assert len(results) == folds
     tested: list[np.datetime64] = []
-    for train, test in found:
+    for train, test in results:
         assert len(train) and len(test)
         first = dates[test].min()
         assert ends[train].max() < first

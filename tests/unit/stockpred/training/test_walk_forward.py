@@ -1,4 +1,4 @@
-"""Folds and the walk through the holdout: what is learnt from, chosen and predicted."""
+"""Cross-validation and the walk-forward through the holdout."""
 
 from dataclasses import replace
 
@@ -86,8 +86,8 @@ def test_previous_direction_is_read_from_the_direction_set() -> None:
         table, make_recipe(), holdout_start(table["date"], 0.2), 63, random_state=0
     )
     expected = table.set_index(["symbol", "date"])["up_0"]
-    found = walked.set_index(["symbol", "date"])["previous_up"]
-    assert found.tolist() == expected.loc[found.index].tolist()
+    result = walked.set_index(["symbol", "date"])["previous_up"]
+    assert result.tolist() == expected.loc[result.index].tolist()
 
 
 def test_priors_are_the_shares_of_ups_in_the_training_rows() -> None:
