@@ -38,7 +38,7 @@ settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread_each() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Compute with one thread, here and in commands: small fits on many threads mostly spin."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with threadpool_limits(1):
@@ -174,7 +174,7 @@ def registry(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Registry"
 
 
 @pytest.fixture(scope="module")
-def fit_models() -> Iterator[None]:
+def models_pass_example_check() -> Iterator[None]:
     """Accept every model: those of tests about the gate are empty, and loading one takes seconds.
 
     `test_lifecycle.py` checks real ones.

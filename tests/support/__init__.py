@@ -1,1 +1,1 @@
-"""What several tests use: builders, stand-ins, real servers."""
+"""Builders, stand-ins and real servers that several tests share."""

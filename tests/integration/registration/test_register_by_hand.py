@@ -19,7 +19,7 @@ from tests.support.runs.gate_nights import GateNights, first_dates
 
 pytestmark = [
     pytest.mark.run,
-    pytest.mark.usefixtures("fit_models"),
+    pytest.mark.usefixtures("models_pass_example_check"),
     # MLflow's own use of its database.
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]

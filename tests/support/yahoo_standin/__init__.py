@@ -1,6 +1,6 @@
 """A stand-in for Yahoo, queried by the real yfinance over HTTPS, with faults to switch on.
 
-What `Ticker.history` of yfinance 1.7 (hide_exceptions off) raises for each fault of the wire, where
+Errors of `Ticker.history` of yfinance 1.7 (hide_exceptions off) for each fault of the wire, where
 it strikes the request for the timezone (a symbol's first) and where it strikes the one for bars;
 x2: the request came twice within the one call. tests/unit/sources/yahoo/test_standin_faults.py reads this table.
 
@@ -20,8 +20,8 @@ x2: the request came twice within the one call. tests/unit/sources/yahoo/test_st
 | unknown | HTTPError: HTTP Error 404 x2 | YFPricesMissingError: $AAA: No data found, symbol may be delisted x2 |
 | no_timezone | KeyError: 'exchangeTimezoneName' x1 | KeyError: 'exchangeTimezoneName' x1 |
 
-- Any status of 400 and more is asked again at once, with another crumb: a fault that shall be seen
-  strikes two times. A reset on a connection that was kept open is asked again by libcurl.
+- Any status of 400 and more is retried at once with another crumb: a fault to be seen
+  strikes two times. libcurl retries after a reset of a connection that was kept open.
 - The timezone's request waits 10 s whatever `timeout` says; it needs no crumb and no cookie: faults
   on these two are only warned of.
 - The third unknown symbol of a process, and every later one, is YFTzMissingError: "possibly
