@@ -6,11 +6,10 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 
 def send_request(
-    port: int, path: str, method: str = "GET", body: Any = None, **headers: str
+    port: int, path: str, method: str = "GET", body: object = None, **headers: str
 ) -> tuple[int, str]:
     """Send one request to 127.0.0.1, without redirects; return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

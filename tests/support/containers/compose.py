@@ -15,11 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 PATIENCE = 1800  # seconds for one command of the engine, including a first build
+Value = TypeVar("Value")
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -29,7 +30,7 @@ def print_progress(text: str) -> None:
     sys.stderr.flush()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(condition: Callable[[], Value], seconds: float, what: str) -> Value:
     """Wait for a true value and return it; on timeout raise an error that names `what`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -13,7 +13,7 @@ STEPS = ["acquire", "validate", "features", "train", "evaluate", "report", "regi
 
 
 def request_json(
-    url: str, body: Any = None, headers: dict[str, str] | None = None
+    url: str, body: object = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
     """Send a GET request, or a POST with a body; return status and JSON of the answer."""
     data = None if body is None else json.dumps(body).encode()

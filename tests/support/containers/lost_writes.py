@@ -4,7 +4,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Value = TypeVar("Value")
 
 VALUES = 40  # metrics a run
 
@@ -48,7 +53,7 @@ class Writer(threading.Thread):
     """
 
     def __init__(
-        self, client: Any, experiment: str, name: str, tally: Tally, patient: bool
+        self, client: "MlflowClient", experiment: str, name: str, tally: Tally, patient: bool
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.client, self.experiment, self.tally = client, experiment, tally
@@ -83,7 +88,7 @@ class Writer(threading.Thread):
             self.tally.acknowledged.add(value)
         self._call(end, run_id, status="FINISHED")
 
-    def _call(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def _call(self, call: Callable[..., Value], *arguments: object, **named: object) -> Value:
         from mlflow.exceptions import MlflowException
 
         while True:

@@ -14,7 +14,7 @@ CONF = {
 }
 
 
-def write_model_folder(folder: Path, conf: dict[str, Any], **flavors: Any) -> Path:
+def write_model_folder(folder: Path, conf: dict[str, Any], **flavors: object) -> Path:
     """Write a model folder in MLflow's layout; return it."""
     for name, text in {
         "pyfunc.py": "x = 1",

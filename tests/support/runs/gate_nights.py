@@ -27,7 +27,13 @@ class GateNights:
         self.experiment = self.client.get_experiment_by_name("nights").experiment_id
 
     def night(
-        self, name: str, rows: pd.DataFrame, recipe: str, data: str, model: str = "", **options: Any
+        self,
+        name: str,
+        rows: pd.DataFrame,
+        recipe: str,
+        data: str,
+        model: str = "",
+        **options: object,
     ) -> dict[str, Any]:
         """Register one model; return decision.json with its run's tags and its model."""
         run_id = self.client.create_run(self.experiment).info.run_id

@@ -116,7 +116,9 @@ class MonitoredRegistry:
         write_groups(self.folder / name, tables, info.to_metadata)
         return str(self.folder / name)
 
-    def monitor(self, bars: str | None, on_alert: str = "report", **changes: Any) -> dict[str, Any]:
+    def monitor(
+        self, bars: str | None, on_alert: str = "report", **changes: object
+    ) -> dict[str, Any]:
         """Run the step's body; return monitoring.json with its run and page."""
         run_id = self.client.create_run(
             self.experiment, tags={"mlflow.project.entryPoint": "monitor"}

@@ -84,7 +84,7 @@ class Job:
             self.outcomes[name] = self.outcomes[step.get("id", name)] = outcome
         return self.outcomes
 
-    def text(self, value: Any) -> str:
+    def text(self, value: object) -> str:
         """Replace the expressions in a value."""
         return EXPRESSION.sub(lambda match: self._value(match[1]), str(value))
 

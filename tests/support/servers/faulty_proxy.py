@@ -66,13 +66,13 @@ class FaultyProxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.uri = f"http://127.0.0.1:{self.server_address[1]}"
         self.reset_counts()
 
-    def forget(self) -> None:
+    def reset_counts(self) -> None:
         """Reset the counts of calls and faults."""
         self.calls: Counter[tuple[str, str]] = Counter()
         self.faulty: Counter[tuple[str, str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def met(self) -> Counter[str]:
+    def fault_counts(self) -> Counter[str]:
         """Count the injected faults by kind."""
         counts: Counter[str] = Counter()
         for (fault, _, _), count in self.faulty.items():

@@ -106,7 +106,7 @@ class ModelServer:
     def get(self, path: str) -> tuple[int, Any]:
         return self._open(Request(self.address + path))
 
-    def ask(self, body: Any, media_type: str = "application/json") -> tuple[int, Any]:
+    def ask(self, body: object, media_type: str = "application/json") -> tuple[int, Any]:
         data = (
             request_body if isinstance(request_body, bytes) else json.dumps(request_body).encode()
         )
@@ -178,5 +178,5 @@ def records(bars: pd.DataFrame) -> list[dict[str, Any]]:
     return bars.assign(date=bars["date"].dt.strftime("%Y-%m-%d")).to_dict("records")
 
 
-def request_body(bars: pd.DataFrame, **more: Any) -> dict[str, Any]:
+def request_body(bars: pd.DataFrame, **more: object) -> dict[str, Any]:
     return {"dataframe_records": records(bars), **more}

@@ -3,7 +3,7 @@
 import http
 import json
 import zlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .listing import Refusal
 
@@ -43,7 +43,7 @@ def as_text(text: str, status: int = 200, kind: str = HTML, **headers: str) -> A
     return Answer(status, text.encode(), {"Content-Type": kind, **headers})
 
 
-def as_json(document: Any, status: int = 200) -> Answer:
+def as_json(document: object, status: int = 200) -> Answer:
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     return as_text(text, status, "application/json;charset=utf-8")
 

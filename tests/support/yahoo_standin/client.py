@@ -1,7 +1,6 @@
 """The real, unpatched yfinance, reset to the state of a new process."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yfinance
@@ -38,7 +37,7 @@ def history(symbol: str = "AAA", start: str = "2024-01-01", end: str | None = "2
     )
 
 
-def yfinance_bars(*args: Any, **more: Any) -> pd.DataFrame:
+def yfinance_bars(*args: str, **more: object) -> pd.DataFrame:
     """Fetch bars by yfinance; return them in the form of the stand-in's bars."""
     frame = history(*args, **more)
     named = frame[COLUMNS].set_axis([c.lower().replace(" ", "_") for c in COLUMNS], axis=1)

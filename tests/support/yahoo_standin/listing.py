@@ -44,7 +44,9 @@ class Listing:
     dividends: dict[int, float] = field(default_factory=dict)
     live: pd.DataFrame | None = None
 
-    def seconds(self, dates: Any, at: str) -> np.ndarray:
+    def seconds(
+        self, dates: pd.Series | list[pd.Timestamp] | pd.DatetimeIndex, at: str
+    ) -> np.ndarray:
         """Return the Unix seconds of an exchange's time of day on each date."""
         local = pd.DatetimeIndex(dates) + pd.Timedelta(f"{at}:00"[:8])  # seconds may be left out
         zoned = local.tz_localize(

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import trustme
 
@@ -125,14 +124,14 @@ class Proxy(socketserver.ThreadingTCPServer):
         if self.errors and error is None:
             raise self.errors[0]
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
         thread = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), daemon=True
         )
         self.threads.append(thread)
         thread.start()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: socket.socket, client_address: tuple[str, int]) -> None:
         """Keep an error unless the client closed its connection."""
         error = sys.exception()
         if error is not None and not isinstance(error, OSError):

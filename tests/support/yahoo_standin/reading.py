@@ -4,7 +4,6 @@ import dataclasses
 import datetime as dt
 import io
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -37,7 +36,7 @@ def read_bars(
     as_of: dt.datetime = FRIDAY,
     stored: dict[str, StoredBars] | None = None,
     timeout: float = QUICK.timeout,
-    **period: Any,
+    **period: dt.date | None,
 ) -> FetchedBars:
     folder = tmp_path / f"caches{len(list(tmp_path.iterdir()))}"
     folder.mkdir()

@@ -4,7 +4,6 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from . import answers
@@ -65,7 +64,7 @@ class Standin(Market):
         symbol: str | None = None,
         times: int | None = None,
         on: str | tuple[str, ...] | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         """Switch a fault on for the next `times` requests that it strikes; None: always.
 
