@@ -91,7 +91,7 @@ def test_closed_search_starts_no_fit() -> None:
 IMPORTS = """
 import sys
 sys.path[:0] = {paths!r}
-from tests.support.data.generated_tables import market
+from tests.support.data.generated_tables import generate_table
 from stockpred.models.candidates import CANDIDATES
 from stockpred.training.folds import Folds
 from stockpred.training.fit import import_libraries
@@ -100,7 +100,7 @@ from stockpred.training.search import Search
 training = Training("isotonic")
 import_libraries(CANDIDATES, training)
 before = set(sys.modules)
-list(Search(Folds(market(dates=80), 2, 2, 0, training=training), tuple(CANDIDATES)).run())
+list(Search(Folds(generate_table(dates=80), 2, 2, 0, training=training), tuple(CANDIDATES)).run())
 late = {{name for name in set(sys.modules) - before if name.startswith(("sklearn", "xgboost"))}}
 assert not late, late
 """
