@@ -107,9 +107,7 @@ class ModelServer:
         return self._open(Request(self.address + path))
 
     def ask(self, body: object, media_type: str = "application/json") -> tuple[int, Any]:
-        data = (
-            request_body if isinstance(request_body, bytes) else json.dumps(request_body).encode()
-        )
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": media_type}
         return self._open(Request(f"{self.address}/invocations", data, headers))
 
