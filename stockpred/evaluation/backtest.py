@@ -220,13 +220,11 @@ def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts
     float or None
         By session, not annualised; None where undefined.
     """
-    threshold = choose_threshold(predictions, costs.cost_bps, horizon, short=costs.short)
+    threshold = choose_threshold(predictions, costs, horizon)
     return sharpe(strategy_returns(predictions, threshold, horizon, costs)[NET].to_numpy())
 
 
-def choose_threshold(
-    predictions: pd.DataFrame, cost_bps: float, horizon: int, *, short: bool = False
-) -> float:
+def choose_threshold(predictions: pd.DataFrame, costs: TradingCosts, horizon: int) -> float:
     """Choose the threshold with the highest profit before the holdout, net of costs.
 
     Candidates are one half and the 5 % to 95 % quantiles of the probabilities, in steps of 5 %: the
@@ -237,12 +235,9 @@ def choose_threshold(
     predictions : DataFrame
         symbol, date, probability_up and forward_return (log) of one candidate; rows without a
         return (NaN) do not count.
-    cost_bps : float
-        Cost of each side of a trade, in basis points of its notional.
+    costs : TradingCosts
     horizon : int
         Sessions from entry to exit.
-    short : bool
-        Whether short positions are allowed.
 
     Returns
     -------
@@ -252,14 +247,13 @@ def choose_threshold(
     rows = predictions[predictions[FORWARD_RETURN].notna()]
     if rows.empty:
         return 0.5
-    costs = TradingCosts(cost_bps, short)
     probability = rows[PROBABILITY_UP].to_numpy()
     value = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
     share = 1 / rows.groupby(DATE)[SYMBOL].transform("size").to_numpy()
     thresholds = np.unique([0.5, *np.quantile(probability, _QUANTILES)])
 
     def net_profit(threshold: float) -> float:
-        position = positions(probability, threshold, short)
+        position = positions(probability, threshold, costs.short)
         cost = (
             np.abs(position) * costs.side_cost * (1 + value)
             + (position < 0) * costs.borrow_cost * horizon

@@ -106,5 +106,5 @@ def threshold_and_trials(
     """
     sharpes = [trial.sharpe for trial in trials if trial.sharpe is not None]
     variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else None
-    threshold = choose_threshold(chosen, costs.cost_bps, horizon, short=costs.short)
+    threshold = choose_threshold(chosen, costs, horizon)
     return {"threshold": threshold, "trials": {"count": len(trials), "sharpe_variance": variance}}

@@ -174,28 +174,30 @@ def test_positions_short_only_below_the_mirrored_threshold(
     assert positions(probability, threshold).tolist() == [max(each, 0) for each in expected]
 
 
-@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize(
+    "costs", [TradingCosts(), TradingCosts(short=True), TradingCosts(short=True, borrow_bps=2000)]
+)
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_choose_threshold_maximises_net_return(horizon: int, short: bool) -> None:
+def test_choose_threshold_maximises_net_return(horizon: int, costs: TradingCosts) -> None:
     rows = predictions_of(bars_of(3, 150, 5), horizon, 5).dropna(subset="forward_return")
     rows.loc[rows["forward_return"] > 0.02, "probability_up"] = 0.9
     tried = [0.5, *np.quantile(rows["probability_up"], np.arange(0.05, 0.96, 0.05))]
     there = rows.groupby("date").size()
     net = {}
-    for each in sorted(tried):
-        net[each] = 0.0
+    for threshold in sorted(tried):
+        net[threshold] = 0.0
         for row in rows.itertuples():
-            worth = np.exp(row.forward_return)
-            [side] = positions(np.array([row.probability_up]), each, short)
-            borrowed = 0.005 / 252 * horizon if side < 0 else 0
-            cost = abs(side) * 0.0005 * (1 + worth) + borrowed
-            net[each] += (side * (worth - 1) - cost) / there[row.date]
-    result = choose_threshold(rows, 5, horizon, short=short)
-    assert result == max(net, key=lambda each: net[each]) and result > 0.5
+            value = np.exp(row.forward_return)
+            [position] = positions(np.array([row.probability_up]), threshold, costs.short)
+            borrowed = costs.borrow_bps * 1e-4 / 252 * horizon if position < 0 else 0
+            cost = abs(position) * 0.0005 * (1 + value) + borrowed
+            net[threshold] += (position * (value - 1) - cost) / there[row.date]
+    result = choose_threshold(rows, costs, horizon)
+    assert result == max(net, key=lambda threshold: net[threshold]) and result > 0.5
 
 
 def test_choose_threshold_at_high_costs_trades_least() -> None:
     rows = predictions_of(bars_of(3, 150, 5), 1, 5)
-    result = choose_threshold(rows, 500, 1)
+    result = choose_threshold(rows, TradingCosts(500), 1)
     assert 0 < (rows["probability_up"] > result).mean() < 0.1
-    assert choose_threshold(rows.assign(forward_return=np.nan), 5, 1) == 0.5
+    assert choose_threshold(rows.assign(forward_return=np.nan), TradingCosts(), 1) == 0.5

@@ -148,7 +148,7 @@ def test_search_summary_counts_all_trials() -> None:
     tried = [t for known in search.trials.values() for t in known]
     result = threshold_and_trials(predictions(search), tried, 1, TradingCosts())
     assert result["trials"]["count"] == 9
-    assert result["threshold"] == choose_threshold(predictions(search), TradingCosts().cost_bps, 1)
+    assert result["threshold"] == choose_threshold(predictions(search), TradingCosts(), 1)
     assert result["trials"]["sharpe_variance"] == pytest.approx(
         np.var([t.sharpe for t in tried if t.sharpe is not None], ddof=1)
     )
