@@ -248,7 +248,7 @@ def test_ci_summary_of_unreadable_artifacts_fails(
 def test_summary_step_without_a_run_reports_it(tmp_path: Path) -> None:
     job = after_a_night(tmp_path, "another", "failure")
     assert job.run(only=("Summary",))["Summary"] == "failure"
-    assert "no run named 'github-7-1': MLflow ended before it made one" in job.summary.read_text()
+    assert "no run named 'github-7-1'" in job.summary.read_text()
 
 
 def test_workflow_files_are_yaml_tracked_by_git() -> None:
