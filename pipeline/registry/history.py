@@ -135,6 +135,14 @@ def append_transitions(
 
     Fills the last page up to `TAG_LIMIT` characters, then begins another. Not idempotent: a second
     call appends the same rows again.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Name of the registered model.
+    transitions : sequence of Transition
+        In the order in which they happened.
     """
     if not transitions:
         return

@@ -101,7 +101,23 @@ def resolve(client: "MlflowClient", model_uri: str, registered_model: str) -> Re
 def resolve_and_warn(
     client: "MlflowClient", model_uri: str, registered_model: str
 ) -> ResolvedModel:
-    """As `resolve`; log its warning where there is one."""
+    """Find the model that a `model_uri` refers to, and log the warning where there is one.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    model_uri, registered_model : str
+        See `resolve`.
+
+    Returns
+    -------
+    ResolvedModel
+
+    Raises
+    ------
+    InputError
+        See `resolve`.
+    """
     resolved = resolve(client, model_uri, registered_model)
     if resolved.warning:
         logger.warning(resolved.warning)

@@ -92,7 +92,20 @@ def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":
 
 
 def version_at(client: "MlflowClient", name: str, location: str) -> "ModelVersion | None":
-    """Find the version by its files' location: a search leaves out the model's id."""
+    """Find a version by the location of its files: a search leaves out the model's id.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Name of the registered model.
+    location : str
+        URI of the folder of the logged model.
+
+    Returns
+    -------
+    ModelVersion or None
+    """
     found = (version for version in versions(client, name) if version.source == location)
     return next(found, None)
 
@@ -114,17 +127,57 @@ def _has_files(location: str) -> bool:
 
 
 def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """Return the version that has an alias, None where none has it."""
+    """Return the version that has an alias.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Name of the registered model.
+    alias : str
+
+    Returns
+    -------
+    ModelVersion or None
+        None also where there is no such registered model.
+    """
     return none_if_missing(lambda: client.get_model_version_by_alias(name, alias))
 
 
 def aliases_of(client: "MlflowClient", name: str, version: str) -> list[str]:
-    """Return the aliases of one version, sorted."""
+    """Return the aliases of one version.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Name of the registered model.
+    version : str
+        Its number.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
     return sorted(client.get_model_version(name, version).aliases)
 
 
 def model_tags(client: "MlflowClient", name: str, prefix: str) -> dict[str, str]:
-    """Return the tags of a registered model whose key starts with a prefix."""
+    """Return the tags of a registered model whose key starts with a prefix.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Name of the registered model.
+    prefix : str
+
+    Returns
+    -------
+    dict of str to str
+        Key, prefix included, -> text.
+    """
     tags = client.get_registered_model(name).tags
     return {key: text for key, text in tags.items() if key.startswith(prefix)}
 

@@ -68,7 +68,16 @@ class NestedRuns:
         points: Sequence[Point],
         tags: Mapping[str, str],
     ) -> None:
-        """Log parameters, metrics and tags of a run (see `run_data.log_run_data`)."""
+        """Log parameters, metrics and tags of a run in one request.
+
+        Parameters
+        ----------
+        run_id : str
+        params : mapping of str to value
+        points : sequence of Point
+            Metrics with their steps.
+        tags : mapping of str to str
+        """
         log_run_data(self._client, run_id, params=params, points=points, tags=tags)
 
     def log_input(self, run_id: str, dataset: Dataset) -> None:

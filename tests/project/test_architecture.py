@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,40 @@ def test_package_imports_only_allowed_packages(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+# Methods whose parameters are documented by the class that they come from: `Source`, MLflow's
+# `LocalBackend`, scikit-learn's splitters.
+INHERITED = {"read", "digest", "run", "get_n_splits"}
+
+
+def public_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Public functions and methods of public classes below a node."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from public_functions(child)
+        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+            yield child
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_public_function_of_three_parameters_documents_all(path: Path) -> None:
+    if path.relative_to(ROOT).parts[0] not in ("stockpred", "sources", "serving", "pipeline"):
+        return
+    for function in public_functions(ast.parse(path.read_text())):
+        arguments = function.args
+        names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        names = [name for name in names if name not in ("self", "cls")]
+        if len(names) < 3 or function.name in INHERITED:
+            continue
+        text = ast.get_docstring(function) or ""
+        section = text.partition("Parameters\n----------\n")[2]
+        undocumented = [
+            name
+            for name in names
+            if not re.search(rf"^[\w*, ]*\b{name}\b[\w*, ]*( :|$)", section, re.M)
+        ]
+        assert not undocumented, f"{function.name} documents no {undocumented}"
 
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
