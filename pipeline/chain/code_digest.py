@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from pipeline.chain.syntax import Import, Syntax, parse, read_memo, write_memo
+from pipeline.chain.python_syntax import Import, Syntax, parse, read_memo, write_memo
 from pipeline.file_hashes import digest, file_sha256
 
 LOCK = "uv.lock"

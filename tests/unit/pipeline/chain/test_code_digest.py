@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.chain.code_digest import Code
-from pipeline.chain.syntax import Syntax, parse
+from pipeline.chain.python_syntax import Syntax, parse
 from pipeline.file_hashes import digest
 from steps.main import STEPS as CHAIN
 from tests.support.paths import ROOT
