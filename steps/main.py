@@ -1,7 +1,6 @@
 """The whole chain, from acquire to register, as children of one run.
 
-Finished steps are not run again, and fresh ones start in warm processes. To add a step: a file in
-steps/, its parameters in steps/cli/parameters.py (and `make generate`), a row in the table below.
+Finished steps are not run again, and fresh ones start in warm processes.
 """
 
 import datetime as dt
@@ -49,6 +48,8 @@ def row(
     return Step(name, keyed, inputs or {}, source_digest=source, unkeyed_params=unkeyed)
 
 
+# To add a step: a program in steps/, its name and parameters in steps/cli/parameters.py (and
+# `make generate`), a row here.
 STEPS = (
     row("acquire", source=lambda params: str(params[SOURCE_DIGEST])),
     row("validate", {"bars": Output("acquire", "bars.parquet")}),

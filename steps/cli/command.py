@@ -48,7 +48,7 @@ class OptionError(click.UsageError):
         self, name: str, value: object, *, expected: str, got: str = "", fix: str = ""
     ) -> None:
         subject = name if value is None else f"{name}={_short(str(value), 80)!r}"
-        got = got or ("nothing" if value is None else repr(value))
+        got = got or ("nothing" if value is None else repr(str(value)))
         super().__init__(f"{subject}: expected {expected}, got {_short(got, 300)}. Fix: {fix}.")
 
 
