@@ -97,8 +97,8 @@ def test_failed_run_leaves_no_secret(server: MlflowServer, root: Path) -> None:
     host = server.uri.removeprefix("http://")
     failures = {
         # Refused before a run exists: MLflow would store it as a parameter.
-        f"http://user:{ADMIN}@{host}/x.csv": "it holds a password or a token",
-        f"http://{host}/x.csv?token={PLANTED['SOME_API_KEY']}": "it holds a password or a token",
+        f"http://user:{ADMIN}@{host}/x.csv": "a password or a token",
+        f"http://{host}/x.csv?token={PLANTED['SOME_API_KEY']}": "a password or a token",
         # A path may hold what the environment calls a secret; it is not shown.
         f"/none/{PLANTED['PGPASSWORD']}.csv": "no such file (/none/***.csv)",
     }
@@ -131,7 +131,7 @@ def test_traceback_shows_no_secret(server: MlflowServer, root: Path, tmp_path: P
     code = (
         "import steps.acquire as step\n"
         f"def broken(*_, **__): raise ZeroDivisionError('http://admin:{ADMIN}@host')\n"
-        "step.open_asked = broken\nstep.main()\n"
+        "step.open_step_source = broken\nstep.main()\n"
     )
     done = run(server, root, "-c", code)
     assert done.returncode == 1 and "ZeroDivisionError: http://***@host" in done.stderr
