@@ -18,7 +18,7 @@ from pipeline.file_hashes import digest, file_sha256
 
 LOCK = "uv.lock"
 INIT = "__init__.py"
-# What files say, kept as Python keeps bytecode: to parse them all costs 0.15 s of CPU a chain.
+# Memo of parsed files, kept like bytecode: parsing all of them costs 0.15 s of CPU a chain.
 MEMO = "__pycache__/syntax.json"
 
 
@@ -149,7 +149,7 @@ class Code:
         pairs = [(str(i), self._digest(file)) for i, file in enumerate(self._roots(modules))]
         reached = self.reach(*modules)
         if any(self._is_dynamic(name) for name in reached):
-            # What is imported by name is known by name.
+            # A dynamic import finds modules by name, so here names count.
             pairs += [(name, self._digest(name)) for name in self._in_packages]
         return digest(pairs)
 
