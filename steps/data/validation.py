@@ -16,6 +16,7 @@ from sources.calendars import expected_sessions
 from steps.data.source import BarsOptions, check_failures, open_step_source
 from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
+from stockpred.bars.checks.spacing import Spacing, check_daily, find_spacing
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
@@ -48,7 +49,8 @@ def validate_file(run: StepRun, source: Path, max_missing: float, lookback: int)
     NotEnoughData
         More symbols than `max_missing` allows have too few sound bars.
     DataError
-        The file is not in the order of symbols and dates, or lacks a symbol that it lists.
+        The bars are not daily ones, the file is not in the order of symbols and dates, or lacks a
+        symbol that it lists.
     """
     info = BarsInfo.from_metadata(read_metadata(source))
     # Exchanges ahead of UTC are a day further on.
@@ -129,9 +131,12 @@ class FileValidation:
         Raises
         ------
         DataError
-            The file is not in the order of symbols, or lacks a symbol that it lists.
+            The bars are not daily ones, the file is not in the order of symbols, or lacks a symbol
+            that it lists.
         """
-        sessions = expected_sessions(self.info.calendars, self._dates(), self.latest)
+        spacings: dict[str, Spacing] = {}
+        sessions = expected_sessions(self.info.calendars, self._dates(spacings), self.latest)
+        check_daily(spacings, self.info.source)
         no_bars = from_arrow(SCHEMA.empty_table())
         for group in read_groups(self.source):
             for symbol, rows in split_by_symbol(group):
@@ -169,10 +174,14 @@ class FileValidation:
         added = (period for result in kept for period in result.quarantines)
         return dataclasses.replace(self.info, quarantines=(*self.info.quarantines, *added))
 
-    def _dates(self) -> Iterator[tuple[str, Dates]]:
+    def _dates(self, spacings: dict[str, Spacing]) -> Iterator[tuple[str, Dates]]:
+        """Yield the dates of each symbol, and add those that are not daily to `spacings`."""
         for group in read_groups(self.source, list(KEY)):
             for symbol, rows in split_by_symbol(group):
-                yield symbol, rows[DATE].cast(pa.timestamp("s")).to_numpy()
+                dates = rows[DATE].cast(pa.timestamp("s")).to_numpy()
+                if (spacing := find_spacing(dates)) is not None:
+                    spacings[symbol] = spacing
+                yield symbol, dates
 
 
 def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:

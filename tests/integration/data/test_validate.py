@@ -123,6 +123,18 @@ def test_validation_of_an_incomplete_file_is_refused(
         list(validation_of(path).sound_bars())
 
 
+def test_validation_of_weekly_bars_is_refused_before_any_bar_is_written(tmp_path: Path) -> None:
+    weeks = make_bars(120, "BBB").assign(
+        date=pd.date_range("2010-01-08", periods=120, freq="W-FRI")
+    )
+    weeks["date"] = weeks["date"].to_numpy().astype("datetime64[s]")
+    path = tmp_path / "bars.parquet"
+    write(path, [make_bars(120), weeks], AAA="union", BBB="union")
+    words = r"source='made': expected daily bars, got weekly ones \(BBB: a bar every 7 days\)"
+    with pytest.raises(DataError, match=words):
+        next(validation_of(path).sound_bars())
+
+
 def test_validation_of_many_symbols_keeps_no_bars_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "bars.parquet"
     frames = [
