@@ -73,6 +73,7 @@ STEPS = (
         {
             "evaluation": Output("evaluate", "evaluation.json"),
             "predictions": Output("evaluate", "holdout_predictions.parquet"),
+            "validation": Output("validate", "validation.json"),
         },
     ),
     row(

@@ -6,7 +6,7 @@ a version by hand, or show the history of moves (history.json).
 
 from pipeline.run.step_run import StepRun
 from steps.cli.command import step
-from steps.registration.by_gate import register
+from steps.registration.by_gate import GateSettings, register
 from steps.registration.history_table import show_history
 from steps.registration.manual import promote, reject, rollback
 from steps.registration.request import RegisterRequest
@@ -14,12 +14,12 @@ from steps.registration.request import RegisterRequest
 
 @step("register")
 def main(
-    run: StepRun, *, request: RegisterRequest, registered_model: str, phase: str, max_age: int
+    run: StepRun, *, request: RegisterRequest, registered_model: str, settings: GateSettings
 ) -> None:
     """Register a model by the gate's decision, or do what is requested by hand."""
     reason = (request.reason or "").strip()
     if request.action == "register":
-        register(run, request.gate_inputs, registered_model, phase, max_age)
+        register(run, request.gate_inputs, registered_model, settings)
     elif request.action == "promote":
         promote(run, request.model_uri, registered_model, reason)
     elif request.action == "reject":

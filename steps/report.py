@@ -1,4 +1,4 @@
-"""Reads evaluation.json and holdout_predictions.parquet; writes report.html and the plots.
+"""Reads evaluation.json, holdout_predictions.parquet, validation.json; writes report.html, plots.
 
 It is a step of its own so that a changed colour or sentence trains and evaluates nothing again.
 """
@@ -18,13 +18,14 @@ from reports.plots.cross_validation import draw_fold_losses
 from reports.plots.evaluation import draw_evaluation_plots
 from reports.text.verdict import verdict_sentence
 from steps.cli.command import step
+from stockpred.bars.checks.tradability import describe_untradable
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import returns_by_strategy
 
 
 @step("report")
-def main(run: StepRun, *, evaluation: str, predictions: str) -> None:
+def main(run: StepRun, *, evaluation: str, predictions: str, validation: str | None) -> None:
     """Draw an evaluation and render its page."""
     judged = _read(run, evaluation)
     forecasts = read_table(run.fetch_input(predictions)).to_pandas()
@@ -34,7 +35,13 @@ def main(run: StepRun, *, evaluation: str, predictions: str) -> None:
     figures = {**plots, "cv_log_loss.png": draw_fold_losses(losses, recipe["candidate"])}
     for name, png in figures.items():
         run.write_report(name, png)
-    page = render_evaluation_page(judged, plots, judged["source"], _repeat(run, evaluation))
+    page = render_evaluation_page(
+        judged,
+        plots,
+        judged["source"],
+        _repeat(run, evaluation),
+        untradable=_read_untradable(run, validation),
+    )
     with run.output("report.html") as path:
         path.write_text(page)
     run.set_key_figure(verdict_sentence(judged).partition(":")[0])
@@ -53,6 +60,22 @@ def _read(run: StepRun, evaluation: str) -> dict[str, Any]:
             fix="run evaluate again and give what it wrote",
         ) from error
     return judged
+
+
+def _read_untradable(run: StepRun, validation: str | None) -> list[str]:
+    """Describe the symbols and years whose prices could hardly be traded at."""
+    if validation is None:
+        return []
+    try:
+        content = json.loads(run.fetch_input(validation).read_text())
+        return describe_untradable(content["tradability"]["years"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"validation={validation!r}",
+            expected="a validation.json of validate",
+            got=f"{type(error).__name__} {error}",
+            fix="run validate again and give what it wrote",
+        ) from error
 
 
 def _curves(forecasts: pd.DataFrame, judged: Mapping[str, Any]) -> pd.DataFrame:

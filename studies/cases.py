@@ -9,12 +9,21 @@ import pandas as pd
 from sources.snapshot import SnapshotSource
 from steps.cli.types import ROOT
 from stockpred.arrays import Array
+from stockpred.bars.bar_arrays import BarArrays
+from stockpred.bars.checks.tradability import measure_years
 from stockpred.columns import CLOSE, DATE, KEY, LABEL, LABEL_END, PROBABILITY_UP, SYMBOL
 from stockpred.evaluation.metrics import roc_auc
 from stockpred.training.fit import probability_up
 from stockpred.training.split import PurgedWalkForward
 from stockpred.training.walk_forward import REFIT
-from studies.markets import best_auc, expected_auc, flip_moves, generate_market, strength_for
+from studies.markets import (
+    add_spread,
+    best_auc,
+    expected_auc,
+    flip_moves,
+    generate_market,
+    strength_for,
+)
 from studies.verdict import (
     Settings,
     Verdict,
@@ -31,6 +40,7 @@ SESSIONS = 2500
 LOOKS, WEEK = 52, 5
 WITH_TREES = ("prior", "logistic", "hist_gradient_boosting")
 NEIGHBOURS = 15
+HALF_SPREAD = 0.005  # a bid-ask spread of 1 %
 TRUE = "true_probability"
 Case = dict[str, Any]
 Indices = np.ndarray[Any, np.dtype[np.intp]]
@@ -94,6 +104,32 @@ def judge_signal(
     truth = world.truth.rename(columns={PROBABILITY_UP: TRUE})
     rows = verdict.predictions.merge(truth, on=list(KEY))
     return _case(verdict) | {"best": best_auc(rows[TRUE].to_numpy())}
+
+
+def judge_stale_opens(
+    seed: int, share: float, half_spread: float = HALF_SPREAD, sessions: int = SESSIONS
+) -> Case:
+    """Judge logistic on noise with a bid-ask spread and stale opens, with and without their rule.
+
+    Parameters
+    ----------
+    seed : int
+    share : float
+        Share of the sessions whose open is the last close.
+    half_spread : float
+        Distance of bid and ask from the price, log.
+    sessions : int
+    """
+    settings, market = Settings(), generate_market(5, sessions, seed)
+    bars = add_spread(market.bars, half_spread, share, seed)
+    years = [
+        year
+        for symbol, rows in bars.groupby(SYMBOL, sort=False)
+        for year in measure_years(str(symbol), BarArrays.from_frame(rows))
+    ]
+    recipe = default_recipe("logistic", settings)
+    verdict = judge_recipe(make_table(bars, settings), recipe, settings, years=years)
+    return _case(verdict) | {"off": verdict.passed_without_tradability}
 
 
 def measure_coverage(seed: int, auc: float) -> Case:

@@ -226,6 +226,49 @@ def flip_moves(bars: pd.DataFrame, seed: int) -> pd.DataFrame:
     )
 
 
+def add_spread(
+    bars: pd.DataFrame, half_spread: float, stale_share: float, seed: int
+) -> pd.DataFrame:
+    """Quote prices at bid or ask by chance, and copy some opens from the last close.
+
+    A close at the ask falls back on average, and one at the bid rises: nothing that a trade could
+    earn, since the next entry pays the spread. An open that is a copy of that close makes it a
+    forecast of the label all the same.
+
+    Parameters
+    ----------
+    bars : DataFrame
+        As `stockpred.bars.schema` has them, in the order of symbols and dates.
+    half_spread : float
+        Distance of bid and ask from the price, log.
+    stale_share : float
+        Share of the sessions whose open is the last close.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        The same dates and volumes.
+    """
+    rng = np.random.default_rng(seed)
+    sides = half_spread * rng.choice([-1.0, 1.0], (2, len(bars)))
+    open_ = bars[OPEN].to_numpy() * np.exp(sides[0])
+    close = bars[CLOSE].to_numpy() * np.exp(sides[1])
+    symbol = bars[SYMBOL].to_numpy()
+    has_last = np.append(False, symbol[1:] == symbol[:-1])
+    is_stale = has_last & (rng.random(len(bars)) < stale_share)
+    open_ = np.where(is_stale, np.roll(close, 1), open_)
+    return bars.assign(
+        **{
+            OPEN: open_,
+            HIGH: np.maximum.reduce([bars[HIGH].to_numpy(), open_, close]),
+            LOW: np.minimum.reduce([bars[LOW].to_numpy(), open_, close]),
+            CLOSE: close,
+            ADJ_CLOSE: bars[ADJ_CLOSE].to_numpy() * np.exp(sides[1]),
+        }
+    )
+
+
 def expected_auc(score: Array, probability: Array) -> float:
     """Compute the expected area under the ROC curve of a score, given the true probabilities.
 

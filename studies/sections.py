@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stockpred.bars.checks.limits import STALE_OPENS
 from stockpred.gate.sequential_looks import alpha_share
 from studies import cases
 from studies.run_cases import Runner
@@ -14,6 +15,7 @@ from studies.verdict import LEVEL
 AUCS = (0.51, 0.52, 0.53, 0.55, 0.57)
 SIZES = (5, 20, 50)
 TRIES = (1, 5, 20, 50)
+STALE_SHARES = (0.0, 0.1, 0.2, 0.5, 0.97)
 
 
 @dataclass
@@ -256,6 +258,26 @@ def mistake(runner: Runner) -> Section:
     return out
 
 
+def stale_opens(runner: Runner) -> Section:
+    """Judge noise with a bid-ask spread and stale opens: how many pass, by the share of these."""
+    count, out, rows = runner.count(20), Section(), []
+    for share in STALE_SHARES:
+        given = [{"seed": 60_000 + seed, "share": share} for seed in range(count)]
+        found = runner.run(cases.judge_stale_opens, given)
+        passed, off = (sum(case[key] for case in found) for key in ("passed", "off"))
+        mean = np.mean([case["auc"] for case in found])
+        rows.append([f"{share:.0%}", f"{mean:.3f}", f"{off} of {count}", f"{passed} of {count}"])
+        most = allowed(count) if share <= STALE_OPENS else 0
+        out.claim(f"{share:.0%} stale opens: at most {most} pass", passed <= most)
+        if share == STALE_SHARES[-1]:
+            out.claim("without the rule most of these pass", off > count / 2)
+    out.table(
+        ["noise with a spread, stale opens", "mean AUC", "passed without the rule", "with it"], rows
+    )
+    return out
+
+
 SECTIONS = {
-    section.__name__: section for section in (noise, year, power, tries, auc, coverage, mistake)
+    section.__name__: section
+    for section in (noise, year, power, tries, auc, coverage, mistake, stale_opens)
 }

@@ -8,14 +8,21 @@ import numpy as np
 import pandas as pd
 
 from steps.cli.parameters import defaults
+from stockpred.bars.checks.tradability import YearShares
 from stockpred.columns import DATE, FORWARD_RETURN, LABEL, LABEL_END, PRIOR, SYMBOL
 from stockpred.evaluation.bootstrap import bootstrap
 from stockpred.evaluation.bootstrap_metrics import metric_statistics
 from stockpred.evaluation.metrics import evaluate
 from stockpred.evaluation.paired_test import Lead, lead_over_column
 from stockpred.features.table import feature_rows
-from stockpred.gate.metrics import baseline_metrics, references
-from stockpred.gate.rules import Decision, decide
+from stockpred.gate.metrics import (
+    GateMetrics,
+    baseline_metrics,
+    references,
+    untradable_share,
+    untradable_years,
+)
+from stockpred.gate.rules import UNTRADABLE_SHARE, Decision, decide
 from stockpred.gate.sequential_looks import Look, LookData, add_look, hypothesis_of
 from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe, Training
@@ -54,8 +61,18 @@ class Verdict:
     predictions: pd.DataFrame
     metrics: dict[str, Any]
     lead: Lead
-    decision: Decision
+    gate_metrics: GateMetrics
     look: Look
+
+    @property
+    def decision(self) -> Decision:
+        """Decision of the gate on it as a first model."""
+        return decide(self.gate_metrics)
+
+    @property
+    def passed_without_tradability(self) -> bool:
+        """Whether the gate would make it champion with ``require_tradable=off``."""
+        return "champion" in decide(self.gate_metrics, waived=(UNTRADABLE_SHARE,)).aliases
 
     @property
     def passed(self) -> bool:
@@ -113,7 +130,12 @@ def choose_recipe(table: pd.DataFrame, settings: Settings) -> Recipe:
 
 
 def judge_recipe(
-    table: pd.DataFrame, recipe: Recipe, settings: Settings, record: Sequence[Look] = ()
+    table: pd.DataFrame,
+    recipe: Recipe,
+    settings: Settings,
+    *,
+    record: Sequence[Look] = (),
+    years: Sequence[YearShares] = (),
 ) -> Verdict:
     """Walk a recipe through the holdout and judge it by the gate, as a first model.
 
@@ -125,6 +147,8 @@ def judge_recipe(
     settings : Settings
     record : sequence of Look
         The looks before this one.
+    years : sequence of YearShares
+        Tradability of its symbols, by year; empty: nothing is above a limit.
 
     Returns
     -------
@@ -136,12 +160,15 @@ def judge_recipe(
     )
     metrics = evaluate(predictions)
     lead = lead_over_column(predictions, PRIOR, recipe.horizon)
-    data = str(predictions[DATE].max())
-    look_data = LookData(predictions, references(predictions), data, recipe.horizon)
+    end = str(predictions[DATE].max())
+    look_data = LookData(predictions, references(predictions), end, recipe.horizon)
     taken = add_look(record, hypothesis_of(recipe.id, predictions), look_data)
     # Generated bars are sound.
-    values = baseline_metrics(predictions, taken, recipe.horizon) | {"unsound_share": 0.0}
-    return Verdict(recipe, predictions, metrics, lead, decide(values), taken)
+    validation = {"tradability": {"years": [year.to_dict() for year in years]}}
+    untradable = untradable_share(predictions, untradable_years(validation, predictions))
+    data = {"unsound_share": 0.0, UNTRADABLE_SHARE: untradable}
+    values = baseline_metrics(predictions, taken, recipe.horizon) | data
+    return Verdict(recipe, predictions, metrics, lead, values, taken)
 
 
 def fit_recipe(table: pd.DataFrame, recipe: Recipe, settings: Settings) -> Any:  # noqa: ANN401 - scikit-learn's estimators share no type
@@ -166,7 +193,7 @@ def judge_at_dates(
     """Judge one recipe as of each of several dates, in ascending order."""
     record: tuple[Look, ...] = ()
     for end in ends:
-        verdict = judge_recipe(table_as_of(table, end), recipe, settings, record)
+        verdict = judge_recipe(table_as_of(table, end), recipe, settings, record=record)
         record = (*record, verdict.look)
         yield verdict
 

@@ -27,7 +27,12 @@ _PICTURES = {
 
 
 def render_evaluation_page(
-    evaluation: Mapping[str, Any], images: Mapping[str, bytes], source: str, repeat: str
+    evaluation: Mapping[str, Any],
+    images: Mapping[str, bytes],
+    source: str,
+    repeat: str,
+    *,
+    untradable: Sequence[str] = (),
 ) -> str:
     """Render the page of an evaluation.
 
@@ -41,6 +46,8 @@ def render_evaluation_page(
         Source of the bars, as the parameter names it.
     repeat : str
         Commands that make the same page again.
+    untradable : sequence of str
+        Sentences of `tradability.describe_untradable` on its bars.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def render_evaluation_page(
             ),
             _shown(images, "importances.png"),
             heading("Known biases"),
-            bullets(known_biases(source)),
+            bullets(known_biases(source, untradable)),
             heading("To repeat it"),
             paragraph(
                 f"Recipe {recipe['id']}, sha256 of the table {evaluation['table_sha256']}. "

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reports.pages.html import heading, page, paragraph, pictures, table
+from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from stockpred.bars.checks.tradability import SIGNS, describe_untradable
 
 SHOWN = 50  # rows of a table; validation.json has them all
 WORDS = (
@@ -28,7 +29,9 @@ def validation_summary(content: Mapping[str, Any]) -> str:
     taken = f"{_count(stretches, 'stretch', 'es')} and {_count(dropped, 'whole symbol', 's')} were"
     warned = [c["check"] for c in content["checks"] if c["level"] == "warn" and c["count"]]
     found = f"Look at the warnings of {', '.join(warned)}" if warned else "There is no warning"
-    return f"{first}; {taken} taken out. {found}."
+    untradable = len({y["symbol"] for y in content["tradability"]["years"] if y["above"]})
+    doubt = f" Prices of {_count(untradable, 'symbol', 's')} could hardly be traded at."
+    return f"{first}; {taken} taken out. {found}.{doubt if untradable else ''}"
 
 
 def _count(number: int, one: str, plural: str) -> str:
@@ -96,6 +99,8 @@ def render_validation_page(content: Mapping[str, Any], picture: bytes | None) ->
             else "No symbol has a calendar to compare with.",
         ),
         *([paragraph(f"Not checked, since unknown: {', '.join(unchecked)}.")] if unchecked else []),
+        heading("Tradability"),
+        *_tradability(content["tradability"]),
         heading("Taken out"),
         *_table(
             ("symbol", "first", "last", "checks that failed"),
@@ -108,6 +113,44 @@ def render_validation_page(content: Mapping[str, Any], picture: bytes | None) ->
         *_table(("symbol dropped whole", "reason"), list(content["dropped"].items()), ""),
     ]
     return page("Validation of the bars", body)
+
+
+def _tradability(content: Mapping[str, Any]) -> list[str]:
+    """Render the shares above a limit, by symbol and year, and what they mean."""
+    limits, years = content["limits"], content["years"]
+    largest = {name: max((year[name] for year in years), default=0.0) for name in limits}
+    names = [sign.name for sign in SIGNS]
+    return [
+        paragraph(
+            "Shares of the sessions of a symbol and year whose prices could hardly be traded at. "
+            "The gate promotes no model that is judged on years above a limit, unless "
+            "require_tradable=off."
+        ),
+        table(
+            ("sign", "condition", "limit", "largest share", "symbols and years above"),
+            (
+                (
+                    sign.name,
+                    sign.condition,
+                    f"{limits[sign.name]:.0%}",
+                    f"{largest[sign.name]:.1%}",
+                    sum(sign.name in year["above"] for year in years),
+                )
+                for sign in SIGNS
+            ),
+            ("condition",),
+        ),
+        *([bullets(sentences)] if (sentences := describe_untradable(years)) else []),
+        *_table(
+            ("symbol", "year", "sessions", *names),
+            [
+                (y["symbol"], str(y["year"]), y["sessions"], *(f"{y[name]:.1%}" for name in names))
+                for y in years
+                if y["above"]
+            ],
+            "",
+        ),
+    ]
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]], if_none: str) -> list[str]:

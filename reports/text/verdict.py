@@ -1,6 +1,6 @@
 """Sentences for reports: the verdict of an evaluation, its backtest, known biases of the data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SKILL_P = 0.05
@@ -106,13 +106,15 @@ def _format_p(value: float) -> str:
     return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
-def known_biases(source: str) -> list[str]:
+def known_biases(source: str, untradable: Sequence[str] = ()) -> list[str]:
     """List the known biases of a source's data and of any backtest on daily bars.
 
     Parameters
     ----------
     source : str
         ``snapshot``, ``yahoo``, or a file.
+    untradable : sequence of str
+        Sentences of `tradability.describe_untradable` on its bars.
 
     Returns
     -------
@@ -131,6 +133,7 @@ def known_biases(source: str) -> list[str]:
     )
     return [
         survivors.get(source, unknown),
+        *(f"Tradability: {sentence}." for sentence in untradable),
         "Fills: every trade is done at the official open or close, in any size, without moving the "
         "price. Taxes and the interest on cash are left out.",
         "Looks: the figures hold for the first look at these dates. Changing a setting after "

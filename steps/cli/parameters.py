@@ -159,8 +159,9 @@ _ROWS = (
         "validation",
         NONE,
         Or(NONE, Location()),
-        "validation.json of `validate`, for `action=register`",
-        "register",
+        "validation.json of `validate`; `register` needs it for `action=register` alone, `report` "
+        "shows from it what could hardly be traded at",
+        "report register",
         is_artifact=True,
     ),
     # Data.
@@ -352,6 +353,15 @@ _ROWS = (
         "extent of the chain: `ideation` (to features), `prototyping` (to report), `pilot` "
         "(registers, Staging at most), `production` (may promote)",
         "main register daily",
+    ),
+    Parameter(
+        "require_tradable",
+        "on",
+        Flag("off", "on"),
+        "promotion only of models that are judged on prices that could be traded at (stale opens, "
+        "unchanged closes, sessions without volume or range); `off` leaves that rule out",
+        "main register daily",
+        page="data",
     ),
     Parameter(
         "max_age",

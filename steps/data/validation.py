@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import render_validation_page
@@ -18,6 +19,7 @@ from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.spacing import Spacing, check_daily, find_spacing
 from stockpred.bars.checks.summary import summarise
+from stockpred.bars.checks.tradability import describe_untradable
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.bars.schema import SCHEMA, BarsInfo, from_arrow, split_by_symbol, to_arrow
@@ -186,12 +188,18 @@ class FileValidation:
 
 def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:
     content = summarise(symbols)
+    years = content["tradability"]["years"]
+    for sentence in describe_untradable(years):
+        logger.warning(f"validate: {sentence}. The gate promotes no model on such bars")
     run.write_json("validation.json", content)
     picture = draw_missing_sessions({symbol: result.gaps for symbol, result in symbols.items()})
     run.write_report("validation.html", render_validation_page(content, picture).encode())
     stretches, dropped = len(content["quarantined"]), len(content["dropped"])
     run.log_metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})
     run.log_metrics({f"check_{check['check']}": check["count"] for check in content["checks"]})
+    untradable = len({year["symbol"] for year in years if year["above"]})
+    doubt = f"; {untradable} symbols not shown to be tradable" if untradable else ""
     run.set_key_figure(
         f"{content['bars']:,} sound bars; {stretches} stretches and {dropped} symbols taken out"
+        f"{doubt}"
     )

@@ -1,5 +1,6 @@
 """Registration of a model, and the gate's decision on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -43,8 +44,9 @@ from steps.registration.version_tags import (
     update_champion_age,
     version_number,
 )
-from stockpred.gate.metrics import unsound_share
-from stockpred.gate.rules import Decision, decide
+from stockpred.bars.checks.tradability import describe_untradable
+from stockpred.gate.metrics import unsound_share, untradable_share, untradable_years
+from stockpred.gate.rules import UNTRADABLE_SHARE, Decision, decide
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -63,8 +65,27 @@ class _ExampleCheck:
         return unfit_reason(self.run, self.version)
 
 
+@dataclass(frozen=True)
+class GateSettings:
+    """Settings of the gate.
+
+    Attributes
+    ----------
+    phase : str
+        ``production`` allows promotion.
+    max_age : int
+        Sessions after its training data beyond which a champion is too old.
+    require_tradable : bool
+        Whether a model may be promoted only if the prices it was judged on could be traded at.
+    """
+
+    phase: str
+    max_age: int
+    require_tradable: bool
+
+
 def register(
-    run: StepRun, inputs: GateInputs, registered_model: str, phase: str, max_age: int
+    run: StepRun, inputs: GateInputs, registered_model: str, settings: GateSettings
 ) -> None:
     """Register a model and carry out the gate's decision on it.
 
@@ -75,10 +96,7 @@ def register(
     run : StepRun
     inputs : GateInputs
     registered_model : str
-    phase : str
-        ``production`` allows promotion.
-    max_age : int
-        Sessions after its training data beyond which a champion is too old.
+    settings : GateSettings
 
     Raises
     ------
@@ -87,7 +105,13 @@ def register(
     """
     evaluation = read_evaluation(run, inputs.evaluation)
     forecasts = read_frame(run, inputs.predictions)
-    unsound = unsound_share(read_json(run, inputs.validation))
+    validation = read_json(run, inputs.validation)
+    untradable = untradable_years(validation, forecasts)
+    data_metrics = {
+        "unsound_share": unsound_share(validation),
+        UNTRADABLE_SHARE: untradable_share(forecasts, untradable),
+    }
+    doubts = describe_untradable(untradable or [])
     tags = new_version_tags(evaluation, forecasts, inputs.evaluation, inputs.predictions)
     version = _register(run, inputs.model_uri, registered_model, tags)
     check = _ExampleCheck(run, version)
@@ -97,26 +121,30 @@ def register(
         case = GateCase(evaluation, forecasts, version, champion)
         metrics, looks = gate_metrics(run, case)
         decision = decide(
-            {**metrics, "unsound_share": unsound},
+            {**metrics, **data_metrics},
             has_champion=champion is not None,
             is_refresh=case.is_refresh,
-            may_promote=phase == "production",
+            may_promote=settings.phase == "production",
+            waived=() if settings.require_tradable else (UNTRADABLE_SHARE,),
         )
+        decision = _explain_untradable(decision, doubts)
         decision = _apply_vetoes(run, decision, case, check)
         try:
             transitions = _carry_out(run, decision, case)
             break
         except ChampionChanged:
             logger.info("register: the champion changed meanwhile; deciding again")
-    age = update_champion_age(run.client, registered_model, forecasts, max_age)
+    age = update_champion_age(run.client, registered_model, forecasts, settings.max_age)
     write_decision(
         run,
         DecisionRecord(
             "register", version, decision.stage, decision.sentence, champion, transitions
         ),
         champion=age,
-        phase=phase,
+        phase=settings.phase,
+        require_tradable=settings.require_tradable,
         rules=[result.to_dict() for result in decision.results],
+        untradable=doubts,
         looks=[look.to_dict() for look in looks],
         tried=deflate_over_experiment(run, evaluation.get("backtest", {})),
     )
@@ -136,6 +164,18 @@ def _register(
         if (digest := train_tags.get(TAG_OUTPUT + MODEL)) is not None:
             tags[TAG_MODEL_SHA256] = digest
     return register_version(run.client, registered_model, model_uri, model.source_run_id, tags)
+
+
+def _explain_untradable(decision: Decision, doubts: Sequence[str]) -> Decision:
+    """Add to the sentence what could hardly be traded at, where nothing else holds a version back.
+
+    All of it is in decision.json.
+    """
+    broken = [result.rule.metric for result in decision.results if not result.passed]
+    if broken != [UNTRADABLE_SHARE] or not doubts:
+        return decision
+    sentence = f"{decision.sentence}: {doubts[0]}; require_tradable=off leaves this rule out"
+    return replace(decision, sentence=sentence)
 
 
 def _apply_vetoes(

@@ -1,6 +1,7 @@
 """Metrics that the gate's rules check, from predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -191,3 +192,57 @@ def unsound_share(validation: object) -> float | None:
         return 1 - float(validation["bars"] / validation["listed"])
     except (KeyError, TypeError, ZeroDivisionError):
         return None
+
+
+def untradable_years(validation: object, predictions: pd.DataFrame) -> list[dict[str, Any]] | None:
+    """List the symbols and years of the judged rows whose prices could hardly be traded at.
+
+    Parameters
+    ----------
+    validation : object
+        Content of validation.json.
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them; rows without a label are not judged.
+
+    Returns
+    -------
+    list of dict or None
+        As `tradability.YearShares.to_dict` gives them, those above a limit, with ``judged``: their
+        judged rows. None where the content has no tradability.
+    """
+    if not isinstance(validation, Mapping):
+        return None
+    rows = predictions[predictions[LABEL].notna()]
+    judged = rows.groupby([rows[SYMBOL].astype(str), rows[DATE].dt.year]).size().to_dict()
+    try:
+        years = validation["tradability"]["years"]
+        return [
+            {**year, "judged": judged[year["symbol"], year["year"]]}
+            for year in years
+            if year["above"] and (year["symbol"], year["year"]) in judged
+        ]
+    except (KeyError, TypeError):
+        return None
+
+
+def untradable_share(
+    predictions: pd.DataFrame, years: Sequence[Mapping[str, Any]] | None
+) -> float | None:
+    """Return the share of the judged rows that are of such symbols and years.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `walk_forward.walk_forward` gives them; rows without a label are left out.
+    years : sequence of mapping, optional
+        As `untradable_years` lists them.
+
+    Returns
+    -------
+    float or None
+        From 0 to 1; None without `years`, or without a row.
+    """
+    judged = int(predictions[LABEL].notna().sum())
+    if years is None or not judged:
+        return None
+    return sum(year["judged"] for year in years) / judged

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,6 +39,10 @@ _CALIBRATED = Rule(
     "excess_calibration_error", "below", 0.05, "its probabilities are near the observed shares"
 )
 _SOUND = Rule("unsound_share", "below", 0.05, "the bars were validated and nearly all are sound")
+UNTRADABLE_SHARE = "untradable_share"
+_TRADABLE = Rule(
+    UNTRADABLE_SHARE, "below", 0.05, "nearly all prices it was judged on could be traded at"
+)
 _COMPARABLE = (
     Rule("shared_symbols", "at_least", 0.5, "it forecasts the symbols that the champion forecasts"),
     Rule("common_dates", "at_least", 250, "the two evaluations share enough dates"),
@@ -55,6 +59,7 @@ BASELINE_RULES = (
     _CALIBRATED,
     Rule("dates", "at_least", 250, "the holdout has enough dates to tell"),
     _SOUND,
+    _TRADABLE,
 )
 # A new recipe against the champion's, on the dates that both evaluations share.
 CHAMPION_RULES = (
@@ -77,6 +82,7 @@ REFRESH_RULES = (
     Rule("worse_than_prior_p_value", "at_least", 0.05, "it is not clearly worse than the prior"),
     _CALIBRATED,
     _SOUND,
+    _TRADABLE,
 )
 
 
@@ -157,6 +163,7 @@ def decide(
     has_champion: bool = False,
     is_refresh: bool = False,
     may_promote: bool = True,
+    waived: Collection[str] = (),
 ) -> Decision:
     """Decide on a newly registered version.
 
@@ -170,6 +177,8 @@ def decide(
         Whether the champion has the same recipe.
     may_promote : bool
         False keeps it at Staging (``phase=pilot``).
+    waived : collection of str
+        Metrics whose rules are left out, at the user's wish.
 
     Returns
     -------
@@ -179,7 +188,7 @@ def decide(
     Examples
     --------
     >>> values = {"lead": 0.002, "anytime_p_value": 0.2, "excess_calibration_error": 0.01,
-    ...           "dates": 500, "unsound_share": 0.0}
+    ...           "dates": 500, "unsound_share": 0.0, "untradable_share": 0.0}
     >>> decision = decide(values)
     >>> decision.stage, [result.rule.metric for result in decision.results if not result.passed]
     ('Development', ['anytime_p_value'])
@@ -187,7 +196,8 @@ def decide(
     ('champion',)
     """
     refresh = has_champion and is_refresh
-    results = check_rules(values, REFRESH_RULES if refresh else BASELINE_RULES)
+    rules = REFRESH_RULES if refresh else BASELINE_RULES
+    results = check_rules(values, [rule for rule in rules if rule.metric not in waived])
     if not _all_passed(results):
         return Decision("Development", (), results, _refusal(results))
     if refresh:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stockpred.arrays import Dates
+from stockpred.bars.checks.tradability import SIGNS
 from stockpred.bars.checks.validate import CHECKS, SymbolValidation
 
 EXAMPLES = 5  # dates shown of each symbol's missing and extra sessions
@@ -25,7 +26,9 @@ def summarise(validations: Mapping[str, SymbolValidation]) -> dict[str, Any]:
         every check its level and rule, in how many symbols and how often it was broken, and the
         first example. ``dropped``: symbol -> reason. ``quarantined``: periods removed from symbols
         that stay, and the checks that failed in each. ``sessions``: for every symbol with a
-        calendar the number of expected, missing and extra sessions. ``problems``: all of them.
+        calendar the number of expected, missing and extra sessions. ``tradability``: the limits,
+        and the shares of each symbol and year (`tradability.YearShares`) with the names of those
+        above their limit. ``problems``: all of them.
     """
     problems = [problem for result in validations.values() for problem in result.problems]
     checks = []
@@ -66,6 +69,10 @@ def summarise(validations: Mapping[str, SymbolValidation]) -> dict[str, Any]:
             }
             for symbol, result in validations.items()
             if result.gaps.calendar
+        },
+        "tradability": {
+            "limits": {sign.name: sign.limit for sign in SIGNS},
+            "years": [year.to_dict() for result in validations.values() for year in result.years],
         },
         "problems": [asdict(problem) for problem in problems],
     }

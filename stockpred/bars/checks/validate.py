@@ -19,6 +19,7 @@ from stockpred.bars.checks.sessions import (
     SymbolCheck,
     find_gaps,
 )
+from stockpred.bars.checks.tradability import YearShares, measure_years
 from stockpred.bars.schema import NUMBERS, Quarantine
 from stockpred.columns import CLOSE, DATE, SYMBOL
 from stockpred.errors import DataError
@@ -73,6 +74,8 @@ class SymbolValidation:
         Every broken rule.
     gaps : SessionGaps
         Its dates against its calendar's sessions; empty where it has no calendar.
+    years : sequence of YearShares
+        Tradability of the sound bars, by year; empty where the symbol was dropped whole.
     reason : str or None
         Why the symbol was dropped whole; None where it stays.
     """
@@ -83,6 +86,7 @@ class SymbolValidation:
     failed_checks: Mapping[Quarantine, Sequence[str]]
     problems: Sequence[Problem]
     gaps: SessionGaps
+    years: Sequence[YearShares]
     reason: str | None
 
     @property
@@ -169,7 +173,10 @@ def validate(  # noqa: PLR0913 - all but the bars are keywords with a default
         reason = f"{len(kept)} of {len(bars)} bars are sound, at least {minimum} are needed{why}"
         kept = kept.iloc[:0]
     periods = _quarantined_periods(symbol, arrays.date, bad, failed)
-    return SymbolValidation(kept, len(bars), len(kept), periods, problems, coverage.gaps, reason)
+    years = () if reason else measure_years(symbol, arrays.select(~bad))
+    return SymbolValidation(
+        kept, len(bars), len(kept), periods, problems, coverage.gaps, years, reason
+    )
 
 
 def _find_broken(arrays: BarArrays, latest: np.datetime64 | None) -> dict[Check, Mask]:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.registry.versions import model_tags, version_by_alias
 from steps.registration.look_store import PREFIX
-from tests.support.runs.gate_nights import GateNights, first_dates
+from tests.support.runs.gate_nights import SOUND_VALIDATION, GateNights, first_dates
 
 pytestmark = [
     pytest.mark.run,
@@ -120,6 +120,30 @@ def test_older_data_do_not_refresh_the_champion(nights: GateNights, skilled: pd.
         "eight", first_dates(skilled, 480), "a", "2", model=nights_model(nights, "1")
     )
     assert (again["version"], again["stage"], again["aliases"]) == ("1", "Archived", [])
+
+
+def test_model_judged_on_stale_opens_is_refused_unless_allowed(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
+    rows = first_dates(skilled, 500)
+    keys = {(symbol, date.year) for symbol, date in zip(rows["symbol"], rows["date"], strict=True)}
+    years = [
+        {"symbol": symbol, "year": year, "stale_opens": 0.97, "above": ["stale_opens"]}
+        for symbol, year in sorted(keys)
+    ]
+    validation = {**SOUND_VALIDATION, "tradability": {"years": years}}
+    refused = nights.night("nine", rows, "a", "1", validation=validation)
+    assert (refused["stage"], refused["aliases"]) == ("Development", ["candidate"])
+    [rule] = [rule for rule in refused["rules"] if not rule["passed"]]
+    assert (rule["metric"], rule["value"]) == ("untradable_share", 1.0)
+    [doubt] = refused["untradable"]
+    assert "the open equals the last close" in doubt and doubt in refused["sentence"]
+    allowed = nights.night("nine", rows, "a", "1", validation=validation, require_tradable=False)
+    assert allowed["aliases"] == ["candidate", "champion"]
+    assert allowed["untradable"] == [doubt] and not allowed["require_tradable"]
+    # The champion's own recipe on newer data is held to the same rule.
+    more = nights.night("nine", first_dates(skilled, 505), "a", "2", validation=validation)
+    assert more["stage"] == "Development" and "untradable_share" in more["sentence"]
 
 
 def nights_model(nights: GateNights, version: str) -> str:

@@ -1,6 +1,7 @@
 """A registry, and nights on which its gate decides on a model."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from pipeline.run.step_run import StepRun
-from steps.registration.by_gate import register
+from steps.registration.by_gate import GateSettings, register
 from steps.registration.gate_inputs import GateInputs
 from tests.support.runs.stores import make_store
 
-SOUND_VALIDATION = {"listed": 1000, "bars": 1000}
+SOUND_VALIDATION = {"listed": 1000, "bars": 1000, "tradability": {"years": []}}
 
 
 class GateNights:
@@ -33,6 +34,8 @@ class GateNights:
         recipe: str,
         data: str,
         model: str = "",
+        *,
+        validation: Mapping[str, Any] = SOUND_VALIDATION,
         **options: object,
     ) -> dict[str, Any]:
         """Register one model; return decision.json with its run's tags and its model."""
@@ -50,10 +53,10 @@ class GateNights:
             "table_sha256": data * 8,
         }
         (scratch / "evaluation.json").write_text(json.dumps(content))
-        (scratch / "validation.json").write_text(json.dumps(SOUND_VALIDATION))
+        (scratch / "validation.json").write_text(json.dumps(validation))
         pq.write_table(pa.Table.from_pandas(rows), scratch / "predictions.parquet")
         run = StepRun(self.client, run_id, scratch, scratch)
-        settings = {"phase": "production", "max_age": 63, **options}
+        settings = {"phase": "production", "max_age": 63, "require_tradable": True, **options}
         register(
             run,
             GateInputs(
@@ -63,7 +66,7 @@ class GateNights:
                 str(scratch / "validation.json"),
             ),
             name,
-            **settings,
+            GateSettings(**settings),
         )
         run.flush()
         tags = self.client.get_run(run_id).data.tags

@@ -58,6 +58,17 @@ def test_noise_rarely_passes_and_a_strong_signal_passes() -> None:
         assert np.mean([case[name] for case in signal]) == pytest.approx(0.65, abs=0.02)
 
 
+def test_noise_with_stale_opens_passes_only_without_the_tradability_rule() -> None:
+    stale, real = (
+        [cases.judge_stale_opens(seed, share, 0.008, sessions=1400) for seed in range(3)]
+        for share in (0.97, 0.0)
+    )
+    assert sum(case["off"] for case in stale) >= 2
+    assert not any(case["passed"] for case in stale)
+    # Opens that are prices of their own need no rule.
+    assert [case["passed"] for case in real] == [case["off"] for case in real] == [False] * 3
+
+
 def test_random_split_of_overlapping_windows_reports_signal_in_noise() -> None:
     results = [cases.measure_splits(seed, sessions=1000) for seed in range(4)]
     means = {name: np.mean([case[name] for case in results]) for name in results[0]}
@@ -101,6 +112,7 @@ def test_claims_of_a_section_hold(section: str, tmp_path) -> None:
         "auc": 6,
         "coverage": 100,
         "mistake": 20,
+        "stale_opens": 10,
     }
     runner = Runner(markets[section], 2, tmp_path / "kept.jsonl", tmp_path / "power.png")
     claims = SECTIONS[section](runner).claims

@@ -123,6 +123,7 @@ def test_known_biases_depend_on_the_source() -> None:
     assert "five companies" in known_biases("snapshot")[0]
     assert "delisted" in known_biases("yahoo")[0]
     assert "'mine.csv'" in known_biases("mine.csv")[0]
+    assert "Tradability: stale." in known_biases("mine.csv", ["stale"])
 
 
 PROBE = """

@@ -45,6 +45,23 @@ def test_validation_page_without_a_gap_has_no_plot() -> None:
     assert "Not checked, since unknown: XBEL." in text
 
 
+def test_validation_page_lists_symbols_and_years_above_a_limit() -> None:
+    stale = make_bars(500, "B", seed=1)
+    stale["open"] = stale["close"].shift(fill_value=50.0)
+    stale["high"] = stale[["open", "high"]].max(axis=1)
+    stale["low"] = stale[["open", "low"]].min(axis=1)
+    content = summarise({"A": validate(make_bars(500, "A")), "B": validate(stale)})
+    assert validation_summary(content).endswith("Prices of 1 symbol could hardly be traded at.")
+    text = render_validation_page(content, None)
+    assert "of the sessions of B (2010-2011) the open equals the last close" in text
+    assert (
+        "<td class=text>the open equals the last close</td><td>25%</td><td>100.0%</td><td>2</td>"
+        in text
+    )
+    clean = render_validation_page(summarise({"A": validate(make_bars(500, "A"))}), None)
+    assert "require_tradable=off" in clean and "<li>" not in clean
+
+
 @pytest.mark.long
 def test_validation_page_of_2000_symbols_stays_small() -> None:
     found = judged(2000)

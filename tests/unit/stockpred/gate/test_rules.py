@@ -18,17 +18,20 @@ from stockpred.gate.metrics import (
     shared_symbols,
     trained_to,
     unsound_share,
+    untradable_share,
+    untradable_years,
 )
 from stockpred.gate.rules import BASELINE_RULES, CHAMPION_RULES, Decision, Rule, check_rules, decide
 from stockpred.gate.sequential_looks import LookData, add_look, hypothesis_of
 from tests.support.data.forecasts import e_process_of, noise_forecasts, walk_forward_forecasts
 
+SOUND = {"unsound_share": 0.0, "untradable_share": 0.0}
 GOOD = {
     "lead": 0.01,
     "anytime_p_value": 0.01,
     "excess_calibration_error": 0.01,
     "dates": 500,
-    "unsound_share": 0.0,
+    **SOUND,
     "worse_than_prior_p_value": 0.9,
     "shortfall_p_value": 0.5,
     "shared_symbols": 1.0,
@@ -66,6 +69,8 @@ def test_rule_with_an_unknown_value_fails(missing: float | None, direction: str)
         ("lead", float("nan")),
         ("unsound_share", 0.05),
         ("unsound_share", None),
+        ("untradable_share", 0.05),
+        ("untradable_share", None),
     ],
 )
 def test_model_failing_one_baseline_rule_stays_in_development(
@@ -132,6 +137,7 @@ def test_new_recipe_replaces_a_champion_without_remaining_skill() -> None:
         ("shared_symbols", 0.0),
         ("excess_calibration_error", 0.2),
         ("unsound_share", None),
+        ("untradable_share", 0.05),
         ("shortfall_p_value", None),
     ],
 )
@@ -157,8 +163,8 @@ def test_gate_passes_signal_and_refuses_noise() -> None:
         gate_metrics(walk_forward_forecasts(0.5, 1)),
         gate_metrics(walk_forward_forecasts(0.0, 1)),
     )
-    assert decide({**skilled, "unsound_share": 0.0}).aliases == ("champion",)
-    assert decide({**noise, "unsound_share": 0.0}).aliases == ()
+    assert decide({**skilled, **SOUND}).aliases == ("champion",)
+    assert decide({**noise, **SOUND}).aliases == ()
     assert decide(skilled).aliases == ()  # nobody validated the bars
 
 
@@ -168,11 +174,11 @@ def test_base_rate_by_symbol_is_not_skill() -> None:
     rate = rows["symbol"].map({"S0": 0.35, "S1": 0.45, "S2": 0.55, "S3": 0.65})
     rows["label"] = (rng.random(len(rows)) < rate).astype(float)
     rows["probability_up"] = rate
-    assert decide({**gate_metrics(rows), "unsound_share": 0.0}).stage == "Production"
+    assert decide({**gate_metrics(rows), **SOUND}).stage == "Production"
     by_symbol = rows.assign(prior_symbol=rate + 0.001)
     values = gate_metrics(by_symbol)
     assert values["anytime_p_value"] == 1.0 and values["lead"] < 0.001
-    assert decide({**values, "unsound_share": 0.0}).stage == "Development"
+    assert decide({**values, **SOUND}).stage == "Development"
 
 
 @pytest.mark.parametrize("symbols", [1, 5, 20])
@@ -230,7 +236,7 @@ def test_new_recipe_is_compared_with_champion() -> None:
         [], hypothesis_of("new", same, "old"), LookData(same, ("champion",), "data", 1)
     )
     values = {**gate_metrics(ours), **champion_metrics(same, asked, 1), "shared_symbols": 1.0}
-    assert decide({**values, "unsound_share": 0.0}, has_champion=True).stage == "Staging"
+    assert decide({**values, **SOUND}, has_champion=True).stage == "Staging"
     nothing = champion_metrics(
         same.iloc[:0],
         add_look([], asked.hypothesis, LookData(same.iloc[:0], ("champion",), "data", 1)),
@@ -302,3 +308,46 @@ def test_unsound_share_of_an_incomplete_validation_is_none(broken: object) -> No
 def test_unsound_share_is_the_share_of_removed_bars() -> None:
     assert unsound_share({"bars": 95, "listed": 100}) == pytest.approx(0.05)
     assert unsound_share({"bars": 95, "listed": 95}) == 0.0
+
+
+YEARS = [
+    {"symbol": "A", "year": 2011, "above": ["stale_opens"]},
+    {"symbol": "A", "year": 2012, "above": []},
+    {"symbol": "B", "year": 2012, "above": ["flat", "no_volume"]},
+    {"symbol": "C", "year": 2012, "above": ["flat"]},
+]
+
+
+def predictions_of_two_years() -> pd.DataFrame:
+    dates = pd.to_datetime(["2011-12-29", "2011-12-30", "2012-01-02", "2012-01-03"])
+    rows = pd.DataFrame({"date": np.tile(dates, 2), "symbol": ["A"] * 4 + ["B"] * 4})
+    return rows.assign(label=[1, 0, 1, np.nan, 0, 1, 1, 1])
+
+
+def test_untradable_share_counts_judged_rows_of_symbols_and_years_above_a_limit() -> None:
+    rows = predictions_of_two_years()
+    years = untradable_years({"tradability": {"years": YEARS}}, rows)
+    # A row without a label is not judged, nor is a symbol without a forecast.
+    assert [(y["symbol"], y["year"], y["judged"]) for y in years or []] == [
+        ("A", 2011, 2),
+        ("B", 2012, 2),
+    ]
+    assert untradable_share(rows, years) == pytest.approx(4 / 7)
+    assert untradable_share(rows.assign(symbol=rows["symbol"].astype("category")), years) == 4 / 7
+    assert untradable_share(rows, []) == 0.0
+    assert untradable_share(rows.assign(label=np.nan), years) is None
+
+
+@pytest.mark.parametrize("content", [None, [], {}, {"tradability": 1}, {"bars": 1, "listed": 1}])
+def test_untradable_share_of_an_incomplete_validation_is_none(content: object) -> None:
+    rows = predictions_of_two_years()
+    assert untradable_share(rows, untradable_years(content, rows)) is None
+
+
+@pytest.mark.parametrize("given", [{}, {"has_champion": True, "is_refresh": True}])
+def test_waived_rule_is_left_out_of_the_decision(given: dict[str, bool]) -> None:
+    refused = decide_with({"untradable_share": 0.9}, **given)
+    assert refused.stage == "Development" and "could be traded at" in refused.sentence
+    waived = decide({**GOOD, "untradable_share": 0.9}, waived=("untradable_share",), **given)
+    assert waived.aliases == ("champion",)
+    assert len(waived.results) == len(refused.results) - 1
