@@ -60,7 +60,7 @@ def test_binary_file_that_is_no_table_is_reported(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=rf"^source='{name}': .* got (neither|a dam)"):
             open_source(name, tmp_path).read(None, None, None)
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="column 'symbol': expected columns"):
+    with pytest.raises(DataError, match="column 'date': expected columns"):
         open_source("other.parquet", tmp_path).read(None, None, None)
 
 

@@ -42,7 +42,7 @@ class Endless(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr("sources.files.MAX_BYTES", LIMIT)
+    monkeypatch.setattr("sources.files.limits.MAX_BYTES", LIMIT)
     with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -98,7 +98,7 @@ def test_unreachable_object_store_is_refused_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a thread: where it takes the library's quarter of an hour nothing could end it."""
-    monkeypatch.setattr("sources.files.TIMEOUT", 1)
+    monkeypatch.setattr("sources.files.limits.TIMEOUT", 1)
     uri = "gs://anonymous@bucket/bars.csv?scheme=http&endpoint_override=127.0.0.1:1"
     said: list[str] = []
 
@@ -118,7 +118,7 @@ def test_unreachable_object_store_is_refused_in_time(
 def test_local_file_over_the_limit_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sources.files.MAX_BYTES", LIMIT)
+    monkeypatch.setattr("sources.files.limits.MAX_BYTES", LIMIT)
     with (tmp_path / "bars.csv").open("wb") as file:
         file.truncate(LIMIT + 1)
     with pytest.raises(ParameterError, match="1,048,576 bytes"):
@@ -132,7 +132,7 @@ def test_parquet_file_unpacking_over_the_limit_is_refused(
     many = pa.table({name: pa.array([1.0]).take(pa.array([0] * 500_000)) for name in "ab"})
     pq.write_table(many, tmp_path / "bars.parquet", compression="zstd")
     assert (tmp_path / "bars.parquet").stat().st_size < 20_000
-    monkeypatch.setattr("sources.files.MAX_BYTES", LIMIT)
+    monkeypatch.setattr("sources.files.limits.MAX_BYTES", LIMIT)
     with pytest.raises(ParameterError, match=r"1,048,576 bytes, got .* unpacked"):
         FileSource("bars.parquet", tmp_path).read(None, None, None)
     monkeypatch.undo()

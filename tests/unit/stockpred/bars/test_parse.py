@@ -49,7 +49,7 @@ def test_parse_bars_in_any_order_gives_the_same_bars(seed: int, order: list[int]
 def test_parse_bars_accepts_headers_of_yahoo() -> None:
     bars = make_bars(5)
     raw = bars.rename(columns=lambda c: c.replace("_", " ").title())
-    raw["Symbol"] = [" aaa", "AAA ", "aaa", "AAA", "AaA"]
+    raw["Symbol"] = [" AAA", "AAA ", "AAA", "AAA", "AAA"]
     pd.testing.assert_frame_equal(parse_bars(raw.assign(Dividends=0), "x")[0], bars)
     assert parse_bars(raw.assign(Dividends=0), "x")[1]["dropped_columns"] == ["Dividends"]
 

@@ -1,0 +1,142 @@
+"""Numbers, in the forms that people write them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stockpred.arrays import Array, Mask
+from stockpred.bars.parse.raw import RawTable, show_value
+from stockpred.columns import VOLUME
+
+EXPECTED = "a number"
+BLANKS = ("", "nan", "null", "none", "na", "n/a", "#n/a", "-", "--")  # in lower case
+_SIGN = r"^([+-]?)\s*[$€£¥]\s*"
+_SPACES = " \u00a0\u202f'\u2019"  # between groups of thousands, never between decimals
+# A comma in one of these separates decimals, in one of those thousands; elsewhere it may be either.
+_DECIMAL_COMMA = r",\d{1,2}$|,\d{4,}$|\.\d{3},|^[+-]?0+,|\d{4},\d+$|\.\d{3}\.\d{3}"
+_THOUSANDS_COMMA = r",\d{3},|,\d{3}\."
+_IN_DOUBT = "write 1000 or 0.5: here a comma may separate thousands or decimals"
+_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9}
+
+
+def parse_numbers(
+    columns: Mapping[str, pd.Series], table: RawTable
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Parse the columns of numbers of a table, which share one way of writing them.
+
+    Parameters
+    ----------
+    columns : mapping of str to Series, shape (rows,)
+        Name in `columns.BARS` -> cells, text or numbers.
+    table : RawTable
+        The table of the cells, for messages.
+
+    Returns
+    -------
+    numbers : dict of str to array of float, shape (rows,)
+        NaN where a cell is empty.
+    notes : tuple of str
+        A decimal comma or separators of thousands, where there are any.
+
+    Raises
+    ------
+    DataError
+        A cell is no number, or its comma may separate decimals as well as thousands; the message
+        has row and value.
+    """
+    texts: dict[str, pd.Series] = {}
+    numbers: dict[str, Array] = {}
+    for name, cells in columns.items():
+        if pd.api.types.is_bool_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+            raise table.bad_cell(0, name, EXPECTED, got=show_value(cells.iloc[0]))
+        if pd.api.types.is_numeric_dtype(cells):
+            numbers[name] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            texts[name] = cells.astype("str").str.strip()
+    odd = [cells[_is_unread(cells)] for cells in texts.values()]
+    if sum(map(len, odd)) == 0:
+        return numbers | {name: _to_float(cells) for name, cells in texts.items()}, ()
+    commas = _Commas.find(pd.concat(odd))
+    for name, cells in texts.items():
+        plain = _plain(cells, commas.are_decimal)
+        numbers[name] = _to_float(plain, has_units=name == VOLUME)
+        bad = np.isnan(numbers[name]) & ~_is_blank(cells)
+        if not commas.are_known:
+            bad |= _has_comma(cells)
+        if bad.any():
+            position = int(np.argmax(bad))
+            value = columns[name].iloc[position]
+            fix = "" if commas.are_known or not _has_comma(cells)[position] else _IN_DOUBT
+            raise table.bad_cell(position, name, EXPECTED, fix=fix, got=show_value(value))
+    return numbers, commas.notes
+
+
+@dataclass(frozen=True)
+class _Commas:
+    """What commas in numbers separate.
+
+    Attributes
+    ----------
+    are_decimal : bool
+        Decimals; False: thousands.
+    are_known : bool
+        False: no cell settles it.
+    notes : tuple of str
+    """
+
+    are_decimal: bool
+    are_known: bool
+    notes: tuple[str, ...]
+
+    @classmethod
+    def find(cls, cells: pd.Series) -> "_Commas":
+        """Decide by cells in which a comma can mean one of them only."""
+        is_decimal = bool(cells.str.contains(_DECIMAL_COMMA, regex=True).any())
+        is_thousands = bool(cells.str.contains(_THOUSANDS_COMMA, regex=True).any())
+        if is_decimal and not is_thousands:
+            return cls(True, True, ("numbers are read with a decimal comma",))
+        notes = ("commas in numbers are read as separators of thousands",)
+        return cls(False, is_thousands, notes if is_thousands else ())
+
+
+def _has_comma(cells: pd.Series) -> Mask:
+    found = cells.str.contains(",", regex=False).fillna(False)
+    return np.asarray(found.to_numpy(dtype=bool))
+
+
+def _is_blank(cells: pd.Series) -> Mask:
+    blank = cells.isna() | cells.str.lower().isin(BLANKS)
+    return np.asarray(blank.to_numpy(dtype=bool))
+
+
+def _is_unread(cells: pd.Series) -> Mask:
+    return np.isnan(_to_float(cells)) & ~_is_blank(cells)
+
+
+def _to_float(cells: pd.Series, has_units: bool = False) -> Array:
+    factor: Any = 1.0
+    if has_units:
+        unit = cells.str.extract(r"\d\s*([KMBkmb])$", expand=False).str.upper()
+        if unit.notna().any():
+            factor = unit.map(_UNITS).astype(np.float64).fillna(1.0).to_numpy()
+            cells = cells.str.replace(r"\s*[KMBkmb]$", "", regex=True)
+    parsed = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(parsed * factor)
+
+
+def _plain(cells: pd.Series, has_decimal_comma: bool) -> pd.Series:
+    """Write numbers with a decimal point and without currency signs and groups of thousands."""
+    point, comma = (",", ".") if has_decimal_comma else (".", ",")
+    cells = cells.str.replace(_SIGN, r"\1", regex=True)
+    group = rf"[{_SPACES}\{comma}]"
+    is_grouped = cells.str.contains(
+        rf"^[+-]?\d{{1,3}}(?:{group}\d{{3}})+(?:\{point}\d*)?\s*[KMBkmb]?$", regex=True
+    ).fillna(False)
+    cells = cells.mask(is_grouped, cells.str.replace(group, "", regex=True))
+    if has_decimal_comma:
+        cells = cells.mask(cells.str.contains(".", regex=False).fillna(False), "x")
+        cells = cells.str.replace(",", ".", regex=False)
+    return cells

@@ -1,0 +1,275 @@
+"""The parser of one raw table."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stockpred.arrays import Array, Dates, Mask, Rows
+from stockpred.bars.parse import columns as spellings
+from stockpred.bars.parse import wide
+from stockpred.bars.parse.dates import parse_dates
+from stockpred.bars.parse.numbers import parse_numbers
+from stockpred.bars.parse.raw import RawTable, show_columns, show_value
+from stockpred.bars.schema import NUMBERS
+from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, SYMBOL
+from stockpred.errors import DataError
+
+SAMPLE = 10_000  # rows compared with close, of a column that is left out
+LIKE_CLOSE = np.log(1.5)  # a column this near to close looks like a price
+
+
+@dataclass(frozen=True)
+class ParsedTable:
+    """The bars of one table, in the order of its rows.
+
+    Attributes
+    ----------
+    raw : RawTable
+        The table that they come from.
+    symbols : list of str
+        Its distinct symbols.
+    codes : array of int, shape (rows,)
+        Position of each row's symbol in `symbols`.
+    dates : array of datetime64[s], shape (rows,)
+    numbers : dict of str to array of float, shape (rows,)
+        The columns of `schema.NUMBERS`; NaN where a cell is empty.
+    spellings : list of tuple of (str, str, int)
+        Symbol, its spelling in the table, and the number of the first row that has it.
+    left_out : list of str
+        Names of the columns that were not read.
+    has_adj_close : bool
+        False: `close` is used for it.
+    is_symbol_from_name : bool
+        Whether the symbol is that of the file's name.
+    notes : tuple of str
+        What the user should know of how the table was read, one sentence each.
+    """
+
+    raw: RawTable
+    symbols: list[str]
+    codes: Rows
+    dates: Dates
+    numbers: dict[str, Array]
+    spellings: list[tuple[str, str, int]]
+    left_out: list[str]
+    has_adj_close: bool
+    is_symbol_from_name: bool
+    notes: tuple[str, ...]
+
+
+def parse_table(raw: RawTable) -> list[ParsedTable]:
+    """Parse a raw table.
+
+    Columns may come in any order and in the spellings of `parse.columns`; without ``adj_close``, or
+    where it is empty, ``close`` is used. Rows without a value are skipped.
+
+    Parameters
+    ----------
+    raw : RawTable
+
+    Returns
+    -------
+    list of ParsedTable
+        One, or one a symbol of a wide table. Nothing is filled: an empty number becomes NaN, which
+        validation finds.
+
+    Raises
+    ------
+    DataError
+        A column is missing or repeated, there is no row, or a cell cannot be read; the message has
+        row, column and value.
+    """
+    if wide.is_wide(raw):
+        return [_parse(table, is_wide=True) for table in wide.split_wide(raw)]
+    return [_parse(raw)]
+
+
+def _parse(raw: RawTable, *, is_wide: bool = False) -> ParsedTable:
+    header = [str(name) for name in raw.cells.columns]
+    plan = spellings.plan_columns(header, raw.origin)
+    positions = dict(plan.positions)
+    _find_unnamed(raw, header, positions)
+    _check_columns(raw, header, positions)
+    raw = _without_blank_rows(raw, positions[DATE])
+    column = {name: raw.cells.iloc[:, position] for name, position in positions.items()}
+    notes = [*raw.notes, *plan.notes]
+
+    numbers, number_notes = parse_numbers({n: column[n] for n in NUMBERS if n in column}, raw)
+    notes += number_notes
+    dates = parse_dates(column[DATE], raw)
+    symbols, codes, spelled = _symbols(raw, column.get(SYMBOL))
+    if spellings.TIME in column:
+        _check_times(column[spellings.TIME], raw)
+    has_adj_close = ADJ_CLOSE in numbers and not np.isnan(numbers[ADJ_CLOSE]).all()
+    if not has_adj_close:
+        what = "is empty" if ADJ_CLOSE in numbers else "is missing"
+        notes.append(f"adj_close {what}: close is used for it")
+        numbers[ADJ_CLOSE] = numbers[CLOSE]
+    read = {positions[name] for name in positions if name != spellings.TIME}
+    left_out = [n for n in range(len(header)) if n not in read and not _is_index(raw, header, n)]
+    notes += _left_out_notes(raw, header, left_out, numbers[CLOSE])
+    return ParsedTable(
+        raw,
+        symbols,
+        codes,
+        dates,
+        numbers,
+        spelled,
+        [header[number] for number in left_out],
+        has_adj_close,
+        SYMBOL not in column and not is_wide,
+        tuple(notes),
+    )
+
+
+def _find_unnamed(raw: RawTable, header: list[str], positions: dict[str, int]) -> None:
+    """Take columns without a name, as an index leaves them, for dates and symbols by content."""
+    unnamed = [number for number, name in enumerate(header) if spellings.is_unnamed(name)]
+    for number in unnamed:
+        cells = raw.cells.iloc[:, number].dropna()
+        if cells.empty:
+            continue
+        if pd.api.types.is_datetime64_any_dtype(cells):
+            kind = DATE
+        elif pd.api.types.is_numeric_dtype(cells):
+            continue
+        else:
+            first = str(cells.iloc[0]).strip()
+            kind = DATE if first[:1].isdigit() and any(c in first for c in "-/.") else SYMBOL
+            if kind == SYMBOL and (not first or first.isdigit()):
+                continue
+        positions.setdefault(kind, number)
+
+
+def _check_columns(raw: RawTable, header: list[str], positions: dict[str, int]) -> None:
+    numeric = sum(name.strip().replace(".", "", 1).isdigit() for name in header)
+    required = [name for name in (SYMBOL, DATE, *NUMBERS) if name != ADJ_CLOSE]
+    missing = [name for name in required if name not in positions]
+    if raw.symbol and SYMBOL in missing:
+        missing.remove(SYMBOL)
+    if missing and numeric >= len(NUMBERS) - 1:
+        raise DataError(
+            f"{raw.origin}, row 1",
+            expected="a header with the names of the columns",
+            got=show_columns(header),
+            fix="add a first row such as symbol,date,open,high,low,close,adj_close,volume",
+        )
+    if missing:
+        raise spellings.missing_column(missing[0], header, raw.origin)
+    if raw.cells.empty:
+        raise DataError(
+            raw.origin, expected="at least one row", got="no rows", fix="give at least one bar"
+        )
+
+
+def _without_blank_rows(raw: RawTable, date: int) -> RawTable:
+    blank = _is_blank(raw.cells.iloc[:, date])
+    if blank.any():
+        rows = raw.cells[blank]
+        empty = np.logical_and.reduce([_is_blank(rows.iloc[:, n]) for n in range(rows.shape[1])])
+        keep = np.ones(len(raw.cells), dtype=bool)
+        keep[np.flatnonzero(blank)[empty]] = False
+        if keep.any():
+            return RawTable(raw.cells[keep], raw.origin, raw.rows[keep], raw.symbol, raw.notes)
+    return raw
+
+
+def _is_blank(cells: pd.Series) -> Mask:
+    blank = cells.isna().to_numpy(dtype=bool)
+    if not (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells)):
+        return np.asarray(blank | (cells == "").to_numpy(dtype=bool))
+    return np.asarray(blank)
+
+
+def _symbols(
+    raw: RawTable, cells: pd.Series | None
+) -> tuple[list[str], Rows, list[tuple[str, str, int]]]:
+    """Return the distinct symbols, each row's position among them, and how they are spelled."""
+    if cells is None:
+        codes = np.zeros(len(raw.rows), dtype=np.int64)
+        return [raw.symbol.upper()], codes, [(raw.symbol.upper(), raw.symbol, int(raw.rows[0]))]
+    codes, values = pd.factorize(cells)
+    texts = [str(value).strip() for value in values]
+    empty = codes < 0
+    empty |= np.isin(codes, [number for number, text in enumerate(texts) if not text])
+    if empty.any():
+        position = int(np.argmax(empty))
+        got = show_value(cells.iloc[position])
+        raise raw.bad_cell(position, SYMBOL, "a symbol", got=got)
+    symbols = list(dict.fromkeys(text.upper() for text in texts))
+    number_of = {symbol: number for number, symbol in enumerate(symbols)}
+    first = np.unique(codes, return_index=True)[1]
+    spelled = [
+        (text.upper(), text, int(raw.rows[position]))
+        for text, position in zip(texts, first, strict=True)
+    ]
+    return symbols, np.array([number_of[text.upper()] for text in texts])[codes], spelled
+
+
+def _check_times(cells: pd.Series, raw: RawTable) -> None:
+    """Refuse a column of times, beside the dates, that holds more than one time of day."""
+    codes, _ = pd.factorize(cells)
+    if len(codes) and codes.max() > 0:
+        position = int(np.argmax(codes > 0))
+        raise raw.bad_cell(
+            position,
+            spellings.TIME,
+            "one bar a session",
+            fix="aggregate them to one bar a session",
+            got=f"{show_value(cells.iloc[position])}: several times of day look like intraday bars",
+        )
+
+
+def _is_index(raw: RawTable, header: list[str], number: int) -> bool:
+    """Whether a column is but the row numbers of pandas, or the end of lines with a comma."""
+    if not spellings.is_unnamed(header[number]):
+        return False
+    cells = raw.cells.iloc[:, number]
+    if pd.api.types.is_numeric_dtype(cells):
+        return True
+    return bool(cells.astype("str").str.fullmatch(r"\d*").all())
+
+
+def _left_out_notes(
+    raw: RawTable, header: list[str], left_out: Iterable[int], close: Array
+) -> list[str]:
+    prices, adjustments, others = [], [], []
+    for number in left_out:
+        name = header[number]
+        if spellings.names_adjustment(name) and not spellings.names_price(name):
+            adjustments.append(name)
+        elif spellings.names_price(name) or _is_like_close(raw.cells.iloc[:, number], close):
+            prices.append(name)
+        else:
+            others.append(name)
+    notes = []
+    if prices:
+        notes.append(
+            f"columns left out, though they look like prices: {_listed(prices)} (if one is the "
+            "adjusted close, name it adj_close)"
+        )
+    if adjustments:
+        notes.append(
+            f"columns left out, though they name an adjustment: {_listed(adjustments)} (only "
+            "adj_close is read for it)"
+        )
+    if others:
+        notes.append(f"columns left out: {_listed(others)}")
+    return notes
+
+
+def _listed(names: list[str]) -> str:
+    return show_columns([repr(name) for name in names])
+
+
+def _is_like_close(cells: pd.Series, close: Array) -> bool:
+    if pd.api.types.is_bool_dtype(cells) or not pd.api.types.is_numeric_dtype(cells):
+        return False
+    values: Any = cells.iloc[:SAMPLE].to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs(np.log(values / close[:SAMPLE]))
+    known = distance[np.isfinite(distance)]
+    return len(known) > len(values) / 2 and bool(np.median(known) < LIKE_CLOSE)
