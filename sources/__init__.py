@@ -1,4 +1,4 @@
-"""Sources of bars: the embedded snapshot, a file, Yahoo."""
+"""Sources of bars: the embedded snapshot, files, Yahoo."""
 
 import datetime as dt
 from pathlib import Path
@@ -26,7 +26,8 @@ def open_source(
     Parameters
     ----------
     source : str
-        ``snapshot``, ``yahoo``, or a path (relative to `root`) or URI of a Parquet or CSV file.
+        ``snapshot``, ``yahoo``, or a path (relative to `root`) or URI of Parquet or CSV files: one,
+        a folder, or a pattern such as ``folder/*.csv``.
     root : Path
         Folder of the project.
     as_of : datetime, optional

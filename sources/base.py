@@ -28,7 +28,8 @@ class FetchedBars:
     info : BarsInfo
         Origin, price convention and calendar of each symbol.
     report : mapping
-        Content of acquire.json: rows, and by symbol its rows, first and last session.
+        Content of acquire.json: rows, and by symbol its rows, first and last session; of files also
+        what `parse.join_tables` reports, with ``notes`` for the user, one sentence each.
     """
 
     bars: pd.DataFrame

@@ -1,12 +1,14 @@
 """Reads a source; writes bars.parquet (one row group a symbol) and acquire.json."""
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_INCOMPLETE
 from sources import FetchedBars
 from steps.cli.command import step
-from steps.data.source import SourceOptions, check_failures, open_step_source
+from steps.data.source import SourceOptions, check_failures, log_notes, open_step_source
 from steps.data.stored_bars import PARTIAL, REPORT, WHOLE, write_bars
 from stockpred.columns import SYMBOL
 
@@ -27,6 +29,7 @@ def main(
             _write(run, partial, PARTIAL)
             run.keep_outputs("bars that were fetched before the failure")
         raise
+    log_notes(fetched)
     rows = _write(run, fetched, WHOLE)
     count = fetched.bars[SYMBOL].nunique()
     late = fetched.report.get("late", [])
@@ -35,9 +38,27 @@ def main(
     run.log_metrics(
         {"rows": rows, "symbols": count, "symbols_failed": len(failures), "symbols_late": len(late)}
     )
-    failed_text = f"; {len(failures)} failed" if failures else ""
-    late_text = f"; {len(late)} late" if late else ""
-    run.set_key_figure(f"{rows:,} bars of {count} symbols{failed_text}{late_text}")
+    remarks = [f"{rows:,} bars of {count} symbols", *source_remarks(fetched.report)]
+    remarks += [f"{len(failures)} failed"] * bool(failures) + [f"{len(late)} late"] * bool(late)
+    run.set_key_figure("; ".join(remarks))
+
+
+def source_remarks(report: Mapping[str, Any]) -> list[str]:
+    """Name in a few words what a source left out or replaced.
+
+    Examples
+    --------
+    >>> source_remarks({"adj_close": False, "dropped_columns": ["foo"], "repeated_rows": 0})
+    ['close used as adj_close', '1 column left out']
+    """
+    remarks = [] if report.get("adj_close", True) else ["close used as adj_close"]
+    if columns := len(report.get("dropped_columns", ())):
+        remarks.append(f"{columns} column{'s' * (columns > 1)} left out")
+    if rows := report.get("repeated_rows", 0):
+        remarks.append(f"{rows:,} repeated row{'s' * (rows > 1)} left out")
+    if sessions := report.get("conflicting_sessions", 0):
+        remarks.append(f"{sessions:,} session{'s' * (sessions > 1)} with rows that differ")
+    return remarks
 
 
 def _write(run: StepRun, fetched: FetchedBars, artifact: str) -> int:

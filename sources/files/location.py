@@ -61,8 +61,8 @@ def fetch_files(uri: str, root: Path) -> tuple[list[SourceFile], list[str]]:
         There is no such file, it cannot be read within `limits.TIMEOUT`, or the files are over
         `limits.MAX_BYTES`. Nothing is retried.
     """
-    scheme = urlsplit(uri).scheme
     try:
+        scheme = urlsplit(uri).scheme
         if scheme in ("http", "https"):
             return [SourceFile(name_in_uri(uri), uri, _read_http(uri))], []
         if scheme in ("", "file"):

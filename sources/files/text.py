@@ -19,6 +19,7 @@ from stockpred.bars.parse.columns import column_meaning, may_be_key
 from stockpred.bars.parse.numbers import BLANKS
 from stockpred.bars.parse.wide import split_name
 from stockpred.bars.schema import NUMBERS
+from stockpred.columns import DATE
 from stockpred.errors import DataError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -134,17 +135,7 @@ def _find_layout(content: bytes, origin: str) -> Layout:
             )
         separator = max(SEPARATORS, key=lines[start].count)
     rows = [_split(line, separator) for line in lines]
-    names: list[object] = [*rows[start]]
-    end = start + 1
-    for upper in (start, start - 1):  # fields above symbols, or symbols above fields
-        if upper >= 0 and upper + 1 < len(rows) and _is_wide_header(rows[upper], rows[upper + 1]):
-            start, end = upper, upper + 2
-            first: object = "" if column_meaning(rows[upper + 1][0]) is None else rows[upper + 1][0]
-            if end < len(rows) and rows[end][0].strip() and not any(map(str.strip, rows[end][1:])):
-                first = rows[end][0]
-                end += 1
-            names = [first, *zip(rows[upper][1:], rows[upper + 1][1:], strict=True)]
-            break
+    start, end, names = _find_wide_header(rows, start) or (start, start + 1, [*rows[start]])
     notes = []
     if separator != ",":
         notes.append(f"columns are separated by a {SEPARATORS[separator]}")
@@ -157,8 +148,26 @@ def _find_layout(content: bytes, origin: str) -> Layout:
         names.append("")
     elif len(following) == len(names) - 1 and names[-1] == "":
         names.pop()
-        # The header itself is not read again.
     return Layout(separator, names, end, notes)
+
+
+def _find_wide_header(
+    rows: Sequence[Sequence[str]], known: int
+) -> tuple[int, int, list[object]] | None:
+    """Return first row, end and names of a header of two rows, one of which is row `known`.
+
+    A third row may name the dates alone.
+    """
+    for upper in (known, known - 1):  # fields above symbols, or symbols above fields
+        if upper < 0 or upper + 1 >= len(rows) or not _is_wide_header(*rows[upper : upper + 2]):
+            continue
+        end = upper + 2
+        corners = [rows[upper][0], rows[upper + 1][0]]
+        if end < len(rows) and rows[end][0].strip() and not any(map(str.strip, rows[end][1:])):
+            corners, end = [rows[end][0]], end + 1
+        first = next((name for name in corners if column_meaning(name) == DATE), "")
+        return upper, end, [first, *zip(rows[upper][1:], rows[upper + 1][1:], strict=True)]
+    return None
 
 
 def _split(line: str, separator: str) -> list[str]:

@@ -168,9 +168,9 @@ _ROWS = (
     Parameter(
         "source",
         "snapshot",
-        Location("snapshot, yahoo, or a path or URI of a Parquet or CSV file of bars"),
+        Location("snapshot, yahoo, or a path or URI of Parquet or CSV files of bars"),
         "origin of the bars: `snapshot` (data/), `yahoo`, or a path or URI (http, https, s3, gs) "
-        "of a Parquet or CSV file",
+        "of Parquet or CSV files: one, a folder (`bars/`) or a pattern (`bars/*.csv`)",
         "main acquire score=none monitor=none daily",
         page="data",
     ),

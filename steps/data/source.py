@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.log.console import logger
 from pipeline.log.progress import Progress
 from pipeline.run.step_run import StepRun
 from sources import YAHOO, FetchedBars, Source, open_source
@@ -104,6 +105,12 @@ def open_step_source(run: StepRun, options: SourceOptions) -> Source:
             "progress": Progress(),
         }
     return open_source(options.source, ROOT, options.as_of or dt.datetime.now(dt.UTC), **yahoo)
+
+
+def log_notes(fetched: FetchedBars) -> None:
+    """Print what a source recognised, left out or replaced, one line each."""
+    for note in fetched.report.get("notes", []):
+        logger.info(f"bars: {note}")
 
 
 def check_failures(fetched: FetchedBars, options: SourceOptions) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
-from steps.data.source import BarsOptions, check_failures, open_step_source
+from steps.data.source import BarsOptions, check_failures, log_notes, open_step_source
 from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.spacing import Spacing, check_daily, find_spacing
@@ -97,6 +97,7 @@ def sound_bars_file(run: StepRun, options: BarsOptions, lookback: int) -> Path:
         return run.fetch_input(options.bars)
     source = options.source_options
     fetched = open_step_source(run, source).read(source.symbols, None, None)
+    log_notes(fetched)
     check_failures(fetched, source)
     raw = run.scratch_folder("acquired") / "bars.parquet"
     write_bars(raw, fetched)

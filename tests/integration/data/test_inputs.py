@@ -69,7 +69,11 @@ WRONG_VALUES = [
     ("--symbols", "A/B", "'A/B', which is no symbol"),
     ("--symbols", "A\nB", "'A\\nB', which is no symbol"),
     ("--source", "none.csv", "source='none.csv': expected a file of bars, got no such file ("),
-    ("--source", "docs", "source='docs': expected files of bars (.csv, .txt, .parquet, .zip, .gz), "),
+    (
+        "--source",
+        "docs",
+        "source='docs': expected files of bars (.csv, .txt, .parquet, .zip, .gz), ",
+    ),
     ("--source", "ftp://x/y", "source='ftp://x/y': expected a readable file"),
     ("--source", "http://127.0.0.1:9/x.csv", "source='http://127.0.0.1:9/x.csv': expected"),
     ("--source", "s3://[bucket/x.csv", "got no URI: Invalid IPv6 URL"),

@@ -74,18 +74,46 @@ BROKEN = {
 def test_http_response_broken_off_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     sent, said = BROKEN[kind]
 
-    def answer(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(1 << 16)
-            connection.sendall(sent.encode())
-
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        serve_once(server, sent.encode())
         source = FileSource(f"http://127.0.0.1:{server.getsockname()[1]}/bars.csv", tmp_path)
         with pytest.raises(ParameterError, match=r"^source='http://127") as caught:
             source.digest()
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+PACKED = gzip.compress(CSV.encode())
+ENCODED = f"{HEAD}Content-Encoding: {{}}\r\nContent-Length: {len(PACKED)}\r\n\r\n".format
+
+
+def serve_once(server: socket.socket, content: bytes) -> None:
+    """Answer one request on a thread."""
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(content)
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+def test_http_response_encoded_with_gzip_is_decoded(encoding: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serve_once(server, ENCODED(encoding).encode() + PACKED)
+        source = FileSource(f"http://127.0.0.1:{server.getsockname()[1]}/bars.csv", tmp_path)
+        assert source.read(None, None, None).bars["symbol"].tolist() == ["A"]
+
+
+@pytest.mark.parametrize("content", [PACKED[:-9], b"x" * len(PACKED)])
+def test_http_response_encoded_and_damaged_is_refused(content: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serve_once(server, ENCODED("gzip").encode() + content)
+        source = FileSource(f"http://127.0.0.1:{server.getsockname()[1]}/bars.csv", tmp_path)
+        with pytest.raises(ParameterError, match=r"^source='http://127") as caught:
+            source.digest()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:abc/a.csv", "127.0.0.1:1/a b.csv"])
