@@ -142,7 +142,21 @@ def plan_columns(header: Sequence[str], origin: str) -> ColumnPlan:
 
 
 def missing_column(name: str, header: Sequence[str], origin: str) -> DataError:
-    """Return the error of a table without a column that it must have."""
+    """Return the error of a table without a column that it must have.
+
+    Parameters
+    ----------
+    name : str
+        Name in `columns.BARS`.
+    header : sequence of str
+        Names of the table's columns as written.
+    origin : str
+        Name of the table in messages.
+
+    Returns
+    -------
+    DataError
+    """
     near = [text for text in header if name in _plain(text)]
     return DataError(
         f"{origin}, column {name!r}",
