@@ -2,6 +2,7 @@
 
 import datetime as dt
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -130,7 +131,7 @@ def select_bars(
     available = bars[SYMBOL].unique().tolist()
     for symbol in symbols or ():
         if symbol not in available:
-            raise _unknown_symbol(symbol, available, origin)
+            raise unknown_symbol(symbol, available, origin)
     mask = np.ones(len(bars), dtype=bool)
     if symbols is not None:
         mask &= bars[SYMBOL].isin(list(symbols)).to_numpy()
@@ -160,15 +161,35 @@ def select_bars(
     return selected
 
 
-def _unknown_symbol(symbol: str, available: Sequence[str], origin: str) -> ParameterError:
+def unknown_symbol(symbol: str, available: Sequence[str], origin: str) -> ParameterError:
+    """Make the error for a symbol that bars do not have.
+
+    Parameters
+    ----------
+    symbol : str
+    available : sequence of str
+        Symbols of the bars.
+    origin : str
+        Name of the bars.
+
+    Returns
+    -------
+    ParameterError
+        It names a symbol that was probably meant, where there is one.
+    """
+    parts = [part for part in re.split(r"[,;|\s]+", symbol) if part]
     near = difflib.get_close_matches(symbol, available, n=1)
+    if len(parts) > 1 and set(parts) <= set(available):
+        fix = "put a comma between symbols, or each on a line of its own in @file"
+    else:
+        fix = f"use {near[0]}" if near else "use one of these"
     more = ", ..." if len(available) > SHOWN_SYMBOLS else ""
     return ParameterError(
         "symbols",
         symbol,
         expected=f"a symbol of {origin} ({', '.join(available[:SHOWN_SYMBOLS])}{more})",
         got="an unknown one",
-        fix=f"use {near[0]}" if near else "use one of these",
+        fix=fix,
     )
 
 

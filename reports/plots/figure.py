@@ -1,6 +1,7 @@
 """Colours, figure and PNG encoding shared by all plots."""
 
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def new_figure(title: str, size: tuple[float, float] = SIZE) -> tuple["Figure", 
 def to_png(figure: "Figure") -> bytes:
     """Encode a figure as PNG; equal figures give equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # A symbol may have letters that matplotlib's font lacks; they are drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -114,6 +114,7 @@ _INDICES = {
     "^NSEI": "XBOM",
 }
 _CRYPTO = re.compile(r"[A-Z0-9]+-(USD|EUR|GBP|JPY|CAD|AUD|KRW|INR|BTC|ETH|USDT|USDC)")
+_SPELLING = re.compile(r"[A-Z0-9^][A-Z0-9.&^=_-]{0,30}")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
@@ -160,7 +161,8 @@ def check_spelling(symbols: Sequence[str] | None) -> None:
     Raises
     ------
     ParameterError
-        No symbols; a share class after a dot (Yahoo writes BRK-B); an ISIN.
+        No symbols; a character that none of Yahoo's symbols has; a share class after a dot (Yahoo
+        writes BRK-B); an ISIN.
     """
     if symbols is None:
         raise ParameterError(
@@ -171,8 +173,19 @@ def check_spelling(symbols: Sequence[str] | None) -> None:
             fix="name symbols, such as AAPL,MSFT, or @file",
         )
     for symbol in symbols:
+        if not _SPELLING.fullmatch(symbol):
+            dashed = symbol.replace("/", "-")  # BTC/USD
+            is_pair = _SPELLING.fullmatch(dashed)
+            raise ParameterError(
+                "symbols",
+                symbol,
+                expected="Yahoo's symbols (letters, digits and . - ^ = & _, at most 31 characters)",
+                got=repr(symbol),
+                fix=f"use {dashed}" if is_pair else "look up its symbol at Yahoo",
+            )
         stem, dot, suffix = symbol.rpartition(".")
-        if dot and len(suffix) == 1 and suffix not in _BY_SUFFIX:
+        is_class = len(suffix) == 1 and stem.isalpha() and suffix.isalpha()
+        if dot and is_class and suffix not in _BY_SUFFIX:
             raise ParameterError(
                 "symbols",
                 symbol,

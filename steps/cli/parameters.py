@@ -178,8 +178,9 @@ _ROWS = (
         "symbols",
         "all",
         Or("all", Symbols()),
-        "symbols, comma-separated, or `@file` with one a line, which suits long lists as MLflow "
-        "cuts long parameters; `all`: every symbol of the source (not for `yahoo`)",
+        "symbols, comma-separated, or `@file` with one a line (and comments after `#`), which "
+        "suits long lists as MLflow cuts long parameters; `all`: every symbol of the source (not "
+        "for `yahoo`)",
         "main acquire score monitor daily",
     ),
     Parameter(

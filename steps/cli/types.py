@@ -1,8 +1,10 @@
 """Types of parameters beside click's own: symbols, URIs, dates, instants, a word or a number."""
 
+import codecs
 import datetime as dt
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pipeline.log.redact import redact_urls
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SYMBOLS_FILE = 1 << 20  # bytes
+MAX_SYMBOL = 200  # characters
 DATE_FORMAT = "%Y-%m-%d"
 # Over http(s) a user alone may be a token; elsewhere it is a name, or Azure's container.
 _USER_ALONE = re.compile(r"(?i)^((?!https?:)[a-z][a-z0-9+.-]*://)[^\s/?#:@]+@")
@@ -199,7 +202,11 @@ class Instant(Own):
 
 
 class Symbols(Own):
-    """Symbols, trimmed, upper-cased, without repeats; ``@file`` is read, one symbol a line."""
+    """Symbols, trimmed, upper-cased, without repeats; ``@file`` is read, one symbol a line.
+
+    As in a file of bars, a symbol may have any printed character: what a source cannot take the
+    source itself refuses.
+    """
 
     name, expected = "symbols", "a comma-separated list such as AAPL,MSFT, or @file"
 
@@ -212,28 +219,35 @@ class Symbols(Own):
         if not symbols:
             raise Refused("an empty list")
         for symbol in symbols:
-            if not re.fullmatch(r"[A-Z0-9^][A-Z0-9.^=_-]{0,30}", symbol):
+            has_control = any(unicodedata.category(letter) == "Cc" for letter in symbol)
+            if not symbol or len(symbol) > MAX_SYMBOL or has_control:
                 raise Refused(
                     f"{symbol!r}, which is no symbol",
-                    "use letters, digits and . - ^ = _ only, at most 31 of them",
+                    f"give symbols of 1 to {MAX_SYMBOL} characters, in one line",
                 )
         return symbols
 
 
 def _lines(path: Path) -> list[str]:
-    """Read the lines of a file of symbols that are not blank."""
-    where, fix = path.absolute(), "give a text file with one symbol a line"
+    """Read the symbols of a file, without its blank lines and comments (``# ...``)."""
+    where, fix = path.absolute(), "give a text file in UTF-8 with one symbol a line"
     try:
         if not path.is_file():
             raise Refused(f"no file {where}", fix)
         if path.stat().st_size > MAX_SYMBOLS_FILE:
             raise Refused(f"more than 1 MiB in {where}", fix)
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Refused(f"no text in {where}", fix) from error
+        row = content[: error.start].count(b"\n") + 1
+        raise Refused(f"other text than UTF-8 in line {row} of {where}", fix) from error
     except OSError as error:
         raise Refused(f"{error.strerror} on reading {where}", fix) from error
-    return [line for line in lines if line.strip()]
+    if "\0" in text:  # UTF-16 without a byte-order mark, or no text
+        raise Refused(f"zero bytes in {where}", fix)
+    lines = text.splitlines()
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 class Location(Own):

@@ -19,11 +19,12 @@ from pipeline.registry.model_uri import ResolvedModel
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata
 from serving.model.subprocess_predict import predict_isolated
+from sources.base import unknown_symbol
 from sources.calendars import UNION, calendar_sessions
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.schema import SCHEMA, BarsInfo, split_by_symbol
 from stockpred.columns import DATE, IN_RANGE
-from stockpred.errors import DataError, NotEnoughData, ParameterError
+from stockpred.errors import DataError, NotEnoughData
 from stockpred.prediction.batch import (
     ForecastPlan,
     Provenance,
@@ -35,7 +36,6 @@ from stockpred.prediction.batch import (
 )
 
 DateSpan = tuple[dt.date, dt.date] | None
-MAX_LISTED = 20  # symbols that an error lists
 
 
 @dataclass(frozen=True)
@@ -165,14 +165,7 @@ class BatchPrediction:
         self.info = BarsInfo.from_metadata(read_metadata(path))
         for symbol in symbols or ():
             if symbol not in self.info.calendars:
-                listed = ", ".join(sorted(self.info.calendars)[:MAX_LISTED])
-                raise ParameterError(
-                    "symbols",
-                    symbol,
-                    expected=f"symbols of these bars ({listed})",
-                    got=repr(symbol),
-                    fix="leave it out, or give other bars",
-                )
+                raise unknown_symbol(symbol, sorted(self.info.calendars), "these bars")
         self.symbols = set(self.info.calendars if symbols is None else symbols)
         self.counts = ForecastCounts()
 

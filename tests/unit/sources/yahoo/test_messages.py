@@ -52,6 +52,13 @@ def test_every_mapped_calendar_exists() -> None:
         (None, "symbols='all': "),
         (["AAPL", "BRK.B"], "symbols='BRK.B': .* BRK-B"),
         (["US0378331005"], "symbols='US0378331005': .* ISIN"),
+        (["BTC/USDT"], "symbols='BTC/USDT': .* use BTC-USDT"),
+        (["BRK B"], "symbols='BRK B': .* got 'BRK B'"),
+        (["NASDAQ:AAPL"], "symbols='NASDAQ:AAPL': "),
+        (["A#"], "symbols='A#': "),
+        (["A?B"], "symbols='A[?]B': "),
+        (["トヨタ"], "symbols='トヨタ': "),
+        (["A" * 32], "at most 31 characters"),
     ],
 )
 def test_check_spelling_refuses_symbols_unknown_to_yahoo(
@@ -59,7 +66,17 @@ def test_check_spelling_refuses_symbols_unknown_to_yahoo(
 ) -> None:
     with pytest.raises(ParameterError, match=words):
         check_spelling(symbols)
-    check_spelling(["VOD.L", "7203.T", "BRK-B", "^GSPC"])
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        *("VOD.L", "7203.T", "BRK-B", "^GSPC", "M&M.NS", "ES=F", "EURUSD=X", "0P0000A.L"),
+        *("998407.O", "DX-Y.NYB", "AAPL240119C00100000", "000001.SS", "BTC-USD", "A_B"),
+    ],
+)
+def test_check_spelling_takes_the_symbols_of_yahoo(symbol: str) -> None:
+    check_spelling([symbol])
 
 
 @pytest.mark.parametrize(

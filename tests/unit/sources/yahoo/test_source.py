@@ -56,6 +56,20 @@ def test_read_returns_the_bars_of_the_server(yahoo: Standin, tmp_path: Path) -> 
     assert len(yahoo.chart_requests()) == 3, "one request a symbol"
 
 
+def test_read_of_symbols_with_signs_returns_the_bars_of_each(
+    yahoo: Standin, tmp_path: Path
+) -> None:
+    symbols = ("M&M.NS", "^GSPC", "ES=F", "EURUSD=X", "BRK-B", "A_B", "0P0000A.L")
+    for seed, symbol in enumerate(symbols):
+        yahoo.add(symbol, standin_bars(SESSIONS, seed=seed))
+    fetched = read_bars(tmp_path, *symbols)
+    assert fetched.report["failures"] == {}
+    for seed, symbol in enumerate(symbols):
+        bars = fetched.bars[fetched.bars["symbol"] == symbol].reset_index(drop=True)
+        expected = standin_bars(SESSIONS, seed=seed)
+        pd.testing.assert_frame_equal(bars[expected.columns], expected, check_exact=True)
+
+
 def test_read_includes_start_and_end(yahoo: Standin, tmp_path: Path) -> None:
     start, end = (BARS["date"].iloc[at].date() for at in (10, 30))
     found = dates(read_bars(tmp_path, start=start, end=end))

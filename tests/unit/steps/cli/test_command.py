@@ -1,7 +1,9 @@
 """The command line of programs: types, one form of errors, arguments of functions."""
 
+import codecs
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +24,11 @@ VALUES: dict[str, tuple[Any, str, object]] = {
     "span": (DateSpan(), "2012-01-01:2012-01-01", (dt.date(2012, 1, 1), dt.date(2012, 1, 1))),
     "instant": (Instant(), "2012-01-01T01:00+01:00", dt.datetime(2012, 1, 1, tzinfo=dt.UTC)),
     "symbols": (Symbols(), " aapl ,BRK-B,AAPL", ("AAPL", "BRK-B")),
+    "symbols as in any file": (
+        Symbols(),
+        "btc/usdt,M&M.NS, brk b,^GSPC,=A,#A,naïve,トヨタ,$A$,straße",
+        ("BTC/USDT", "M&M.NS", "BRK B", "^GSPC", "=A", "#A", "NAÏVE", "トヨタ", "$A$", "STRASSE"),
+    ),
     "user of a URI": (Location(), "abfss://box@host/x.csv", "abfss://box@host/x.csv"),
 }
 REFUSED: dict[str, tuple[Any, str, str]] = {
@@ -32,6 +39,9 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "missing extra": (Names(["a"], lambda name: f"{name} needs more"), "a", "needs more"),
     "reversed span": (DateSpan(), "2012-01-02:2012-01-01", "2012-01-01"),
     "no zone": (Instant(), "2012-01-01T00:00", "time zone"),
+    "no symbol between commas": (Symbols(), "A,,B", "'', which is no symbol"),
+    "symbol with a line break": (Symbols(), "A\nB", "'A\\nB', which is no symbol"),
+    "long symbol": (Symbols(), "A" * 201, "AAA"),
     "two lines": (Location(), "a\nb", "one line"),
     "password": (Location(), "http://u:s3cret@h/x", "password"),
 }
@@ -50,6 +60,45 @@ def test_type_wrong_text_is_refused_with_what_was_found(case: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
         kind.convert(text, None, None)
     assert fragment in caught.value.message and "s3cret" not in caught.value.message
+
+
+LIST = "# mine\naapl\n\n  # theirs\nM&M.NS\n x,y \nAAPL\nトヨタ"
+LISTED = ("AAPL", "M&M.NS", "X,Y", "トヨタ")
+LISTS = {
+    "UTF-8": LIST.encode(),
+    "with a byte-order mark": LIST.encode("utf-8-sig"),
+    "UTF-16": LIST.encode("utf-16"),
+    "UTF-16, big end first": codecs.BOM_UTF16_BE + LIST.encode("utf-16-be"),
+    "from Windows": LIST.replace("\n", "\r\n").encode("utf-8-sig"),
+    "from an old Macintosh": LIST.replace("\n", "\r").encode(),
+}
+
+
+@pytest.mark.parametrize("form", LISTS)
+def test_symbols_list_in_any_unicode_form_gives_its_symbols(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(LISTS[form])
+    assert Symbols().convert(f"@{path}", None, None) == LISTED
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [
+        (b"", "an empty list"),
+        (b"# none\n\n", "an empty list"),
+        ("A\nPETRÓ\n".encode("cp1252"), "other text than UTF-8 in line 2 of "),
+        (codecs.BOM_UTF16_LE + b"A", "other text than UTF-8 in line 1 of "),
+        ("A\nB".encode("utf-16-le"), "zero bytes in "),
+    ],
+)
+def test_symbols_list_without_readable_symbols_is_refused(
+    content: bytes, fragment: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(click.BadParameter) as caught:
+        Symbols().convert(f"@{path}", None, None)
+    assert fragment in caught.value.message
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
