@@ -32,3 +32,11 @@ SPLIT_ADJUSTED = 0.03  # log; how near the step of adj_close / close comes to th
 USUAL_SESSIONS = 20  # the sessions before, whose median is the usual
 USUAL_AT_LEAST = 5  # with fewer before it there is no usual
 UNUSUAL_GAP = 8.0  # times the usual overnight gap: a stock priced at a few ticks jumps every day
+# A jump by any ratio. News moves a price by less than 2 on at most 3 times its usual volume, and
+# then the price goes on moving through the day.
+ANY_RATIO = 2.0
+LONE_JUMP = 2.0  # times the largest other move of the USUAL_SESSIONS before
+RETURN_SESSIONS = 60  # after a found jump, within which its reverse is the end of a bad stretch
+SHORT_RETURN = 5  # the same after a jump that no other rule finds
+# A column of one bar in another unit: no session's range and no dividend comes near.
+UNIT_ERROR = 50.0
