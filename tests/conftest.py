@@ -142,12 +142,12 @@ def finished_toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 @pytest.fixture
 def toy(finished_toy: Toy) -> Iterator[Toy]:
     """The finished toy project; changes that a test makes to its files are undone."""
-    kept = finished_toy.folder.parent / "kept"
-    shutil.copytree(finished_toy.project, kept)
+    copy = finished_toy.folder.parent / "kept"
+    shutil.copytree(finished_toy.project, copy)
     yield finished_toy
     finished_toy.end()
     shutil.rmtree(finished_toy.project)
-    kept.rename(finished_toy.project)
+    copy.rename(finished_toy.project)
     finished_toy.behave()
 
 

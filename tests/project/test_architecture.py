@@ -39,15 +39,15 @@ def imports(path: Path, *, relative: bool = False, names: bool = False) -> set[s
 
     With `names` also what it takes from a package, which may be a module.
     """
-    found = set()
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert relative or node.level == 0, f"{path}: a relative import"
-            found.add(node.module or "")
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if names}
-    return found
+            modules.add(node.module or "")
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names if names}
+    return modules
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -115,21 +115,21 @@ def test_folder_holds_at_most_fourteen_modules(folder: Path) -> None:
 
 def packages_of(room: str) -> dict[str, set[str]]:
     """Package -> other packages of its room that it imports; single modules count as packages."""
-    found: dict[str, set[str]] = {}
+    packages: dict[str, set[str]] = {}
     for path in (ROOT / room).rglob("*.py"):
         own = path.relative_to(ROOT / room).parts[0].removesuffix(".py")
         parts = [module.split(".") for module in imports(path)]
         others = {part[1] for part in parts if part[0] == room and len(part) > 1}
-        found.setdefault(own, set()).update(others - {own})
-    return found
+        packages.setdefault(own, set()).update(others - {own})
+    return packages
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_subpackages_have_no_circular_imports(room: str) -> None:
-    left = packages_of(room)
-    while free := {name for name, others in left.items() if not others & set(left)}:
-        left = {name: others for name, others in left.items() if name not in free}
-    assert not left, f"a circle among {left}"
+    packages = packages_of(room)
+    while free := {name for name, others in packages.items() if not others & set(packages)}:
+        packages = {name: others for name, others in packages.items() if name not in free}
+    assert not packages, f"a circle among {packages}"
 
 
 # Started by their path.
@@ -180,8 +180,8 @@ def test_entry_points_are_programs_and_include_every_step() -> None:
 def test_program_takes_the_parameters_that_mlproject_declares(name: str) -> None:
     module = __import__(f"steps.{name}", fromlist=["main"])
     entry = mlproject()["entry_points"][name]
-    taken = {p.name: None if p.required else p.default for p in module.main.command.params}
-    assert taken == {name: spec.get("default") for name, spec in entry["parameters"].items()}
+    defaults = {p.name: None if p.required else p.default for p in module.main.command.params}
+    assert defaults == {name: spec.get("default") for name, spec in entry["parameters"].items()}
     assert all(spec["type"] == "string" for spec in entry["parameters"].values())
     # No quotes: MLflow quotes each value itself, and inside quotes that is an open door.
     words = " ".join(f"--{p} {{{p}}}" for p in entry["parameters"])
@@ -235,16 +235,16 @@ def test_conda_yaml_pins_the_versions_of_the_lock() -> None:
     pins = [re.match(r"([a-z0-9._-]+)(?:\[.*\])?==([^ ;]+)", line) for line in packages["pip"]]
     assert all(pins) and len(pins) > 50
     assert {(pin[1], pin[2]) for pin in pins if pin} <= locked
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {re.match(r"[a-z0-9-]+", line)[0] for line in wanted}  # type: ignore[index]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[a-z0-9-]+", line)[0] for line in declared}  # type: ignore[index]
     assert names <= {pin[1] for pin in pins if pin}
 
 
 def test_lock_agrees_with_pyproject() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     [own] = [p for p in lock["package"] if p["name"] == "stockpred"]
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    stated = {re.sub(r"[^a-z0-9-].*", "", d) for d in wanted["project"]["dependencies"]}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    stated = {re.sub(r"[^a-z0-9-].*", "", d) for d in declared["project"]["dependencies"]}
     assert {d["name"] for d in own["dependencies"]} == stated
     sources = {p["source"].get("registry") for p in lock["package"] if p["name"] != "stockpred"}
     assert sources == {"https://pypi.org/simple"}
@@ -255,5 +255,5 @@ def test_git_tracks_no_large_file_and_no_store() -> None:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     assert not [name for name in listed if name.startswith(("mlruns", "mlflow.db", ".venv"))]
-    written = [name for name in listed if name and name != "uv.lock"]  # lists every wheel
-    assert all((ROOT / name).stat().st_size < 1 << 20 for name in written)
+    paths = [name for name in listed if name and name != "uv.lock"]  # lists every wheel
+    assert all((ROOT / name).stat().st_size < 1 << 20 for name in paths)

@@ -27,11 +27,11 @@ class Project:
 
     def changed(self, files: list[Path], text: str) -> tuple[bool, set[str]]:
         """Whether text at the end of files makes another recipe, and the steps that it reaches."""
-        kept = {path: path.read_text() for path in files}
-        for path, old in kept.items():
+        original = {path: path.read_text() for path in files}
+        for path, old in original.items():
             path.write_text(old + text)
         recipe, steps = self.digests()
-        for path, old in kept.items():
+        for path, old in original.items():
             path.write_text(old)
         return recipe != self.recipe, {name for name in ALL if steps[name] != self.steps[name]}
 

@@ -25,8 +25,8 @@ ENTRY = re.compile(r"mlflow run [^`\n]*?-e (\w+)")
 def tests() -> set[str]:
     """The name of every test."""
     words = ["git", "grep", "--untracked", "-hoE", r"def test_\w+", "--", "tests/*.py"]
-    found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return {line.removeprefix("def ") for line in found.splitlines()}
+    output = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {line.removeprefix("def ") for line in output.splitlines()}
 
 
 def anchors(page: Path) -> set[str]:
@@ -63,17 +63,17 @@ def test_files_and_tests_named_on_a_page_exist(page: Path, tests: set[str]) -> N
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_named_on_a_page_exist(page: Path) -> None:
     text, entries = page.read_text(), mlproject()["entry_points"]
-    made = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for _, target in TARGET.findall(text):
-        assert target in made, f"no make {target}"
+        assert target in targets, f"no make {target}"
     for module, words in MODULE.findall(text):
         path = ROOT / f"{module.replace('.', '/')}.py"
         assert path.exists(), f"no {module}"
         source, entry = path.read_text(), module.removeprefix("steps.")
-        known = set(entries.get(entry, {}).get("parameters", ()))
+        parameters = set(entries.get(entry, {}).get("parameters", ()))
         for option in re.findall(r"--(\w[\w-]*)", words):
             main = entries["main"]["parameters"] if module == "benchmarks.server" else {}
-            assert option in known or option in main or f'"--{option}"' in source, (
+            assert option in parameters or option in main or f'"--{option}"' in source, (
                 f"{module} knows no --{option}"
             )
     declared = {name for entry in entries.values() for name in entry["parameters"]}

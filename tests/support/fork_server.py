@@ -62,17 +62,17 @@ class Forked(subprocess.Popen[Any]):
         return True
 
     # What follows are the methods that Popen itself has one of for each system.
-    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
+    def _execute_child(self, args: Sequence[str], *args_of_popen: Any) -> None:
         if not self.is_forked(args):
-            super()._execute_child(args, *given)  # type: ignore[misc]
+            super()._execute_child(args, *args_of_popen)  # type: ignore[misc]
             return
-        _, _, _, _, cwd, env, _, _, _, *streams = given[:15]
+        _, _, _, _, cwd, env, _, _, _, *streams = args_of_popen[:15]
         ends = zip(range(STREAMS), (streams[0], streams[3], streams[5]), strict=True)
         order = {
             "argv": [*args[1:]],
             "cwd": str(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
-            "session": given[20],
+            "session": args_of_popen[20],
         }
         self.status, other = os.pipe()
         try:
@@ -83,9 +83,9 @@ class Forked(subprocess.Popen[Any]):
             self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
         self._child_created = True
 
-    def _internal_poll(self, *given: int, **named: int) -> int | None:
+    def _internal_poll(self, *args: int, **named: int) -> int | None:
         if self.status == -1:
-            return super()._internal_poll(*given, **named)  # type: ignore[misc]
+            return super()._internal_poll(*args, **named)  # type: ignore[misc]
         if self.returncode is None:
             self._try_wait(os.WNOHANG)
         return self.returncode
@@ -238,20 +238,20 @@ def run(argv: list[str]) -> None:
         warnings.simplefilter(argv[1])  # type: ignore[arg-type]
         argv = argv[2:]
     sys.path[1:1] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    option, what, *rest = argv
+    option, target, *arguments = argv
     if option == "-P":
         del sys.path[0]
-        sys.argv = [what, *rest]
-        runpy.run_path(what, run_name="__main__")
+        sys.argv = [target, *arguments]
+        runpy.run_path(target, run_name="__main__")
     elif option == "-m":
         sys.path[0] = str(Path.cwd())
-        sys.argv = [what, *rest]
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        sys.argv = [target, *arguments]
+        runpy.run_module(target, run_name="__main__", alter_sys=True)
     else:
         sys.path[0] = ""
-        sys.argv = ["-c", *rest]
+        sys.argv = ["-c", *arguments]
         main = sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(compile(what, "<string>", "exec"), main.__dict__)  # noqa: S102 - as `python -c` does
+        exec(compile(target, "<string>", "exec"), main.__dict__)  # noqa: S102 - as `python -c` does
 
 
 def exit_code(end: SystemExit) -> int:

@@ -10,7 +10,7 @@ from pipeline.run.heartbeat import process_tags
 from pipeline.run.resources import ResourceUsage
 from pipeline.step import Step, check_steps
 from pipeline.tags import TAG_HEARTBEAT
-from tests.support.runs.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, gone
+from tests.support.runs.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, wait_until_gone
 
 pytestmark = pytest.mark.run
 
@@ -26,7 +26,7 @@ def test_chain_with_a_failing_step_fails(toy: Toy, backend: str) -> None:
     assert "Traceback" not in err
     latest = dict(toy.runs()[-4:])
     assert latest == {"main": "FAILED", "first": "FINISHED", "left": "FAILED", "right": "KILLED"}
-    assert gone(toy.pids())
+    assert wait_until_gone(toy.pids())
     toy.behave()
     statuses = toy.statuses("--word", f"fail {backend}")
     assert statuses == {**ALL_EXECUTED, "first": "cached"}
@@ -35,11 +35,11 @@ def test_chain_with_a_failing_step_fails(toy: Toy, backend: str) -> None:
 @both_backends
 @pytest.mark.parametrize("how", [{"fail": "no left"}, {"kill": True}])
 def test_failed_step_stores_its_log_tail(toy: Toy, backend: str, how: dict[str, Any]) -> None:
-    said = [f"line {number} to https://me:secret@example.org" for number in range(60)]
-    toy.behave(left={"say": said, **how})
+    printed = [f"line {number} to https://me:secret@example.org" for number in range(60)]
+    toy.behave(left={"say": printed, **how})
     process = toy.start("--word", f"log {backend} {[*how]}", "--backend", backend)
     _, err = process.communicate(timeout=HANGS)
-    assert process.returncode == 1 and said[0] in err
+    assert process.returncode == 1 and printed[0] in err
     [(uri, seconds)] = toy.query(
         "select r.artifact_uri, max(m.value) from runs r join tags t on t.run_uuid = r.run_uuid "
         "left join metrics m on m.run_uuid = r.run_uuid and m.key = 'seconds' "
@@ -111,11 +111,11 @@ def test_backends_run_independent_steps_side_by_side_and_record_the_same_runs(
                 params = {name: value.replace(other_id, other) for name, value in params.items()}
                 tags["world"] = tags["world"].replace(other_id, other)
             metrics = dict(toy.query(f"select key, value from metrics {where}"))
-            taken = {
+            read_inputs = {
                 name: metrics.pop(name) for name in ResourceUsage().metrics([]) if name in metrics
             }
-            assert min(taken.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
-            assert taken.keys() == {"peak_added_mib"}, "the toy writes no table"
+            assert min(read_inputs.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
+            assert read_inputs.keys() == {"peak_added_mib"}, "the toy writes no table"
             [(status, name)] = toy.query(f"select status, name from runs {where}")
             assert (
                 parent

@@ -49,7 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookServer]:
         server.shutdown()
 
 
-def told(server: WebhookServer) -> dict[str, Any]:
+def payload_of(server: WebhookServer) -> dict[str, Any]:
     [(_, _, body)] = server.requests
     content = json.loads(body)
     assert list(content) == KEYS and content["project"] == "stockpred"
@@ -63,7 +63,7 @@ def test_webhook_of_a_finished_chain_has_its_figures(server: WebhookServer) -> N
         ended.finished = [FinishedStep("acquire", "r2", "executed", 1.0, {}, tags)]
         ended.alerts = ["the record is worse than promised"]
         ended.version = VersionStatus("m", "2", "Staging", "challenger", "passed", "version 1")
-    content = told(server)
+    content = payload_of(server)
     assert (content["entry_point"], content["status"], content["error"]) == (
         "main",
         "FINISHED",
@@ -108,7 +108,7 @@ def test_webhook_of_a_failed_chain_has_its_error(
     with pytest.raises(type(error)) as caught, end_notice("daily"):
         raise error
     assert caught.value is error
-    content = told(server)
+    content = payload_of(server)
     assert (content["status"], content["error"], content["alerts"]) == (status, words, alerts)
 
 
@@ -175,7 +175,7 @@ def test_webhook_of_a_real_chain_has_its_verdict(
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    content = told(server)
+    content = payload_of(server)
     assert (content["status"], content["model_version"]) == ("FINISHED", "stockpred/1")
     assert f"Gate: {content['verdict']}" in done.stdout and content["verdict"]
     assert f"stage {content['stage']}," in done.stdout and list(content["figures"]) == [
@@ -210,14 +210,14 @@ def test_webhook_of_a_stopped_chain_says_killed(
         lines.append(process.stderr.readline())
         assert lines[-1], lines
     process.terminate()
-    _, rest = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 143
-    content = told(server)
+    content = payload_of(server)
     assert content["status"] == "KILLED" and len(content["run_id"]) == 32
     if form == "json":
-        records = [json.loads(line) for line in [*lines, *rest.splitlines()]]
+        records = [json.loads(line) for line in [*lines, *errors.splitlines()]]
         assert records[0]["event"] == "step_started" and records[0]["step"] == "acquire"
         assert records[-2]["event"] == "run_ended" and records[-2]["status"] == "KILLED"
         assert {records[-2]["run"]} == {content["run_id"]}
     else:
-        assert rest.splitlines()[-1].startswith("error: stopped by signal 15")
+        assert errors.splitlines()[-1].startswith("error: stopped by signal 15")

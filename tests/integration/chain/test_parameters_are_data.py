@@ -95,8 +95,8 @@ def test_parameter_value_is_taken_unchanged_or_refused_by_name(entry: str) -> No
         try:
             context = command.make_context(entry, words)
         except click.UsageError as error:
-            shown = error.format_message()
-            assert shown.startswith(f"{name}={text!r}"[:80]) and "\n" not in shown
+            message = error.format_message()
+            assert message.startswith(f"{name}={text!r}"[:80]) and "\n" not in message
         except StockpredError as error:
             assert str(error).startswith(f"{name}=")
         else:

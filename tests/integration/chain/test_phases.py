@@ -33,15 +33,15 @@ def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Pa
     before: dict[str, tuple[str, str]] = {}
     for phase, last in LAST_STEP.items():
         out = store.main(source=str(tmp_path / "b.parquet"), phase=phase, **FAST)
-        done = table(out)
-        assert list(done) == STEPS[: STEPS.index(last) + 1]
-        for step, (status, run_id) in done.items():
+        statuses = table(out)
+        assert list(statuses) == STEPS[: STEPS.index(last) + 1]
+        for step, (status, run_id) in statuses.items():
             # Only `register` depends on the phase.
-            known = step in before and step != "register"
-            assert status == ("cached" if known else "executed"), (phase, step)
-            assert not known or run_id == before[step][1]
+            is_cached = step in before and step != "register"
+            assert status == ("cached" if is_cached else "executed"), (phase, step)
+            assert not is_cached or run_id == before[step][1]
         if last == "register":
-            decision = store.artifact(done["register"][1], "decision.json").read_text()
+            decision = store.artifact(statuses["register"][1], "decision.json").read_text()
             stage, alias = {
                 "pilot": ("Staging", "challenger"),
                 "production": ("Production", "champion"),
@@ -49,4 +49,4 @@ def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Pa
             assert json.loads(decision)["stage"] == stage
             assert f"version 1: stage {stage}, aliases candidate, {alias}" in out
             assert store.query("select count(*) from model_versions") == [(1,)]
-        before = done
+        before = statuses

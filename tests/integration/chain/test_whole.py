@@ -63,14 +63,14 @@ def test_first_run_finishes(store: ChainStore, first: str) -> None:
 
 
 def test_suggested_commands_run_as_printed(store: ChainStore, first: str, tmp_path: Path) -> None:
-    tried = first.split("Try next:")[1].strip().splitlines()
-    assert [word for line in tried for word in re.findall(r"mlflow ui|steps\.\w+", line)] == [
+    commands = first.split("Try next:")[1].strip().splitlines()
+    assert [word for line in commands for word in re.findall(r"mlflow ui|steps\.\w+", line)] == [
         "mlflow ui",
         "steps.score",
         "steps.serve",
     ]
     done = subprocess.run(
-        ["bash", "-c", tried[1]], cwd=tmp_path, capture_output=True, text=True, timeout=600
+        ["bash", "-c", commands[1]], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
 
@@ -112,8 +112,8 @@ def test_decision_matches_the_registry(store: ChainStore, first: str) -> None:
     tags = dict(store.query("select key, value from model_version_tags where version = 1"))
     assert tags["stage"] == decision["stage"]
     assert {"git_commit", "data_sha256", "recipe_id", "holdout_log_loss"} <= set(tags)
-    tried = decision["tried"]
-    assert tried["recipes"] >= 2 and 0 <= tried["deflated_sharpe"] <= 1
+    trials = decision["tried"]
+    assert trials["recipes"] >= 2 and 0 <= trials["deflated_sharpe"] <= 1
     assert all({"metric", "limit", "value", "passed"} <= set(rule) for rule in decision["rules"])
 
 

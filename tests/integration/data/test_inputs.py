@@ -150,7 +150,7 @@ def test_unreachable_store_is_reported_in_one_line(root: Path, uri: str, words: 
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "fragment"),
     [
         ("ci_summary", 2, "run_name: expected"),
         ("ci_summary --run_name a'b", 2, """run_name="a'b": expected a name without quotes"""),
@@ -160,10 +160,10 @@ def test_unreachable_store_is_reported_in_one_line(root: Path, uri: str, words: 
     ],
 )
 def test_ci_summary_and_prune_report_invalid_options_in_one_line(
-    root: Path, store: Path, words: str, code: int, said: str
+    root: Path, store: Path, words: str, code: int, fragment: str
 ) -> None:
     module, *options = words.split()
-    assert said in run_refused(root, store, *options, module=module, code=code)
+    assert fragment in run_refused(root, store, *options, module=module, code=code)
 
 
 @pytest.mark.parametrize("words", ["ci_summary --run_name x", "prune", "acquire"])
@@ -177,7 +177,7 @@ def test_address_with_a_password_is_refused_by_every_command(root: Path, words: 
 
 
 @pytest.mark.parametrize(
-    ("words", "given", "said"),
+    ("words", "variables", "fragment"),
     [
         ("ci_summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': expected"),
         ("prune", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': expected the name of an experiment"),
@@ -185,15 +185,15 @@ def test_address_with_a_password_is_refused_by_every_command(root: Path, words: 
     ],
 )
 def test_reading_commands_create_no_experiment(
-    root: Path, store: Path, words: str, given: dict[str, str], said: str
+    root: Path, store: Path, words: str, variables: dict[str, str], fragment: str
 ) -> None:
     module, *options = words.split()
     env = environment(store, "x")
     del env["MLFLOW_EXPERIMENT_NAME"]
-    env |= {f"MLFLOW_EXPERIMENT_{part}": each for part, each in given.items()}
+    env |= {f"MLFLOW_EXPERIMENT_{part}": value for part, value in variables.items()}
     done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=env)
-    told = done.stdout.splitlines()[2:] + done.stderr.splitlines()
-    assert done.returncode == 1 and len(told) == 1 and said in told[0]
+    lines = done.stdout.splitlines()[2:] + done.stderr.splitlines()
+    assert done.returncode == 1 and len(lines) == 1 and fragment in lines[0]
     with sqlite3.connect(store / "store.db") as connection:
         names = connection.execute("select name from experiments order by 1").fetchall()
     assert names == [("Default",), ("x",)]

@@ -37,9 +37,9 @@ def validation_of(path: Path) -> FileValidation:
 def run(root: Path, store: Path, bars: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Run the step; return how it ended and the folder of its artifacts."""
     argv = ("-m", "steps.validate", "--bars", str(bars))
-    done = run_python(argv, cwd=root, env=environment(store, "x"))
+    result = run_python(argv, cwd=root, env=environment(store, "x"))
     uri = query(store, "select artifact_uri from runs order by start_time desc limit 1")[0][0]
-    return done, Path(uri.removeprefix("file://"))
+    return result, Path(uri.removeprefix("file://"))
 
 
 def query(store: Path, sql: str) -> list[tuple]:
@@ -57,8 +57,8 @@ def test_validate_of_dirty_bars_writes_valid_bars_report_and_metrics(
     dirty.loc[200:, "volume"] *= 2
     dirty.loc[299, "date"] = np.datetime64("2999-01-04")
     write(tmp_path / "bars.parquet", [dirty, other.drop(index=[10, 11])], AAA="union", BBB="union")
-    done, folder = run(root, store, tmp_path / "bars.parquet")
-    assert done.returncode == 0, done.stderr
+    result, folder = run(root, store, tmp_path / "bars.parquet")
+    assert result.returncode == 0, result.stderr
 
     report = json.loads((folder / "validation.json").read_text())
     day = [str(date)[:10] for date in dirty["date"].to_numpy()]
@@ -84,8 +84,8 @@ def test_validate_of_dirty_bars_writes_valid_bars_report_and_metrics(
     ]
 
     metrics = dict(query(store, "select key, value from metrics"))
-    told = {name: value for name, value in metrics.items() if value and name not in USAGE}
-    assert told == {
+    nonzero = {name: value for name, value in metrics.items() if value and name not in USAGE}
+    assert nonzero == {
         "rows": 595,
         "stretches": 3,
         "check_finite": 1,
@@ -100,11 +100,11 @@ def test_validate_of_too_few_bars_fails_with_report(
     root: Path, store: Path, tmp_path: Path
 ) -> None:
     write(tmp_path / "bars.parquet", [make_bars(99)], AAA="XNYS")
-    done, folder = run(root, store, tmp_path / "bars.parquet")
-    assert done.returncode == 1
-    assert "AAA: 99 of 99 bars are sound, at least 100 are needed" in done.stderr
-    kept = ["log_tail.txt", "validation.html", "validation.json"]
-    assert sorted(path.name for path in folder.iterdir()) == kept
+    result, folder = run(root, store, tmp_path / "bars.parquet")
+    assert result.returncode == 1
+    assert "AAA: 99 of 99 bars are sound, at least 100 are needed" in result.stderr
+    names = ["log_tail.txt", "validation.html", "validation.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
 
 
 @pytest.mark.parametrize(

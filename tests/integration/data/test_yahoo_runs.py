@@ -75,15 +75,15 @@ def bars_hash(nights: Nights) -> str:
 
 def test_incremental_acquire_fetches_only_new_bars_and_equals_a_full_fetch(nights: Nights) -> None:
     yahoo = nights.yahoo
-    done = nights.run("main", FRIDAY, phase="ideation")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^acquire +executed .* 1,000 bars of 5 symbols", done.stdout, re.MULTILINE)
+    result = nights.run("main", FRIDAY, phase="ideation")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^acquire +executed .* 1,000 bars of 5 symbols", result.stdout, re.MULTILINE)
     assert len(yahoo.chart_requests()) == 5
     cold = yahoo.bytes_sent
 
     # On the weekend nothing has closed since: nothing is asked, nothing runs.
-    done = nights.run("main", SUNDAY, phase="ideation")
-    assert set(re.findall(r"^\w+ +(cached|executed)", done.stdout, re.MULTILINE)) == {"cached"}
+    result = nights.run("main", SUNDAY, phase="ideation")
+    assert set(re.findall(r"^\w+ +(cached|executed)", result.stdout, re.MULTILINE)) == {"cached"}
     assert len(yahoo.chart_requests()) == 5
 
     for seed, name in enumerate(SYMBOLS):
@@ -106,16 +106,16 @@ def test_acquire_after_a_failed_run_continues_from_its_bars(nights: Nights) -> N
     yahoo, nights.experiment = nights.yahoo, "failed"
     yahoo.fault("unknown", symbol="S1")
     yahoo.fault("unknown", symbol="S3")
-    done = nights.run("acquire", FRIDAY)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(
+    result = nights.run("acquire", FRIDAY)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(
         "error: max_missing=0.05: expected at most 1 of 5 symbols missing, "
         "got 2 that could not be fetched: S1: unknown (Yahoo does not know the symbol). Fix: "
     )
     status, tags, report = nights.last()
     assert status == "FAILED" and "pipeline.output.bars.parquet" not in tags
     assert set(report["failures"]) == {"S1", "S3"}
-    asked = len(yahoo.chart_requests())
+    requests = len(yahoo.chart_requests())
 
     # One may fail: the run ends well, says so, and no cache takes it for whole.
     yahoo.heal()
@@ -125,7 +125,7 @@ def test_acquire_after_a_failed_run_continues_from_its_bars(nights: Nights) -> N
     assert tags["pipeline.incomplete"] == "S3"
     how = {name: about["how"] for name, about in report["symbols"].items()}
     assert how == {"S0": "extended", "S1": "fetched whole", "S2": "extended", "M&M": "extended"}
-    assert len(yahoo.chart_requests()) - asked <= 6
+    assert len(yahoo.chart_requests()) - requests <= 6
 
 
 @pytest.mark.parametrize(

@@ -68,17 +68,17 @@ NEW = [[3, key, 2.0] for key in "abc"]
 def test_ledger_writer_ended_at_any_line_adds_whole_files_or_nothing(
     tmp_path: Path, signum: int, stride: int
 ) -> None:
-    tried = run_script(AT_EVERY_LINE, tmp_path / "here", int(signum), stride, env=ENV)
-    assert len(tried) >= 60 // stride, "no lines were traced"
+    tries = run_script(AT_EVERY_LINE, tmp_path / "here", int(signum), stride, env=ENV)
+    assert len(tries) >= 60 // stride, "no lines were traced"
     states = [FIRST + OTHER, FIRST + MORE + OTHER, FIRST + MORE + OTHER + NEW]
-    met = []
-    for (_, where, code), ended, after, (added, known, differing), files in tried:
+    reached = []
+    for (_, where, code), ended, after, (added, known, differing), files in tries:
         assert code == (0 if not where else -signum if signum == signal.SIGKILL else 143), where
-        met.append(states.index(ended))
+        reached.append(states.index(ended))
         # What the next one finds is known to it; two rows had another value from the first.
-        found = len(ended) - len(OTHER)
-        assert (added, known, differing) == (6 - found, found, 2), where
+        already = len(ended) - len(OTHER)
+        assert (added, known, differing) == (6 - already, already, 2), where
         assert after == states[-1], where
-        kept = [f"book/day=2024-01-0{day}/v1.parquet" for day in (1, 2, 3)]
-        assert files == ["book/.lock", *kept], where
-    assert met == sorted(met) and set(met) == {0, 1, 2}
+        files_left = [f"book/day=2024-01-0{day}/v1.parquet" for day in (1, 2, 3)]
+        assert files == ["book/.lock", *files_left], where
+    assert reached == sorted(reached) and set(reached) == {0, 1, 2}

@@ -76,10 +76,10 @@ def test_step_ended_at_any_line_leaves_no_nested_run_open(
     tmp_path: Path, fails: int, signum: int, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    tried = run_script(AT_EVERY_LINE, fails, int(signum), stride, env=env)
-    assert len(tried) >= 60 // stride, "no lines were traced"
+    tries = run_script(AT_EVERY_LINE, fails, int(signum), stride, env=env)
+    assert len(tries) >= 60 // stride, "no lines were traced"
     least = 0
-    for (_, where, code), status, below in tried:
+    for (_, where, code), status, below in tries:
         ended = "FAILED" if fails else "FINISHED"
         if where:
             assert (code, status) == {
@@ -88,14 +88,14 @@ def test_step_ended_at_any_line_leaves_no_nested_run_open(
             }[signal.Signals(signum)], where
         else:
             assert (code, status) == (fails, ended)
-        statuses = [each for _, each, *_ in below]
+        statuses = [status for _, status, *_ in below]
         # An interrupted nested run ends as its step does, or had ended already.
         assert set(statuses) <= {"FINISHED", "KILLED" if signum == signal.SIGTERM else "FAILED"} | (
             {"FAILED"} if fails else set()
         ), (where, below)
-        whole = [each for each in below if each[0] == "inner" and each[1] == "FINISHED"]
+        whole = [run for run in below if run[0] == "inner" and run[1] == "FINISHED"]
         assert all(record == number and metrics == 1 for *_, record, number, metrics in whole)
-        assert sorted(each[2] for each in whole) == ["0", "1"][: len(whole)], where
+        assert sorted(run[2] for run in whole) == ["0", "1"][: len(whole)], where
         assert len(whole) >= least, "later lines leave no less"
         least = len(whole)
     assert least == 2

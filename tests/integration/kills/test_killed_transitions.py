@@ -99,21 +99,23 @@ def test_transition_killed_at_any_line_leaves_one_champion(
     tmp_path: Path, signum: int, stride: int
 ) -> None:
     env = {**ENV, "MLFLOW_TRACKING_URI": make_store(tmp_path)}
-    *tried, untold = run_script(AT_EVERY_LINE, tmp_path / "models", int(signum), stride, env=env)
-    assert len(tried) >= 250 // stride, "no lines were traced"
-    (_, _, code), whole, _ = untold
+    *tries, undisturbed = run_script(
+        AT_EVERY_LINE, tmp_path / "models", int(signum), stride, env=env
+    )
+    assert len(tries) >= 250 // stride, "no lines were traced"
+    (_, _, code), whole, _ = undisturbed
     assert code == 0 and len(whole["moves"]) == 3
     [look] = whole["looks"].values()
     stages, found_so = set(), 0
-    for (_, where, code), ended, after in tried:
+    for (_, where, code), ended, after in tries:
         assert code == (-signum if signum == signal.SIGKILL else 143), where
         # Whoever asks for the champion meanwhile gets one whose model is there.
         champion = ended["aliases"]["champion"]
         assert champion in ended["stages"] and ended["lost"] == [], where
         assert ended["promises"][champion] == f"of {champion}", where
         stages.add(str(ended["stages"]))
-        for what in ("stages", "aliases", "lost", "champion"):
-            assert after[what] == whole[what], (where, what)
+        for part in ("stages", "aliases", "lost", "champion"):
+            assert after[part] == whole[part], (where, part)
         assert after["queue"] == 0 and [*after["looks"].values()] == [look], where
         # Replayed, the record gives every version's stages without a gap, and each champion once.
         replayed = dict.fromkeys(after["stages"], "")

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.chains import BIN, STEPS, below, table
 from benchmarks.kills import again, prepare, session
 from benchmarks.stores import Store
-from tests.support.runs.toy_project import gone
+from tests.support.runs.toy_project import wait_until_gone
 
 pytestmark = pytest.mark.run
 NEW = {"start": "2011-01-03"}
@@ -70,7 +70,7 @@ def test_sigterm_to_mlflow_run_alone_ends_candidates_and_trials(
     assert len(processes) >= 2
     main.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    assert gone(list(processes), 30)
+    assert wait_until_gone(list(processes), 30)
     assert time.monotonic() - began < 15, "within seconds, on a loaded machine"
     assert main.wait() == -signal.SIGTERM
     ended = store.query(
@@ -102,11 +102,11 @@ def test_full_disk_is_reported_in_a_line_and_the_next_run_resumes(small_disk: Pa
     store = Store(small_disk)
     reached = set()
     # KiB that are left: for the first run's record, one step, some steps, a model by half.
-    for number, left in enumerate((0, 40, 100, 250, 900, 1100)):
+    for number, keys in enumerate((0, 40, 100, 250, 900, 1100)):
         new = {"start": str(session(number))}
         ballast = small_disk / "ballast"
         with ballast.open("wb") as file:
-            file.write(b"x" * (shutil.disk_usage(small_disk).free - left * 1024))
+            file.write(b"x" * (shutil.disk_usage(small_disk).free - keys * 1024))
         main = store.start(**new)
         assert main.wait() == 1, main.lines
         errors = [line for line in main.lines if line.startswith("error: ")]
@@ -129,9 +129,9 @@ def test_concurrent_mains_leave_one_champion(tmp_path: Path) -> None:
         versions = len(store.sources())
         both = [store.start(**new) for _ in range(2)]
         codes = [main.wait() for main in both]
-        said = [line for main in both for line in main.lines]
-        assert codes == [0, 0], said
-        assert not [line for line in said if "locked" in line or "Traceback" in line]
+        lines = [line for main in both for line in main.lines]
+        assert codes == [0, 0], lines
+        assert not [line for line in lines if "locked" in line or "Traceback" in line]
         assert store.faults() == []
         assert len(store.sources()) == versions + 1, "one model, though both have made it"
         third = store.start(**new)

@@ -18,9 +18,9 @@ from tests.support.runs.toy_project import (
     SIGNALS,
     Toy,
     both_backends,
-    gone,
     is_alive,
     long,
+    wait_until_gone,
 )
 from tests.support.servers.tracking_server import mlflow_server
 
@@ -50,7 +50,7 @@ def test_signal_to_main_ends_the_steps_as_killed(
         "left": "KILLED",
         "right": "KILLED",
     }
-    assert gone(toy.pids())
+    assert wait_until_gone(toy.pids())
 
 
 @pytest.mark.long
@@ -109,7 +109,7 @@ def test_nested_runs_of_a_killed_step_are_closed(toy: Toy, backend: str) -> None
         time.sleep(0.02)
     process.terminate()
     process.communicate(timeout=HANGS)
-    assert gone(toy.pids()) and statuses() == {"outer": "KILLED", "inner": "KILLED"}
+    assert wait_until_gone(toy.pids()) and statuses() == {"outer": "KILLED", "inner": "KILLED"}
     toy.behave(left={"nested": True, "kill": True})
     toy.start("--word", f"deaf {backend}", "--backend", backend).communicate(timeout=HANGS)
     assert statuses() == {"outer": "FAILED", "inner": "FAILED"}
@@ -127,7 +127,7 @@ def test_steps_of_a_killed_main_end_and_the_next_run_resumes(
     toy.wait_for("right start")
     process.kill()
     process.communicate(timeout=HANGS)
-    assert gone(toy.pids())
+    assert wait_until_gone(toy.pids())
     assert list(tmp_path.glob("pipeline-main-*"))
     toy.behave()
     statuses = toy.statuses("--word", "killed main")
@@ -149,18 +149,18 @@ def test_scratch_folders_of_killed_steps_are_removed_by_the_next_run(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
-    def left() -> list[str]:
+    def scratch_folders() -> list[str]:
         return sorted(path.name.split("-")[1] for path in tmp_path.glob("pipeline-*"))
 
     def reaches(*names: str) -> bool:
         deadline = time.monotonic() + HANGS
-        while left() != [*names] and time.monotonic() < deadline:
+        while scratch_folders() != [*names] and time.monotonic() < deadline:
             time.sleep(0.02)
-        return left() == [*names]
+        return scratch_folders() == [*names]
 
     toy.behave(left={"sleep": HANGS}, right={"kill": True})
     toy.start("--word", "killed in the middle").communicate(timeout=HANGS)
-    assert left() == ["right"]
+    assert scratch_folders() == ["right"]
     toy.behave(left={"sleep": HANGS}, right={"sleep": HANGS})
     living = toy.start("--word", "alive")
     assert reaches("left", "main", "right"), "what was left before is gone"
@@ -174,10 +174,10 @@ def test_scratch_folders_of_killed_steps_are_removed_by_the_next_run(
     assert reaches("left", "left", "main", "main", "right", "right")
     toy.behave()
     toy.run("--word", "next")
-    assert left() == ["left", "main", "right"], "of those that are at work"
+    assert scratch_folders() == ["left", "main", "right"], "of those that are at work"
     living.terminate()
     living.communicate(timeout=HANGS)
-    assert left() == []
+    assert scratch_folders() == []
 
 
 def mlflow_run(toy: Toy, word: str, shell: bool) -> "subprocess.Popen[str]":
@@ -209,7 +209,7 @@ def test_signal_to_mlflow_run_alone_ends_all_processes(toy: Toy, signum: int, sh
     toy.wait_for("left start")
     process.send_signal(signum)
     process.communicate(timeout=HANGS)
-    assert gone(toy.pids())
+    assert wait_until_gone(toy.pids())
     assert dict(toy.runs()[-4:])["main"] == "KILLED"
 
 
@@ -228,7 +228,7 @@ def test_sigterm_to_mlflow_run_while_main_starts_ends_all(
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     process.wait(HANGS)
-    assert gone(main)
+    assert wait_until_gone(main)
     process.communicate(timeout=HANGS)  # when the last one that writes to it has gone
     assert toy.runs()[-1:] == [("main", "KILLED")] or dict(toy.runs()[-2:])["main"] == "KILLED"
     assert not [name for name, status in toy.runs() if status == "RUNNING"]

@@ -47,8 +47,8 @@ class Nights:
 
     def night(self, end: str, **options: str) -> tuple[int, list[str], str]:
         """Exit code, the steps in the parent's order, and what was said."""
-        given = {**SMALL, "end": end, "ledger": str(self.folder / "ledger"), **options}
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        parameters = {**SMALL, "end": end, "ledger": str(self.folder / "ledger"), **options}
+        words = [word for name, value in parameters.items() for word in (f"--{name}", value)]
         env = {
             **os.environ,
             "MLFLOW_TRACKING_URI": self.uri,
@@ -71,8 +71,8 @@ class Nights:
     def newest(self, entry_point: str) -> Any:
         """The newest run of an entry point."""
         experiment = self.client.get_experiment_by_name("nights").experiment_id
-        wanted = f"tags.mlflow.project.entryPoint = '{entry_point}'"
-        return self.client.search_runs([experiment], wanted, max_results=1)[0]
+        query = f"tags.mlflow.project.entryPoint = '{entry_point}'"
+        return self.client.search_runs([experiment], query, max_results=1)[0]
 
     def monitoring(self) -> dict[str, Any]:
         """monitoring.json of the newest night."""
@@ -82,14 +82,14 @@ class Nights:
 
 def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
-    code, steps, said = nights.night("2012-05-31")
-    assert (code, steps) == (0, [*DATA, *TRAINING, *WATCH]), said
-    code, steps, said = nights.night("2012-06-01")
-    assert (code, steps) == (0, [*DATA, *WATCH]), said
-    assert "No alert: on 1 dates the log loss was" in said
+    code, steps, output = nights.night("2012-05-31")
+    assert (code, steps) == (0, [*DATA, *TRAINING, *WATCH]), output
+    code, steps, output = nights.night("2012-06-01")
+    assert (code, steps) == (0, [*DATA, *WATCH]), output
+    assert "No alert: on 1 dates the log loss was" in output
     # Five sessions after the last one that was trained on.
-    code, steps, said = nights.night("2012-06-08")
-    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
+    code, steps, output = nights.night("2012-06-08")
+    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), output
     assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-01", "1"), ("2012-06-08", "1")]
     parent = nights.newest("daily")
     assert parent.info.status == "FINISHED"
@@ -100,8 +100,8 @@ def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
 def test_daily_with_shadow_scores_the_challenger_too(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
     for end, window in (("2012-05-31", "5"), ("2012-06-07", "4")):
-        code, steps, said = nights.night(end, window=window)
-        assert code == 0 and set(TRAINING) <= set(steps), said
+        code, steps, output = nights.night(end, window=window)
+        assert code == 0 and set(TRAINING) <= set(steps), output
     for version, stage, alias in (("1", "Production", "champion"), ("2", "Staging", "challenger")):
         champion = registry_state(nights.client, "stockpred").aliases.get("champion")
         move_version(
@@ -116,18 +116,18 @@ def test_daily_with_shadow_scores_the_challenger_too(tmp_path: Path) -> None:
         )
     shadow = {"shadow": "true", "retrain_every": "99"}
     for end in ("2012-06-08", "2012-06-11"):
-        code, steps, said = nights.night(end, **shadow)
+        code, steps, output = nights.night(end, **shadow)
         # The two score side by side.
-        assert code == 0 and steps[:2] == DATA and steps[-1] == "monitor", said
-        assert sorted(steps[2:-1]) == ["score", "shadow_2"], said
+        assert code == 0 and steps[:2] == DATA and steps[-1] == "monitor", output
+        assert sorted(steps[2:-1]) == ["score", "shadow_2"], output
     both = [(end, version) for end in ("2012-06-08", "2012-06-11") for version in ("1", "2")]
     assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-07", "1"), *both]
     # On the one date whose outcome both forecast and is known.
     [beside] = nights.monitoring()["versions"]
     assert (beside["version"], beside["dates"]) == ("2", 1)
     # Without the word the challenger rests.
-    code, steps, said = nights.night("2012-06-12", retrain_every="99")
-    assert (code, steps) == (0, [*DATA, *WATCH]), said
+    code, steps, output = nights.night("2012-06-12", retrain_every="99")
+    assert (code, steps) == (0, [*DATA, *WATCH]), output
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +159,9 @@ def alerted_night(failing: Nights, on_alert: str) -> tuple[int, list[str], str]:
 
 def test_daily_alert_with_on_alert_fail_exits_with_3(failing: Nights) -> None:
     before = len(failing.forecasts())
-    code, steps, said = alerted_night(failing, "fail")
-    assert (code, steps) == (3, [*DATA, *WATCH]), said
-    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    code, steps, output = alerted_night(failing, "fail")
+    assert (code, steps) == (3, [*DATA, *WATCH]), output
+    [line] = [line for line in output.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: Alert: the forecasts are worse than was promised")
     # All was written first.
     assert len(failing.forecasts()) == before + 1
@@ -172,18 +172,18 @@ def test_daily_alert_with_on_alert_fail_exits_with_3(failing: Nights) -> None:
 
 @pytest.mark.long
 def test_daily_alert_with_on_alert_retrain_trains_once(failing: Nights) -> None:
-    code, steps, said = alerted_night(failing, "retrain")
-    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), said
+    code, steps, output = alerted_night(failing, "retrain")
+    assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), output
     assert failing.monitoring()["retrain"]
-    code, steps, said = alerted_night(failing, "retrain")
-    assert (code, steps) == (0, [*DATA, *WATCH]), said
+    code, steps, output = alerted_night(failing, "retrain")
+    assert (code, steps) == (0, [*DATA, *WATCH]), output
     assert failing.monitoring()["alerts"] and not failing.monitoring()["retrain"]
 
 
 def test_daily_in_a_phase_without_registration_is_refused(tmp_path: Path) -> None:
-    code, steps, said = Nights(tmp_path).night("2012-05-31", phase="ideation")
+    code, steps, output = Nights(tmp_path).night("2012-05-31", phase="ideation")
     assert code == 2 and not steps
-    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    [line] = [line for line in output.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: phase='ideation': expected a phase that registers a model")
 
 

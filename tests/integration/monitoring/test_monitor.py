@@ -37,51 +37,51 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
 
 
 def test_monitor_record_agrees_with_the_bars(good: MonitoredRegistry) -> None:
-    found = good.monitor(str(good.folder / "bars.parquet"))
+    content = good.monitor(str(good.folder / "bars.parquet"))
     rows = good.rows  # type: ignore[attr-defined]
-    assert found["record"]["dates"] == 90 and found["record"]["rows"] == len(rows)
+    assert content["record"]["dates"] == 90 and content["record"]["rows"] == len(rows)
     p = np.where(rows["label"] == 1, rows["probability_up"], 1 - rows["probability_up"])
-    assert found["record"]["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
-    assert found["record"]["accuracy"]["mean"] == pytest.approx((p > 0.5).mean())
-    assert found["alerts"] == [] and not found["retrain"] and found["late"] == 0
-    assert found["champion"]["version"] == "1" and found["champion"]["sessions"] == 91
-    [other] = found["versions"]
+    assert content["record"]["log_loss"]["mean"] == pytest.approx(-np.log(p).mean())
+    assert content["record"]["accuracy"]["mean"] == pytest.approx((p > 0.5).mean())
+    assert content["alerts"] == [] and not content["retrain"] and content["late"] == 0
+    assert content["champion"]["version"] == "1" and content["champion"]["sessions"] == 91
+    [other] = content["versions"]
     assert (other["version"], other["dates"], other["lead"]) == ("2", 60, 0.0)
-    assert found["sentence"].startswith("No alert: on 90 dates")
-    assert {each["name"] for each in found["drift"]["features"]} == {"up_0", "up_1", "up_2"}
-    assert found["data"]["stopped"] == [] and found["data"]["late"] is None
-    metrics = found["run"].data.metrics
+    assert content["sentence"].startswith("No alert: on 90 dates")
+    assert {feature["name"] for feature in content["drift"]["features"]} == {"up_0", "up_1", "up_2"}
+    assert content["data"]["stopped"] == [] and content["data"]["late"] is None
+    metrics = content["run"].data.metrics
     assert metrics["alerts"] == 0 and metrics["dates"] == 90
-    trend = good.client.get_metric_history(found["run"].info.run_id, "week_log_loss")
-    assert [point.step for point in trend] == list(range(len(found["weeks"])))
+    trend = good.client.get_metric_history(content["run"].info.run_id, "week_log_loss")
+    assert [point.step for point in trend] == list(range(len(content["weeks"])))
     assert [point.value for point in trend] == pytest.approx(
-        [week["log_loss"]["mean"] for week in found["weeks"]]
+        [week["log_loss"]["mean"] for week in content["weeks"]]
     )
-    assert found["page"].count("data:image/png") == 5
+    assert content["page"].count("data:image/png") == 5
     # The last night: its outcome is not known yet.
     short = good.write_bars(bars_with_outcomes(rows, last=-1), "short.parquet")
     fresh = good.monitor(short)
     assert fresh["record"]["dates"] == 89 and len(fresh["today"]) == 20
     last = str(rows["date"].max())[:10]
-    assert {each["date"] for each in fresh["today"]} == {last}
+    assert {forecast["date"] for forecast in fresh["today"]} == {last}
 
 
 def test_monitor_of_a_source_validates_its_bars_first(good: MonitoredRegistry) -> None:
     bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
     bars.loc[bars["symbol"].eq("S3") & bars["date"].eq(bars["date"].iloc[70]), "high"] = 1e-3
     bars.to_parquet(good.folder / "raw.parquet")
-    given = good.monitor(None, source=str(good.folder / "raw.parquet"))
-    outputs = given["run"].data.tags
+    from_source = good.monitor(None, source=str(good.folder / "raw.parquet"))
+    outputs = from_source["run"].data.tags
     assert {"pipeline.output.bars.parquet", "pipeline.output.validation.json"} <= set(outputs)
-    found = good.monitor(f"runs:/{given['run'].info.run_id}/bars.parquet")
+    content = good.monitor(f"runs:/{from_source['run'].info.run_id}/bars.parquet")
     differ = {"run", "page", "data"}
-    assert {k: v for k, v in given.items() if k not in differ} == {
-        k: v for k, v in found.items() if k not in differ
+    assert {k: v for k, v in from_source.items() if k not in differ} == {
+        k: v for k, v in content.items() if k not in differ
     }
-    assert 0 < given["data"]["unsound"] == found["data"]["unsound"] < 0.001
+    assert 0 < from_source["data"]["unsound"] == content["data"]["unsound"] < 0.001
     # The broken bar takes out its own forecast, the one that it is the outcome of, and the two
     # whose look-back of three sessions reaches over it.
-    assert given["record"]["rows"] == 90 * 20 - 4
+    assert from_source["record"]["rows"] == 90 * 20 - 4
 
 
 def test_monitor_with_invalid_inputs_is_refused_in_one_line(good: MonitoredRegistry) -> None:
@@ -108,11 +108,11 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> MonitoredRegistry:
 
 def test_lost_signal_alerts_fails_the_run_and_requests_training(dead: MonitoredRegistry) -> None:
     bars = str(dead.folder / "bars.parquet")
-    found = dead.monitor(bars, "retrain")
-    [alert] = found["alerts"]
-    assert alert["kind"] == "loss" and found["retrain"]
-    assert found["sentence"].startswith("Alert: the forecasts are worse than was promised")
-    assert found["run"].data.metrics["alarm_level"] > 100
+    content = dead.monitor(bars, "retrain")
+    [alert] = content["alerts"]
+    assert alert["kind"] == "loss" and content["retrain"]
+    assert content["sentence"].startswith("Alert: the forecasts are worse than was promised")
+    assert content["run"].data.metrics["alarm_level"] > 100
     assert not dead.monitor(bars)["retrain"]
     before = {run.info.run_id for run in dead.client.search_runs([dead.experiment])}
     with pytest.raises(AlertRaised, match="worse than was promised"):
@@ -131,11 +131,11 @@ def test_lost_signal_alerts_fails_the_run_and_requests_training(dead: MonitoredR
 def test_stopped_feeds_alert_independently_of_forecasts(good: MonitoredRegistry) -> None:
     bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
     stop = np.unique(bars["date"])[-10]
-    gone = bars["symbol"].isin(["S1", "S2", "S3"]) & (bars["date"] > stop)
-    found = good.monitor(good.write_bars(bars[~gone], "stopped.parquet"), "retrain")
-    [alert] = found["alerts"]
+    is_stopped = bars["symbol"].isin(["S1", "S2", "S3"]) & (bars["date"] > stop)
+    content = good.monitor(good.write_bars(bars[~is_stopped], "stopped.parquet"), "retrain")
+    [alert] = content["alerts"]
     assert alert["kind"] == "data" and "3 of 20 symbols" in alert["sentence"]
-    assert not found["retrain"]
+    assert not content["retrain"]
 
 
 def test_monitor_alert_exits_with_3(dead: MonitoredRegistry) -> None:

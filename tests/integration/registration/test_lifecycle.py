@@ -118,9 +118,13 @@ def test_promote_reject_rollback_and_history_of_versions_agree(
 
     promote(by := registry.step(), f"models:/{NAME}/2", NAME, "it trades less")
     assert registry_state(client, NAME).aliases == {"champion": "2"}
-    told = registry.json(by, "decision.json")
-    assert (told["version"], told["champion_before"], told["by_hand"]) == ("2", "1", True)
-    assert [each["version"] for each in told["moves"]] == ["2", "1"]
+    decision = registry.json(by, "decision.json")
+    assert (decision["version"], decision["champion_before"], decision["by_hand"]) == (
+        "2",
+        "1",
+        True,
+    )
+    assert [move["version"] for move in decision["moves"]] == ["2", "1"]
 
     with pytest.raises(InputError, match="give action=rollback, which brings version 1 back"):
         reject(registry.step(), f"models:/{NAME}@champion", NAME, "losses")
@@ -132,26 +136,26 @@ def test_promote_reject_rollback_and_history_of_versions_agree(
     with pytest.raises(InputError, match="no other champion before version 1"):
         rollback(registry.step(), NAME, "losses")
 
-    show_history(asked := registry.step(), NAME, dt.datetime.now(dt.UTC).date())
+    show_history(step := registry.step(), NAME, dt.datetime.now(dt.UTC).date())
     [line] = [x for x in capsys.readouterr().out.splitlines() if "version 2, since" in x]
     assert by.run_id in line and line.endswith("past the gate: it trades less")
-    champions = registry.json(asked, "history.json")["champions"]
-    assert [(each["version"], each["by_hand"]) for each in champions] == [
+    champions = registry.json(step, "history.json")["champions"]
+    assert [(champion["version"], champion["by_hand"]) for champion in champions] == [
         ("1", False),
         ("2", True),
         ("1", True),
     ]
     assert champions[0]["until"] == champions[1]["since"] and champions[2]["until"] is None
-    show_history(asked := registry.step(), NAME, dt.date(2020, 1, 1))
+    show_history(step := registry.step(), NAME, dt.date(2020, 1, 1))
     assert "on 2020-01-01 (UTC): none" in capsys.readouterr().out
-    assert registry.json(asked, "history.json")["champions"] == []
+    assert registry.json(step, "history.json")["champions"] == []
 
     # With none before it, the champion may be rejected; then there is none.
     reject(registry.step(), "auto", NAME, "nothing works")
     assert registry_state(client, NAME).aliases == {}
     with pytest.raises(InputError, match="no champion to roll back from"):
         rollback(registry.step(), NAME, "losses")
-    assert [each.reason for each in history(client, NAME)][-1] == "rejected by hand: nothing works"
+    assert [move.reason for move in history(client, NAME)][-1] == "rejected by hand: nothing works"
     with pytest.raises(InputError, match="registered_model='none': expected"):
         show_history(registry.step(), "none", None)
 
@@ -200,9 +204,9 @@ def test_register_command_promotes_rolls_back_and_shows_history(tmp_path: Path) 
         ("--action", "rollback", "--reason", "worse"),
         ("--action", "history"),
     ]
-    done = [registry.command(*each) for each in commands]
-    assert [each.returncode for each in done] == [0, 0, 0], done
-    assert "promoted by hand, past the gate: a b; $(c)" in done[-1].stdout
+    results = [registry.command(*command) for command in commands]
+    assert [result.returncode for result in results] == [0, 0, 0], results
+    assert "promoted by hand, past the gate: a b; $(c)" in results[-1].stdout
     assert registry_state(registry.client, NAME).aliases == {"champion": "1"}
     refused = registry.command("--action", "promote", "--model_uri", "auto", "--reason", "x")
     assert refused.returncode == 1

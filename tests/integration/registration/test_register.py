@@ -59,12 +59,12 @@ def test_new_recipe_is_compared_with_the_champion_and_its_looks_are_recorded(
     assert champion["aliases"] == ["candidate", "champion"]
     same = nights.night("two", timid, "b", "1")
     assert (same["stage"], same["aliases"]) == ("Staging", ["candidate", "challenger"])
-    assert [(each["against"], each["index"]) for each in same["looks"]] == [
+    assert [(look["against"], look["index"]) for look in same["looks"]] == [
         ("prior", 2),
         ("a" * 16, 1),
     ]
     better = nights.night("two", first_dates(skilled, 500), "c", "1")
-    assert [each["index"] for each in better["looks"]] == [3, 2]
+    assert [look["index"] for look in better["looks"]] == [3, 2]
     assert better["aliases"] == ["candidate", "champion"], better["sentence"]
     assert nights.tags("two", champion["version"])["stage"] == "Archived"
     # What it promises is its own.
@@ -80,14 +80,14 @@ def test_model_staged_in_pilot_is_promoted_in_production(
     nights: GateNights, skilled: pd.DataFrame
 ) -> None:
     rows = first_dates(skilled, 500)
-    held = nights.night("three", rows, "a", "1", phase="pilot")
-    assert held["aliases"] == ["candidate", "challenger"] and held["champion"] is None
-    assert held["tags"]["champion"] == "none"
-    moved = nights.night("three", rows, "a", "1", model=held["model"])
+    pilot = nights.night("three", rows, "a", "1", phase="pilot")
+    assert pilot["aliases"] == ["candidate", "challenger"] and pilot["champion"] is None
+    assert pilot["tags"]["champion"] == "none"
+    moved = nights.night("three", rows, "a", "1", model=pilot["model"])
     assert (moved["version"], moved["aliases"]) == ("1", ["candidate", "champion"])
-    assert moved["looks"] == held["looks"]
-    asked = nights.night("three", rows, "a", "1", model=held["model"])
-    assert asked["sentence"] == "it is the champion already" and asked["moves"] == []
+    assert moved["looks"] == pilot["looks"]
+    production = nights.night("three", rows, "a", "1", model=pilot["model"])
+    assert production["sentence"] == "it is the champion already" and production["moves"] == []
     assert nights.tags("three", "1")["gate"] == moved["sentence"]
 
 
@@ -96,12 +96,12 @@ def test_champion_above_max_age_is_reported_as_too_old(
 ) -> None:
     nights.night("four", first_dates(skilled, 500), "a", "1")
     noise = first_dates(skilled, 570).assign(probability_up=lambda rows: 1 - rows["probability_up"])
-    found = nights.night("four", noise, "b", "2")
-    assert found["stage"] == "Development"
-    assert found["champion"]["sessions"] == 70 and found["champion"]["too_old"]
+    noisy = nights.night("four", noise, "b", "2")
+    assert noisy["stage"] == "Development"
+    assert noisy["champion"]["sessions"] == 70 and noisy["champion"]["too_old"]
     for text in (
-        found["tags"]["champion"],
-        found["tags"]["pipeline.key_figure"],
+        noisy["tags"]["champion"],
+        noisy["tags"]["pipeline.key_figure"],
         nights.tags("four", "1")["age"],
     ):
         assert "version 1" in text and "70 sessions" in text and "too old (max_age=63)" in text

@@ -54,9 +54,9 @@ def test_model_that_fails_its_example_check_is_not_promoted(
     nights: GateNights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("steps.registration.by_gate.unfit_reason", unfit_reason)
-    found = nights.night("nine", first_dates(skilled, 500), "a", "1")
-    assert (found["stage"], found["aliases"]) == ("Development", ["candidate"])
-    assert found["sentence"].startswith("passed the gate, but models:/nine/1: ")
+    decision = nights.night("nine", first_dates(skilled, 500), "a", "1")
+    assert (decision["stage"], decision["aliases"]) == ("Development", ["candidate"])
+    assert decision["sentence"].startswith("passed the gate, but models:/nine/1: ")
 
 
 def test_refresh_of_a_recipe_promoted_by_hand_is_marked_so(
@@ -70,9 +70,9 @@ def test_refresh_of_a_recipe_promoted_by_hand_is_marked_so(
         nights.client, nights.client.create_run(nights.experiment).info.run_id, ROOT, folder
     )
     promote(run, "models:/ten/1", "ten", "for the demo")
-    told = json.loads((folder / "decision.json").read_text())
-    assert told["by_hand"] and told["aliases"] == ["candidate", "champion"]
-    assert told["sentence"] == "promoted by hand, past the gate: for the demo"
+    decision = json.loads((folder / "decision.json").read_text())
+    assert decision["by_hand"] and decision["aliases"] == ["candidate", "champion"]
+    assert decision["sentence"] == "promoted by hand, past the gate: for the demo"
     assert nights.tags("ten", "1")["promoted_by_hand"] == "for the demo"
     night = nights.night("ten", first_dates(skilled, 510), "a", "2")
     assert night["stage"] == "Production", night["sentence"]
@@ -85,13 +85,13 @@ def test_concurrent_first_models_have_one_first_champion(
 ) -> None:
     rows = first_dates(skilled, 500)
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda recipe: nights.night("eleven", rows, recipe, "1"), "ab"))
-    sentences = [each["sentence"] for each in found]
+        decisions = list(pool.map(lambda recipe: nights.night("eleven", rows, recipe, "1"), "ab"))
+    sentences = [decision["sentence"] for decision in decisions]
     assert sum("the first to pass" in sentence for sentence in sentences) == 1, sentences
     moves = history(nights.client, "eleven")
-    [first] = [each for each in moves if "champion" in each.aliases]
+    [first] = [move for move in moves if "champion" in move.aliases]
     assert str(version_by_alias(nights.client, "eleven", "champion").version) == first.version
-    assert {each.version for each in moves} == {"1", "2"}
+    assert {move.version for move in moves} == {"1", "2"}
 
 
 def test_concurrent_looks_get_separate_indices(nights: GateNights, skilled: pd.DataFrame) -> None:
@@ -103,16 +103,16 @@ def test_concurrent_looks_get_separate_indices(nights: GateNights, skilled: pd.D
     ]
 
     def ask(version: Any) -> int:
-        asked = hypothesis_of(str(int(version.version) % 4) * 64, rows)
+        hypothesis = hypothesis_of(str(int(version.version) % 4) * 64, rows)
         data = LookData(rows, ("prior",), str(version.version), 1)
-        taken = take_look(nights.client, version, asked, data)
-        return taken.index
+        look = take_look(nights.client, version, hypothesis, data)
+        return look.index
 
     with ThreadPoolExecutor(4) as pool:
         indices = sorted(pool.map(ask, versions))
     record = [Look.from_text(text) for text in model_tags(nights.client, "five", PREFIX).values()]
-    assert len({each.hypothesis for each in record}) == 4 and all(each.looks for each in record)
-    by_hypothesis = sorted({each.hypothesis: each.index for each in record}.values())
+    assert len({entry.hypothesis for entry in record}) == 4 and all(entry.looks for entry in record)
+    by_hypothesis = sorted({entry.hypothesis: entry.index for entry in record}.values())
     # No two questions share more of the level than there is.
     assert all(index >= place for place, index in enumerate(by_hypothesis, start=1))
     assert len(indices) == 8

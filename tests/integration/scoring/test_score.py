@@ -54,22 +54,22 @@ def frames() -> dict[str, pd.DataFrame]:
     """AAA on New York's sessions, BTC on all days, UNI on the file's own, TINY too short."""
     new_york = calendar_sessions("XNYS", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
     everyday = calendar_sessions("24/7", np.datetime64("2010-01-01"), np.datetime64("2012-01-01"))
-    made = {
+    bars = {
         "AAA": make_bars(ROWS, "AAA", 1).assign(date=new_york[:ROWS]),
         "BTC": make_bars(ROWS, "BTC", 2).assign(date=everyday[:ROWS]),
         "TINY": make_bars(LOOKBACK - 1, "TINY", 3),
         "UNI": make_bars(ROWS, "UNI", 4),
     }
-    made["UNI"] = made["UNI"].drop(index=GAP).reset_index(drop=True)
-    return made
+    bars["UNI"] = bars["UNI"].drop(index=GAP).reset_index(drop=True)
+    return bars
 
 
-def write(path: Path, given: dict[str, pd.DataFrame]) -> Path:
+def write(path: Path, bars_by_symbol: dict[str, pd.DataFrame]) -> Path:
     gap = str(frames()["UNI"]["date"].iloc[GAP] - np.timedelta64(1, "D"))[:10]
     calendars = {"AAA": "XNYS", "BTC": "24/7", "TINY": "union", "UNI": "union"}
-    kept = {symbol: calendars[symbol] for symbol in given}
-    info = BarsInfo("made", "as made", kept, (Quarantine("UNI", gap, gap),))
-    write_groups(path, map(to_arrow, given.values()), info.to_metadata)
+    calendar_of = {symbol: calendars[symbol] for symbol in bars_by_symbol}
+    info = BarsInfo("made", "as made", calendar_of, (Quarantine("UNI", gap, gap),))
+    write_groups(path, map(to_arrow, bars_by_symbol.values()), info.to_metadata)
     return path
 
 
@@ -78,14 +78,14 @@ class World:
 
     def __init__(self, root: Path, folder: Path, recipes: list[dict[str, Any]]) -> None:
         self.root, self.folder = root, folder
-        given = frames()
-        self.bars = write(folder / "bars.parquet", given)
-        learnt = write(folder / "learnt.parquet", {k: given[k] for k in ("AAA", "BTC", "UNI")})
+        bars = frames()
+        self.bars = write(folder / "bars.parquet", bars)
+        learnt = write(folder / "learnt.parquet", {k: bars[k] for k in ("AAA", "BTC", "UNI")})
         self.logged: LoggedModels = log_models(folder, learnt, recipes)
         self.client = MlflowClient(self.logged.store)
         self.client.set_registered_model_alias(NAME, "candidate", "1")
 
-    def score(self, **given: Any) -> tuple[Path, Any]:
+    def score(self, **changes: Any) -> tuple[Path, Any]:
         """Run the step's body; return the folder of its outputs and its run."""
         run_id = self.client.create_run(self.logged.experiment).info.run_id
         scratch = self.folder / run_id
@@ -101,7 +101,7 @@ class World:
             "max_missing": 0.05,
             "dates": None,
             "to": None,
-            **given,
+            **changes,
         }
         main.body(run, **options)
         run.flush()
@@ -145,9 +145,9 @@ def agree(world: World, candidate: str, every: Path, last: Path, scratch: Path) 
         training["probability_up"].to_numpy().tobytes()
     )
     # A history of just the length that is needed; a whole one; what lies behind the gap.
-    given = frames()
-    asked = [given["AAA"].tail(LOOKBACK), given["BTC"], given["UNI"].iloc[GAP:]]
-    pd.concat(asked).to_parquet(scratch / "bars.parquet")
+    bars = frames()
+    parts = [bars["AAA"].tail(LOOKBACK), bars["BTC"], bars["UNI"].iloc[GAP:]]
+    pd.concat(parts).to_parquet(scratch / "bars.parquet")
     words = (world.logged.folders[candidate], scratch / "bars.parquet", scratch / "answers.parquet")
     run_python(["-c", CLIENT, *map(str, words)], cwd=scratch, env=os.environ, check=True)
     answers = pd.read_parquet(scratch / "answers.parquet")
@@ -179,19 +179,19 @@ def test_score_by_default_gives_the_last_forecast_of_each_symbol(
     world: World, last: tuple[Path, Any]
 ) -> None:
     folder, run = last
-    found = table(folder)
-    given = frames()
-    newest = {symbol: given[symbol]["date"].iloc[-1] for symbol in ("AAA", "BTC", "UNI")}
-    assert dict(zip(found["symbol"], found["date"], strict=True)) == newest
-    rows = found.set_index("symbol")
+    forecasts = table(folder)
+    bars = frames()
+    newest = {symbol: bars[symbol]["date"].iloc[-1] for symbol in ("AAA", "BTC", "UNI")}
+    assert dict(zip(forecasts["symbol"], forecasts["date"], strict=True)) == newest
+    rows = forecasts.set_index("symbol")
     # 2011-01-12 was a Wednesday.
     assert str(newest["AAA"])[:10] == "2011-01-12"
     assert str(rows.loc["AAA", "entry_date"])[:10] == "2011-01-13"
     assert rows.loc["BTC", "exit_date"] == newest["BTC"] + pd.Timedelta(days=1)
     assert pd.isna(rows.loc["UNI", "entry_date"]) and pd.isna(rows.loc["UNI", "exit_date"])
-    assert set(found["model"]) == {NAME} and set(found["model_version"]) == {"1"}
-    assert set(found["run_id"]) == {world.logged.runs["logistic"]}
-    assert set(found["as_of"]) == {pd.Timestamp("2011-01-13", tz="UTC")}
+    assert set(forecasts["model"]) == {NAME} and set(forecasts["model_version"]) == {"1"}
+    assert set(forecasts["run_id"]) == {world.logged.runs["logistic"]}
+    assert set(forecasts["as_of"]) == {pd.Timestamp("2011-01-13", tz="UTC")}
     report = json.loads((folder / "score.json").read_text())
     assert report["skipped"] == {
         "TINY": "none of the dates has 61 sessions without a gap up to it, as this model needs"
@@ -213,18 +213,20 @@ def test_score_of_the_same_bars_and_version_is_reproducible(world: World, everyt
     )
     other = Path(runs[0].info.artifact_uri.removeprefix("file://"))
     assert runs[0].info.status == "FINISHED"
-    first, second = (each / "predictions.parquet" for each in (everything, other))
+    first, second = (folder / "predictions.parquet" for folder in (everything, other))
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_score_with_dates_and_symbols_gives_only_those(world: World, everything: Path) -> None:
     first, last = pd.Timestamp("2010-07-01"), pd.Timestamp("2010-07-31")
     folder, _ = world.score(dates=(first.date(), last.date()), symbols=("AAA",))
-    found = table(folder)
+    forecasts = table(folder)
     all_of = table(everything)
     expected = all_of[(all_of["symbol"] == "AAA") & all_of["date"].between(first, last)]
-    pd.testing.assert_frame_equal(found, expected.reset_index(drop=True), check_categorical=False)
-    assert len(found) == 21
+    pd.testing.assert_frame_equal(
+        forecasts, expected.reset_index(drop=True), check_categorical=False
+    )
+    assert len(forecasts) == 21
 
 
 def test_score_appends_each_row_to_the_ledger_once(world: World, tmp_path: Path) -> None:
@@ -249,8 +251,8 @@ def test_score_appends_each_row_to_the_ledger_once(world: World, tmp_path: Path)
     assert again.data.metrics["ledger_differing"] > 0 and again.data.metrics["out_of_range"] > 0
     assert "of them other now and left as they were" in again.data.tags["pipeline.key_figure"]
     after = ledger.read().to_pandas()
-    kept = after[after["scored_by"] == run.info.run_id]
-    pd.testing.assert_frame_equal(kept.reset_index(drop=True), before)
+    rescored = after[after["scored_by"] == run.info.run_id]
+    pd.testing.assert_frame_equal(rescored.reset_index(drop=True), before)
     assert len(after) - len(before) == again.data.metrics["ledger_added"] > 0
 
 
@@ -258,10 +260,10 @@ def test_score_of_a_source_fetches_and_validates_its_bars(world: World) -> None:
     folder, run = world.score(bars=None, symbols=("AAPL", "MSFT"))
     names = {path.name for path in folder.iterdir() if path.is_file()}
     assert names >= {"bars.parquet", "validation.json", "predictions.parquet", "score.json"}
-    found = table(folder)
-    assert found["symbol"].tolist() == ["AAPL", "MSFT"]
-    assert set(found["date"]) == {pd.Timestamp("2013-03-01")}
-    assert set(found["entry_date"]) == {pd.Timestamp("2013-03-04")}
+    forecasts = table(folder)
+    assert forecasts["symbol"].tolist() == ["AAPL", "MSFT"]
+    assert set(forecasts["date"]) == {pd.Timestamp("2013-03-01")}
+    assert set(forecasts["entry_date"]) == {pd.Timestamp("2013-03-04")}
     assert set(run.data.tags) >= {"pipeline.output.bars.parquet"}
 
 

@@ -129,13 +129,13 @@ def promoted(registry: Registry, uri: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PLANTS)
-@pytest.mark.parametrize("read", [scored, promoted])
+@pytest.mark.parametrize("load", [scored, promoted])
 def test_score_and_promote_refuse_a_planted_model_in_one_line(
-    read: Callable[[Registry, str], None], kind: str, registry: Registry
+    load: Callable[[Registry, str], None], kind: str, registry: Registry
 ) -> None:
     uri = f"models:/{NAME}/{registry.versions[kind]}"
     with pytest.raises(InputError) as caught:
-        read(registry, uri)
+        load(registry, uri)
     assert PLANTS[kind][1] in str(caught.value) and uri in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not registry.trap.exists()
@@ -151,12 +151,12 @@ def test_gate_promotes_no_planted_model(kind: str, registry: Registry) -> None:
 
 
 def test_monitor_reads_a_recipe_as_json_alone(registry: Registry) -> None:
-    found = resolve(registry.client, f"models:/{NAME}/{registry.versions['changed code']}", NAME)
-    version = registry.client.get_model_version(NAME, found.version)
+    resolved = resolve(registry.client, f"models:/{NAME}/{registry.versions['changed code']}", NAME)
+    version = registry.client.get_model_version(NAME, resolved.version)
     recipe = Path(version.source.removeprefix("file://")) / "artifacts" / "recipe.json"
     recipe.write_bytes(cloudpickle.dumps(MaliciousPickle(registry.trap)))
     with pytest.raises(DataError, match="expected a model of train"):
-        read_feature_settings(registry.run(), found)
+        read_feature_settings(registry.run(), resolved)
     assert not registry.trap.exists()
 
 
@@ -187,7 +187,7 @@ def test_serve_refuses_a_planted_model_in_one_line(kind: str, registry: Registry
         timeout=600,
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    [line] = [each for each in done.stderr.splitlines() if each.startswith("error: ")]
+    [line] = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert PLANTS[kind][1] in line
     assert not registry.trap.exists()
 

@@ -57,7 +57,7 @@ def run(
 
 def hold_none(server: MlflowServer, *texts: str) -> None:
     """Neither these texts, nor a file of the store, nor one of its artifacts holds a secret."""
-    secrets = [each for name, each in PLANTED.items() if each and name != "STOCKPRED_WEBHOOK"]
+    secrets = [value for name, value in PLANTED.items() if value and name != "STOCKPRED_WEBHOOK"]
     secrets += ["pl4nted-webhook", ADMIN, base64.b64encode(f"admin:{ADMIN}".encode()).decode()]
     files = [p for p in server.folder.rglob("*") if p.is_file() and p.suffix != ".ini"]
     files = [p for p in files if p.name != "auth.db"]  # the server's own
@@ -82,15 +82,15 @@ def test_finished_run_leaves_no_secret(
     assert f"open {server.uri} in a browser" in done.stdout
     artifacts = [p for p in server.folder.rglob("*") if p.name == "evaluation.json"]
     assert artifacts
-    told = [done.stdout, done.stderr]
+    outputs = [done.stdout, done.stderr]
     # Of a model from the server; into a ledger, and all that comes after it.
     ledger = ("--ledger", str(tmp_path / "ledger"), "--log", form)
     for words in (("steps.score",), ("steps.daily", *FAST, *ledger)):
         more = run(server, root, "-m", *words)
         assert more.returncode == 0, more.stderr
-        told += [more.stdout, more.stderr]
-    assert "STOCKPRED_WEBHOOK on 127.0.0.1: Connection refused" in told[-1]
-    hold_none(server, *told)
+        outputs += [more.stdout, more.stderr]
+    assert "STOCKPRED_WEBHOOK on 127.0.0.1: Connection refused" in outputs[-1]
+    hold_none(server, *outputs)
 
 
 def test_failed_run_leaves_no_secret(server: MlflowServer, root: Path) -> None:

@@ -31,12 +31,12 @@ def test_chain_with_lost_answers_logs_nothing_twice(shared: TeamServer, tmp_path
         assert client.main() == EXECUTED
         assert set(proxy.fault_counts()) == set(FAULTS), proxy.faulty
         assert client.main() == CACHED
-    found = shared.census()
-    runs = {row[1]: count for row, count in found.items() if row[0] == "runs"}
+    counts = shared.census()
+    runs = {row[1]: count for row, count in counts.items() if row[0] == "runs"}
     assert runs == {"main": 2, "prior": 1, "logistic": 1, **dict.fromkeys(STEPS, 1)}
-    mains = [row for row in found if row[1] == "main" and row[0] not in SEVERAL]
-    assert {found[row] for row in mains if row[0] in ("params", "runs")} == {2}
-    several = [row for row, count in found.items() if count > 1 and row[0] not in SEVERAL]
+    mains = [row for row in counts if row[1] == "main" and row[0] not in SEVERAL]
+    assert {counts[row] for row in mains if row[0] in ("params", "runs")} == {2}
+    several = [row for row, count in counts.items() if count > 1 and row[0] not in SEVERAL]
     assert set(several) <= set(mains)
     uris = [uri for (uri,) in shared.query("select artifact_uri from runs")]
     assert len(uris) == sum(runs.values())
@@ -53,9 +53,9 @@ def faultless(team_server: TeamServer, tmp_path_factory: pytest.TempPathFactory)
     return team_server.census()
 
 
-def differences(found: Counter[Any], expected: Counter[Any]) -> dict[Any, tuple[int, int]]:
-    both = set(found) | set(expected)
-    return {row: (found[row], expected[row]) for row in both if found[row] != expected[row]}
+def differences(counts: Counter[Any], expected: Counter[Any]) -> dict[Any, tuple[int, int]]:
+    both = set(counts) | set(expected)
+    return {row: (counts[row], expected[row]) for row in both if counts[row] != expected[row]}
 
 
 @pytest.mark.long

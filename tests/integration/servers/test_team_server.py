@@ -39,9 +39,9 @@ def test_clients_without_a_shared_disk_can_do_everything(
     assert shared.query("select count(*) from model_versions") == [(2,)]
 
     def step(name: str, **options: str) -> str:
-        code, said = client.run(name, **options)
-        assert code == 0, said
-        return said
+        code, output = client.run(name, **options)
+        assert code == 0, output
+        return output
 
     ledger = str(tmp_path / "ledger")
     assert "5 forecasts of 5 symbols" in figure(shared, step("score", to=ledger), "score")
@@ -50,8 +50,8 @@ def test_clients_without_a_shared_disk_can_do_everything(
         uri = f"models:/stockpred/{version}"
         step("register", action="promote", model_uri=uri, reason="it is the turn of this one")
     step("register", action="rollback", reason="why not")
-    told = step("register", action="history")
-    assert told.count("(by hand)") >= 3 and "Champion of stockpred now: version 1" in told
+    history = step("register", action="history")
+    assert history.count("(by hand)") >= 3 and "Champion of stockpred now: version 1" in history
     step("daily", ledger=ledger, symbols="AAPL,IBM", models="prior,logistic", folds="3")
     with serving(client) as address:
         with urlopen(f"{address}/example", timeout=600) as answer:
@@ -67,16 +67,16 @@ def test_clients_without_a_shared_disk_can_do_everything(
 def test_two_concurrent_mains_register_one_version(shared: TeamServer, tmp_path: Path) -> None:
     clients = [TeamClient(tmp_path / name, shared.server.uri, shared.folder) for name in "ab"]
     assert clients[0].main() == EXECUTED
-    code, said = clients[0].run(
+    code, output = clients[0].run(
         "register", action="promote", model_uri="models:/stockpred/1", reason="a start"
     )
-    assert code == 0, said
+    assert code == 0, output
     for number, start in enumerate(("2011-01-03", "2011-01-04"), start=2):
         with ThreadPoolExecutor() as pool:
-            ends = [pool.submit(each.run, "main", **QUICK, start=start) for each in clients]
+            ends = [pool.submit(client.run, "main", **QUICK, start=start) for client in clients]
             both = [end.result() for end in ends]
         assert [code for code, _ in both] == [0, 0], both
-        assert not [said for _, said in both if "Traceback" in said]
+        assert not [output for _, output in both if "Traceback" in output]
         versions = shared.query("select source, storage_location from model_versions")
         assert len(set(versions)) == len(versions) == number, "one model, though both have made it"
         unfinished = "select name, status from runs where status <> 'FINISHED'"
@@ -92,7 +92,7 @@ def test_two_concurrent_mains_register_one_version(shared: TeamServer, tmp_path:
     clients[1].load(f"models:/stockpred/{version}" for version in range(1, number + 1))
 
 
-def figure(shared: TeamServer, said: str, name: str) -> str:
+def figure(shared: TeamServer, output: str, name: str) -> str:
     """The key figure of the newest run of an entry point."""
     [[text]] = shared.query(
         "select f.value from tags f join tags e using (run_uuid) join runs r using (run_uuid) "
@@ -121,8 +121,8 @@ def test_artifact_damaged_on_the_server_is_made_anew(shared: TeamServer, tmp_pat
     client.main()
     [table] = (shared.folder / "artifacts").rglob("features.parquet")
     table.write_bytes(bytes(reversed(table.read_bytes())))
-    code, said = client.run("main", symbols="AAPL,IBM", models="prior", folds="3")
-    assert code == 1 and "expected the bytes that its run wrote" in said
+    code, output = client.run("main", symbols="AAPL,IBM", models="prior", folds="3")
+    assert code == 1 and "expected the bytes that its run wrote" in output
     again = client.main(models="prior")
     assert again["features"] == "executed" and again["validate"] == "cached"
 
@@ -154,14 +154,14 @@ def test_server_with_passwords_works_and_stores_no_secret(tmp_path: Path) -> Non
         wrong = TeamClient(
             tmp_path / "a", uri, folder, **names, MLFLOW_TRACKING_PASSWORD="wrong-one"
         )
-        code, said = wrong.run("main")
+        code, output = wrong.run("main")
         assert code == 1
-        [line] = [line for line in said.splitlines() if line]
+        [line] = [line for line in output.splitlines() if line]
         assert line.startswith(f"error: {uri}: no access for user 'plain' (401). Fix: set MLFLOW_")
         assert shared.query("select count(*) from runs") == [(0,)]
         client = TeamClient(tmp_path / "b", uri, folder, **names, MLFLOW_TRACKING_PASSWORD=SECRET)
         small = {"symbols": "AAPL,IBM", "models": "prior,logistic", "folds": "3"}
-        said = {}
+        outputs = {}
         for name, options in {
             "main": small,
             "score": {},
@@ -169,11 +169,11 @@ def test_server_with_passwords_works_and_stores_no_secret(tmp_path: Path) -> Non
             "daily": {**small, "ledger": str(tmp_path / "ledger"), "window": "10"},
             "prune": {"keep": "1"},
         }.items():
-            code, said[name] = client.run(name, **options)
-            assert code == 0, said[name]
-        assert "Champion of stockpred now:" in said["register"]
-        assert re.search("removed the artifacts of [1-9]", said["prune"])
-        assert SECRET not in "".join(said.values()) + shared.server.log.read_text()
+            code, outputs[name] = client.run(name, **options)
+            assert code == 0, outputs[name]
+        assert "Champion of stockpred now:" in outputs["register"]
+        assert re.search("removed the artifacts of [1-9]", outputs["prune"])
+        assert SECRET not in "".join(outputs.values()) + shared.server.log.read_text()
         assert not [row for row in shared.census() if SECRET in str(row)]
         for table in ("params", "tags", "logged_model_tags", "model_version_tags"):
             assert not shared.query(f"select * from {table} t where t::text like '%{SECRET}%'")
@@ -187,8 +187,8 @@ def test_missing_server_is_one_line_within_a_minute(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     client = TeamClient(tmp_path / "a", uri, tmp_path / "server")
     began = time.monotonic()
-    code, said = client.run("main")
+    code, output = client.run("main")
     assert code == 1 and time.monotonic() - began < 60
-    [line] = said.splitlines()
+    [line] = output.splitlines()
     assert line.startswith(f"error: {uri}: no tracking server for 30 s (Connection refused). Fix: ")
     assert list(client.temp.iterdir()) == []

@@ -50,15 +50,15 @@ class Store:
         self.client = MlflowClient(self.uri)
         self.experiment = self.client.get_experiment_by_name("train").experiment_id
         bars = [make_bars(400, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
-        write_groups(folder / "bars.parquet", [to_arrow(each) for each in bars])
-        rows = [rows_to_arrow(feature_rows(each, ("direction",), 5, 2)) for each in bars]
-        made = TableInfo(("direction",), 5, 2)
-        write_groups(folder / "features.parquet", rows, made.to_metadata)
+        write_groups(folder / "bars.parquet", [to_arrow(frame) for frame in bars])
+        rows = [rows_to_arrow(feature_rows(frame, ("direction",), 5, 2)) for frame in bars]
+        info = TableInfo(("direction",), 5, 2)
+        write_groups(folder / "features.parquet", rows, info.to_metadata)
 
     def start(self, run: tuple[str, str] | None = None, **params: str) -> "subprocess.Popen[str]":
-        given = {"table": str(self.folder / "features.parquet"), **params}
-        given["bars"] = str(self.folder / "bars.parquet")
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        options = {"table": str(self.folder / "features.parquet"), **params}
+        options["bars"] = str(self.folder / "bars.parquet")
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
         env = {
             **os.environ,
             "MLFLOW_TRACKING_URI": self.uri,
@@ -79,12 +79,12 @@ class Store:
     def train(self, run: tuple[str, str] | None = None, **params: str) -> tuple[Any, list[str]]:
         """Run to the end; return the run and what was said."""
         process = self.start(run, **params)
-        _, said = process.communicate(timeout=600)
-        assert process.returncode == 0, said
-        found = self.search("attributes.run_name != ''")
-        steps = [each for each in found if "mlflow.parentRunId" not in each.data.tags]
+        _, output = process.communicate(timeout=600)
+        assert process.returncode == 0, output
+        runs = self.search("attributes.run_name != ''")
+        steps = [step_run for step_run in runs if "mlflow.parentRunId" not in step_run.data.tags]
         done = self.client.get_run(run[0]) if run else steps[-1]
-        return done, said.splitlines()
+        return done, output.splitlines()
 
     def search(self, condition: str) -> list[Any]:
         order = ["attributes.start_time ASC"]
@@ -140,15 +140,15 @@ def test_train_logs_candidates_and_trials_as_nested_runs(store: Store, trained: 
 def test_candidate_run_has_its_dataset_and_importances(store: Store, trained: Any) -> None:
     path = store.folder / "features.parquet"
     for run in store.below(trained):
-        [given] = store.client.get_run(run.info.run_id).inputs.dataset_inputs
+        [dataset] = store.client.get_run(run.info.run_id).inputs.dataset_inputs
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        assert given.dataset.digest == sha256[:36]
-        assert json.loads(given.dataset.source) == {"uri": str(path)}
-        columns = json.loads(given.dataset.schema)["mlflow_colspec"]
+        assert dataset.dataset.digest == sha256[:36]
+        assert json.loads(dataset.dataset.source) == {"uri": str(path)}
+        columns = json.loads(dataset.dataset.schema)["mlflow_colspec"]
         types = {column["name"]: column["type"] for column in columns}
         assert types["symbol"] == "string" and types["date"] == "datetime"
         assert types["up_0"] == "float" and types["label"] == "double"
-        assert json.loads(given.dataset.profile)["num_rows"] == pq.read_metadata(path).num_rows
+        assert json.loads(dataset.dataset.profile)["num_rows"] == pq.read_metadata(path).num_rows
         values = json.loads(store.artifact(run, "importances.json").read_text())
         assert list(values) == [f"up_{i}" for i in range(5)]
         assert any(values.values()) or run.info.run_name != "logistic"
@@ -223,19 +223,19 @@ def test_killed_search_is_resumed(store: Store) -> None:
     kill(process, "hist_gradient_boosting, trial 2", signal.SIGTERM)
     run = store.client.get_run(first[0])
     assert run.info.status == "KILLED" and not outputs(run)
-    assert {each.info.status for each in store.below(run)} == {"KILLED"}
+    assert {child.info.status for child in store.below(run)} == {"KILLED"}
 
     process = store.start(second, **LONG_SEARCH)
     kill(process, "hist_gradient_boosting, trial 5", signal.SIGKILL)
     killed = store.client.get_run(second[0])
-    assert {each.info.status for each in store.below(killed)} == {"RUNNING"}
+    assert {child.info.status for child in store.below(killed)} == {"RUNNING"}
 
-    resumed, said = store.train(third, **LONG_SEARCH)
-    fresh = [line for line in said if ", trial " in line]
+    resumed, output = store.train(third, **LONG_SEARCH)
+    fresh = [line for line in output if ", trial " in line]
     assert 0 < len(fresh) <= 18 - 9
-    assert any("trials reused" in line for line in said)
+    assert any("trials reused" in line for line in output)
     # They might be at work still: only a chain ends them, where it knows that they are not.
-    assert {each.info.status for each in store.below(killed)} == {"RUNNING"}
+    assert {child.info.status for child in store.below(killed)} == {"RUNNING"}
     assert outputs(resumed) == outputs(whole)
     names = [
         [t.info.run_name for r in store.below(run) for t in store.below(r)]
@@ -249,10 +249,10 @@ def test_search_with_another_cache_key_is_not_resumed(store: Store) -> None:
     params = {**LONG_SEARCH, "models": "logistic", "trials": "3"}
     process = store.start(store.keyed("one"), **params)
     kill(process, "logistic, trial 1", signal.SIGKILL)
-    _, said = store.train(store.keyed("other"), **params)
-    assert [line.partition(",")[0] for line in said if ", trial " in line] == ["logistic"] * 3
-    _, said = store.train(store.keyed("one"), **params)
-    assert len([line for line in said if ", trial " in line]) < 3
+    _, output = store.train(store.keyed("other"), **params)
+    assert [line.partition(",")[0] for line in output if ", trial " in line] == ["logistic"] * 3
+    _, output = store.train(store.keyed("one"), **params)
+    assert len([line for line in output if ", trial " in line]) < 3
 
 
 def test_train_with_too_few_dates_is_refused_in_one_line(store: Store, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_train_with_too_few_dates_is_refused_in_one_line(store: Store, tmp_path:
     few = table.filter(pa.compute.is_in(table["date"], value_set=dates))
     write_groups(tmp_path / "few.parquet", [few], TableInfo(("direction",), 5, 2).to_metadata)
     process = store.start(table=str(tmp_path / "few.parquet"))
-    _, said = process.communicate(timeout=600)
+    _, output = process.communicate(timeout=600)
     assert process.returncode == 1
-    assert said.splitlines()[-1].startswith("error: folds=5, gap=5: ")
-    assert "got 0 dates" in said.splitlines()[-1]
+    assert output.splitlines()[-1].startswith("error: folds=5, gap=5: ")
+    assert "got 0 dates" in output.splitlines()[-1]

@@ -74,7 +74,7 @@ def by_docker_env(demo: Compose, tracking: str, *options: str) -> str:
     name = f"{demo.project}-docker-env"
     words = ["mlflow", "run", "docker/project", "-A", "network=host", "-A", f"name={name}"]
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", *words, *options],
             cwd=ROOT,
             text=True,
@@ -85,8 +85,8 @@ def by_docker_env(demo: Compose, tracking: str, *options: str) -> str:
         )
     finally:
         docker("rm", "--force", name, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.mark.containers
@@ -108,7 +108,7 @@ def test_demo_runs_serves_reuses_and_keeps_its_data() -> None:
         check_runs(tracking, first)
         check_image(demo)
         check_containers(demo, ports)
-        known = len(runs_of(tracking))
+        count = len(runs_of(tracking))
 
         print_progress(f"demo: a second `up` took {demo.up('--build'):.0f} s")
         check_cached(ended_well(demo), first)
@@ -131,9 +131,9 @@ def test_demo_runs_serves_reuses_and_keeps_its_data() -> None:
         assert served == ["FINISHED", "RUNNING"]
         # The three steps of docker_env came to it; no step of the demo's.
         mains = [
-            run for run in runs_of(tracking)[known:] if "mlflow.parentRunId" not in run["tags"]
+            run for run in runs_of(tracking)[count:] if "mlflow.parentRunId" not in run["tags"]
         ]
-        assert len(mains) + 3 == len(runs_of(tracking)) - known
+        assert len(mains) + 3 == len(runs_of(tracking)) - count
     assert not docker("volume", "ls", "--quiet", "--filter", f"name={demo.project}_").split()
 
 
@@ -142,8 +142,8 @@ def check_docker_env_runs_steps(demo: Compose, tracking: str) -> None:
     by_docker_env(demo, tracking, "-P", "phase=ideation", "-P", "symbols=AAPL,MSFT")
     parent = runs_of_entry_point(tracking, "main")[-1]
     assert parent["tags"]["mlflow.project.env"] == "docker"
-    done = [(run["run_name"], run["status"]) for run in children_of(tracking, parent["run_id"])]
-    assert done == [(step, "FINISHED") for step in ("acquire", "validate", "features")]
+    statuses = [(run["run_name"], run["status"]) for run in children_of(tracking, parent["run_id"])]
+    assert statuses == [(step, "FINISHED") for step in ("acquire", "validate", "features")]
 
 
 class Machine:
@@ -178,13 +178,13 @@ class Machine:
         spec = self._services[service]
         home = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         home |= {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
-        given = {name: self._here(value) for name, value in environment(spec).items()}
+        variables = {name: self._here(value) for name, value in environment(spec).items()}
         command = [self._here(word) for word in argv(spec["command"])]
         with (self.folder.parent / f"{service}.log").open("w") as log:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**os.environ, **home, **given},
+                env={**os.environ, **home, **variables},
                 text=True,
                 stdout=log,
                 stderr=log,

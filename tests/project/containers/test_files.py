@@ -15,7 +15,7 @@ from tests.support.containers.compose_files import (
     FILES,
     environment,
     image_files,
-    read,
+    parse,
     services,
 )
 from tests.support.paths import ROOT
@@ -33,15 +33,17 @@ each_dockerfile = pytest.mark.parametrize(
 def ends(file: Path, name: str) -> bool:
     """Whether a service is to end: others wait for its good end."""
     waited = [spec.get("depends_on", {}).get(name, {}) for spec in services(file).values()]
-    return "service_completed_successfully" in [each.get("condition") for each in waited]
+    return "service_completed_successfully" in [
+        dependency.get("condition") for dependency in waited
+    ]
 
 
 @each_service
 def test_service_has_a_healthcheck_or_ends(file: Path, name: str, spec: dict[str, Any]) -> None:
     assert ends(file, name) or spec["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     for other, rule in spec.get("depends_on", {}).items():
-        wanted = "service_completed_successfully" if ends(file, other) else "service_healthy"
-        assert rule["condition"] in (wanted, "service_healthy")
+        condition = "service_completed_successfully" if ends(file, other) else "service_healthy"
+        assert rule["condition"] in (condition, "service_healthy")
 
 
 @each_service
@@ -86,12 +88,12 @@ def test_compose_file_holds_no_secret(file: Path) -> None:
     for service in services(file).values():
         for name, value in environment(service).items():
             if SECRET.search(name):
-                told = value.startswith("/run/secrets/") or re.fullmatch(
+                is_shown = value.startswith("/run/secrets/") or re.fullmatch(
                     r"\$\{\w+(:\?[^}]*)?\}", value
                 )
-                assert told, f"{file.name}: {name}"
-    for name in read(file).get("secrets", {}):
-        assert set(read(file)["secrets"][name]) <= {"environment", "file"}
+                assert is_shown, f"{file.name}: {name}"
+    for name in parse(file).get("secrets", {}):
+        assert set(parse(file)["secrets"][name]) <= {"environment", "file"}
     # No password within an address, either.
     assert not re.search(r"://[^/\s:$]+:[^/\s@$]+@", file.read_text())
 
@@ -124,20 +126,20 @@ def test_image_holds_only_the_files_of_the_project() -> None:
 def test_next_commands_show_published_addresses(
     monkeypatch: pytest.MonkeyPatch, file: str, name: str, opened: list[str]
 ) -> None:
-    found = services(ROOT / file)
+    by_name = services(ROOT / file)
     monkeypatch.delenv("STOCKPRED_MODEL", raising=False)
-    for variable, value in environment(found[name]).items():
+    for variable, value in environment(by_name[name]).items():
         monkeypatch.setenv(variable, value)
     last = FinishedStep("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
-    said = next_commands(last, os.environ["MLFLOW_TRACKING_URI"])
-    addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(said))
+    commands = next_commands(last, os.environ["MLFLOW_TRACKING_URI"])
+    addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(commands))
     # As they are published.
-    assert addresses == [found[each]["ports"][0].rpartition(":")[0] for each in opened]
-    assert len([line for line in said if "steps." in line]) == (2 if name == "jupyter" else 0)
+    assert addresses == [by_name[service]["ports"][0].rpartition(":")[0] for service in opened]
+    assert len([line for line in commands if "steps." in line]) == (2 if name == "jupyter" else 0)
 
 
 def test_docker_env_project_has_the_same_entry_points() -> None:
-    own, theirs = (read(ROOT / folder / "MLproject") for folder in ("", "docker/project"))
+    own, theirs = (parse(ROOT / folder / "MLproject") for folder in ("", "docker/project"))
     assert theirs["docker_env"] == {"image": "stockpred"}
     assert theirs["entry_points"] == own["entry_points"]
     images = [spec.get("image") for spec in services(ROOT / "docker-compose-demo.yml").values()]

@@ -75,8 +75,8 @@ def test_dotenv_has_every_variable_of_the_example(checkout: Path) -> None:
     assert list(values(checkout)) == [name for name, _ in example]
     assert [value for name, value in example if "PASSWORD" in name or "TOKEN" in name] == ["", ""]
     # Nothing that docker-compose.yml asks for is left to chance.
-    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
-    assert asked == set(values(checkout))
+    variables = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert variables == set(values(checkout))
 
 
 def test_existing_dotenv_is_not_changed(checkout: Path) -> None:
@@ -88,12 +88,12 @@ def test_existing_dotenv_is_not_changed(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "JUPYTER_TOKEN"])
-@pytest.mark.parametrize("left", ["", "short"])
+@pytest.mark.parametrize("content", ["", "short"])
 def test_dotenv_without_a_secret_is_reported_and_not_changed(
-    checkout: Path, name: str, left: str
+    checkout: Path, name: str, content: str
 ) -> None:
     dotenv(checkout)
-    text = re.sub(rf"(?m)^{name}=.*$", f"{name}={left}", (checkout / ".env").read_text())
+    text = re.sub(rf"(?m)^{name}=.*$", f"{name}={content}", (checkout / ".env").read_text())
     (checkout / ".env").write_text(text)
     done = dotenv(checkout, fails=True)
     assert re.fullmatch(rf"error: \S+\.env: {name} is missing or shorter .*\n", done.stderr)
@@ -104,8 +104,8 @@ def test_dotenv_without_a_secret_is_reported_and_not_changed(
 def test_jupyter_uid_is_the_owner_of_the_checkout_and_never_root(checkout: Path) -> None:
     os.chown(checkout, 1234, 2345)
     dotenv(checkout)
-    found = values(checkout)
-    assert (found["WORKBENCH_UID"], found["WORKBENCH_GID"]) == ("1234", "2345")
+    settings = values(checkout)
+    assert (settings["WORKBENCH_UID"], settings["WORKBENCH_GID"]) == ("1234", "2345")
     (checkout / ".env").unlink()
     os.chown(checkout, 0, 0)
     dotenv(checkout)
@@ -114,27 +114,27 @@ def test_jupyter_uid_is_the_owner_of_the_checkout_and_never_root(checkout: Path)
 
 def test_printed_addresses_are_those_that_compose_publishes(checkout: Path) -> None:
     dotenv(checkout)
-    found = re.fullmatch(ADDRESSES, dotenv(checkout, "--addresses").stdout)
-    assert found and found.groups() == ("8888", values(checkout)["JUPYTER_TOKEN"], "5000")
+    addresses = re.fullmatch(ADDRESSES, dotenv(checkout, "--addresses").stdout)
+    assert addresses and addresses.groups() == ("8888", values(checkout)["JUPYTER_TOKEN"], "5000")
     path = checkout / ".env"
     path.write_text(path.read_text().replace("MLFLOW_PORT=5000", 'MLFLOW_PORT="5005"  # free here'))
     assert "http://127.0.0.1:5005\n" in dotenv(checkout, "--addresses").stdout
     # As for compose, the environment goes before the file.
     done = dotenv(checkout, "--addresses", MLFLOW_PORT="15000", JUPYTER_PORT="18888")
-    found = re.fullmatch(ADDRESSES, done.stdout)
-    assert found and (found[1], found[3]) == ("18888", "15000")
+    addresses = re.fullmatch(ADDRESSES, done.stdout)
+    assert addresses and (addresses[1], addresses[3]) == ("18888", "15000")
 
 
 def test_dotenv_is_ignored_by_git_and_images() -> None:
-    asked = subprocess.run(
+    result = subprocess.run(
         ["git", "check-ignore", "--no-index", ".env"], cwd=ROOT, capture_output=True
     )
-    assert asked.returncode == 0
+    assert result.returncode == 0
     for name in (".dockerignore", "docker/workbench/Dockerfile.dockerignore"):
         lines = (ROOT / name).read_text().splitlines()
-        taken = [line[1:] for line in lines if line.startswith("!")]
+        included = [line[1:] for line in lines if line.startswith("!")]
         assert "*" in lines and not [
-            t for t in taken if t in ("", ".", "*") or t.startswith(".env")
+            t for t in included if t in ("", ".", "*") or t.startswith(".env")
         ]
 
 

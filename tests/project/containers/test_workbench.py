@@ -173,11 +173,11 @@ def test_workbench_ports_are_reachable_from_localhost_only(workbench: Workbench)
 def test_workbench_access_needs_the_token(workbench: Workbench) -> None:
     check_jupyter(workbench.jupyter, workbench.secret("JUPYTER_TOKEN"))
     check_tracking(workbench.mlflow)
-    shown = re.search(
+    match = re.search(
         r"^JupyterLab +http://127\.0\.0\.1:(\d+)(/\S+)$", workbench.told, re.MULTILINE
     )
-    assert shown and int(shown[1]) == workbench.jupyter
-    assert send_request(workbench.jupyter, shown[2])[0] == 200  # as it is pasted into a browser
+    assert match and int(match[1]) == workbench.jupyter
+    assert send_request(workbench.jupyter, match[2])[0] == 200  # as it is pasted into a browser
     assert f"MLflow      {workbench.uri}\n" in workbench.told
 
 
@@ -188,8 +188,8 @@ def test_workbench_secrets_are_not_in_logs_images_or_commands(workbench: Workben
     for name in SERVICES:
         looked[f"log of {name}"] = workbench.logs(name)
         looked[f"commands of {name}"] = docker("top", workbench.container(name), "-eo", "pid,args")
-    for what, text in looked.items():
-        assert len(text) > 20 and not [s for s in secrets if s in text], what
+    for path, text in looked.items():
+        assert len(text) > 20 and not [s for s in secrets if s in text], path
     # The file of secrets lies in the mounted checkout: Jupyter sees an empty one.
     assert workbench.exec("jupyter", "cat", ".env") == ""
     assert oct((workbench.checkout / ".env").stat().st_mode)[-3:] == "600"
@@ -233,15 +233,15 @@ def test_host_and_jupyter_share_artifacts_through_the_proxy(
         },
     )
     assert done.returncode == 0, done.stderr
-    there = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", done.stdout, re.MULTILINE)
-    assert [(step, how) for step, how, _ in there] == [
+    steps = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", done.stdout, re.MULTILINE)
+    assert [(step, how) for step, how, _ in steps] == [
         (step, "executed")
         for step in ("acquire", "validate", "features", "train", "evaluate", "report")
     ]
     out = workbench.exec("jupyter", *run, *fast)
     within = re.findall(r"^(\w+) +(executed|cached) .* ([0-9a-f]{32})$", out, re.MULTILINE)
-    assert [row[:2] for row in within[:-1]] == [(step, "cached") for step, _, _ in there]
-    assert [run_id for *_, run_id in within[:-1]] == [run_id for *_, run_id in there]
+    assert [row[:2] for row in within[:-1]] == [(step, "cached") for step, _, _ in steps]
+    assert [run_id for *_, run_id in within[:-1]] == [run_id for *_, run_id in steps]
     assert within[-1][:2] == ("register", "executed")
     client = MlflowClient(workbench.uri)
     for _, _, run_id in within:
@@ -260,8 +260,8 @@ def test_notebook_reports_the_workbench_as_in_order(workbench: Workbench) -> Non
     cells = {
         cell["id"]: cell for cell in json.loads(workbench.exec("jupyter", "cat", out))["cells"]
     }
-    [said] = cells["verdict"]["outputs"]
-    assert "".join(said["text"]) == "The workbench is in order.\n"
+    [output] = cells["verdict"]["outputs"]
+    assert "".join(output["text"]) == "The workbench is in order.\n"
     assert workbench.exec("jupyter", "git", "status", "--porcelain") == ""
 
 
@@ -282,11 +282,11 @@ def test_workbench_killed_tracking_server_restarts(workbench: Workbench) -> None
 
 
 def test_workbench_data_survive_down_and_up(workbench: Workbench) -> None:
-    kept = log_sample(workbench.uri)
+    logged = log_sample(workbench.uri)
     workbench.make("workbench-down")
     assert workbench("ps", "--all", "--quiet") == ""
     workbench.make("workbench")
-    check_sample(workbench.uri, kept)
+    check_sample(workbench.uri, logged)
 
 
 def test_workbench_images_are_below_their_size_limits(workbench: Workbench) -> None:

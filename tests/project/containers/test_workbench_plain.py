@@ -87,14 +87,14 @@ def test_tracking_command_keeps_data_and_answers_to_its_host_names(tmp_path: Pat
         uri = f"http://127.0.0.1:{port}"
         with process(shlex.split(words), tmp_path, port, "/health", LEAN):
             check_tracking(port)
-            kept = log_sample(uri)
-            check_sample(uri, kept)
-            shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-            assert "as nobody asks for it" not in shown
+            logged = log_sample(uri)
+            check_sample(uri, logged)
+            processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+            assert "as nobody asks for it" not in processes
         database.kill()
         database.start()
         with process(shlex.split(words), tmp_path, port, "/health", LEAN):
-            check_sample(uri, kept)
+            check_sample(uri, logged)
 
 
 def test_jupyterlab_command_opens_only_with_its_token(tmp_path: Path) -> None:

@@ -37,25 +37,25 @@ class Checked:
     def __init__(self, path: Path) -> None:
         cells = json.loads(path.read_text())["cells"]
         outputs = {cell["id"]: cell["outputs"] for cell in cells if cell["cell_type"] == "code"}
-        everything = [each for given in outputs.values() for each in given]
-        assert not [each for each in everything if each["output_type"] == "error"]
-        assert not [each for each in everything if "Warning" in "".join(each.get("text", []))]
+        everything = [item for cell_outputs in outputs.values() for item in cell_outputs]
+        assert not [item for item in everything if item["output_type"] == "error"]
+        assert not [item for item in everything if "Warning" in "".join(item.get("text", []))]
         assert "image/png" in outputs["picture"][0]["data"]
         self.verdict = self._text(outputs["verdict"])
-        lines = "".join(self._text(given) for given in outputs.values())
+        lines = "".join(self._text(cell_outputs) for cell_outputs in outputs.values())
         names = "|".join(map(re.escape, PARTS))
-        found = re.findall(rf"(?m)^({names}): (\w[\w ]+) \((.*)\)$", lines)
-        self.marks = {part: mark for part, mark, _ in found}
-        self.seen = {part: seen for part, _, seen in found}
+        rows = re.findall(rf"(?m)^({names}): (\w[\w ]+) \((.*)\)$", lines)
+        self.marks = {part: mark for part, mark, _ in rows}
+        self.seen = {part: sentence for part, _, sentence in rows}
         assert tuple(self.marks) == PARTS
-        shown = "".join(outputs["table"][0]["data"]["text/html"])
-        assert [shown.count(mark) for mark in ("🟢", "🔴")] == [
+        html = "".join(outputs["table"][0]["data"]["text/html"])
+        assert [html.count(mark) for mark in ("🟢", "🔴")] == [
             list(self.marks.values()).count(mark) for mark in ("ok", "broken")
         ]
 
     @staticmethod
     def _text(outputs: list[dict[str, Any]]) -> str:
-        return "".join("".join(each.get("text", [])) for each in outputs)
+        return "".join("".join(output.get("text", [])) for output in outputs)
 
     def only(self, part: str) -> str:
         """The sentence on a part, which must be the only broken one."""

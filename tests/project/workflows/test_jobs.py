@@ -50,8 +50,8 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     text = first.summary.read_text()
     assert text.startswith("## daily: done") and "| the gate's rule |" in text
     assert f"({mlflow.uri}/#/experiments/" in text and git.commits[0] in text
-    kept = {path.name for path in (first.uploaded / "night").iterdir()}
-    assert kept == {
+    names = {path.name for path in (first.uploaded / "night").iterdir()}
+    assert names == {
         "report.html",
         "evaluation.json",
         "decision.json",
@@ -71,7 +71,7 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     assert "NOSUCH" in third.summary.read_text()
     # An alert, of feeds that have stopped: the night's work is done, and the job is red.
     bars = [make_bars(400, symbol, seed) for seed, symbol in enumerate(("AA", "BB", "CC", "DD"))]
-    stopped = pd.concat([*bars[:2], *(each[:-20] for each in bars[2:])])
+    stopped = pd.concat([*bars[:2], *(frame[:-20] for frame in bars[2:])])
     stopped.to_csv(tmp_path / "bars.csv", index=False)
     fourth = nights.night(source=str(tmp_path / "bars.csv"), symbols="all")
     assert fourth.outcomes["Night"] == "success", fourth.outputs["Night"]
@@ -82,8 +82,10 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     assert fifth.outcomes["Night"] == "failure" and not Path("/tmp/pwned").exists()
     assert "is no symbol" in fifth.outputs["Night"]
     # No secret is in what the machine showed or kept, nor in the store.
-    told = [text for job in (first, second, third, fourth, fifth) for text in job.outputs.values()]
-    assert not [text for text in told if GitServer.PASSWORD in text]
+    outputs = [
+        text for job in (first, second, third, fourth, fifth) for text in job.outputs.values()
+    ]
+    assert not [text for text in outputs if GitServer.PASSWORD in text]
     files = [path for path in mlflow.folder.rglob("*") if path.is_file()]
     assert not [path for path in files if GitServer.PASSWORD.encode() in path.read_bytes()]
     # The runs tell where they come from; clones are gone.
@@ -94,7 +96,7 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
             assert run.data.tags["mlflow.source.git.commit"] == git.commits[0]
             assert run.data.tags["mlflow.source.name"].endswith(f"/{REPOSITORY}")
     for job in (first, second, third, fourth):
-        assert not [each for each in job.temporary.iterdir() if (each / ".git").exists()]
+        assert not [folder for folder in job.temporary.iterdir() if (folder / ".git").exists()]
 
 
 def test_scheduled_job_without_a_secret_fails_at_once(git: GitServer, tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def run_job(name: str, git: GitServer, folder: Path, skip: tuple[str, ...], **en
     path = {"PATH": TOOLS, "TESTS": SMALL, "UV_PYTHON": sys.executable}
     job = Job("ci", name, {}, folder, bare, {**path, **env})
     names = [step.get("name") or step["uses"].partition("@")[0] for step in job.job["steps"]]
-    outcomes = job.run(only=tuple(each for each in names if each not in skip))
+    outcomes = job.run(only=tuple(step for step in names if step not in skip))
     assert set(outcomes.values()) == {"success"}, job.outputs
     return job
 
@@ -142,10 +144,10 @@ def test_lock_job_passes_and_writes_an_sbom(git: GitServer, tmp_path: Path) -> N
     assert {"mlflow", "pandas", "yfinance"} <= {part["name"] for part in parts}
     assert all(part["purl"].startswith("pkg:pypi/") for part in parts)
     audited = job.run(only=("Audit",))["Audit"]
-    said = job.outputs["Audit"]
-    assert audited == "success" or "could not be audited" in said or "not found on PyPI" in said, (
-        said
-    )
+    output = job.outputs["Audit"]
+    assert (
+        audited == "success" or "could not be audited" in output or "not found on PyPI" in output
+    ), output
 
 
 MICROMAMBA = """#!/usr/bin/env bash

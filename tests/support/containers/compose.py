@@ -30,12 +30,12 @@ def print_progress(text: str) -> None:
     sys.stderr.flush()
 
 
-def wait_for(condition: Callable[[], Value], seconds: float, what: str) -> Value:
+def wait_for(condition: Callable[[], Value], seconds: float, subject: str) -> Value:
     """Wait for a true value and return it; on timeout raise an error that names `what`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+            raise TimeoutError(f"{subject}: not within {seconds:.0f} s")
         time.sleep(0.5)
     return value
 

@@ -14,14 +14,14 @@ FILES = sorted(ROOT.glob("docker-compose*.yml"))
 DOCKERFILES = sorted((ROOT / "docker").rglob("Dockerfile"))
 
 
-def read(file: Path) -> dict[str, Any]:
+def parse(file: Path) -> dict[str, Any]:
     """Read a compose file: anchors resolved, variables unresolved."""
     return dict(yaml.safe_load(file.read_text()))
 
 
 def services(file: Path) -> dict[str, dict[str, Any]]:
     """Read the services of a compose file by name."""
-    return dict(read(file)["services"])
+    return dict(parse(file)["services"])
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:

@@ -124,9 +124,9 @@ def check_predictions_ignore_later_rows(
     for name in feature_columns(table):
         changed.loc[later, name] *= -3
     whole, again = walk(table), walk(changed)
-    kept = whole["date"] <= cut
-    assert kept.sum() >= 50 and not whole[~kept].equals(again[~kept])
-    assert whole[kept].equals(again[kept]), "predictions depend on later rows"
+    is_before = whole["date"] <= cut
+    assert is_before.sum() >= 50 and not whole[~is_before].equals(again[~is_before])
+    assert whole[is_before].equals(again[is_before]), "predictions depend on later rows"
 
 
 def check_rows_ignore_later_bars(
@@ -134,9 +134,9 @@ def check_rows_ignore_later_bars(
 ) -> None:
     """Assert that features of sessions up to t are the same without the later bars."""
     whole, cut = make(bars), make(bars.iloc[: t + 1].reset_index(drop=True))
-    seen = whole[whole["date"] <= bars["date"][t]]
+    before = whole[whole["date"] <= bars["date"][t]]
     columns = ["date", *feature_columns(cut)]
-    pd.testing.assert_frame_equal(seen[columns], cut[columns], check_exact=True)
+    pd.testing.assert_frame_equal(before[columns], cut[columns], check_exact=True)
 
 
 def check_no_test_row_is_trained_on(

@@ -32,8 +32,8 @@ def evaluation_inputs(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Content of evaluation.json and the plots of some predictions."""
     recipe = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
-    found = evaluate_holdout(predictions, 1, Selection(), TradingCosts())
-    evaluation = {"recipe": recipe, "source": "yahoo", "table_sha256": "ab" * 32, **found}
+    content = evaluate_holdout(predictions, 1, Selection(), TradingCosts())
+    evaluation = {"recipe": recipe, "source": "yahoo", "table_sha256": "ab" * 32, **content}
     curves = returns_by_strategy(predictions, 1, Selection().threshold, TradingCosts())
     return evaluation, draw_evaluation_plots(predictions, evaluation, curves)
 

@@ -16,16 +16,16 @@ MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to
 def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Content of monitoring.json and the plots of a ledger: version 1, the champion, and 2."""
     versions = {"1": CHAMPION, "2": Version("2", "b", "2014-12-31", None)}
-    found = monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1))
-    alerts = loss_alerts(found.content)
+    record = monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1))
+    alerts = loss_alerts(record.content)
     content = {
         "registered_model": "<script>alert(1)</script>",
-        "sentence": alert_sentence(found.content, alerts),
+        "sentence": alert_sentence(record.content, alerts),
         "alerts": alerts,
         "champion": {"version": "1", "sentence": "Version 1, champion."},
         "moves": [{**MOVE, "why": "the first to pass"}],
         "late": 0,
-        **found.content,
+        **record.content,
         "data": {
             "symbols": 20,
             "newest": "2015-07-01",
@@ -49,8 +49,8 @@ def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, byt
             ],
         },
     }
-    known = {"champion": found.record, "version 2": rows[rows["model_version"] == "2"]}
-    return content, draw_monitoring_plots(content, found.detection, known)
+    rows_by_model = {"champion": record.record, "version 2": rows[rows["model_version"] == "2"]}
+    return content, draw_monitoring_plots(content, record.detection, rows_by_model)
 
 
 def monitoring_page(rows: pd.DataFrame) -> str:

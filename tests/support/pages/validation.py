@@ -11,15 +11,17 @@ SESSIONS = make_bars(500)["date"].to_numpy()
 
 def judged(symbols: int, evil: str = "") -> dict[str, SymbolValidation]:
     """Symbols that each lack some sessions and hold one broken bar."""
-    found = {}
+    validations = {}
     for number in range(symbols):
         symbol = f"S{number}{evil}"
         bars = make_bars(500, symbol, seed=number)
         bars.loc[20, "close"] = np.nan
         bars = bars.drop(index=range(100, 101 + number % 50))
-        found[symbol] = validate(bars, calendar="XNYS", sessions=SESSIONS)
-    return found
+        validations[symbol] = validate(bars, calendar="XNYS", sessions=SESSIONS)
+    return validations
 
 
-def picture_of(found: dict[str, SymbolValidation]) -> bytes | None:
-    return draw_missing_sessions({symbol: each.gaps for symbol, each in found.items()})
+def picture_of(validations: dict[str, SymbolValidation]) -> bytes | None:
+    return draw_missing_sessions(
+        {symbol: validation.gaps for symbol, validation in validations.items()}
+    )

@@ -49,8 +49,8 @@ class Toy:
         (self.folder / "behaviour.json").write_text(json.dumps(steps))
 
     def env(self) -> dict[str, str]:
-        here = {"MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_EXPERIMENT_NAME": "toy"}
-        return {**os.environ, **ENV, **here}
+        store_env = {"MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_EXPERIMENT_NAME": "toy"}
+        return {**os.environ, **ENV, **store_env}
 
     def start(self, *options: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         if command:
@@ -121,7 +121,7 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def gone(pids: list[int], seconds: float = 60) -> bool:
+def wait_until_gone(pids: list[int], seconds: float = 60) -> bool:
     """Whether all processes end in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

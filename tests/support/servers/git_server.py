@@ -89,10 +89,10 @@ class _GitRequest(BaseHTTPRequestHandler):
         done = subprocess.run(
             ["git", "http-backend"], input=body, env=env, capture_output=True, check=False
         )
-        head, _, rest = done.stdout.partition(b"\r\n\r\n")
+        head, _, payload = done.stdout.partition(b"\r\n\r\n")
         fields = [line.split(": ", 1) for line in head.decode().splitlines() if ": " in line]
         status = next((int(value.split()[0]) for name, value in fields if name == "Status"), 200)
-        self._answer(status, [(n, v) for n, v in fields if n != "Status"], rest)
+        self._answer(status, [(n, v) for n, v in fields if n != "Status"], payload)
 
     def _answer(self, status: int, fields: Sequence[tuple[str, str]], body: bytes) -> None:
         self.send_response(status)

@@ -88,9 +88,9 @@ class TeamServer:
 
     def empty(self) -> None:
         """Delete all rows and files but the server's own tables."""
-        kept = ("alembic_version", "workspaces", "experiments")
+        spared = ("alembic_version", "workspaces", "experiments")
         rows = self.query("select tablename from pg_tables where schemaname = 'public'")
-        tables = ", ".join(f'"{name}"' for (name,) in rows if name not in kept)
+        tables = ", ".join(f'"{name}"' for (name,) in rows if name not in spared)
         with psycopg.connect(self.database.uri.replace("+psycopg", "")) as connection:
             connection.execute(f"truncate {tables}")
             connection.execute("delete from experiments where experiment_id > 0")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs.toy_project import HANGS, gone
+from tests.support.runs.toy_project import HANGS, wait_until_gone
 
 # No processes for jobs, which no test uses.
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -69,7 +69,7 @@ class Postgres:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # A new server does not start while one of them still holds the shared memory.
-        assert gone(pids)
+        assert wait_until_gone(pids)
 
     def stop(self) -> None:
         self._program("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w", check=False)

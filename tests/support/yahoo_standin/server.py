@@ -143,8 +143,8 @@ class Standin(Market):
     def _delay(self, seconds: float, together: float = float("inf")) -> None:
         """Delay an answer for some seconds, or until `together` requests are open at once."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and self.max_parallel < together:
-            if self.proxy.stopping.wait(min(left, 0.01)):
+        while (remaining := deadline - time.monotonic()) > 0 and self.max_parallel < together:
+            if self.proxy.stopping.wait(min(remaining, 0.01)):
                 return
 
     def _answer(

@@ -71,18 +71,18 @@ def evil(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {key: evil(value) for key, value in content.items()}
     if isinstance(content, Sequence) and not isinstance(content, (str, bytes)):
-        return [evil(each) for each in content]
+        return [evil(item) for item in content]
     return content
 
 
 def validation_page() -> str:
-    found = {}
+    validations = {}
     for number, symbol in enumerate(HOSTILE):
         bars = make_bars(500, symbol, seed=number).drop(index=range(100, 102 + number))
         bars.loc[20, "close"] = float("nan")
-        found[symbol] = validate(bars, calendar=symbol, sessions=SESSIONS)
-    content = summarise(found)
-    picture = picture_of(found)
+        validations[symbol] = validate(bars, calendar=symbol, sessions=SESSIONS)
+    content = summarise(validations)
+    picture = picture_of(validations)
     assert picture is not None
     return render_validation_page(evil(content), picture)
 
@@ -144,9 +144,9 @@ class Elements(html.parser.HTMLParser):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_with_hostile_text_has_no_foreign_element_or_attribute(name: str) -> None:
-    found = Elements(PAGES[name]())
-    assert found.tags <= TAGS and found.attributes <= ATTRIBUTES
-    assert all(text in found.text for text in HOSTILE)
+    elements = Elements(PAGES[name]())
+    assert elements.tags <= TAGS and elements.attributes <= ATTRIBUTES
+    assert all(text in elements.text for text in HOSTILE)
 
 
 @pytest.mark.long
@@ -162,8 +162,8 @@ def test_browser_runs_no_hostile_text(name: str, tmp_path: Path) -> None:
     unguarded = page.replace(POLICY, "")
     open_door = unguarded.replace("<body>", f"<body>{HOSTILE[0]}")
     for number, (text, runs) in enumerate(((page, False), (unguarded, False), (open_door, True))):
-        shown = tmp_path / f"{number}.html"
-        shown.write_text(text)
+        file = tmp_path / f"{number}.html"
+        file.write_text(text)
         done = subprocess.run(
             [
                 browser,
@@ -174,7 +174,7 @@ def test_browser_runs_no_hostile_text(name: str, tmp_path: Path) -> None:
                 "--host-resolver-rules=MAP * ~NOTFOUND",
                 f"--user-data-dir={tmp_path / 'profile'}",
                 "--dump-dom",
-                shown.as_uri(),
+                file.as_uri(),
             ],
             capture_output=True,
             text=True,

@@ -79,8 +79,8 @@ def move(file: str, to: str, *importers: Edit) -> Edit:
 
 def together(*edits: Edit) -> Edit:
     def edit(project: Path) -> None:
-        for each in edits:
-            each(project)
+        for change in edits:
+            change(project)
 
     return edit
 

@@ -50,16 +50,16 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fetched(url: str, folder: str | None = None) -> Path:
     """Clone as MLflow does."""
-    made = Path(folder or tempfile.mkdtemp())
-    made.mkdir(exist_ok=True)
+    folder_made = Path(folder or tempfile.mkdtemp())
+    folder_made.mkdir(exist_ok=True)
     for command in (
         "init -q",
         f"remote add origin {url}",
         "fetch -q --depth=1 origin main",
         "checkout -q main",
     ):
-        subprocess.run(["git", "-C", str(made), *command.split()], check=True)
-    return made
+        subprocess.run(["git", "-C", str(folder_made), *command.split()], check=True)
+    return folder_made
 
 
 class Runs:
@@ -109,8 +109,8 @@ def test_clone_is_marked_renamed_and_removed(server: GitServer, temporary: Path)
     assert runs.claim_clone(run_id, root) == name
     assert runs.client.get_run(killed).data.tags[TAG_SOURCE] == name
     assert GitServer.PASSWORD.encode() not in (temporary.parent / "store.db").read_bytes()
-    found = clone_of(root)
-    assert found is not None and found.commit == server.commits[-1] and found.source == name
+    clone = clone_of(root)
+    assert clone is not None and clone.commit == server.commits[-1] and clone.source == name
     with pytest.raises(InputError, match=f"got {root}/book, which is removed with the clone"):
         require_outside_clone("book", root)
     require_outside_clone("/book", root)
@@ -134,11 +134,11 @@ def test_folder_not_made_by_mlflow_stays(
     open_to_all.chmod(0o755)
     named = fetched(url, str(temporary / "tmp-nightly"))
     elsewhere = fetched(url, str(temporary.parent / "tmpabcdefgh"))
-    for each in (open_to_all, named, elsewhere):
-        assert clone_of(each) is None
-        assert runs.claim_clone(runs.handed(url), each) == url
-        remove_clone(each)
-        assert (each / "MLproject").exists() and not (each / MARK).exists()
+    for clone in (open_to_all, named, elsewhere):
+        assert clone_of(clone) is None
+        assert runs.claim_clone(runs.handed(url), clone) == url
+        remove_clone(clone)
+        assert (clone / "MLproject").exists() and not (clone / MARK).exists()
     # Started by hand in a clone that another process has marked.
     others = fetched(url)
     (others / MARK).write_text("1")
@@ -151,13 +151,13 @@ def test_clones_of_killed_runs_are_removed_by_the_next_run(
 ) -> None:
     url, runs = server.url("small"), Runs(temporary.parent)
     dead, alive, unmarked, mine = (fetched(url) for _ in range(4))
-    for each in (dead, alive):
-        (each / MARK).write_text("1")
-    with (alive / MARK).open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    for folder in (dead, alive):
+        (folder / MARK).write_text("1")
+    with (alive / MARK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         runs.claim_clone(runs.handed(url), mine)
         remove_clone(mine)
-    assert {each.name for each in temporary.iterdir()} == {alive.name, unmarked.name}
+    assert {folder.name for folder in temporary.iterdir()} == {alive.name, unmarked.name}
 
 
 def test_clone_and_password_are_removed_after_a_wrong_option(

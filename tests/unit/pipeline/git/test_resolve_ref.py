@@ -15,7 +15,7 @@ import pytest
 from pipeline.git import resolve_ref
 from pipeline.git.resolve_ref import UnresolvedRef, resolve_commit
 from tests.support.paths import ROOT
-from tests.support.runs.toy_project import HANGS, gone
+from tests.support.runs.toy_project import HANGS, wait_until_gone
 from tests.support.servers.git_server import GitServer, small_project_server
 
 
@@ -28,13 +28,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 @pytest.mark.parametrize("kind", ["branch", "tag", "commit", "subfolder"])
 def test_ref_resolves_to_its_commit(server: GitServer, kind: str) -> None:
     url, commit = server.url("small"), server.commits[0]
-    given = {
+    arguments = {
         "branch": (url, "main"),
         "tag": (url, "v1"),
         "commit": (url, commit),
         "subfolder": (f"{url}#deep", "main"),
     }[kind]
-    assert resolve_commit(*given) == commit
+    assert resolve_commit(*arguments) == commit
 
 
 REFUSED = [
@@ -48,20 +48,20 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "user", "ref", "said"), REFUSED)
+@pytest.mark.parametrize(("name", "user", "ref", "fragment"), REFUSED)
 def test_ref_that_cannot_be_fetched_is_reported_in_one_line(
-    server: GitServer, name: str, user: str, ref: str, said: str
+    server: GitServer, name: str, user: str, ref: str, fragment: str
 ) -> None:
     program = ["python3", "-m", "pipeline.git.resolve_ref", server.url(name, user), ref]
     root = ROOT
     done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith(f"error: {server.url(name)}: {said}") and "wr0ng" not in line
+    assert line.startswith(f"error: {server.url(name)}: {fragment}") and "wr0ng" not in line
 
 
 @pytest.mark.parametrize(
-    ("url", "ref", "said"),
+    ("url", "ref", "fragment"),
     [
         ("http://u:wr0ng[x@127.0.0.1:1/a.git", "main", "http://127.0.0.1:1/a.git: no answer"),
         ("http://u:wr\n0ng@127.0.0.1:1/a", "main", "'http://127.0.0.1:1/a': expected printable"),
@@ -77,7 +77,7 @@ def test_ref_that_cannot_be_fetched_is_reported_in_one_line(
         (".", "a\nb", ".: no branch, tag or full commit 'a\\nb' there"),
     ],
 )
-def test_malformed_url_or_ref_is_reported_in_one_line(url: str, ref: str, said: str) -> None:
+def test_malformed_url_or_ref_is_reported_in_one_line(url: str, ref: str, fragment: str) -> None:
     root = ROOT
     url = str(root) if url == "." else url
     done = subprocess.run(
@@ -89,7 +89,7 @@ def test_malformed_url_or_ref_is_reported_in_one_line(url: str, ref: str, said: 
     )
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
-    assert said.replace(".: no", f"{root}: no") in line and "wr" not in line
+    assert fragment.replace(".: no", f"{root}: no") in line and "wr" not in line
     assert not (root / "pwned").exists()
 
 
@@ -105,16 +105,18 @@ def test_missing_server_and_missing_git_are_reported(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "said"),
+    ("scheme", "fragment"),
     [("http", r"takes the connection and says nothing for \d+ s$"), ("git", r"no answer in 2 s$")],
 )
-def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, scheme: str, said: str) -> None:
+def test_silent_server_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, fragment: str
+) -> None:
     monkeypatch.setattr(resolve_ref, "SILENCE_TIMEOUT", 1)
     monkeypatch.setattr(resolve_ref, "TIMEOUT", 600 if scheme == "http" else 2)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/a.git"
-        with pytest.raises(UnresolvedRef, match=f"^{url}: {said}"):
+        with pytest.raises(UnresolvedRef, match=f"^{url}: {fragment}"):
             resolve_commit(url, "main")
     assert time.monotonic() - began < 60
 
@@ -125,7 +127,7 @@ def test_child_of_git_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("GIT_SSH_COMMAND", f"echo $$ > '{pid}'; exec sleep 600; :")
     with pytest.raises(UnresolvedRef, match=r"^ssh://git@host/a.git: no answer in 5 s$"):
         resolve_commit("ssh://git@host/a.git", "main")
-    assert gone([int(pid.read_text())])
+    assert wait_until_gone([int(pid.read_text())])
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -147,7 +149,7 @@ def test_sigterm_ends_git_too(tmp_path: Path, signum: signal.Signals) -> None:
     process.send_signal(signum)
     assert process.communicate(timeout=HANGS) == (None, "")
     assert process.returncode == 128 + signum
-    assert gone([int(pid.read_text())]) and list(temporary.iterdir()) == []
+    assert wait_until_gone([int(pid.read_text())]) and list(temporary.iterdir()) == []
 
 
 def test_credential_helper_of_the_environment_is_used(

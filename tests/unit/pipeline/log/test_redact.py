@@ -48,9 +48,9 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize(("text", "shown"), SHOWN)
-def test_redact_urls_hides_credentials(text: str, shown: str) -> None:
-    assert redact_urls(text) == shown == redact(text)
+@pytest.mark.parametrize(("text", "expected"), SHOWN)
+def test_redact_urls_hides_credentials(text: str, expected: str) -> None:
+    assert redact_urls(text) == expected == redact(text)
 
 
 @pytest.mark.parametrize("text", KEPT)
@@ -64,21 +64,21 @@ PASSWORD = st.text("0123456789ab/?#:%.~!", min_size=1, max_size=20)
 @given(st.sampled_from(["postgresql", "postgresql+psycopg", "mysql+pymysql"]), PASSWORD)
 def test_password_as_sqlalchemy_reads_it_is_hidden(kind: str, password: str) -> None:
     url = f"{kind}://me:{password}@host/db"
-    taken = make_url(url)
-    assert (taken.password, taken.host) == (unquote(password), "host")
+    parsed = make_url(url)
+    assert (parsed.password, parsed.host) == (unquote(password), "host")
     assert redact_urls(f"at {url}, no") == f"at {kind}://***@host/db, no"
     assert public_url(url) == f"{kind}://me@host/db"
 
 
 @given(st.integers(1, 65535), st.sampled_from("/?#"), st.text("01ab/?#:@.=", max_size=20))
-def test_port_and_path_are_kept(port: int, mark: str, rest: str) -> None:
-    url = f"http://host:{port}{mark}{rest}"
+def test_port_and_path_are_kept(port: int, mark: str, tail: str) -> None:
+    url = f"http://host:{port}{mark}{tail}"
     assert redact_urls(url) == url
 
 
 @given(st.from_regex(r"0\d{0,4}|6[6-9]\d{3}|[789]\d{4}|\d{6,9}", fullmatch=True), PASSWORD)
-def test_number_that_is_no_port_is_hidden_as_a_password(begin: str, rest: str) -> None:
-    assert redact_urls(f"http://me:{begin}/{rest}@host/x") == "http://***@host/x"
+def test_number_that_is_no_port_is_hidden_as_a_password(begin: str, tail: str) -> None:
+    assert redact_urls(f"http://me:{begin}/{tail}@host/x") == "http://***@host/x"
 
 
 NAMES = [
@@ -111,8 +111,10 @@ def test_secret_of_the_environment_is_hidden_anywhere_in_a_text(
 def test_parts_of_a_secret_url_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKPRED_WEBHOOK", "https://hooks.host/services/T0/B0/abcdef?v=1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p%40ssw0rd1@h/db")
-    said = redact("POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db")
-    assert said == "POST *** to hooks.host; *** or ***; h/db"
+    redacted = redact(
+        "POST /services/T0/B0/abcdef?v=1 to hooks.host; p@ssw0rd1 or p%40ssw0rd1; h/db"
+    )
+    assert redacted == "POST *** to hooks.host; *** or ***; h/db"
 
 
 def test_unquoted_password_of_a_database_url_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,8 +171,8 @@ def test_json_lines_are_objects_of_the_same_fields() -> None:
     assert {(record["run"], record["step"]) for record in records} == {("r1", "train")}
     assert all(record["time"].endswith("Z") for record in records)
     first, second, *others = records
-    told = (first["event"], first["seconds"], first["status"], first["message"])
-    assert told == ("step_ended", 1.5, "cached", "one: http://***@h")
+    values = (first["event"], first["seconds"], first["status"], first["message"])
+    assert values == ("step_ended", 1.5, "cached", "one: http://***@h")
     assert (second["level"], second["message"]) == ("warning", "two\nlines")
     assert {record["event"] for record in others} == {"output"}
     messages = [record["message"] for record in others]

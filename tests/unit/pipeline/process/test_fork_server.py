@@ -103,8 +103,8 @@ def test_fork_exit_code_is_that_of_a_command(outcome) -> None:
 
 def test_fork_has_its_own_arguments_environment_and_folder(outcome) -> None:
     _, _, out, _, folder = outcome
-    [said] = [json.loads(x[4:]) for x in out.splitlines() if x.startswith("SAY ")]
-    assert said == {
+    [message] = [json.loads(x[4:]) for x in out.splitlines() if x.startswith("SAY ")]
+    assert message == {
         "argv": ["say", "a b"],
         "cwd": str(folder),
         "env": "ok",

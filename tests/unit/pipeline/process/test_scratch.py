@@ -24,24 +24,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def exited() -> Iterator[Process]:
     """Identity of a process that has exited, taken while it was alive."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        known = process_of(process.pid)
+        identity = process_of(process.pid)
         process.kill()
-    yield known
+    yield identity
 
 
 def make(folder: Path, process: Process, name: str = "pipeline-train-{}-abcdefgh") -> Path:
-    made = folder / name.format(process.slug())
-    made.mkdir(mode=0o700)
-    (made / "model").mkdir()
-    (made / "model" / "half").write_text("x")
-    return made
+    folder_made = folder / name.format(process.slug())
+    folder_made.mkdir(mode=0o700)
+    (folder_made / "model").mkdir()
+    (folder_made / "model" / "half").write_text("x")
+    return folder_made
 
 
 def test_scratch_folder_is_removed_with_its_block(folder: Path) -> None:
-    with pytest.raises(ValueError, match="why"), scratch_folder("train") as made:
-        assert NAME.fullmatch(made.name) and made.parent == folder
-        assert made.stat().st_mode & 0o777 == 0o700
-        (made / "x").write_text("x")
+    with pytest.raises(ValueError, match="why"), scratch_folder("train") as folder_made:
+        assert NAME.fullmatch(folder_made.name) and folder_made.parent == folder
+        assert folder_made.stat().st_mode & 0o777 == 0o700
+        (folder_made / "x").write_text("x")
         raise ValueError("why")
     assert list(folder.iterdir()) == []
 
@@ -49,16 +49,16 @@ def test_scratch_folder_is_removed_with_its_block(folder: Path) -> None:
 def test_remove_abandoned_removes_only_folders_of_exited_processes(
     folder: Path, exited: Process
 ) -> None:
-    (kept := folder / "of the user").mkdir()
-    (kept / "file").write_text("x")
-    left = make(folder, exited)
-    (left / "link").symlink_to(kept)
+    (foreign := folder / "of the user").mkdir()
+    (foreign / "file").write_text("x")
+    abandoned = make(folder, exited)
+    (abandoned / "link").symlink_to(foreign)
     reused = process_of(os.getpid())._replace(start="1")  # another had its id before
     again = make(folder, reused, "pipeline-step-2.a-{}-abcdefgh")
     with scratch_folder("train") as own:
         remaining = {
             own,
-            kept,
+            foreign,
             make(folder, process_of(os.getppid())),
             make(folder, exited._replace(host="elsewhere")),
             make(folder, exited._replace(namespace="1")),
@@ -69,11 +69,11 @@ def test_remove_abandoned_removes_only_folders_of_exited_processes(
             file := folder / f"pipeline-file-{exited.slug()}-abcdefgh",
         }
         open_to_all.chmod(0o755)
-        link.symlink_to(kept)
+        link.symlink_to(foreign)
         file.write_text("x")
         remove_abandoned()
-        assert set(folder.iterdir()) == remaining and not left.exists() and not again.exists()
-    assert (kept / "file").read_text() == "x"
+        assert set(folder.iterdir()) == remaining and not abandoned.exists() and not again.exists()
+    assert (foreign / "file").read_text() == "x"
 
 
 def test_remove_abandoned_keeps_folder_of_another_user(folder: Path, exited: Process) -> None:

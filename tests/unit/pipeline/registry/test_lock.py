@@ -43,13 +43,13 @@ def test_at_most_one_numbered_entry_holds_the_lock(queue: dict[str, str]) -> Non
 
 
 @pytest.mark.run
-@pytest.mark.parametrize("left", [CHOOSING, "1"])
+@pytest.mark.parametrize("record", [CHOOSING, "1"])
 def test_entry_of_a_killed_process_is_removed_after_the_timeout(
-    client: MlflowClient, left: str
+    client: MlflowClient, record: str
 ) -> None:
-    name = f"killed {left}"
+    name = f"killed {record}"
     create_model_versions(client, name, 1)
-    client.set_registered_model_tag(name, f"{QUEUE}dead", left)
+    client.set_registered_model_tag(name, f"{QUEUE}dead", record)
     began = time.monotonic()
     with model_lock(client, name, timeout=0.5):
         assert time.monotonic() - began > 0.5
@@ -156,14 +156,14 @@ def test_concurrent_promotions_leave_one_champion_and_a_complete_record(
     assert set(now.stages.values()) == {"Production", "Archived"}
     # Replayed, the record gives each version's every stage without a gap, and the champion.
     stages = dict.fromkeys(now.stages, "")
-    for each in moves:
-        assert each.stage_before == stages[each.version]
-        stages[each.version] = each.stage
+    for move in moves:
+        assert move.stage_before == stages[move.version]
+        stages[move.version] = move.stage
     assert stages == now.stages and champion_of(moves) == champion
-    whens = [each.when for each in moves]
+    whens = [move.when for move in moves]
     assert whens == sorted(whens)
-    won = [each.version for each in moves if "champion" in each.aliases]
-    lost = [each.version for each in moves if "champion" in each.removed_aliases]
+    won = [move.version for move in moves if "champion" in move.aliases]
+    lost = [move.version for move in moves if "champion" in move.removed_aliases]
     assert won[:-1] == lost and all(one != other for one, other in pairwise(won))
     assert set(won) == set(now.stages) and not model_tags(client, "race", QUEUE)
-    assert json.dumps([each.to_dict() for each in moves])
+    assert json.dumps([move.to_dict() for move in moves])

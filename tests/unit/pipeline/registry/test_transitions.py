@@ -41,12 +41,12 @@ DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 def put(
     client: MlflowClient, name: str, version: str, stage: str, *aliases: str, **options: object
 ) -> list[Transition]:
-    given = {
+    tags = {
         "champion": registry_state(client, name).aliases.get("champion"),
         "run_id": "r",
         "reason": "w",
     }
-    return move_version(client, name, version, stage=stage, aliases=aliases, **{**given, **options})
+    return move_version(client, name, version, stage=stage, aliases=aliases, **{**tags, **options})
 
 
 def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
@@ -67,8 +67,8 @@ def brief(moves: list[Transition]) -> list[tuple[str, ...]]:
 def test_move_version_changes_and_records(client: MlflowClient) -> None:
     create_model_versions(client, "one", 3)
     put(client, "one", "1", "Development", "candidate", reason="a")
-    made = put(client, "one", "1", "Production", "champion", "candidate", reason="b")
-    assert brief(made) == [("1", "Development", "Production", "champion", "", "b")]
+    move = put(client, "one", "1", "Production", "champion", "candidate", reason="b")
+    assert brief(move) == [("1", "Development", "Production", "champion", "", "b")]
     put(client, "one", "2", "Staging", "challenger", reason="c")
     put(client, "one", "3", "Production", "champion", "candidate", reason="d", by_hand=True)
     put(client, "one", "2", "Archived", remove_aliases=["challenger", "champion"], reason="e")
@@ -95,14 +95,14 @@ def test_record_outlives_pruned_versions(client: MlflowClient, tmp_path: Path) -
     create_model_versions(client, "pruned", 2)
     put(client, "pruned", "1", "Development", reason="refused")
     put(client, "pruned", "2", "Development", "candidate", reason="refused, too")
-    known = history(client, "pruned")
+    moves = history(client, "pruned")
     experiment = client.create_experiment("pruned", artifact_location=tmp_path.as_uri())
     for version in "12":
         tags = {TAG_OUTPUT + "decision.json": "0", TAG_MODEL_VERSION: f"pruned/{version}"}
         client.create_run(experiment, tags=tags)
     assert prune(client, experiment, keep=1).versions == 1
     assert list(registry_state(client, "pruned").stages) == ["2"]
-    assert history(client, "pruned") == known and len(known) == 2
+    assert history(client, "pruned") == moves and len(moves) == 2
 
 
 @pytest.mark.run
@@ -123,8 +123,12 @@ def test_unrecorded_changes_are_found_and_recorded(client: MlflowClient) -> None
     create_model_versions(client, "three", 3)
     put(client, "three", "1", "Production", "champion")
     client.set_registered_model_alias("three", "champion", "2")  # in the UI, or killed half way
-    [seen] = find_unrecorded(history(client, "three"), registry_state(client, "three"), DAY)
-    assert (seen.version, seen.aliases, seen.reason) == ("2", ("champion",), UNRECORDED_REASON)
+    [unrecorded] = find_unrecorded(history(client, "three"), registry_state(client, "three"), DAY)
+    assert (unrecorded.version, unrecorded.aliases, unrecorded.reason) == (
+        "2",
+        ("champion",),
+        UNRECORDED_REASON,
+    )
     put(client, "three", "3", "Development", "candidate")
     assert champion_of(history(client, "three")) == "2"
     stages = registry_state(client, "three").stages
@@ -144,8 +148,8 @@ def test_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
         )
         for i in range(60)
     ]
-    for each in (moves[:1], moves[1:40], [], moves[40:]):
-        append_transitions(client, "four", each)
+    for part in (moves[:1], moves[1:40], [], moves[40:]):
+        append_transitions(client, "four", part)
     assert history(client, "four") == moves
     pages = model_tags(client, "four", PREFIX)
     assert 2 <= len(pages) <= 4 and all(len(text) <= TAG_LIMIT for text in pages.values())
@@ -171,24 +175,24 @@ def test_champion_periods_on_a_day_agree_with_a_replay(
 ) -> None:
     hours, moves, champion = 0, [], None
     on: dict[int, set[str | None]] = {}
-    for gap, version, what in steps:
+    for gap, version, action in steps:
         # Every hour that the champion of before still reigned, then the one from then on.
         for hour in range(hours, hours + gap):
             on.setdefault(hour // 24, set()).add(champion)
         hours += gap
-        gains, loses = (("champion",) if what == word else () for word in ("won", "lost"))
+        gains, loses = (("champion",) if action == word else () for word in ("won", "lost"))
         when = DAY + dt.timedelta(hours=hours)
         moves.append(Transition(when, version, "", "", gains, loses, "", "", False))
-        if what == "won":
+        if action == "won":
             champion = version
-        elif what == "lost" and champion == version:
+        elif action == "lost" and champion == version:
             champion = None
     for hour in range(hours, hours + 48):
         on.setdefault(hour // 24, set()).add(champion)
     assert champion_of(moves) == champion
     for day, expected in on.items():
-        found = {
+        listed = {
             r.began.version
             for r in champion_periods_on(moves, (DAY + dt.timedelta(days=day)).date())
         }
-        assert found == expected - {None}
+        assert listed == expected - {None}

@@ -53,9 +53,11 @@ def test_resolve_auto_is_the_champion_else_the_candidate_with_a_warning(
     with pytest.raises(InputError, match="a candidate of 'a b', got neither"):
         resolve(client, "auto", "a b")
     client.set_registered_model_alias("a b", "candidate", "2")
-    found = resolve(client, "auto", "a b")
-    assert found.warning and "no champion" in found.warning and "version 2" in found.warning
-    assert found == ResolvedModel("models:/a b/2", "a b", "2", "candidate", found.warning)
+    resolved = resolve(client, "auto", "a b")
+    assert (
+        resolved.warning and "no champion" in resolved.warning and "version 2" in resolved.warning
+    )
+    assert resolved == ResolvedModel("models:/a b/2", "a b", "2", "candidate", resolved.warning)
     client.set_registered_model_alias("a b", "champion", "1")
     champion = ResolvedModel("models:/a b/1", "a b", "1", "champion", None)
     assert resolve(client, "auto", "a b") == champion
@@ -121,18 +123,18 @@ def test_register_version_is_idempotent(client: MlflowClient) -> None:
         first = register_version(client, "once", uri, "", {"a": "1"})
         again = register_version(client, "once", uri, "", {"a": "2"})
         # Another model by id, of the same bytes or not.
-        made = {"model_sha256": "0"}
+        tags = {"model_sha256": "0"}
         ids = model_ids(client)
-        made_twice = [register_version(client, "twice", f"models:/{i}", "", made) for i in ids[:2]]
+        made_twice = [register_version(client, "twice", f"models:/{i}", "", tags) for i in ids[:2]]
         location = Path(client.get_logged_model(ids[0]).artifact_location.removeprefix("file://"))
         location.mkdir(parents=True, exist_ok=True)
         (location / "MLmodel").touch()
-        same = register_version(client, "twice", f"models:/{ids[2]}", "", made)
+        same = register_version(client, "twice", f"models:/{ids[2]}", "", tags)
         other = register_version(client, "twice", f"models:/{ids[2]}", "", {"model_sha256": "1"})
     finally:
         mlflow.set_tracking_uri(before)
     assert str(first.version) == str(again.version) == "1"
-    numbers = [str(each.version) for each in (*made_twice, same, other)]
+    numbers = [str(version.version) for version in (*made_twice, same, other)]
     assert numbers == ["1", "2", "1", "3"], "the files of the first were lost for a while"
     assert resolve(client, uri, "once").version == "1"
 

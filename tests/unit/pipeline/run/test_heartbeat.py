@@ -35,15 +35,15 @@ def test_process_tags_are_read_back_and_malformed_ones_are_none() -> None:
 def test_slug_has_exited_only_for_an_exited_process_of_this_place(
     process: "subprocess.Popen[bytes]",
 ) -> None:
-    here = process_of(process.pid)
-    slug = here.slug()
+    identity = process_of(process.pid)
+    slug = identity.slug()
     assert re.fullmatch(SLUG, slug) and not slug_has_exited(slug)
-    assert slug_has_exited(here._replace(start="1").slug()), "the id was reused"
+    assert slug_has_exited(identity._replace(start="1").slug()), "the id was reused"
     process.kill()
     process.wait()
     assert slug_has_exited(slug)
     for elsewhere in ({"host": "h"}, {"boot": "b"}, {"namespace": "1"}):
-        assert not slug_has_exited(here._replace(**elsewhere).slug())
+        assert not slug_has_exited(identity._replace(**elsewhere).slug())
 
 
 HIDEPID = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
@@ -64,10 +64,10 @@ print([start_of(pid), *gone])
 def test_process_hidden_from_this_user_has_not_exited(
     process: "subprocess.Popen[bytes]",
 ) -> None:
-    here = process_of(process.pid)
+    identity = process_of(process.pid)
     command = ("unshare", "--mount", "sh", "-c", HIDEPID, "sh")
     done = subprocess.run(
-        [*command, sys.executable, "-c", AS_ANOTHER_USER, str(here.pid), here.start],
+        [*command, sys.executable, "-c", AS_ANOTHER_USER, str(identity.pid), identity.start],
         cwd=ROOT,
         capture_output=True,
         text=True,

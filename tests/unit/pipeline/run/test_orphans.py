@@ -90,10 +90,10 @@ def test_orphan_is_closed_once_its_process_is_killed(
     # A zombie has exited, too.
     why = store.closed()
     assert list(why) == [run.info.run_id] and f"process {process.pid} on " in why[run.info.run_id]
-    found = store.client.get_run(run.info.run_id)
-    assert found.info.status == "FAILED" and found.data.tags[TAG_ERROR] == why[run.info.run_id]
-    beat = dt.datetime.fromisoformat(found.data.tags[TAG_HEARTBEAT])
-    assert found.info.end_time == int(beat.timestamp() * 1000), "the last heartbeat"
+    stored = store.client.get_run(run.info.run_id)
+    assert stored.info.status == "FAILED" and stored.data.tags[TAG_ERROR] == why[run.info.run_id]
+    beat = dt.datetime.fromisoformat(stored.data.tags[TAG_HEARTBEAT])
+    assert stored.info.end_time == int(beat.timestamp() * 1000), "the last heartbeat"
     process.wait()
     assert store.closed() == {}
     assert store.status(store.own) == "RUNNING"
@@ -169,12 +169,12 @@ def test_orphans_are_closed_with_their_parent_innermost_first(
 ) -> None:
     theirs = process_tags(process.pid)
     main = store.run({**OURS, **theirs})
-    gone = with_process(process_tags(), start="1")
-    step = store.run({**gone, TAG_PARENT: main.info.run_id})
-    nested = store.run({**gone, TAG_PARENT: step.info.run_id})
+    tags = with_process(process_tags(), start="1")
+    step = store.run({**tags, TAG_PARENT: main.info.run_id})
+    nested = store.run({**tags, TAG_PARENT: step.info.run_id})
     untagged = store.run({TAG_PARENT: main.info.run_id})
     assert store.closed() == {}, "main is alive, and closes its children itself"
-    alone = store.run({**gone, TAG_PARENT: store.run({}).info.run_id})  # below a notebook's run
+    alone = store.run({**tags, TAG_PARENT: store.run({}).info.run_id})  # below a notebook's run
     process.kill()
     process.wait()
     order = list(store.closed())
@@ -185,11 +185,11 @@ def test_orphans_are_closed_with_their_parent_innermost_first(
 
 @pytest.mark.parametrize("alive", [False, True])
 def test_orphans_in_a_cycle_are_closed_once(store: Store, alive: bool) -> None:
-    gone = with_process(process_tags(), start="1")
-    one = store.run(gone)
-    other = store.run({**(process_tags() if alive else gone), TAG_PARENT: one.info.run_id})
-    below = store.run({**gone, TAG_PARENT: other.info.run_id})
-    itself = store.run(gone)
+    tags = with_process(process_tags(), start="1")
+    one = store.run(tags)
+    other = store.run({**(process_tags() if alive else tags), TAG_PARENT: one.info.run_id})
+    below = store.run({**tags, TAG_PARENT: other.info.run_id})
+    itself = store.run(tags)
     for run, parent in ((one, other), (itself, itself)):
         store.client.set_tag(run.info.run_id, TAG_PARENT, parent.info.run_id)
     circle = [] if alive else [run.info.run_id for run in (below, one, other)]
@@ -212,9 +212,9 @@ def test_close_with_nested_in_a_cycle_closes_each_run_once(store: Store) -> None
 def test_run_finished_since_the_search_keeps_its_status(uri: str) -> None:
     class Late(MlflowClient):
         def search_runs(self, *args: Any, **kwargs: Any) -> PagedList[Run]:
-            found = super().search_runs(*args, **kwargs)
+            runs = super().search_runs(*args, **kwargs)
             self.set_terminated(run.info.run_id, "FINISHED")
-            return found
+            return runs
 
     store = Store(uri, Late)
     run = store.run(with_process(process_tags(), start="1"))

@@ -89,10 +89,10 @@ def test_step_run_ended_at_any_line_offers_only_whole_outputs(
     else:
         assert last_try[0][2] == 0 and last_try[1:] == ["FINISHED", ALL, [True, False], []]
     last, handles = "FAILED" if fails else "FINISHED", False
-    for (_, where, code), status, outputs, (kept, _), left in tries:
-        assert left == [], where
+    for (_, where, code), status, outputs, (is_kept, _), folders in tries:
+        assert folders == [], where
         # Outputs are kept, and the reason is tagged, in one request.
-        assert outputs in ([], ["table.txt"], ALL) and (outputs != []) == kept, where
+        assert outputs in ([], ["table.txt"], ALL) and (outputs != []) == is_kept, where
         assert status in ("RUNNING", "KILLED", last), where
         if status == "FINISHED":
             assert outputs == ALL, where

@@ -45,8 +45,8 @@ def table(rows: list[tuple[int, str, float]]) -> pa.Table:
 
 
 def content(ledger: Ledger) -> list[tuple[int, str, float]]:
-    found = ledger.read().select(["day", "key", "value"]).to_pylist()
-    return [((row["day"] - MONDAY).days, row["key"], row["value"]) for row in found]
+    rows = ledger.read().select(["day", "key", "value"]).to_pylist()
+    return [((row["day"] - MONDAY).days, row["key"], row["value"]) for row in rows]
 
 
 def test_rows_are_readable_by_any_reader_of_datasets(tmp_path: Path) -> None:
@@ -96,11 +96,11 @@ def test_appends_agree_with_a_plain_dict(calls: list) -> None:
         record: dict[tuple[int, str, str], float] = {}
         for name, given_rows in calls:
             places = [(day, name, key) for day, key, _ in given_rows]
-            known = [place for place in places if place in record]
+            present = [place for place in places if place in record]
             values = dict(zip(places, (value for *_, value in given_rows), strict=True))
-            differing = sum(record[place] != values[place] for place in known)
+            differing = sum(record[place] != values[place] for place in present)
             done = ledger.append(table(given_rows), name, "key", ("value",))
-            assert done == AppendCounts(len(places) - len(known), len(known), differing)
+            assert done == AppendCounts(len(places) - len(present), len(present), differing)
             record = values | record
         assert content(ledger) == [
             (day, key, value) for (day, _, key), value in sorted(record.items())
@@ -157,39 +157,39 @@ def test_killed_writer_leaves_no_part_and_the_next_completes_it(
         process = writer(root, tmp_path / "book", keys, days)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         # By how far it has come, not by the clock: another moment, however fast the machine is.
-        there = len(list((tmp_path / "book").glob("day=*")))
-        wanted = there + rng.randint(0, (days - there) // 4)
-        while len(list((tmp_path / "book").glob("day=*"))) < wanted and process.poll() is None:
+        partitions = len(list((tmp_path / "book").glob("day=*")))
+        target = partitions + rng.randint(0, (days - partitions) // 4)
+        while len(list((tmp_path / "book").glob("day=*"))) < target and process.poll() is None:
             time.sleep(0.001)
         time.sleep(rng.random() * 0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         try:
-            found = content(book)
+            rows = content(book)
         except InputError:  # killed before its first row
             continue
         by_day: dict[int, int] = {}
-        for day, _, _ in found:
+        for day, _, _ in rows:
             by_day[day] = by_day.get(day, 0) + 1
-        assert set(by_day.values()) == {8} and set(found) <= set(expected)
-        cut_short += len(found) < len(expected)
+        assert set(by_day.values()) == {8} and set(rows) <= set(expected)
+        cut_short += len(rows) < len(expected)
     assert cut_short
     process = writer(root, tmp_path / "book", keys, days)
-    said, _ = process.communicate(timeout=600)
-    assert "differing=0" in said
+    output, _ = process.communicate(timeout=600)
+    assert "differing=0" in output
     assert content(book) == expected
-    left = [path for path in (tmp_path / "book").rglob(".*") if path.name != ".lock"]
-    assert len(left) <= kills
+    partial = [path for path in (tmp_path / "book").rglob(".*") if path.name != ".lock"]
+    assert len(partial) <= kills
 
 
 @pytest.mark.run
 def test_two_writers_of_the_same_files_lose_no_row(root: Path, tmp_path: Path) -> None:
-    each = [writer(root, tmp_path / "book", keys, 40) for keys in ("a,b,c", "c,d,e")]
-    said = [process.communicate(timeout=600)[0] for process in each]
-    assert [process.returncode for process in each] == [0, 0]
-    assert sorted("known=40" in text for text in said) == [False, True]
-    found = content(Ledger(str(tmp_path / "book"), root, "day"))
-    assert [(day, key) for day, key, _ in found] == [(d, k) for d in range(40) for k in "abcde"]
+    writers = [writer(root, tmp_path / "book", keys, 40) for keys in ("a,b,c", "c,d,e")]
+    outputs = [process.communicate(timeout=600)[0] for process in writers]
+    assert [process.returncode for process in writers] == [0, 0]
+    assert sorted("known=40" in text for text in outputs) == [False, True]
+    rows = content(Ledger(str(tmp_path / "book"), root, "day"))
+    assert [(day, key) for day, key, _ in rows] == [(d, k) for d in range(40) for k in "abcde"]
 
 
 @pytest.mark.parametrize(

@@ -36,15 +36,15 @@ def test_atomic_write_leaves_the_whole_file_or_none(tmp_path: Path) -> None:
 
 
 def test_write_groups_writes_a_group_a_table_and_late_metadata(tmp_path: Path) -> None:
-    found: dict[bytes, bytes] = {}
+    content: dict[bytes, bytes] = {}
 
     def parts():
         for number in range(3):
-            found[b"last"] = str(number).encode()
+            content[b"last"] = str(number).encode()
             yield pa.table({"x": list(range(number + 1))})
 
     path = tmp_path / "t.parquet"
-    assert write_groups(path, parts(), lambda: found) == 6
+    assert write_groups(path, parts(), lambda: content) == 6
     assert [group.num_rows for group in read_groups(path)] == [1, 2, 3]
     assert read_metadata(path)[b"last"] == b"2"
     assert read_table(path)["x"].to_pylist() == [0, 0, 1, 0, 1, 2]

@@ -70,11 +70,11 @@ def uri_of(database: Postgres, user: str, name: str = "mlflow") -> str:
 def test_database_that_refuses_access_is_reported_at_once(
     choosy: Postgres, user: str, name: str, why: str
 ) -> None:
-    with pytest.raises(StoreError) as found:
+    with pytest.raises(StoreError) as error:
         prepare_store(uri_of(choosy, user, name))
-    shown = uri_of(choosy, user.partition(":")[0], name)
-    assert str(found.value).startswith(f"{shown}: no access ({why}). Fix: ")
-    assert "\n" not in str(found.value) and "wr0ng" not in str(found.value)
+    uri = uri_of(choosy, user.partition(":")[0], name)
+    assert str(error.value).startswith(f"{uri}: no access ({why}). Fix: ")
+    assert "\n" not in str(error.value) and "wr0ng" not in str(error.value)
 
 
 def test_database_that_grants_access_is_accepted(choosy: Postgres) -> None:
@@ -92,9 +92,9 @@ def test_database_without_an_installed_driver_is_reported(
     monkeypatch.setitem(sys.modules, "psycopg2", None)  # wherever it is
     for kind, why in (("postgresql+psycopg2", "psycopg2"), ("postgresql+none", "postgresql.none")):
         uri = uri_of(choosy, "asked:r1ght-one").replace("postgresql+psycopg", kind)
-        with pytest.raises(StoreError, match=rf"^{re.escape(kind)}://asked@127.*{why}") as found:
+        with pytest.raises(StoreError, match=rf"^{re.escape(kind)}://asked@127.*{why}") as error:
             prepare_store(uri)
-        assert "no driver for it (" in str(found.value) and "r1ght" not in str(found.value)
+        assert "no driver for it (" in str(error.value) and "r1ght" not in str(error.value)
 
 
 @pytest.mark.long

@@ -48,16 +48,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     monkeypatch.setattr(server_check, "STARTUP_TIMEOUT", 3.0)
     monkeypatch.setattr(server_check, "TIMEOUT", 60.0)
-    with Answers(("127.0.0.1", 0), Handler) as found:
-        thread = threading.Thread(target=found.serve_forever, args=(0.02,))
+    with Answers(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield found
-        found.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
-def uri_of(found: Answers) -> str:
-    return f"http://127.0.0.1:{found.server_port}"
+def uri_of(server: Answers) -> str:
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +75,9 @@ def mlflow_as_it_was() -> Iterator[None]:
             _tracking_store_registry,
         )
     ]
-    kept = [dict(table) for table in tables]
+    copies = [dict(table) for table in tables]
     yield
-    for table, before in zip(tables, kept, strict=True):
+    for table, before in zip(tables, copies, strict=True):
         table.clear()
         table.update(before)
 
@@ -101,11 +101,11 @@ def test_database_that_starts_late_is_waited_for(
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         uri = f"postgresql+psycopg://me:hunt/er2@127.0.0.1:{port}/db"
-        with pytest.raises(StoreError) as found:
+        with pytest.raises(StoreError) as error:
             prepare_store(uri)
         bound.listen()
         assert prepare_store(uri) is None
-    assert str(found.value).startswith(
+    assert str(error.value).startswith(
         f"postgresql+psycopg://me@127.0.0.1:{port}/db: no database for 1 s (Connection refused). "
     )
     assert time.monotonic() - began < 30
@@ -171,9 +171,9 @@ def test_server_with_an_unfit_answer_is_reported_in_one_line(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
     answers.status, answers.text = status, text
-    with pytest.raises(StoreError, match=rule) as found:
+    with pytest.raises(StoreError, match=rule) as error:
         prepare_store(uri_of(answers))
-    assert "\n" not in str(found.value) and "hunter2" not in str(found.value)
+    assert "\n" not in str(error.value) and "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_older_server_logs_a_warning(
 ) -> None:
     answers.text = text = f"{MAJOR}.{minor}"
     prepare_store(uri_of(answers))
-    shown = capsys.readouterr().err
-    assert (f"MLflow {text}" in shown and shown.startswith("warning: ")) == warns
+    message = capsys.readouterr().err
+    assert (f"MLflow {text}" in message and message.startswith("warning: ")) == warns
 
 
 def test_server_without_a_version_but_with_the_api_is_accepted(answers: Answers) -> None:
@@ -212,9 +212,9 @@ def test_silent_server_is_given_up(answers: Answers, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("password", ["hunter2", "hunter2/a", "a/hunter2", "a?hunter2", "#hunter2"])
 def test_password_in_the_address_is_refused_and_not_shown(password: str) -> None:
-    with pytest.raises(StoreError, match=r"^http://host:1/x: a password in the") as found:
+    with pytest.raises(StoreError, match=r"^http://host:1/x: a password in the") as error:
         prepare_store(f"http://me:{password}@host:1/x")
-    assert "hunter2" not in str(found.value)
+    assert "hunter2" not in str(error.value)
 
 
 def test_checked_server_gets_no_call(answers: Answers) -> None:

@@ -36,9 +36,9 @@ def test_evaluation_page_is_self_contained_and_begins_with_the_verdict(page: str
 
 def test_evaluation_page_without_a_defined_correlation_says_so(page: str) -> None:
     assert re.search(r"date by date, then the mean of [1-9][0-9]*\.", page)
-    told, evaluation = evaluation_page(walked(0.5).assign(probability_up=0.5))
+    text, evaluation = evaluation_page(walked(0.5).assign(probability_up=0.5))
     assert evaluation["ic"]["groups"] == 0
-    assert "date by date, of which none is defined here." in told
+    assert "date by date, of which none is defined here." in text
 
 
 def test_evaluation_page_without_importances_of_many_symbols_stays_small() -> None:
@@ -65,7 +65,7 @@ def test_evaluation_page_of_a_degenerate_holdout_has_no_nan(poor) -> None:
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", re.sub(r'src="[^"]*"', "", text))
 
 
-def sentence(**given: object) -> str:
+def sentence(**fields: object) -> str:
     evaluation = {
         "lead_over_prior": {"mean": 0.0, "p_value": 0.61, "dates": 500},
         "lead_over_prior_by_symbol": {"mean": 0.01, "p_value": 0.01},
@@ -73,7 +73,7 @@ def sentence(**given: object) -> str:
         "model": {"log_loss": 0.6931},
         "baselines": {"prior": {"log_loss": 0.6929}},
     }
-    return verdict_sentence({**evaluation, **given})
+    return verdict_sentence({**evaluation, **fields})
 
 
 def test_verdict_sentence_separates_no_evidence_from_no_power() -> None:
@@ -143,8 +143,8 @@ def test_browser_shows_the_evaluation_page(page: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium on this machine: apt-get install chromium, and run it again")
-    shown, probed = tmp_path / "report.html", tmp_path / "probed.html"
-    shown.write_text(page)
+    report, probed = tmp_path / "report.html", tmp_path / "probed.html"
+    report.write_text(page)
     assert POLICY in page
     page = page.replace(POLICY, "")  # which would let no probe run
     probed.write_text(page.replace("</body>", PROBE + "</body>"))
@@ -170,12 +170,12 @@ def test_browser_shows_the_evaluation_page(page: str, tmp_path: Path) -> None:
         )
 
     done = browse("--dump-dom", probed.as_uri())
-    seen = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])
-    assert len(seen["images"]) == 8
-    assert all(width > 300 and right <= 1200 for width, right in seen["images"])
-    assert seen["wide"] <= 1200 and seen["height"] > 2000
+    checks = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout)[1])
+    assert len(checks["images"]) == 8
+    assert all(width > 300 and right <= 1200 for width, right in checks["images"])
+    assert checks["wide"] <= 1200 and checks["height"] > 2000
     picture = tmp_path / "page.png"
-    done = browse(f"--screenshot={picture}", shown.as_uri())
+    done = browse(f"--screenshot={picture}", report.as_uri())
     # Chromium writes a page's errors to its log as "...:CONSOLE:...".
     assert "CONSOLE" not in done.stderr
     assert picture.stat().st_size > 20_000

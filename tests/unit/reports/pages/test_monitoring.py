@@ -52,10 +52,10 @@ def test_browser_shows_the_monitoring_page(page: str, tmp_path: Path) -> None:
         "Math.min(...[...document.images].map(i => i.naturalWidth)), "
         "document.documentElement.scrollWidth, document.body.scrollHeight].join(' ');});</script>"
     )
-    shown = tmp_path / "monitoring.html"
+    file = tmp_path / "monitoring.html"
     assert POLICY in page
     # The policy would let no probe run.
-    shown.write_text(page.replace(POLICY, "").replace("</body>", f"{probe}</body>"))
+    file.write_text(page.replace(POLICY, "").replace("</body>", f"{probe}</body>"))
     done = subprocess.run(
         [
             browser,
@@ -68,7 +68,7 @@ def test_browser_shows_the_monitoring_page(page: str, tmp_path: Path) -> None:
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={tmp_path / 'profile'}",
             "--dump-dom",
-            shown.as_uri(),
+            file.as_uri(),
         ],
         capture_output=True,
         text=True,

@@ -25,8 +25,8 @@ def test_validation_summary_counts_bars_and_what_was_taken_out() -> None:
 
 
 def test_validation_page_escapes_values_and_fetches_nothing() -> None:
-    found = judged(3, "<script>$x")
-    text = render_validation_page(summarise(found), picture_of(found))
+    validations = judged(3, "<script>$x")
+    text = render_validation_page(summarise(validations), picture_of(validations))
     assert "<script" not in text and "S1&lt;script&gt;$x" in text
     assert (
         "http://" not in text and "https://" not in text and 'src="data:image/png;base64,' in text
@@ -34,10 +34,10 @@ def test_validation_page_escapes_values_and_fetches_nothing() -> None:
 
 
 def test_validation_page_without_a_gap_has_no_plot() -> None:
-    found = {"A": validate(make_bars(500), calendar="XNYS", sessions=SESSIONS)}
-    assert picture_of(found) is None
+    validations = {"A": validate(make_bars(500), calendar="XNYS", sessions=SESSIONS)}
+    assert picture_of(validations) is None
     assert "Every session of the known calendars has its bar" in render_validation_page(
-        summarise(found), None
+        summarise(validations), None
     )
     unknown = {"A": validate(make_bars(500), calendar="XBEL")}
     text = render_validation_page(summarise(unknown), None)
@@ -64,8 +64,8 @@ def test_validation_page_lists_symbols_and_years_above_a_limit() -> None:
 
 @pytest.mark.long
 def test_validation_page_of_2000_symbols_stays_small() -> None:
-    found = judged(2000)
-    text = render_validation_page(summarise(found), picture_of(found))
+    validations = judged(2000)
+    text = render_validation_page(summarise(validations), picture_of(validations))
     assert len(text) < 1 << 20
     assert "1,950 more" in text
 

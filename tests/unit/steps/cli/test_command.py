@@ -147,8 +147,8 @@ def test_grouped_makes_dataclasses_of_flat_values() -> None:
     def function(run: object, *, pair: Pair, name: str) -> None: ...
 
     assert grouped(function, {"low": 1, "name": "a"}) == {"pair": Pair(1), "name": "a"}
-    made = {"pair": Pair(2, 3), "name": "a"}
-    assert grouped(function, made) == made
+    values = {"pair": Pair(2, 3), "name": "a"}
+    assert grouped(function, values) == values
 
 
 def test_program_of_a_function_unlike_the_table_is_an_error() -> None:

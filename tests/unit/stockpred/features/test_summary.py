@@ -29,16 +29,16 @@ def test_summary_of_parts_equals_pandas_on_the_whole(cuts: list[int], sample_row
     table = labelled_table(dates=40, symbols=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summary, "SAMPLE_ROWS", sample_rows)
-        found = TableSummary(FEATURES, len(table))
+        summary_of_parts = TableSummary(FEATURES, len(table))
     edges = [0, *sorted(cuts), len(table)]
     for first, last in pairwise(edges):
-        found.add(table.iloc[first:last])
-    assert found.rows == len(table)
-    assert found.up_share == pytest.approx(table["label"].mean())
-    sample = table.iloc[:: found.every]
+        summary_of_parts.add(table.iloc[first:last])
+    assert summary_of_parts.rows == len(table)
+    assert summary_of_parts.up_share == pytest.approx(table["label"].mean())
+    sample = table.iloc[:: summary_of_parts.every]
     assert len(sample) <= sample_rows
     for name in FEATURES:
-        one, values = found.feature(name), table[name].astype(float)
+        one, values = summary_of_parts.feature(name), table[name].astype(float)
         expected = [values.mean(), values.std(), values.min(), values.max()]
         assert [one.mean, one.deviation, one.lowest, one.highest] == pytest.approx(expected)
         if name == "flat":
@@ -54,15 +54,15 @@ def test_summary_of_parts_equals_pandas_on_the_whole(cuts: list[int], sample_row
         by_symbol["date"].max(),
         strict=True,
     )
-    parts = list(found.symbols())
+    parts = list(summary_of_parts.symbols())
     assert [(p.symbol, p.rows, p.first, p.last) for p in parts] == list(expected)
     shares = by_symbol["label"].mean().tolist()
     assert [part.up_share for part in parts] == pytest.approx(shares)
 
 
 def test_summary_without_a_row_is_nan() -> None:
-    found = TableSummary(["x0"], 0)
-    found.add(labelled_table(40, 1).iloc[:0])
-    one = found.feature("x0")
-    assert np.isnan([found.up_share, one.mean, one.deviation, one.lowest]).all()
-    assert one.correlation is None and list(found.symbols()) == []
+    summary_of_parts = TableSummary(["x0"], 0)
+    summary_of_parts.add(labelled_table(40, 1).iloc[:0])
+    one = summary_of_parts.feature("x0")
+    assert np.isnan([summary_of_parts.up_share, one.mean, one.deviation, one.lowest]).all()
+    assert one.correlation is None and list(summary_of_parts.symbols()) == []

@@ -33,23 +33,23 @@ def test_outcome_matches_a_loop(seed: int, horizon: int, sessions: int) -> None:
     bars.loc[: sessions // 2, "adj_close"] *= 0.97
     bars.loc[sessions // 3, "close"] = bars.loc[sessions // 3, "open"]
     bars["adj_close"] = np.where(bars.index <= sessions // 2, 0.97, 1.0) * bars["close"]
-    found = outcome(bar_arrays(bars), horizon)
+    result = outcome(bar_arrays(bars), horizon)
     for t in range(sessions):
         if t + horizon >= sessions:
-            assert np.isnan(found.label[t]) and np.isnan(found.forward_return[t])
-            assert np.isnat(found.label_end[t])
+            assert np.isnan(result.label[t]) and np.isnan(result.forward_return[t])
+            assert np.isnat(result.label_end[t])
             continue
         enter, leave = bars.iloc[t + 1], bars.iloc[t + horizon]
         buy = enter.open * enter.adj_close / enter.close
         sell = leave.close * leave.adj_close / leave.close
-        assert found.forward_return[t] == pytest.approx(np.log(sell / buy), abs=1e-12)
-        assert found.label_end[t] == leave.date
+        assert result.forward_return[t] == pytest.approx(np.log(sell / buy), abs=1e-12)
+        assert result.label_end[t] == leave.date
         if horizon == 1:
             buy, sell = enter.open, enter.close
         if sell == buy:
-            assert np.isnan(found.label[t])
+            assert np.isnan(result.label[t])
         elif abs(sell / buy - 1) > 1e-12:
-            assert found.label[t] == float(sell > buy)
+            assert result.label[t] == float(sell > buy)
 
 
 @given(seed=st.integers(0, 999), sessions=st.integers(1, 40))
@@ -57,11 +57,11 @@ def test_outcome_matches_a_loop(seed: int, horizon: int, sessions: int) -> None:
 def test_daily_return_matches_a_loop(seed: int, sessions: int) -> None:
     bars = make_bars(sessions, seed=seed)
     bars["adj_close"] *= 0.9
-    found = daily_return(bar_arrays(bars))
-    assert np.isnan(found[0])
+    result = daily_return(bar_arrays(bars))
+    assert np.isnan(result[0])
     closes = bars["adj_close"].tolist()
     expected = [np.log(now / before) for before, now in pairwise(closes)]
-    assert found[1:].tolist() == pytest.approx(expected, abs=1e-12)
+    assert result[1:].tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def test_feature_rows_hide_the_outcome_and_daily_return_breaks_at_a_quarantine() -> None:

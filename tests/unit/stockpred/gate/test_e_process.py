@@ -188,8 +188,8 @@ def test_fitted_signal_passes_at_the_first_look() -> None:
 @pytest.mark.long
 def test_e_process_power_is_no_lower_than_that_of_one_paired_test() -> None:
     walked = [walk_forward_forecasts(AUC_057, seed) for seed in range(150)]
-    by_bets = np.mean([e_process_of(each).p_value < 0.05 / 2 for each in walked])
-    by_test = np.mean([lead_over_column(each, "prior", 1).p_value < 0.05 for each in walked])
+    by_bets = np.mean([e_process_of(rows).p_value < 0.05 / 2 for rows in walked])
+    by_test = np.mean([lead_over_column(rows, "prior", 1).p_value < 0.05 for rows in walked])
     assert by_bets >= 0.9 and by_bets >= by_test
 
 

@@ -45,8 +45,8 @@ AHEAD = {
 LEVEL = {**AHEAD, "champion_lead": -0.001}
 
 
-def decide_with(values: dict[str, float | None], **given: bool) -> Decision:
-    return decide({**GOOD, **values}, **given)
+def decide_with(values: dict[str, float | None], **flags: bool) -> Decision:
+    return decide({**GOOD, **values}, **flags)
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
@@ -85,8 +85,8 @@ def test_model_failing_one_baseline_rule_stays_in_development(
 def test_first_model_to_pass_is_champion_or_staged_in_pilot() -> None:
     assert decide_with({}).aliases == ("champion",)
     assert len(decide_with({}).results) == len(BASELINE_RULES)
-    held = decide_with({}, may_promote=False)
-    assert (held.stage, held.aliases) == ("Staging", ("challenger",))
+    decision = decide_with({}, may_promote=False)
+    assert (decision.stage, decision.aliases) == ("Staging", ("challenger",))
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_refresh_replaces_champion_unless_it_became_worse(name: str, value: floa
 def gate_metrics(
     rows: pd.DataFrame, recipe: str = "r", record: tuple = ()
 ) -> dict[str, float | None]:
-    asked = add_look(
+    look = add_look(
         record, hypothesis_of(recipe, rows), LookData(rows, references(rows), "data", 1)
     )
-    return baseline_metrics(rows, asked, 1)
+    return baseline_metrics(rows, look, 1)
 
 
 def test_gate_passes_signal_and_refuses_noise() -> None:
@@ -221,10 +221,10 @@ def test_join_champion_keeps_rows_of_both_with_equal_outcomes() -> None:
 def test_new_recipe_is_compared_with_champion() -> None:
     ours = walk_forward_forecasts(0.5, 1)
     common = join_champion(ours, ours.assign(probability_up=ours["prior"]))
-    asked = add_look(
+    look = add_look(
         [], hypothesis_of("new", common, "old"), LookData(common, ("champion",), "data", 1)
     )
-    values = champion_metrics(common, asked, 1)
+    values = champion_metrics(common, look, 1)
     label = common["label"].to_numpy()
     loss, other = (row_log_loss(label, common[c].to_numpy()) for c in ("probability_up", "prior"))
     assert values["champion_lead"] == paired_lead(common["date"], loss, other).mean
@@ -232,14 +232,12 @@ def test_new_recipe_is_compared_with_champion() -> None:
     assert values["champion_baseline_p_value"] == 1.0
     assert values["common_p_value"] == e_process_of(common).p_value
     same = join_champion(ours, ours)
-    asked = add_look(
-        [], hypothesis_of("new", same, "old"), LookData(same, ("champion",), "data", 1)
-    )
-    values = {**gate_metrics(ours), **champion_metrics(same, asked, 1), "shared_symbols": 1.0}
+    look = add_look([], hypothesis_of("new", same, "old"), LookData(same, ("champion",), "data", 1))
+    values = {**gate_metrics(ours), **champion_metrics(same, look, 1), "shared_symbols": 1.0}
     assert decide({**values, **SOUND}, has_champion=True).stage == "Staging"
     nothing = champion_metrics(
         same.iloc[:0],
-        add_look([], asked.hypothesis, LookData(same.iloc[:0], ("champion",), "data", 1)),
+        add_look([], look.hypothesis, LookData(same.iloc[:0], ("champion",), "data", 1)),
         1,
     )
     assert nothing["common_dates"] == 0 and nothing["champion_lead"] is None
@@ -253,10 +251,10 @@ def against_champion(seed: int, bold: float, champion_bold: float) -> dict[str, 
     label = (rng.random(len(rows)) < expit(signal)).astype(float)
     rows = rows.assign(label=label, probability_up=expit(bold * signal))
     common = join_champion(rows, rows.assign(probability_up=expit(champion_bold * signal)))
-    asked = add_look(
+    look = add_look(
         [], hypothesis_of("new", common, "old"), LookData(common, ("champion",), "data", 1)
     )
-    return {**GOOD, **champion_metrics(common, asked, 1), "champion_baseline_p_value": 0.0}
+    return {**GOOD, **champion_metrics(common, look, 1), "champion_baseline_p_value": 0.0}
 
 
 def test_overconfident_recipe_worse_than_a_timid_champion_is_not_promoted() -> None:
@@ -344,10 +342,12 @@ def test_untradable_share_of_an_incomplete_validation_is_none(content: object) -
     assert untradable_share(rows, untradable_years(content, rows)) is None
 
 
-@pytest.mark.parametrize("given", [{}, {"has_champion": True, "is_refresh": True}])
-def test_waived_rule_is_left_out_of_the_decision(given: dict[str, bool]) -> None:
-    refused = decide_with({"untradable_share": 0.9}, **given)
+@pytest.mark.parametrize("phase_options", [{}, {"has_champion": True, "is_refresh": True}])
+def test_waived_rule_is_left_out_of_the_decision(phase_options: dict[str, bool]) -> None:
+    refused = decide_with({"untradable_share": 0.9}, **phase_options)
     assert refused.stage == "Development" and "could be traded at" in refused.sentence
-    waived = decide({**GOOD, "untradable_share": 0.9}, waived=("untradable_share",), **given)
+    waived = decide(
+        {**GOOD, "untradable_share": 0.9}, waived=("untradable_share",), **phase_options
+    )
     assert waived.aliases == ("champion",)
     assert len(waived.results) == len(refused.results) - 1

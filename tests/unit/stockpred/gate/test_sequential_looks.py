@@ -76,7 +76,7 @@ def test_each_hypothesis_has_its_own_share_of_the_level() -> None:
     record.append(look_at(rows[rows["symbol"] != "S0"], record, "data", recipe="a" * 64))
     beaten = hypothesis_of("c" * 64, rows, against="a" * 64)
     record.append(add_look(record, beaten, LookData(rows, ("prior",), "data", 1)))
-    assert [each.index for each in record] == [1, 2, 3, 1]
+    assert [look.index for look in record] == [1, 2, 3, 1]
     assert record[0].adjusted_p_value == min(1, 2 * record[0].p_value)
     assert look_at(rows, record, "more", recipe="a" * 64).index == 1
     shares = [alpha_share(k) for k in range(1, 10_000)]
@@ -86,15 +86,15 @@ def test_each_hypothesis_has_its_own_share_of_the_level() -> None:
 def test_reserved_look_keeps_its_index_until_the_look() -> None:
     rows = predictions()
     mine, other = hypothesis_of("a" * 64, rows), hypothesis_of("b" * 64, rows)
-    taken = add_look(
+    look = add_look(
         [reserve_look(other), reserve_look(mine)], mine, LookData(rows, BOTH, "data", 1)
     )
-    assert (taken.index, taken.looks) == (2, 1)
+    assert (look.index, look.looks) == (2, 1)
     assert (
         add_look(
-            [reserve_look(other), reserve_look(mine), taken], mine, LookData(rows, BOTH, "data", 1)
+            [reserve_look(other), reserve_look(mine), look], mine, LookData(rows, BOTH, "data", 1)
         )
-        == taken
+        == look
     )
 
 
@@ -126,9 +126,9 @@ def test_date_without_outcomes_of_all_symbols_is_not_looked_at() -> None:
     assert result.last < f"{before}"
     # One that ended long ago holds nobody up; a tie has an outcome, and no label.
     ended = predictions(dates=60)
-    gone = (ended["symbol"] == "S0") & (ended["date"] >= np.unique(ended["date"])[30])
-    ended = ended[~gone | (ended["date"] == np.unique(ended["date"])[30])]
-    ended.loc[gone, ["label", "forward_return"]] = np.nan
+    is_delisted = (ended["symbol"] == "S0") & (ended["date"] >= np.unique(ended["date"])[30])
+    ended = ended[~is_delisted | (ended["date"] == np.unique(ended["date"])[30])]
+    ended.loc[is_delisted, ["label", "forward_return"]] = np.nan
     ended.loc[ended["date"] == last, "label"] = np.nan
     assert look_at(ended, [], "data").e_processes["prior"].dates == 59
 

@@ -27,9 +27,9 @@ def overconfident(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 @pytest.mark.parametrize("method", MAPS)
 def test_fit_map_corrects_overconfident_forecasts(method: str) -> None:
     forecast, truth, label = overconfident(20_000, 0)
-    found = fit_map(method, forecast, label, None)(forecast)
+    calibrate = fit_map(method, forecast, label, None)(forecast)
     assert np.abs(forecast - truth).mean() > 0.15
-    assert np.abs(found - truth).mean() < 0.02
+    assert np.abs(calibrate - truth).mean() < 0.02
     if method == "sigmoid":
         line = fit_map(method, forecast, label, None)
         assert isinstance(line, Sigmoid) and line.slope == pytest.approx(1 / 3, abs=0.02)
@@ -49,15 +49,15 @@ def test_map_increases_stays_off_the_ends_and_survives_json(
     forecast, _, label = overconfident(rows, seed)
     label = 1 - label if turn else label
     label = np.full(rows, side) if side is not None else label
-    found = fit_map(method, forecast, label, None)
+    calibrate = fit_map(method, forecast, label, None)
     grid = np.linspace(0, 1, 101)
-    mapped = found(grid)
+    mapped = calibrate(grid)
     assert (np.diff(mapped) >= 0).all()
     # Never certain: at most as certain as the number of rows allows.
-    seen = found(forecast)
-    assert (seen > 0).all() and (seen < 1).all()
-    again = from_dict(json.loads(json.dumps(to_dict(found))))
-    assert again == found and again(grid).tobytes() == mapped.tobytes()
+    calibrated = calibrate(forecast)
+    assert (calibrated > 0).all() and (calibrated < 1).all()
+    again = from_dict(json.loads(json.dumps(to_dict(calibrate))))
+    assert again == calibrate and again(grid).tobytes() == mapped.tobytes()
 
 
 @pytest.mark.parametrize("method", MAPS)

@@ -145,23 +145,23 @@ def test_raised_alarm_keeps_its_date() -> None:
     assert list(later.level[:220]) == pytest.approx(list(result.level))
 
 
-def false_alarm_rate(markets: int, sessions: int, horizon: int = 1, **given: float) -> float:
+def false_alarm_rate(markets: int, sessions: int, horizon: int = 1, **options: float) -> float:
     """Share of markets without a change in which the alarm is raised within so many sessions."""
     raised = 0
     for seed in range(markets):
-        rows = live_forecasts(seed, sessions, horizon=horizon, **given)  # type: ignore[arg-type]
+        rows = live_forecasts(seed, sessions, horizon=horizon, **options)  # type: ignore[arg-type]
         raised += (
-            detect_change(with_expected_lead(seed, rows, horizon, **given), horizon).since
+            detect_change(with_expected_lead(seed, rows, horizon, **options), horizon).since
             is not None
         )
     return raised / markets
 
 
-def detection_rate(markets: int, before: int, **given: float) -> float:
+def detection_rate(markets: int, before: int, **options: float) -> float:
     """Share of dying signals seen within 120 sessions, of those without an alarm before."""
     results = []
     for seed in range(markets):
-        rows = record_losing_skill(seed, before, **given)
+        rows = record_losing_skill(seed, before, **options)
         dates = np.unique(rows["date"])
         since = detect_change(rows, 1).since
         if since is None or since >= dates[before]:
@@ -204,20 +204,20 @@ def test_lost_signal_is_detected_within_120_sessions(
     assert detection_rate(200, before, shared=shared, bold=bold) >= 0.85
 
 
-def shown(seed: int, sessions: int) -> tuple[pd.DataFrame, ChangeDetection]:
+def detection_after(seed: int, sessions: int) -> tuple[pd.DataFrame, ChangeDetection]:
     rows = with_expected_lead(seed, live_forecasts(seed, sessions))
     return rows, detect_change(rows, 1)
 
 
 def test_detectable_change_gets_smaller_with_a_longer_record() -> None:
-    rows, _ = shown(2, 500)
+    rows, _ = detection_after(2, 500)
     dates = np.unique(rows["date"])
     parts = [rows[rows["date"] < dates[n - 1]] for n in (30, 150, 300, 500)]
-    short, *rest = [detectable_change(part, detect_change(part, 1), 1) for part in parts]
+    short, *longer = [detectable_change(part, detect_change(part, 1), 1) for part in parts]
     assert short.share is None and short.sessions is not None and short.sessions > 30
-    shares = [each.share for each in rest]
+    shares = [change.share for change in longer]
     assert shares == sorted(shares) and shares[0] > 0 and shares[-1] < 1  # type: ignore[type-var]
-    for result in rest:
+    for result in longer:
         assert result.share is not None and result.auc is not None
         p = rows["probability_up"].to_numpy()
         truth = shrink_to_prior(p, np.full(len(p), 0.5), result.share)
@@ -230,13 +230,13 @@ def test_detectable_change_gets_smaller_with_a_longer_record() -> None:
 def test_detectable_change_is_detected_at_80_percent(sessions: int) -> None:
     seen_at_share, seen_when_gone = [], []
     for seed in range(150):
-        rows, result = shown(seed, sessions)
+        rows, result = detection_after(seed, sessions)
         could = detectable_change(rows, result, 1)
         assert could.sessions is not None
-        gone = live_forecasts(seed + 500, could.sessions, 0.0).assign(
+        delisted = live_forecasts(seed + 500, could.sessions, 0.0).assign(
             supported_share=rows["supported_share"].iloc[0]
         )
-        seen_when_gone.append(detect_change(gone, 1).since is not None)
+        seen_when_gone.append(detect_change(delisted, 1).since is not None)
         if could.share is not None:
             weak = live_forecasts(seed + 900, sessions, could.share)
             seen_at_share.append(

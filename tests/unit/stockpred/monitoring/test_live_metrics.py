@@ -31,10 +31,10 @@ def tables(horizon: int = 1, sessions: int = 60) -> list[pd.DataFrame]:
     ]
 
 
-def ledger(made: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.DataFrame:
+def ledger(panel: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.DataFrame:
     """A forecast of each symbol on each of the last dates."""
     rng = np.random.default_rng(int(version))
-    rows = pd.concat([each[["symbol", "date"]].tail(last) for each in made], ignore_index=True)
+    rows = pd.concat([table[["symbol", "date"]].tail(last) for table in panel], ignore_index=True)
     p = 0.5 + 0.1 * rng.standard_normal(len(rows)).clip(-3, 3)
     return rows.assign(
         probability_up=p, direction=(p > 0.5).astype(int), in_range=True, model_version=version
@@ -44,41 +44,41 @@ def ledger(made: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.D
 @given(horizon=st.integers(1, 6), last=st.integers(1, 25))
 @settings(max_examples=10, deadline=None)
 def test_join_outcomes_labels_and_priors_equal_a_loop(horizon: int, last: int) -> None:
-    made = tables(horizon)
-    forecasts = ledger(made, last)
-    result = join_outcomes(forecasts, gather_outcomes(iter(made), forecasts["date"].unique()))
+    panel = tables(horizon)
+    forecasts = ledger(panel, last)
+    result = join_outcomes(forecasts, gather_outcomes(iter(panel), forecasts["date"].unique()))
     assert len(result) == len(forecasts)
-    whole_table = pd.concat(made)
+    whole_table = pd.concat(panel)
     for row in result.itertuples():
         mine = whole_table[(whole_table.symbol == row.symbol) & (whole_table.date == row.date)]
         assert row.label == mine.label.item() or (np.isnan(row.label) and mine.label.isna().item())
         # Known by the close of the date, of all symbols.
-        known = whole_table[(whole_table.label_end <= row.date) & whole_table.label.notna()]
-        assert row.prior == pytest.approx((known.label.sum() + 1) / (len(known) + 2))
+        past = whole_table[(whole_table.label_end <= row.date) & whole_table.label.notna()]
+        assert row.prior == pytest.approx((past.label.sum() + 1) / (len(past) + 2))
     assert result["label"].isna().sum() >= min(horizon, last) * len(NAMES)
 
 
 def test_forecast_without_a_bar_has_no_outcome() -> None:
-    made = tables()
-    forecasts = ledger(made)
+    panel = tables()
+    forecasts = ledger(panel)
     other = forecasts.iloc[:1].assign(symbol="ZZZ")
     result = join_outcomes(
-        pd.concat([forecasts, other]), gather_outcomes(made, forecasts["date"].unique())
+        pd.concat([forecasts, other]), gather_outcomes(panel, forecasts["date"].unique())
     )
     assert result.loc[result["symbol"] == "ZZZ", "label"].isna().all()
     assert len(result) == len(forecasts) + 1
     before = join_outcomes(
         forecasts.iloc[:1].assign(date=np.datetime64("2000-01-03", "s")),
-        gather_outcomes(made, [np.datetime64("2000-01-03", "s")]),
+        gather_outcomes(panel, [np.datetime64("2000-01-03", "s")]),
     )
     assert before["prior"].item() == 0.5
 
 
 @pytest.fixture(scope="module")
 def record() -> pd.DataFrame:
-    made = tables(1, 120)
-    forecasts = ledger(made, 90)
-    return join_outcomes(forecasts, gather_outcomes(made, forecasts["date"].unique())).dropna(
+    panel = tables(1, 120)
+    forecasts = ledger(panel, 90)
+    return join_outcomes(forecasts, gather_outcomes(panel, forecasts["date"].unique())).dropna(
         subset="label"
     )
 
@@ -121,11 +121,11 @@ def test_metrics_by_week_cover_all_rows_with_student_intervals(record: pd.DataFr
 
 def test_weekly_interval_covers_the_mean() -> None:
     rng = np.random.default_rng(0)
-    held = []
+    is_covered = []
     for _ in range(400):
         low, high = mean_with_interval(np.arange(5), rng.standard_normal(5) + 3, 1)[1] or (0, 0)
-        held.append(low <= 3 <= high)
-    assert 0.92 <= np.mean(held) <= 0.98
+        is_covered.append(low <= 3 <= high)
+    assert 0.92 <= np.mean(is_covered) <= 0.98
     assert mean_with_interval(np.arange(3), np.full(3, np.nan), 1) == (None, None)
 
 
@@ -144,17 +144,17 @@ def test_overall_metrics_are_those_of_all_rows(record: pd.DataFrame) -> None:
 
 def test_latest_by_symbol_has_the_newest_forecast_and_hit_rate(record: pd.DataFrame) -> None:
     open_rows = record.assign(label=record["label"].mask(record["date"] == record["date"].max()))
-    shown = latest_by_symbol(open_rows, 1)
-    assert [each["symbol"] for each in shown] == list(NAMES)
-    for each in shown:
-        mine = record[record["symbol"] == each["symbol"]]
-        known = mine[mine["date"] < record["date"].max()]
-        assert each["outcomes"] == len(known)
-        hits = (known["probability_up"] > 0.5) == (known["label"] == 1)
-        assert each["hit_rate"] == pytest.approx(hits.mean())
-        assert each["interval"][0] <= each["hit_rate"] <= each["interval"][1]
-        assert each["probability_up"] == mine["probability_up"].iloc[-1]
-        assert each["date"] == f"{record['date'].max():%Y-%m-%d}"
+    latest = latest_by_symbol(open_rows, 1)
+    assert [entry["symbol"] for entry in latest] == list(NAMES)
+    for entry in latest:
+        mine = record[record["symbol"] == entry["symbol"]]
+        past = mine[mine["date"] < record["date"].max()]
+        assert entry["outcomes"] == len(past)
+        hits = (past["probability_up"] > 0.5) == (past["label"] == 1)
+        assert entry["hit_rate"] == pytest.approx(hits.mean())
+        assert entry["interval"][0] <= entry["hit_rate"] <= entry["interval"][1]
+        assert entry["probability_up"] == mine["probability_up"].iloc[-1]
+        assert entry["date"] == f"{record['date'].max():%Y-%m-%d}"
 
 
 def test_compare_versions_uses_common_forecasts(record: pd.DataFrame) -> None:
@@ -163,7 +163,7 @@ def test_compare_versions_uses_common_forecasts(record: pd.DataFrame) -> None:
     same = record.iloc[:60].assign(model_version="3")
     elsewhere = record.assign(model_version="4", symbol="ZZZ")
     result = compare_versions(record, pd.concat([knows, same, elsewhere]), 1)
-    assert [each["version"] for each in result] == ["2", "3"]
+    assert [entry["version"] for entry in result] == ["2", "3"]
     better, equal = result
     assert better["lead"] > 0 and better["p_value"] < 0.01
     assert better["interval"][0] < better["lead"] < better["interval"][1]
@@ -179,5 +179,5 @@ def test_drift_distance_is_in_standard_deviations() -> None:
     assert distance(np.append(x, np.nan), x) == 0.0
     assert distance(np.ones(5), x) is None and distance(x, np.empty(0)) is None
     result = drift({"a": x, "b": x, "c": x}, {"a": x + 1, "b": x - 6, "d": x})
-    assert [each["name"] for each in result] == ["b", "a"]
+    assert [entry["name"] for entry in result] == ["b", "a"]
     assert result[0]["current_mean"] == pytest.approx(x.mean() - 6)

@@ -32,7 +32,7 @@ from tests.support.data.live_records import (
 
 
 def monitor_content(rows: pd.DataFrame, *others: Version) -> dict:
-    versions = {each.version: each for each in (CHAMPION, *others)}
+    versions = {version.version: version for version in (CHAMPION, *others)}
     return monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1)).content
 
 
@@ -109,7 +109,7 @@ def test_champion_record_joins_refreshes_and_compares_other_recipes() -> None:
             scored_rows(rows, "99"),
         ]
     )
-    versions = {each.version: each for each in (CHAMPION, refresh, other)}
+    versions = {version.version: version for version in (CHAMPION, refresh, other)}
     record = champion_record(ledger, MonitoredModel(versions, refresh, DAYS, 1))
     assert not record.duplicated(["symbol", "date"]).any() and len(record) == len(rows)
     by_version = record.groupby("model_version")["date"].agg(["min", "max"])
@@ -117,7 +117,7 @@ def test_champion_record_joins_refreshes_and_compares_other_recipes() -> None:
     assert record.groupby("model_version")["supported_share"].nunique().eq(1).all()
     assert record["supported_share"].nunique() == 2
     result = monitor_champion(ledger, MonitoredModel(versions, refresh, DAYS, 1)).content
-    assert [each["version"] for each in result["versions"]] == ["3"]
+    assert [version["version"] for version in result["versions"]] == ["3"]
     assert result["versions"][0]["lead"] == 0.0 and result["versions"][0]["dates"] == 40
 
 
@@ -128,7 +128,7 @@ def test_date_with_a_missing_outcome_is_not_in_the_record() -> None:
     rows.loc[part, ["label", "forward_return"]] = np.nan
     result = monitor_content(rows)
     assert result["record"]["dates"] == 39
-    assert {each["date"] for each in result["today"]} == {str(last)[:10]}
+    assert {forecast["date"] for forecast in result["today"]} == {str(last)[:10]}
     assert result["in_range"] == 1.0
 
 
@@ -141,7 +141,7 @@ def test_data_alerts_follow_fixed_limits() -> None:
     [alert] = data_alerts(["C", "D", "E"], 40, 0.0, None)
     assert alert["kind"] == "data" and alert["sentence"].startswith("3 of 40 symbols")
     assert alert["sentence"].endswith("C, D, E")
-    sentences = [each["sentence"] for each in data_alerts([], 40, 0.05, 6)]
+    sentences = [alert["sentence"] for alert in data_alerts([], 40, 0.05, 6)]
     assert sentences == [
         "validation took out 5.0% of the bars, to be below 5%",
         "the newest bar is 6 weekdays old, to be at most 5",

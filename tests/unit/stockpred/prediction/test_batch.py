@@ -40,12 +40,12 @@ offsets = st.lists(st.integers(0, 40), unique=True)
 
 @given(offsets, offsets, st.integers(1, 5))
 def test_session_after_matches_a_loop(dates: list[int], sessions: list[int], steps: int) -> None:
-    found = session_after(days(dates), days(sessions), steps)
+    result = session_after(days(dates), days(sessions), steps)
     expected = []
     for date in days(dates):
         later = [session for session in days(sessions) if session > date]
         expected.append(later[steps - 1] if len(later) >= steps else np.datetime64("NaT", "s"))
-    np.testing.assert_array_equal(found, np.array(expected, dtype="datetime64[s]"))
+    np.testing.assert_array_equal(result, np.array(expected, dtype="datetime64[s]"))
 
 
 def day(bars: pa.Table, row: int) -> str:
@@ -61,7 +61,7 @@ def day(bars: pa.Table, row: int) -> str:
     st.integers(0, 1),
 )
 def test_symbol_forecasts_match_a_loop(
-    length: int, lookback: int, horizon: int, asked: object, cuts: list[int], has_calendar: int
+    length: int, lookback: int, horizon: int, request: object, cuts: list[int], has_calendar: int
 ) -> None:
     frame = make_bars(length)
     # A stretch is taken out: its first day lies before a bar that stayed, or after the last.
@@ -70,10 +70,10 @@ def test_symbol_forecasts_match_a_loop(
         Quarantine("AAA", str(every[min(cut, length - 1)] - np.timedelta64(1, "s"))[:10], "")
         for cut in cuts
     ]
-    between = EVER if asked == "all" else None
-    if isinstance(asked, tuple):
+    between = EVER if request == "all" else None
+    if isinstance(request, tuple):
         first = dt.date(2010, 1, 4)
-        between = (first + dt.timedelta(min(asked)), first + dt.timedelta(max(asked)))
+        between = (first + dt.timedelta(min(request)), first + dt.timedelta(max(request)))
     calendar = every[0] + np.arange(90).astype("timedelta64[D]") if has_calendar else NO_SESSIONS
     edges = sorted({0, length, *(int(np.sum(every < np.datetime64(s.first))) for s in quarantines)})
     expected = []
@@ -82,10 +82,10 @@ def test_symbol_forecasts_match_a_loop(
             if row - first + 1 < lookback:
                 continue
             if between is None:
-                wanted = row == length - 1
+                is_due = row == length - 1
             else:
-                wanted = between[0] <= bars["date"][row].as_py() <= between[1]
-            if wanted:
+                is_due = between[0] <= bars["date"][row].as_py() <= between[1]
+            if is_due:
                 later = calendar if has_calendar else every[first:last]
                 later = [session for session in later if session > every[row]]
                 nothing = np.datetime64("NaT", "s")
@@ -93,9 +93,9 @@ def test_symbol_forecasts_match_a_loop(
                 leave = later[horizon - 1] if len(later) >= horizon else nothing
                 expected.append((every[row], entry, leave, row))
     plan = ForecastPlan(between, lookback, horizon)
-    found = list(symbol_forecasts("AAA", bars, plan, quarantines=quarantines, sessions=calendar))
+    result = list(symbol_forecasts("AAA", bars, plan, quarantines=quarantines, sessions=calendar))
     flat = []
-    for item in found:
+    for item in result:
         assert item.bars.num_rows == len(item.dates) + lookback - 1
         start = int(np.searchsorted(every, item.bars["date"].cast(pa.timestamp("s")).to_numpy()[0]))
         for place, (date, entry, leave) in enumerate(
@@ -113,16 +113,18 @@ def test_symbol_forecasts_have_the_sessions_of_the_label() -> None:
     frame = make_bars(120)
     day = str(frame["date"].iloc[70])[:10]
     quarantines = [Quarantine("AAA", day, day)]
-    kept = frame.drop(index=70).reset_index(drop=True)
-    table = feature_rows(kept, ("direction",), 14, 3, quarantines)
-    asked = list(
-        symbol_forecasts("AAA", to_arrow(kept), ForecastPlan(EVER, 14, 3), quarantines=quarantines)
+    shortened = frame.drop(index=70).reset_index(drop=True)
+    table = feature_rows(shortened, ("direction",), 14, 3, quarantines)
+    request = list(
+        symbol_forecasts(
+            "AAA", to_arrow(shortened), ForecastPlan(EVER, 14, 3), quarantines=quarantines
+        )
     )
     np.testing.assert_array_equal(
-        np.concatenate([item.dates for item in asked]), table["date"].to_numpy()
+        np.concatenate([item.dates for item in request]), table["date"].to_numpy()
     )
     np.testing.assert_array_equal(
-        np.concatenate([item.exit for item in asked]), table["label_end"].to_numpy()
+        np.concatenate([item.exit for item in request]), table["label_end"].to_numpy()
     )
 
 
@@ -136,9 +138,9 @@ def one(symbol: str, length: int) -> SymbolForecasts:
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([60, 3000, 5000])), max_size=6))
 def test_batch_forecasts_hold_one_range_a_symbol(listed: list[tuple[str, int]]) -> None:
     items = [one(symbol, length) for symbol, length in sorted(listed)]
-    found = list(batch_forecasts(items))
-    assert [item for batch in found for item in batch] == items
-    for batch in found:
+    result = list(batch_forecasts(items))
+    assert [item for batch in result for item in batch] == items
+    for batch in result:
         symbols = [item.symbol for item in batch]
         assert batch and len(set(symbols)) == len(symbols)
         assert sum(item.bars.num_rows for item in batch[:-1]) < REQUEST_ROWS
@@ -156,13 +158,13 @@ def answer(symbol: str, date: str) -> pa.Table:
 
 
 def test_prediction_rows_hold_answer_and_provenance() -> None:
-    asked = one("AAA", 60)
-    date = str(asked.dates[0])[:10]
-    [row] = prediction_rows([asked], answer("AAA", date), PROVENANCE).to_pylist()
+    request = one("AAA", 60)
+    date = str(request.dates[0])[:10]
+    [row] = prediction_rows([request], answer("AAA", date), PROVENANCE).to_pylist()
     assert list(row) == SCHEMA.names
     assert row["in_range"] is None, "an older model does not have it"
     assert (str(row["date"]), row["probability_up"]) == (date, 0.5)
     assert (row["model"], row["model_version"], row["run_id"]) == ("stockpred", "3", "abc")
     for wrong in (answer("BBB", date), answer("AAA", "2001-01-01")):
         with pytest.raises(DataError, match="model: expected answers to 1 forecasts from AAA"):
-            prediction_rows([asked], wrong, PROVENANCE)
+            prediction_rows([request], wrong, PROVENANCE)

@@ -30,9 +30,9 @@ class Model:
         self.recipe = Recipe(candidate, {}, "none", SETS, 14, 1, "code")
         bars = [make_bars(300, f"T{seed}", seed) for seed in range(3)]
         self.table = pd.concat([feature_rows(part, SETS, 14, 1) for part in bars])
-        given = {**CANDIDATES[candidate].defaults}
-        given |= {"n_estimators": 10} if "n_estimators" in given else {}
-        self.estimator = fit(self.table, candidate, given, 0)
+        hyperparameters = {**CANDIDATES[candidate].defaults}
+        hyperparameters |= {"n_estimators": 10} if "n_estimators" in hyperparameters else {}
+        self.estimator = fit(self.table, candidate, hyperparameters, 0)
         self.trained = training_range(self.table)
 
     def ask(self, bars: pd.DataFrame, all_dates: bool = False) -> pd.DataFrame:
@@ -117,13 +117,13 @@ def test_in_range_matches_a_loop(model: Model) -> None:
     assert answer["trained_to"].unique().tolist() == [f"{model.table['date'].max():%Y-%m-%d}"]
     # Against a loop, where some are out of range and some are not.
     other = feature_rows(make_bars(400, "X", 77), SETS, 14, 1)
-    found = model.ask(make_bars(400, "X", 77), all_dates=True)["in_range"].tolist()
+    in_range = model.ask(make_bars(400, "X", 77), all_dates=True)["in_range"].tolist()
     lows, highs = model.table.min(numeric_only=True), model.table.max(numeric_only=True)
     expected = [
         all(lows[name] <= row[name] <= highs[name] for name in feature_columns(other))
         for _, row in other.iterrows()
     ]
-    assert found == expected and {True, False} <= set(expected)
+    assert in_range == expected and {True, False} <= set(expected)
 
 
 def test_training_range_survives_json(model: Model) -> None:

@@ -33,9 +33,11 @@ from tests.support.data.small_search import make_recipe
 
 def small_hyperparameters(name: str) -> Hyperparameters:
     """The defaults with fewer trees."""
-    given = CANDIDATES[name].defaults
-    trees = [key for key in ("n_estimators", "max_iter") if key in given and name != "logistic"]
-    return {**given, **dict.fromkeys(trees, 20)}
+    hyperparameters = CANDIDATES[name].defaults
+    trees = [
+        key for key in ("n_estimators", "max_iter") if key in hyperparameters and name != "logistic"
+    ]
+    return {**hyperparameters, **dict.fromkeys(trees, 20)}
 
 
 @pytest.mark.parametrize("calibration", METHODS)
@@ -45,10 +47,10 @@ def test_saved_candidate_is_reproducible_and_free_of_pickle(
 ) -> None:
     table, training = generate_table(dates=200, horizon=3), Training(calibration, half_life=100)
     contents, files = [], {}
-    for each in ("first", "second"):
+    for name_of_fit in ("first", "second"):
         estimator = fit(table, name, small_hyperparameters(name), 3, training=training)
-        (tmp_path / each).mkdir()
-        files = save_estimator(estimator, tmp_path / each)
+        (tmp_path / name_of_fit).mkdir()
+        files = save_estimator(estimator, tmp_path / name_of_fit)
         contents.append({key: path.read_bytes() for key, path in files.items()})
     assert contents[0] == contents[1]
     for key, path in files.items():
@@ -119,12 +121,12 @@ def test_weights_of_one_leave_forecasts_unchanged_and_other_weights_change_them(
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_forecast_of_a_row_is_bitwise_equal_in_any_batch(name: str, calibration: str) -> None:
     table = generate_table(dates=100, strength=2, features=40)
-    asked = fit(table, name, small_hyperparameters(name), 0, training=Training(calibration))
-    whole = probability_up(asked, table)
+    fitted = fit(table, name, small_hyperparameters(name), 0, training=Training(calibration))
+    whole = probability_up(fitted, table)
     assert name == "prior" or len(np.unique(whole)) > 3
     for size in (1, 7, 64):
         for row in range(0, len(table), 50):
-            part = probability_up(asked, table.iloc[row : row + size])
+            part = probability_up(fitted, table.iloc[row : row + size])
             assert part.tobytes() == whole[row : row + size].tobytes()
 
 

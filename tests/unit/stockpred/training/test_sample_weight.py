@@ -36,17 +36,17 @@ def test_uniqueness_equals_a_loop_over_sessions(
     symbols, dates, ends = [], [], []
     for symbol in ("AAA", "BBB", "CCC")[: data.draw(st.integers(1, 3))]:
         # Rows of some sessions are missing: ties, the purge, a quarantined stretch.
-        kept = data.draw(st.sets(st.integers(0, 40), min_size=1, max_size=30))
-        symbols += [symbol] * len(kept)
-        dates += sorted(kept)
-        ends += [day + horizon for day in sorted(kept)]
+        sessions_kept = data.draw(st.sets(st.integers(0, 40), min_size=1, max_size=30))
+        symbols += [symbol] * len(sessions_kept)
+        dates += sorted(sessions_kept)
+        ends += [day + horizon for day in sorted(sessions_kept)]
     order = np.random.default_rng(seed).permutation(len(dates))
-    symbols, dates, ends = ([each[i] for i in order] for each in (symbols, dates, ends))
-    found = uniqueness(
+    symbols, dates, ends = ([column[i] for i in order] for column in (symbols, dates, ends))
+    weights = uniqueness(
         np.array(symbols), START + np.array(dates) * DAY, START + np.array(ends) * DAY
     )
-    np.testing.assert_allclose(found, looped(symbols, dates, ends), rtol=1e-9)
-    assert (found > 0).all() and (found <= 1 + 1e-12).all()
+    np.testing.assert_allclose(weights, looped(symbols, dates, ends), rtol=1e-9)
+    assert (weights > 0).all() and (weights <= 1 + 1e-12).all()
 
 
 def test_weights_of_overlapping_labels_sum_to_the_number_of_independent_labels() -> None:
@@ -64,10 +64,10 @@ def test_labels_of_one_session_have_no_weights() -> None:
 
 def test_weights_of_training_rows_ignore_later_rows() -> None:
     table = generate_table(dates=100, horizon=5).sort_values(["date", "symbol"])
-    known = table["label_end"] < np.unique(table["date"])[60]
-    alone = sample_weights(table[known], None)
+    is_known = table["label_end"] < np.unique(table["date"])[60]
+    alone = sample_weights(table[is_known], None)
     # The last training labels have no later neighbour, so they count for more.
-    by_date = pd.Series(alone, index=table[known]["date"]).groupby(level=0).mean()
+    by_date = pd.Series(alone, index=table[is_known]["date"]).groupby(level=0).mean()
     assert by_date.iloc[-1] > by_date.iloc[-10] == pytest.approx(0.2)
 
 

@@ -52,22 +52,22 @@ def test_search_starts_with_the_defaults_and_runs_the_requested_trials() -> None
 def test_proposals_are_within_the_space_and_depend_on_history(name: str) -> None:
     defaults, space = CANDIDATES[name].defaults, CANDIDATES[name].space()
     history = [Trial(name, 0, defaults, COMPLETE, (0.7, 0.7))]
-    seen: list[Hyperparameters] = []
+    proposals: list[Hyperparameters] = []
     for number in range(1, 14):
-        given = propose(history, random_state=0)
-        assert propose(history, random_state=0) == given != propose(history, random_state=1)
-        assert list(given) == list(defaults)
+        proposal = propose(history, random_state=0)
+        assert propose(history, random_state=0) == proposal != propose(history, random_state=1)
+        assert list(proposal) == list(defaults)
         for key, distribution in space.items():
             if isinstance(distribution, CategoricalDistribution):
-                assert given[key] in distribution.choices
+                assert proposal[key] in distribution.choices
             else:
-                assert distribution.low <= given[key] <= distribution.high
-        seen.append(given)
-        history.append(Trial(name, number, given, COMPLETE, (0.7 + 0.01 * number, 0.7)))
+                assert distribution.low <= proposal[key] <= distribution.high
+        proposals.append(proposal)
+        history.append(Trial(name, number, proposal, COMPLETE, (0.7 + 0.01 * number, 0.7)))
     # The tenth and later are made from losses: other losses lead elsewhere.
     other = [replace(t, losses=(0.7 - 0.01 * t.number, 0.7)) for t in history]
     assert any(propose(other, seed) != propose(history, seed) for seed in range(4))
-    assert len({json.dumps(given) for given in seen}) > 10
+    assert len({json.dumps(proposal) for proposal in proposals}) > 10
 
 
 def test_search_finds_better_hyperparameters_than_the_defaults() -> None:
@@ -118,7 +118,7 @@ def test_one_symbol_and_a_fold_of_one_class_give_finite_losses() -> None:
     result = cross_validate(Folds(table, 3, 0, 0), tuple(CANDIDATES))
     assert result["probability_up"].between(0, 1, inclusive="neither").all()
     losses = fold_losses(result)
-    assert all(np.isfinite(each).all() and len(each) == 3 for each in losses.values())
+    assert all(np.isfinite(values).all() and len(values) == 3 for values in losses.values())
     assert choose_candidate(losses) in CANDIDATES
 
 
@@ -145,15 +145,15 @@ def test_search_summary_counts_all_trials() -> None:
     sharpe = partial(sharpe_on_folds, horizon=1, costs=TradingCosts())
     search = Search(make_folds(), LOGISTIC, 8, sharpe=sharpe)
     run_search(search)
-    tried = [t for known in search.trials.values() for t in known]
-    result = threshold_and_trials(predictions(search), tried, 1, TradingCosts())
+    trials = [t for history in search.trials.values() for t in history]
+    result = threshold_and_trials(predictions(search), trials, 1, TradingCosts())
     assert result["trials"]["count"] == 9
     assert result["threshold"] == choose_threshold(predictions(search), TradingCosts(), 1)
     assert result["trials"]["sharpe_variance"] == pytest.approx(
-        np.var([t.sharpe for t in tried if t.sharpe is not None], ddof=1)
+        np.var([t.sharpe for t in trials if t.sharpe is not None], ddof=1)
     )
     assert (
-        threshold_and_trials(predictions(search), tried[:1], 1, TradingCosts())["trials"][
+        threshold_and_trials(predictions(search), trials[:1], 1, TradingCosts())["trials"][
             "sharpe_variance"
         ]
         is None
@@ -166,18 +166,18 @@ def test_permutation_importances_agree_with_scikit_learn() -> None:
     search = Search(cv_folds, ["logistic", "prior"])
     run_search(search)
     best = search.trials["logistic"][0]
-    found = permutation_importances(cv_folds, best)
+    importances = permutation_importances(cv_folds, best)
     expected = []
     for number in cv_folds.numbers:
         rows = cv_folds.test_rows(number)
-        x, y = rows[list(found)].to_numpy(np.float32), rows["label"]
+        x, y = rows[list(importances)].to_numpy(np.float32), rows["label"]
         model = best.results[number - 1].estimator
         result = permutation_importance(
             model, x, y, scoring="neg_log_loss", n_repeats=20, random_state=0
         )
         expected.append(result.importances_mean)
-    np.testing.assert_allclose(list(found.values()), np.mean(expected, axis=0), atol=0.02)
-    assert max(found, key=lambda name: found[name]) == "x0" and found["x0"] > 0.05
-    assert permutation_importances(cv_folds, best) == found
+    np.testing.assert_allclose(list(importances.values()), np.mean(expected, axis=0), atol=0.02)
+    assert max(importances, key=lambda name: importances[name]) == "x0" and importances["x0"] > 0.05
+    assert permutation_importances(cv_folds, best) == importances
     constant = permutation_importances(cv_folds, search.trials["prior"][0])
     assert set(constant.values()) == {0.0}

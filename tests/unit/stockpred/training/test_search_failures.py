@@ -50,31 +50,31 @@ def whole() -> Search:
     return search
 
 
-@pytest.mark.parametrize("done", [1, 6, 9, 12])
-def test_interrupted_search_resumed_gives_the_same_result(whole: Search, done: int) -> None:
+@pytest.mark.parametrize("finished", [1, 6, 9, 12])
+def test_interrupted_search_resumed_gives_the_same_result(whole: Search, finished: int) -> None:
     broken = Search(make_folds(), LOGISTIC, 12)
     with closing(broken.run()) as trials:
-        for _ in range(done):
+        for _ in range(finished):
             next(trials)
     # What is left behind goes through JSON, as it does in MLflow's tags.
-    left = {
-        name: [Trial.from_dict(json.loads(json.dumps(t.to_dict()))) for t in known]
-        for name, known in broken.trials.items()
+    adopted = {
+        name: [Trial.from_dict(json.loads(json.dumps(t.to_dict()))) for t in past]
+        for name, past in broken.trials.items()
     }
-    taken = Search(make_folds(), LOGISTIC, 12, adopted=left)
-    fresh = run_search(taken, jobs=3)
-    assert len(fresh) == 13 - done
-    assert taken.trials == whole.trials
-    pd.testing.assert_frame_equal(predictions(taken), predictions(whole), check_exact=True)
+    resumed = Search(make_folds(), LOGISTIC, 12, adopted=adopted)
+    fresh = run_search(resumed, jobs=3)
+    assert len(fresh) == 13 - finished
+    assert resumed.trials == whole.trials
+    pd.testing.assert_frame_equal(predictions(resumed), predictions(whole), check_exact=True)
 
 
 def test_missing_trial_of_a_resumed_search_is_fitted_again() -> None:
     whole = Search(make_folds(), ["logistic"], 5)
     run_search(whole)
-    left = [whole.trials["logistic"][n] for n in (0, 1, 3)]
-    taken = Search(make_folds(), ["logistic"], 5, adopted={"logistic": left})
-    assert [t.number for t in run_search(taken)] == [2, 3, 4]
-    assert taken.trials == whole.trials
+    adopted = [whole.trials["logistic"][n] for n in (0, 1, 3)]
+    resumed = Search(make_folds(), ["logistic"], 5, adopted={"logistic": adopted})
+    assert [t.number for t in run_search(resumed)] == [2, 3, 4]
+    assert resumed.trials == whole.trials
 
 
 def test_closed_search_starts_no_fit() -> None:

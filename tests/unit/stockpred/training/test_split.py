@@ -65,8 +65,8 @@ def test_split_of_any_panel_purges_keeps_the_gap_and_tests_in_order(
         assert len(between) >= gap
         # Counted by hand: the sessions before the gap, and of these what the purge leaves.
         before_gap = np.unique(dates[dates < first])[: -gap or None]
-        kept = before_gap if window is None else before_gap[-window:]
-        expected = np.isin(dates, kept) & (ends < first)
+        train_days = before_gap if window is None else before_gap[-window:]
+        expected = np.isin(dates, train_days) & (ends < first)
         assert train.tolist() == np.flatnonzero(expected).tolist()
         assert not set(dates[train]) & set(dates[test])
         for day in np.unique(dates[test]):
@@ -157,9 +157,9 @@ def test_holdout_is_the_last_share_of_dates(dates: int, share: float) -> None:
     except NotEnoughData:
         assert np.ceil(share * dates) >= dates
         return
-    held = np.unique(days[days >= start])
-    assert len(held) == np.ceil(share * dates)
-    assert held[-1] == days.max()
+    holdout = np.unique(days[days >= start])
+    assert len(holdout) == np.ceil(share * dates)
+    assert holdout[-1] == days.max()
 
 
 def test_rows_before_the_holdout_have_no_label_end_inside_it() -> None:

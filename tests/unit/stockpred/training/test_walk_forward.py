@@ -96,10 +96,10 @@ def test_priors_are_the_shares_of_ups_in_the_training_rows() -> None:
     table = table[(table["symbol"] != "S2") | (table["date"] >= start)]  # listed in the holdout
     walked = walk_forward(table, make_recipe(), start, 8, random_state=0)
     for _, block in walked.groupby("refit"):
-        known = table[table["label_end"] < block["date"].min()]
+        labelled = table[table["label_end"] < block["date"].min()]
         for row in block.itertuples():
-            own = known.loc[known["symbol"] == row.symbol, "label"]
-            pooled = (known["label"].sum() + 1) / (len(known) + 2)
+            own = labelled.loc[labelled["symbol"] == row.symbol, "label"]
+            pooled = (labelled["label"].sum() + 1) / (len(labelled) + 2)
             assert row.prior == pytest.approx(pooled)
             expected = (own.sum() + 1) / (len(own) + 2) if len(own) else pooled
             assert row.prior_symbol == pytest.approx(expected)
