@@ -103,7 +103,7 @@ class Forked(subprocess.Popen[Any]):
 
 
 class WorkersForked(Forked):
-    """A Popen that forks what predicts with a model, `python -P file`, and nothing else."""
+    """A Popen that forks only workers which predict with a model, `python -P file`."""
 
     def is_forked(self, args: Sequence[str]) -> bool:
         return not isinstance(args, str) and list(args[:2]) == [sys.executable, "-P"]
@@ -233,7 +233,7 @@ def become(order: dict[str, Any], streams: list[int]) -> NoReturn:
 
 
 def run(argv: list[str]) -> None:
-    """Run what an interpreter with these arguments would."""
+    """Run a command as an interpreter with these arguments would."""
     if argv[0] == "-W":
         warnings.simplefilter(argv[1])  # type: ignore[arg-type]
         argv = argv[2:]

@@ -31,7 +31,7 @@ def print_progress(text: str) -> None:
 
 
 def wait_for(condition: Callable[[], Value], seconds: float, subject: str) -> Value:
-    """Wait for a true value and return it; on timeout raise an error that names `what`."""
+    """Wait for a true value and return it; on timeout raise an error that names the subject."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:

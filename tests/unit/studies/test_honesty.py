@@ -6,7 +6,7 @@ import pytest
 
 from stockpred.training.fit import probability_up
 from studies import cases
-from studies.markets import generate_market, strength_for
+from studies.markets import generate_market
 from studies.run_cases import Runner, run_cases
 from studies.sections import SECTIONS, allowed
 from studies.verdict import (
@@ -49,8 +49,8 @@ def test_run_cases_after_a_kill_resumes_from_kept_results(tmp_path) -> None:
 
 
 def test_noise_rarely_passes_and_a_strong_signal_passes() -> None:
-    noise = [cases.judge_noise(seed, "generated", sessions=1400)["logistic"] for seed in range(4)]
-    assert sum(case["passed"] for case in noise) <= 1
+    noise = [cases.judge_noise(seed, "generated", sessions=1400)["logistic"] for seed in range(2)]
+    assert not any(case["passed"] for case in noise)
     assert np.mean([case["auc"] for case in noise]) == pytest.approx(0.5, abs=0.02)
     signal = [cases.judge_signal(seed, 5, 0.65, sessions=1600) for seed in range(4)]
     assert sum(case["passed"] for case in signal) >= 3
@@ -70,14 +70,14 @@ def test_noise_with_stale_opens_passes_only_without_the_tradability_rule() -> No
 
 
 def test_random_split_of_overlapping_windows_reports_signal_in_noise() -> None:
-    results = [cases.measure_splits(seed, sessions=1000) for seed in range(4)]
+    results = [cases.measure_splits(seed, sessions=1000) for seed in range(2)]
     means = {name: np.mean([case[name] for case in results]) for name in results[0]}
     assert means["random"] > 0.6
     assert all(abs(means[name] - 0.5) < 0.06 for name in ("purged", "pipeline", "fits"))
 
 
 def test_look_at_a_date_equals_the_verdict_on_bars_up_to_it() -> None:
-    strong = generate_market(5, 1400, 3, "linear", strength_for("linear", 0.7))
+    strong = generate_market(5, 1400, 3, "linear", 1.0)
     settings = Settings()
     recipe, dates = default_recipe("logistic", settings), np.unique(strong.bars["date"])
     first, second = judge_at_dates(

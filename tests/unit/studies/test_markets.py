@@ -168,5 +168,5 @@ def test_expected_auc_of_any_score_is_at_most_the_best_auc(probabilities: list[f
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_strength_for_a_best_auc_reaches_it(signal: str) -> None:
-    truth = generate_market(20, 3000, 99, signal, strength_for(signal, 0.55)).truth
-    assert best_auc(truth["probability_up"].to_numpy()) == pytest.approx(0.55, abs=0.005)
+    truth = generate_market(10, 3000, 99, signal, strength_for(signal, 0.65)).truth
+    assert best_auc(truth["probability_up"].to_numpy()) == pytest.approx(0.65, abs=0.005)

@@ -12,6 +12,7 @@ from mlflow.utils import rest_utils
 from pipeline.tags import TAG_IDEMPOTENCY_KEY
 from pipeline.tracking import idempotent_store, mlflow_private
 from pipeline.tracking.idempotent_store import RegistryStore, TrackingStore
+from tests.support.runs.stores import make_store
 
 pytestmark = [
     # MLflow's own use of its database, and of its web framework.
@@ -60,7 +61,7 @@ def test_create_calls_whose_answer_is_lost_create_one_object(
 ) -> None:
     from mlflow.server import app, handlers
 
-    uri = f"sqlite:///{tmp_path}/store.db"
+    uri = make_store(tmp_path)
     monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", uri)
     monkeypatch.setenv("_MLFLOW_SERVER_REGISTRY_STORE", uri)
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(tmp_path))

@@ -10,6 +10,8 @@ import pytest
 
 from reports.pages.html import POLICY
 from reports.text.verdict import known_biases, trading_summary, verdict_sentence
+from stockpred.evaluation.backtest import TradingCosts
+from stockpred.evaluation.holdout import Selection, evaluate_holdout
 from stockpred.training.split import holdout_start
 from stockpred.training.walk_forward import walk_forward
 from tests.support.data.generated_tables import generate_table
@@ -19,6 +21,12 @@ from tests.support.pages.evaluation import LOGISTIC, evaluation_page, walked
 @pytest.fixture(scope="module")
 def page() -> str:
     return evaluation_page(walked(0.5))[0]
+
+
+@pytest.fixture(scope="module")
+def constant_page() -> str:
+    """The page of forecasts that never differ."""
+    return evaluation_page(walked(0.0).assign(probability_up=0.5, prior=0.5, prior_symbol=0.5))[0]
 
 
 def test_evaluation_page_is_self_contained_and_begins_with_the_verdict(page: str) -> None:
@@ -34,11 +42,11 @@ def test_evaluation_page_is_self_contained_and_begins_with_the_verdict(page: str
     assert "&lt;script&gt;" in page
 
 
-def test_evaluation_page_without_a_defined_correlation_says_so(page: str) -> None:
+def test_evaluation_page_without_a_defined_correlation_says_so(
+    page: str, constant_page: str
+) -> None:
     assert re.search(r"date by date, then the mean of [1-9][0-9]*\.", page)
-    text, evaluation = evaluation_page(walked(0.5).assign(probability_up=0.5))
-    assert evaluation["ic"]["groups"] == 0
-    assert "date by date, of which none is defined here." in text
+    assert "date by date, of which none is defined here." in constant_page
 
 
 def test_evaluation_page_without_importances_of_many_symbols_stays_small() -> None:
@@ -51,18 +59,11 @@ def test_evaluation_page_without_importances_of_many_symbols_stays_small() -> No
     assert len(text) < 3 << 20
 
 
-@pytest.mark.parametrize(
-    "poor",
-    [
-        lambda p: p.assign(label=1.0),
-        lambda p: p.iloc[:1],
-        lambda p: p.assign(probability_up=0.5, prior=0.5, prior_symbol=0.5),
-    ],
-    ids=["ups only", "one row", "constant"],
-)
-def test_evaluation_page_of_a_degenerate_holdout_has_no_nan(poor) -> None:
-    text, _ = evaluation_page(poor(walked(0.0)))
-    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", re.sub(r'src="[^"]*"', "", text))
+def test_evaluation_page_of_a_degenerate_holdout_has_no_nan(constant_page: str) -> None:
+    rows = walked(0.0)
+    pages = [evaluation_page(part)[0] for part in (rows.assign(label=1.0), rows.iloc[:1])]
+    for text in (constant_page, *pages):
+        assert not re.search(r"\bnan\b|\bNone\b|\binf\b", re.sub(r'src="[^"]*"', "", text))
 
 
 def sentence(**fields: object) -> str:
@@ -105,7 +106,7 @@ def test_verdict_sentence_of_evidence_needs_a_lead_and_a_small_p() -> None:
 
 
 def test_trading_summary_separates_skill_from_profit() -> None:
-    _, evaluation = evaluation_page(walked(0.5))
+    evaluation = evaluate_holdout(walked(0.5), 1, Selection(), TradingCosts())
     assert verdict_sentence(evaluation).startswith("Evidence of skill")
     assert "profit" not in verdict_sentence(evaluation)
     dear = {**evaluation["backtest"], "net": {**evaluation["backtest"]["net"], "total_return": -1}}

@@ -31,7 +31,7 @@ def test_monitoring_page_is_self_contained_and_begins_with_the_alert(page: str) 
     assert len(newest) == 20 and len({date for _, date in newest}) == 1
 
 
-@pytest.mark.parametrize("outcomes", [0, 1, 2, 15])
+@pytest.mark.parametrize("outcomes", [0, 1, 15])
 def test_monitoring_page_of_the_first_days_has_no_nan(outcomes: int) -> None:
     rows = scored_rows(live_forecasts(0, 15))
     is_open = rows["date"] >= np.append(np.unique(rows["date"]), DAYS[-1])[outcomes]

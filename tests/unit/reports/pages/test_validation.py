@@ -12,7 +12,7 @@ from tests.support.data.bars import make_bars
 from tests.support.pages.validation import SESSIONS, judged, picture_of
 
 
-def test_validation_summary_counts_bars_and_what_was_taken_out() -> None:
+def test_validation_summary_counts_bars_and_removed_ones() -> None:
     clean = summarise({"A": validate(make_bars(120, "A"))})
     assert validation_summary(clean) == (
         "120 of 120 bars of 1 symbols may reach a model; no stretches and no whole symbols were "

@@ -55,7 +55,7 @@ def test_type_right_text_gives_typed_value(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_type_wrong_text_is_refused_with_what_was_found(case: str) -> None:
+def test_type_wrong_text_is_refused_with_its_value(case: str) -> None:
     kind, text, fragment = REFUSED[case]
     with pytest.raises(click.BadParameter) as caught:
         kind.convert(text, None, None)

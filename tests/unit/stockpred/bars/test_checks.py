@@ -96,7 +96,7 @@ DEFECTS = ["nan", "negative", "crossed", "twice", "split", "unit", "spike", "sta
     cut=st.integers(1, 119),
     latest=st.integers(60, 140),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_validate_kept_bars_do_not_depend_on_later_bars(
     seed: int, defects: list[tuple[str, int]], cut: int, latest: int
 ) -> None:

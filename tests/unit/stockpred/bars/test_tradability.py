@@ -36,7 +36,7 @@ def spoiled(seed: int, share: float, sessions: int = 300) -> pd.DataFrame:
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), sessions=st.integers(1, 600))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_measure_years_matches_a_loop(seed: int, share: float, sessions: int) -> None:
     bars = spoiled(seed, share, sessions)
     counts: dict[int, list[int]] = {}

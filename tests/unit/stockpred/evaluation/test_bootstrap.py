@@ -233,7 +233,7 @@ def interval_covers_truth(seed: int, dates: int, strength: float) -> bool:
     day = np.unique(holdout["date"], return_inverse=True)[1]
     auc = weighted_auc(holdout["label"].to_numpy(), holdout["probability_up"], day, dates)
     low, high = bootstrap({"auc": Statistic(auc, 0, 1)}, dates, 1, seed)["auc"] or (1, 0)
-    fresh = generate_table(8000, 5, strength, seed + 10**6)
+    fresh = generate_table(4000, 5, strength, seed + 10**6)
     truth = roc_auc_score(fresh["label"], model.predict_proba(fresh[x])[:, 1])
     return low <= truth <= high
 

@@ -65,7 +65,7 @@ def test_paired_test_detects_the_detectable_effect_at_80_percent(dates: int, sym
     strength = strength_of(promised.auc)
     results = [
         lead_over_column(forecasts(strength, seed, dates, symbols), "prior", 1).p_value < 0.05
-        for seed in range(200)
+        for seed in range(100)
     ]
     assert 0.70 <= np.mean(results) <= 0.90
 

@@ -14,7 +14,7 @@ from tests.support.data.bars import make_bars
 SESSIONS = 90
 WINDOW = 14
 every_set = pytest.mark.parametrize("feature_set", FEATURE_SETS.values(), ids=FEATURE_SETS)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=20, deadline=None)
 
 
 @st.composite

@@ -42,7 +42,7 @@ def ledger(panel: list[pd.DataFrame], last: int = 20, version: str = "1") -> pd.
 
 
 @given(horizon=st.integers(1, 6), last=st.integers(1, 25))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_join_outcomes_labels_and_priors_equal_a_loop(horizon: int, last: int) -> None:
     panel = tables(horizon)
     forecasts = ledger(panel, last)

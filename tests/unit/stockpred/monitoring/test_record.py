@@ -69,7 +69,7 @@ def test_lost_signal_alerts_and_needs_training_once(dead: dict) -> None:
     assert not needs_training([], [CHAMPION])
 
 
-def test_short_record_reports_what_it_could_not_detect() -> None:
+def test_short_record_reports_the_smallest_detectable_change() -> None:
     short = monitor_content(scored_rows(live_forecasts(0, 15)))
     assert "a signal that is gone takes about" in alert_sentence(short, [])
     assert short["record"]["log_loss"]["interval"] is None

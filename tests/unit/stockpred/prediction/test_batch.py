@@ -134,7 +134,7 @@ def one(symbol: str, length: int) -> SymbolForecasts:
     return SymbolForecasts(symbol, to_arrow(frame), last, last, last)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([60, 3000, 5000])), max_size=6))
 def test_batch_forecasts_hold_one_range_a_symbol(listed: list[tuple[str, int]]) -> None:
     items = [one(symbol, length) for symbol, length in sorted(listed)]

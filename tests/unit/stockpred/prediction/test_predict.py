@@ -78,7 +78,7 @@ def requests(draw: st.DrawFn) -> list[pd.DataFrame]:
 
 
 @given(parts=requests(), by_date=st.booleans(), all_dates=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_predict_does_not_depend_on_other_symbols_and_dates(
     model: Model, parts: list[pd.DataFrame], by_date: bool, all_dates: bool
 ) -> None:
@@ -95,6 +95,7 @@ def test_predict_does_not_depend_on_other_symbols_and_dates(
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), last=st.integers(1, 7))
+@settings(max_examples=40)
 def test_request_last_matches_a_loop(lengths: list[int], last: int) -> None:
     parts = [make_bars(length, f"S{at}", at) for at, length in enumerate(lengths)]
     request = check_request(pd.concat(parts), 1).last(last)

@@ -37,7 +37,7 @@ def small_hyperparameters(name: str) -> Hyperparameters:
     trees = [
         key for key in ("n_estimators", "max_iter") if key in hyperparameters and name != "logistic"
     ]
-    return {**hyperparameters, **dict.fromkeys(trees, 20)}
+    return {**hyperparameters, **dict.fromkeys(trees, 8)}
 
 
 @pytest.mark.parametrize("calibration", METHODS)
@@ -45,7 +45,7 @@ def small_hyperparameters(name: str) -> Hyperparameters:
 def test_saved_candidate_is_reproducible_and_free_of_pickle(
     name: str, calibration: str, tmp_path: Path
 ) -> None:
-    table, training = generate_table(dates=200, horizon=3), Training(calibration, half_life=100)
+    table, training = generate_table(dates=100, horizon=3), Training(calibration, half_life=100)
     contents, files = [], {}
     for name_of_fit in ("first", "second"):
         estimator = fit(table, name, small_hyperparameters(name), 3, training=training)
@@ -156,9 +156,9 @@ def test_fit_without_labelled_rows_raises() -> None:
 
 
 def test_predictions_do_not_depend_on_the_number_of_workers() -> None:
-    table = generate_table(dates=200)
+    table = generate_table(dates=80)
     one, four = (
-        cross_validate(Folds(table, 3, 5, 0), tuple(CANDIDATES), jobs=jobs) for jobs in (1, 4)
+        cross_validate(Folds(table, 2, 5, 0), tuple(CANDIDATES), jobs=jobs) for jobs in (1, 4)
     )
     pd.testing.assert_frame_equal(one, four, check_exact=True)
     start = holdout_start(table["date"], 0.2)
