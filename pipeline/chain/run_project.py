@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.chain.summary import markdown_table
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.errors import InputError, Interrupted, PipelineError
 from pipeline.log.console import logger, set_log_context
 from pipeline.log.redact import redact
 from pipeline.process.fork_server import ForkServer, can_fork
@@ -53,11 +54,14 @@ def run_project(
 
     Raises
     ------
+    InputError
+        MLflow cannot run a project in this folder; there is no parent run.
     PipelineError
         A step failed, or the store is out of reach; the parent run is FAILED.
     Interrupted
         A signal stopped the chain; the parent run is KILLED.
     """
+    _check_folder(project.root)
     # Before the imports, which take seconds: `mlflow run` may be stopped meanwhile.
     is_child_of_mlflow, parents = "MLFLOW_RUN_ID" in os.environ, parent_pids()
     # mlflow costs 4 s of CPU to import. Forks have what the server has imported, and the server
@@ -103,3 +107,16 @@ def run_project(
     finally:
         if server is not None:
             server.close()
+
+
+def _check_folder(root: Path) -> None:
+    """Refuse a folder that MLflow takes for something else when it starts a step."""
+    # A subfolder of a project follows `#`; what ends in `.zip` is unpacked.
+    part = "#" if "#" in str(root) else root.suffix
+    if part in ("#", ".zip"):
+        raise InputError(
+            f"folder {str(root)!r}",
+            expected="a path in which MLflow can run a project",
+            got=f"one with {part!r}, which it misreads",
+            fix="move the project to another folder",
+        )

@@ -15,6 +15,7 @@ from pipeline.git.mlflow_clone import claim_clone
 from pipeline.log.console import logger
 from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
+from pipeline.tracking.experiment import experiment_id
 from pipeline.tracking.server_check import prepare_store, shorten_retries
 
 if TYPE_CHECKING:
@@ -121,13 +122,13 @@ def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
     """Create the run as `mlflow run` would: same source, entry point, commit and parameters."""
     from mlflow import MlflowClient
 
-    from pipeline.tracking.mlflow_private import current_experiment_id, get_or_create_run
+    from pipeline.tracking.mlflow_private import get_or_create_run
 
-    texts = {name: str(value) for name, value in params.items()}
-    experiment_id = current_experiment_id()
-    run = get_or_create_run(None, str(root), experiment_id, str(root), None, entry_point, texts)
+    texts, client = {name: str(value) for name, value in params.items()}, MlflowClient()
+    experiment = experiment_id(client, create=True)
+    run = get_or_create_run(None, str(root), experiment, str(root), None, entry_point, texts)
     run_id = str(run.info.run_id)
-    MlflowClient().set_tag(run_id, TAG_BACKEND, "local")
+    client.set_tag(run_id, TAG_BACKEND, "local")
     return run_id
 
 

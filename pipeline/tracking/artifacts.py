@@ -25,11 +25,14 @@ MODEL_FOLDERS = ("code", "artifacts")  # of a logged model, whose files are in i
 
 
 def local_folder(uri: str) -> Path | None:
-    """Return the folder of a `file:` URI or a plain path; None for a remote store."""
+    """Return the folder that MLflow takes a URI or path of a store for; None for a remote one.
+
+    In a path, too, MLflow reads a percent sign and two digits as one character.
+    """
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return Path(url2pathname(parts.path))
-    return Path(uri) if not parts.scheme else None
+    return Path(url2pathname(uri)) if not parts.scheme else None
 
 
 def model_digest(folder: Path) -> str:
@@ -136,9 +139,8 @@ def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
     """
     from mlflow.exceptions import MlflowException
 
-    if urlsplit(uri).scheme in ("", "file"):
-        folder = local_folder(uri)
-        path = root / (folder or uri)
+    if (scheme := urlsplit(uri).scheme) in ("", "file"):
+        path = root / (url2pathname(urlsplit(uri).path) if scheme else uri)
         if not path.is_file():
             raise _no_file(uri, path.resolve())
         return path

@@ -17,9 +17,6 @@ from pipeline.log.redact import public_url
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
-
 PORTS = {"postgresql": 5432, "mysql": 3306}
 # Parts of the URI's query, or variables `PG...`, that override the address in the URI.
 OVERRIDES = ("host", "hostaddr", "port", "service", "unix_socket", "read_default_file")
@@ -54,7 +51,7 @@ def check_database(uri: str, timeout: float) -> None:
     StoreError
         No connection, no driver, no access, a file that cannot be opened, or no database URI.
     """
-    kind = uri.partition("://")[0].partition("+")[0]
+    kind = uri.partition(":")[0].partition("+")[0]
     if kind != "sqlite" and kind not in PORTS:
         return
     from sqlalchemy.engine import make_url
@@ -65,7 +62,13 @@ def check_database(uri: str, timeout: float) -> None:
     except (ArgumentError, ValueError) as error:
         raise StoreError(f"{public_url(uri)}: no URI of a database", fix=OTHER_STORE) from error
     if kind == "sqlite":
-        _check_file(uri, url.database or "")
+        if url.host or url.database in (None, "", ":memory:"):
+            got = "a host" if url.host else "one in memory, which ends with this process"
+            fix = f"give a path such as sqlite:///{Path.cwd() / 'mlflow.db'}"
+            raise StoreError(
+                f"MLFLOW_TRACKING_URI={uri!r}", expected="a database in a file", got=got, fix=fix
+            )
+        _check_file(uri, str(url.database))
     elif url.host and "," not in url.host and not _is_overridden(url.query):
         if (kind, url.host) == ("mysql", "localhost"):
             return  # MySQL's client uses a socket there, not a port
@@ -76,7 +79,7 @@ def check_database(uri: str, timeout: float) -> None:
 
 def _check_file(uri: str, name: str) -> None:
     # MLflow creates the file and all folders above it, where there are none.
-    if name in ("", ":memory:") or name.startswith("file:"):
+    if name.startswith("file:"):
         return
     path = Path(name)
     if path.exists():

@@ -1,4 +1,4 @@
-"""The experiment that runs of this environment are in; never created here."""
+"""The experiment that runs of this environment are in."""
 
 import os
 from typing import TYPE_CHECKING
@@ -9,22 +9,40 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def experiment_id(client: "MlflowClient") -> str:
+def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
     """Return the id of the experiment that MLflow would put a run into.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    create : bool
+        Whether an experiment of the name in `MLFLOW_EXPERIMENT_NAME` is created where there is
+        none, as MLflow does.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     InputError
-        No experiment has the name in `MLFLOW_EXPERIMENT_NAME`: MLflow would create it.
+        There is none of the name, or the experiment is deleted.
     """
     from pipeline.tracking.mlflow_private import current_experiment_id
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    if name is not None and client.get_experiment_by_name(name) is None:
+    if not create and name is not None and client.get_experiment_by_name(name) is None:
         raise InputError(
             f"MLFLOW_EXPERIMENT_NAME={name!r}",
             expected="the name of an experiment",
             got="one that the server does not have",
             fix="set an existing name",
         )
-    return str(current_experiment_id())
+    experiment = client.get_experiment(str(current_experiment_id()))
+    if experiment.lifecycle_stage == "deleted":
+        raise InputError(
+            f"experiment {experiment.name!r} is deleted",
+            fix=f"restore it by mlflow experiments restore -x {experiment.experiment_id}, or set "
+            "another MLFLOW_EXPERIMENT_NAME",
+        )
+    return str(experiment.experiment_id)

@@ -9,6 +9,7 @@ from pipeline.errors import OTHER_STORE, StoreError
 from pipeline.log.console import logger
 from pipeline.log.redact import drop_misread_passwords, public_url
 from pipeline.tracking.database_check import check_database
+from pipeline.tracking.relative_store import check_relative_stores
 
 if TYPE_CHECKING:
     from requests import Response
@@ -46,10 +47,12 @@ def prepare_store(uri: str, *, checked: bool = False) -> None:
     Raises
     ------
     StoreError
-        No answer within `STARTUP_TIMEOUT`, no access, another major version, or a password in the
-        address.
+        No answer within `STARTUP_TIMEOUT`, no access, another major version, a password in the
+        address, or a path relative to another folder.
     """
     try:
+        if not checked:
+            check_relative_stores(uri)
         if not is_server(uri):
             if not checked:
                 check_database(uri, STARTUP_TIMEOUT)

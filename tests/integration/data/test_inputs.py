@@ -197,3 +197,27 @@ def test_reading_commands_create_no_experiment(
     with sqlite3.connect(store / "store.db") as connection:
         names = connection.execute("select name from experiments order by 1").fetchall()
     assert names == [("Default",), ("x",)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("acquire", "prune", "ci_summary --run_name x"),
+        *(pytest.param(word, marks=pytest.mark.long) for word in ("main", "daily", "score")),
+        pytest.param("serve --port 0", marks=pytest.mark.long),
+    ],
+)
+def test_deleted_experiment_is_reported_with_the_command_that_restores_it(
+    root: Path, store: Path, tmp_path: Path, words: str
+) -> None:
+    shutil.copy(store / "store.db", tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
+        sql = "update experiments set lifecycle_stage = 'deleted' where name = 'x'"
+        connection.execute(sql)
+        [(number,)] = connection.execute("select experiment_id from experiments where name = 'x'")
+    module, *options = words.split()
+    done = run_python(["-m", f"steps.{module}", *options], cwd=root, env=environment(tmp_path, "x"))
+    [line] = [line for line in (done.stdout + done.stderr).splitlines() if "restore" in line]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert line.removeprefix("error: ").startswith("experiment 'x' is deleted. Fix: restore it by ")
+    assert f"mlflow experiments restore -x {number}, " in line

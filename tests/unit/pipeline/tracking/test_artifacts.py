@@ -16,6 +16,7 @@ from typing import ClassVar
 import mlflow
 import pyarrow as pa
 import pytest
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from pipeline.errors import InputError
 from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
@@ -70,12 +71,20 @@ def test_fetch_of_a_missing_file_shows_the_absolute_path(tmp_path: Path) -> None
     [
         ("/a/b", "/a/b"),
         ("file:///a/b%20c", "/a/b c"),
+        ("/a/b%20c", "/a/b c"),  # as MLflow reads a path
+        ("/a/b#c?d", "/a/b#c?d"),
         ("s3://x/y", None),
         ("mlflow-artifacts:/0/x", None),
     ],
 )
 def test_local_folder_is_none_for_remote_stores(uri: str, folder: str | None) -> None:
     assert local_folder(uri) == (Path(folder) if folder else None)
+    assert folder is None or local_file_uri_to_path(uri) == folder
+
+
+def test_fetch_of_a_path_with_a_percent_sign_reads_that_file(tmp_path: Path) -> None:
+    (tmp_path / "a%20b").write_text("x")
+    assert fetch(None, "a%20b", tmp_path, tmp_path) == tmp_path / "a%20b"
 
 
 def test_model_digest_covers_code_estimator_and_signature_only(tmp_path: Path) -> None:

@@ -128,7 +128,12 @@ def test_sqlite_file_that_cannot_be_opened_is_reported_at_once(tmp_path: Path) -
         is prepare_store(f"sqlite:///{tmp_path}/x.db")
         is None
     )
-    assert prepare_store("sqlite://") is prepare_store("sqlite:///:memory:") is None
+    for uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://there.db"):
+        with pytest.raises(StoreError, match=f"^MLFLOW_TRACKING_URI='{uri}': expected a database"):
+            prepare_store(uri)
+    for uri in ("sqlite:", "sqlite:/there.db"):
+        with pytest.raises(StoreError, match="no URI of a database"):
+            prepare_store(uri)
     with pytest.raises(StoreError, match=f"^sqlite:///{tmp_path}: cannot be opened as a file of"):
         prepare_store(f"sqlite:///{tmp_path}")
     (tmp_path / "file").touch()
