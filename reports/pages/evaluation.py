@@ -230,9 +230,16 @@ def _backtest(traded: Mapping[str, Any]) -> Iterable[str]:
     )
     yield paragraph(
         f"Threshold {traded['threshold']:.4g}, chosen before the holdout; {traded['cost_bps']:g} "
-        f"bps a side; {traded['sessions']:,} sessions. Model and always long enter at the open and "
-        "leave at the close as the label says, each position opened and closed; buy and hold buys "
-        "once. All but the first figure are net of costs. Of the model: "
+        f"bps a side; {traded['sessions']:,} sessions{_sessions_a_year(traded)}. Model and always "
+        "long enter at the open and leave at the close as the label says, each position opened and "
+        "closed; buy and hold buys once. All but the first figure are net of costs. Of the model: "
         f"{describe_sharpe(traded)}, the probability that it is above what the best of so many has "
         "by luck."
     )
+
+
+def _sessions_a_year(traded: Mapping[str, Any]) -> str:
+    count = traded["sessions_a_year"]
+    if count is None:
+        return ", less than a quarter of a year, too few for annual figures"
+    return f", {count:.1f} a year by elapsed time, which annual figures are based on"

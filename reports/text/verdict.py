@@ -83,7 +83,7 @@ def describe_sharpe(traded: Mapping[str, Any]) -> str:
     ratio, interval = traded["net"]["sharpe"], traded["sharpe_interval"]
     deflated, count = traded["deflated_sharpe"], traded["trials"]["count"]
     if ratio is None:
-        return "no Sharpe ratio"
+        return "no Sharpe ratio, as returns are constant or cover less than a quarter of a year"
     spread = "too few sessions for an interval"
     if interval:
         spread = f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stockpred.arrays import Array, Mask, Rows
+from stockpred.arrays import Array, Dates, Mask, Rows
 from stockpred.columns import DAILY_RETURN, DATE, FORWARD_RETURN, PROBABILITY_UP, SYMBOL
 from stockpred.errors import DataError
-from stockpred.evaluation.sharpe import SESSIONS_A_YEAR, sharpe
+from stockpred.evaluation.sharpe import elapsed_years, sharpe
 
 GROSS, NET, TURNOVER, EXPOSURE, BORROW = "gross", "net", "turnover", "exposure", "borrow"
 ALWAYS_LONG = -np.inf  # a threshold below every probability
@@ -26,8 +26,9 @@ class TradingCosts:
     short : bool
         Whether a low probability is sold short; else the capital stays in cash.
     borrow_bps : float
-        Cost of borrowing, in basis points of the short notional a year. A 252nd of it is paid for
-        each session that a position is open, the session of its entry included.
+        Cost of borrowing, in basis points of the short notional a year. A session that a position
+        is open costs the time since the symbol's session before, the session of its entry included:
+        on a Monday three days, so that every session of a year together costs a year.
     """
 
     cost_bps: float = 5.0
@@ -41,8 +42,8 @@ class TradingCosts:
 
     @property
     def borrow_cost(self) -> float:
-        """Cost of borrowing for a session, as a share of the short notional."""
-        return self.borrow_bps * 1e-4 / SESSIONS_A_YEAR
+        """Cost of borrowing for a year, as a share of the short notional."""
+        return self.borrow_bps * 1e-4
 
 
 def positions(probability: Array, threshold: float, short: bool = False) -> Array:
@@ -78,9 +79,10 @@ def strategy_returns(
     """Compute the returns by session of trading on forecasts.
 
     A forecast made after the close of a session is entered at the next open and left at the close
-    `horizon` sessions on, as for its label. The capital is shared equally over the symbols with a
-    forecast on the date, and over `horizon` tranches, since so many positions overlap; the share of
-    a symbol without a signal stays in cash. Open positions are marked to market at each close, by
+    `horizon` sessions on, as for its label. The capital is shared equally over the symbols whose
+    rows begin by the date and do not end before it, and over `horizon` tranches, since so many
+    positions overlap; the share of a symbol without a signal stays in cash, as does that of a
+    stock on the weekends of a coin. Open positions are marked to market at each close, by
     `daily_return`. Every position is opened and closed, none is netted against the next: one ends
     at a close, the next begins at an open.
 
@@ -117,7 +119,7 @@ def strategy_returns(
     entered = np.flatnonzero(
         (position != 0) & np.isfinite(log_return) & _has_exit(rows[SYMBOL], horizon)
     )
-    share = position[entered] / (np.bincount(day)[day[entered]] * horizon)
+    share = position[entered] / (_symbols_on(rows, dates)[day[entered]] * horizon)
     notional = np.abs(share)
     # Sums of daily log returns: they value an open position at a close, back from its exit.
     cumulative = np.zeros(len(rows))
@@ -133,12 +135,14 @@ def strategy_returns(
     value = np.ones(len(entered))
     for age in range(1, horizon + 1):
         session = day[entered + age]
+        years = elapsed_years(dates[day[entered + age - 1]], dates[session])
         before = value
         value = np.exp(
             log_return[entered] - (cumulative[entered + horizon] - cumulative[entered + age])
         )
         book(GROSS, session, share * (value - before))
-        book(BORROW, session, np.where(share < 0, notional, 0.0) * before * costs.borrow_cost)
+        borrowed = np.where(share < 0, notional, 0.0) * before
+        book(BORROW, session, borrowed * costs.borrow_cost * years)
         book(EXPOSURE, session, notional * before)
         if age == 1:
             book(TURNOVER, session, notional)
@@ -159,6 +163,17 @@ def _check_daily_returns(predictions: pd.DataFrame) -> None:
             got="no value",
             fix="give predictions made on a features.parquet",
         )
+
+
+def _symbols_on(rows: pd.DataFrame, dates: Dates) -> Rows:
+    """Count the symbols whose rows begin by each date and do not end before it.
+
+    A count of the rows of a date would give the coins of a portfolio all of its capital on
+    weekends, while the positions in stocks are open.
+    """
+    spans = rows.groupby(SYMBOL, observed=True)[DATE].agg(["min", "max"])
+    begun, ended = (np.sort(spans[name].to_numpy()) for name in ("min", "max"))
+    return np.searchsorted(begun, dates, side="right") - np.searchsorted(ended, dates)
 
 
 def _has_exit(symbols: pd.Series, horizon: int) -> Mask:
@@ -201,6 +216,13 @@ def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame
     frame[BORROW], frame[TURNOVER], frame[EXPOSURE] = 0.0, bought + sold, 1.0
     frame[NET] = frame[GROSS] - costs.side_cost * frame[TURNOVER]
     return frame
+
+
+def _years_a_session(rows: pd.DataFrame) -> pd.Series:
+    """Return the mean time between the rows of each symbol, in years; 0 for a single row."""
+    spans = rows.groupby(SYMBOL, observed=True)[DATE].agg(["min", "max", "size"])
+    years = elapsed_years(spans["min"].to_numpy(), spans["max"].to_numpy())
+    return pd.Series(years / np.maximum(spans["size"].to_numpy() - 1, 1), index=spans.index)
 
 
 def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts) -> float | None:
@@ -249,14 +271,15 @@ def choose_threshold(predictions: pd.DataFrame, costs: TradingCosts, horizon: in
         return 0.5
     probability = rows[PROBABILITY_UP].to_numpy()
     value = np.exp(rows[FORWARD_RETURN].to_numpy(np.float64))
-    share = 1 / rows.groupby(DATE)[SYMBOL].transform("size").to_numpy()
+    share = 1 / _symbols_on(rows, rows[DATE].to_numpy())
+    years = horizon * rows[SYMBOL].map(_years_a_session(rows)).to_numpy(np.float64)
     thresholds = np.unique([0.5, *np.quantile(probability, _QUANTILES)])
 
     def net_profit(threshold: float) -> float:
         position = positions(probability, threshold, costs.short)
         cost = (
             np.abs(position) * costs.side_cost * (1 + value)
-            + (position < 0) * costs.borrow_cost * horizon
+            + (position < 0) * costs.borrow_cost * years
         )
         return float(((position * (value - 1) - cost) * share).sum())
 

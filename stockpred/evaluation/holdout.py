@@ -25,7 +25,13 @@ from stockpred.evaluation.bootstrap_metrics import group_intervals, metric_stati
 from stockpred.evaluation.metrics import evaluate
 from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.evaluation.power import detectable
-from stockpred.evaluation.sharpe import deflated_sharpe, moments, performance, sharpe_interval
+from stockpred.evaluation.sharpe import (
+    deflated_sharpe,
+    moments,
+    performance,
+    sessions_a_year,
+    sharpe_interval,
+)
 
 BUY_AND_HOLD, ALWAYS = "buy_and_hold", "always_long"
 
@@ -170,19 +176,21 @@ def _backtest(
     held = buy_and_hold(predictions, costs)
     net = ours[NET].to_numpy()
     net_moments = moments(net)
+    sessions = sessions_a_year(np.unique(predictions[DATE].to_numpy()))
     return {
         "sessions": len(ours),
+        "sessions_a_year": sessions,
         "threshold": selection.threshold,
         **asdict(costs),
-        **_strategy_metrics(ours),
-        "sharpe_interval": sharpe_interval(net, horizon, random_state),
+        **_strategy_metrics(ours, sessions),
+        "sharpe_interval": sharpe_interval(net, horizon, random_state, sessions),
         "moments": net_moments._asdict() if net_moments else None,
         "deflated_sharpe": deflated_sharpe(
             net_moments, selection.trials, selection.sharpe_variance
         ),
         "trials": {"count": selection.trials, "sharpe_variance": selection.sharpe_variance},
-        ALWAYS: _strategy_metrics(always),
-        BUY_AND_HOLD: _strategy_metrics(held),
+        ALWAYS: _strategy_metrics(always, sessions),
+        BUY_AND_HOLD: _strategy_metrics(held, sessions),
     }
 
 
@@ -214,13 +222,13 @@ def returns_by_strategy(
     return pd.DataFrame(columns)
 
 
-def _strategy_metrics(returns: pd.DataFrame) -> dict[str, Any]:
+def _strategy_metrics(returns: pd.DataFrame, sessions: float | None) -> dict[str, Any]:
     """Compute the metrics of one strategy; ``break_even_bps``: cost a side that leaves nothing."""
     notional = float(returns[TURNOVER].sum())
     earned = float((returns[GROSS] - returns[BORROW]).sum())
     return {
-        "gross": performance(returns[GROSS].to_numpy()),
-        "net": performance(returns[NET].to_numpy()),
+        "gross": performance(returns[GROSS].to_numpy(), sessions),
+        "net": performance(returns[NET].to_numpy(), sessions),
         "turnover": float(returns[TURNOVER].mean()) if len(returns) else None,
         "exposure": float(returns[EXPOSURE].mean()) if len(returns) else None,
         "break_even_bps": earned / notional * 1e4 if notional else None,

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from stockpred.arrays import Array
+from stockpred.arrays import Array, Dates
 from stockpred.evaluation.bootstrap import Interval, Statistic, bootstrap
 
-SESSIONS_A_YEAR = 252
+DAYS_A_YEAR = 365.25
+SHORTEST = 0.25  # years; an annual figure of less would be mostly extrapolation
 _EULER = 0.5772156649015329
 
 
@@ -34,12 +35,48 @@ def sharpe(returns: Array) -> float | None:
     return float(returns.mean()) / deviation if deviation > 1e-12 else None
 
 
-def annual(per_session: float | None) -> float | None:
-    """Annualise a Sharpe ratio or a standard deviation by session, over 252 sessions."""
-    return None if per_session is None else per_session * math.sqrt(SESSIONS_A_YEAR)
+def sessions_a_year(dates: Dates) -> float | None:
+    """Count the sessions in a year of elapsed time, whatever calendar the dates follow.
+
+    Parameters
+    ----------
+    dates : array of datetime64, shape (sessions,)
+        Sessions of a portfolio, in order, without repeats: of symbols with different calendars all
+        dates on which at least one trades. A return is from each date to the next, so the first
+        date only begins the time.
+
+    Returns
+    -------
+    float or None
+        None where the dates span less than a quarter of a year: over so few sessions the count
+        depends on the weekday at each end.
+
+    Examples
+    --------
+    >>> days = np.arange("2012-01-01", "2014-01-01", dtype="datetime64[D]")
+    >>> weekdays = days[np.is_busday(days)]
+    >>> [round(sessions_a_year(dates), 1) for dates in (days, weekdays)]
+    [365.2, 261.1]
+    """
+    if not len(dates):
+        return None
+    years = float(elapsed_years(dates[:1], dates[-1:])[0])
+    return (len(dates) - 1) / years if years >= SHORTEST else None
 
 
-def sharpe_interval(returns: Array, horizon: int, random_state: int) -> Interval:
+def elapsed_years(first: Dates, last: Dates) -> Array:
+    """Return the years from some dates to others, of the same shape."""
+    return (last - first) / np.timedelta64(1, "D") / DAYS_A_YEAR
+
+
+def annual(per_session: float | None, sessions: float | None) -> float | None:
+    """Annualise a Sharpe ratio or a standard deviation by session, over the sessions of a year."""
+    return None if per_session is None or sessions is None else per_session * math.sqrt(sessions)
+
+
+def sharpe_interval(
+    returns: Array, horizon: int, random_state: int, sessions: float | None
+) -> Interval:
     """Compute the 95 % interval of the annualised Sharpe ratio by a bootstrap over sessions.
 
     Parameters
@@ -50,24 +87,25 @@ def sharpe_interval(returns: Array, horizon: int, random_state: int) -> Interval
         Sessions from entry to exit.
     random_state : int
         Seed of the bootstrap.
+    sessions : float, optional
+        Sessions of a year, as from `sessions_a_year`; None: too few dates to annualise.
 
     Returns
     -------
     (float, float) or None
-        See `bootstrap.bootstrap`.
+        See `bootstrap.bootstrap`; None without sessions of a year.
     """
     powers = np.column_stack([returns, returns**2])
     count = len(returns)
-    if sharpe(returns) is None:
+    if sharpe(returns) is None or sessions is None:
         return None
+    factor = math.sqrt(sessions)
 
     def of(weights: Array) -> Array:
         first, second = (weights @ powers).T / count
         variance = np.maximum(second - first**2, 0) * count / (count - 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(variance > 1e-24, first / np.sqrt(variance), np.nan) * math.sqrt(
-                SESSIONS_A_YEAR
-            )
+            return np.where(variance > 1e-24, first / np.sqrt(variance), np.nan) * factor
 
     return bootstrap({"sharpe": Statistic(of)}, count, horizon, random_state)["sharpe"]
 
@@ -199,28 +237,30 @@ def equity(returns: Array) -> Array:
     return np.concatenate([[1.0], np.cumprod(1 + returns)])
 
 
-def performance(returns: Array) -> dict[str, float | None]:
+def performance(returns: Array, sessions: float | None) -> dict[str, float | None]:
     """Compute the performance of returns by session.
 
     Parameters
     ----------
     returns : array, shape (sessions,)
         Simple returns; no NaN.
+    sessions : float, optional
+        Sessions of a year, as from `sessions_a_year`; None: too few dates to annualise.
 
     Returns
     -------
     dict of str to float or None
         ``total_return``, ``annual_return`` (compounded), ``volatility`` (annual), ``sharpe``
-        (annual), ``max_drawdown`` (share of the highest worth before). None where undefined;
-        ``annual_return`` also for less than a quarter of a year, too short to extrapolate.
+        (annual), ``max_drawdown`` (share of the highest worth before). None where undefined, as
+        are the annual ones without sessions of a year.
     """
     worth = equity(returns)
-    end, years = float(worth[-1]), len(returns) / SESSIONS_A_YEAR
+    end = float(worth[-1])
     deviation = float(returns.std(ddof=1)) if len(returns) > 1 else None
     return {
         "total_return": end - 1,
-        "annual_return": end ** (1 / years) - 1 if years >= 0.25 and end > 0 else None,
-        "volatility": annual(deviation),
-        "sharpe": annual(sharpe(returns)),
+        "annual_return": end ** (sessions / len(returns)) - 1 if sessions and end > 0 else None,
+        "volatility": annual(deviation, sessions),
+        "sharpe": annual(sharpe(returns), sessions),
         "max_drawdown": float((1 - worth / np.maximum.accumulate(worth)).max()),
     }

@@ -42,6 +42,15 @@ def predictions_of(bars: dict[str, pd.DataFrame], horizon: int, seed: int) -> pd
     return rows.sort_values(["date", "symbol"]).reset_index(drop=True)
 
 
+def symbols_on(rows: pd.DataFrame) -> dict[pd.Timestamp, int]:
+    """Symbols with a row on or before a date, and one on or after it."""
+    spans = rows.groupby("symbol")["date"].agg(["min", "max"])
+    return {
+        date: int(((spans["min"] <= date) & (spans["max"] >= date)).sum())
+        for date in rows["date"].unique()
+    }
+
+
 def returns_by_trade(
     bars: dict[str, pd.DataFrame],
     rows: pd.DataFrame,
@@ -52,7 +61,7 @@ def returns_by_trade(
     """Each trade by hand, from prices."""
     dates = sorted(rows["date"].unique())
     book = {d: dict.fromkeys(("gross", "borrow", "turnover", "exposure"), 0.0) for d in dates}
-    there = rows.groupby("date").size()
+    there = symbols_on(rows)
     for row in rows.itertuples():
         own = bars[row.symbol]
         t = own.index[own["date"] == row.date][0]
@@ -72,7 +81,8 @@ def returns_by_trade(
             line["gross"] += side * size * (worth[k] - worth[k - 1]) / paid
             line["exposure"] += size * worth[k - 1] / paid
             if side < 0:
-                line["borrow"] += size * worth[k - 1] / paid * costs.borrow_bps / 1e4 / 252
+                years = (own["date"][t + k] - own["date"][t + k - 1]).days / 365.25
+                line["borrow"] += size * worth[k - 1] / paid * costs.borrow_bps / 1e4 * years
         book[own["date"][t + 1]]["turnover"] += size
         book[own["date"][t + horizon]]["turnover"] += size * worth[-1] / paid
     frame = pd.DataFrame.from_dict(book, orient="index").iloc[1:]
@@ -118,6 +128,55 @@ def test_turnover_at_horizon_1_is_two_sides_a_day_and_at_5_a_fifth() -> None:
     assert tranches["exposure"].to_numpy()[10:-10] == pytest.approx(1.0, abs=0.1)
 
 
+def steady_rows(symbol: str, frequency: str, daily: float) -> pd.DataFrame:
+    """Forecasts on each session of two years, all of which earn the same return."""
+    dates = pd.date_range("2012-01-02", "2013-12-31", freq=frequency, unit="s")
+    numbers = {"probability_up": 0.6, "forward_return": daily, "daily_return": daily}
+    return pd.DataFrame({"symbol": symbol, "date": dates, **numbers})
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "gross", "held"),
+    [
+        ("D", 1.001**365.25, 1.001**365.25),
+        ("B", 1.001**261, 1.001**261),
+        # Half of the capital earns on every day, half on weekdays.
+        ("DB", 1.001**261 * 1.0005 ** (365.25 - 261), (1.001**365.25 + 1.001**261) / 2),
+    ],
+)
+def test_backtest_of_any_calendar_has_the_true_annual_return(
+    frequencies: str, gross: float, held: float
+) -> None:
+    parts = [steady_rows(f"S-{freq}", freq, np.log(1.001)) for freq in frequencies]
+    content = _backtest(pd.concat(parts, ignore_index=True), 1, Selection(0.5), FREE, 0)
+    assert content["gross"]["annual_return"] == pytest.approx(gross - 1, rel=0.02)
+    assert content["buy_and_hold"]["gross"]["annual_return"] == pytest.approx(held - 1, rel=0.03)
+    assert content["sessions_a_year"] == pytest.approx(261 if frequencies == "B" else 365, rel=0.01)
+
+
+@pytest.mark.parametrize("frequency", ["D", "B"])
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_borrowing_for_a_year_costs_borrow_bps_on_any_calendar(
+    frequency: str, horizon: int
+) -> None:
+    rows = steady_rows("S", frequency, 1e-12).assign(probability_up=0.1)
+    costs = TradingCosts(0.0, short=True, borrow_bps=365.25)
+    borrow = strategy_returns(rows, 0.5, horizon, costs)["borrow"]
+    assert borrow.loc["2013"].sum() == pytest.approx(0.0365, rel=0.02)
+    mondays = borrow[borrow.index.day_of_week == 0].iloc[5:-5]
+    share = 1.0 if frequency == "D" else 3.0
+    assert mondays.to_numpy() == pytest.approx(share * 1e-4, rel=1e-6)
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_positions_over_mixed_calendars_never_exceed_the_capital(horizon: int) -> None:
+    rows = pd.concat([steady_rows("C", "D", 1e-9), steady_rows("S", "B", 1e-9)])
+    exposure = strategy_returns(rows, ALWAYS_LONG, horizon, FREE)["exposure"].iloc[10:-10]
+    weekend = exposure.index.day_of_week >= 5
+    assert exposure[~weekend].to_numpy() == pytest.approx(1.0, abs=1e-6)
+    assert exposure[weekend].to_numpy() == pytest.approx(0.5, abs=1e-6)
+
+
 def test_net_return_at_the_break_even_cost_is_zero() -> None:
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
     content = _backtest(rows, 2, Selection(0.5), FREE, 0)
@@ -147,7 +206,7 @@ def test_at_most_one_date_gives_no_trades() -> None:
     assert len(buy_and_hold(rows.iloc[:1], FREE)) == 0
     nothing = strategy_returns(rows.iloc[:1], 0.5, 1, FREE)
     assert len(nothing) == 0
-    result = performance(nothing["net"].to_numpy())
+    result = performance(nothing["net"].to_numpy(), None)
     assert result["total_return"] == 0 and result["sharpe"] is None
     assert buy_and_hold(rows.iloc[:2], FREE)["turnover"].tolist() == [2.0]
 
@@ -182,14 +241,17 @@ def test_choose_threshold_maximises_net_return(horizon: int, costs: TradingCosts
     rows = predictions_of(bars_of(3, 150, 5), horizon, 5).dropna(subset="forward_return")
     rows.loc[rows["forward_return"] > 0.02, "probability_up"] = 0.9
     tried = [0.5, *np.quantile(rows["probability_up"], np.arange(0.05, 0.96, 0.05))]
-    there = rows.groupby("date").size()
+    there = symbols_on(rows)
+    spans = rows.groupby("symbol")["date"].agg(["min", "max", "size"])
+    days = (spans["max"] - spans["min"]).dt.days / (spans["size"] - 1)
     net = {}
     for threshold in sorted(tried):
         net[threshold] = 0.0
         for row in rows.itertuples():
             value = np.exp(row.forward_return)
             [position] = positions(np.array([row.probability_up]), threshold, costs.short)
-            borrowed = costs.borrow_bps * 1e-4 / 252 * horizon if position < 0 else 0
+            years = days[row.symbol] / 365.25 * horizon
+            borrowed = costs.borrow_bps * 1e-4 * years if position < 0 else 0
             cost = abs(position) * 0.0005 * (1 + value) + borrowed
             net[threshold] += (position * (value - 1) - cost) / there[row.date]
     result = choose_threshold(rows, costs, horizon)

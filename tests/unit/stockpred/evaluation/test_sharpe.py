@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kurtosis, norm, skew
 
+from stockpred.arrays import Dates
 from stockpred.evaluation.sharpe import (
     Moments,
     annual,
@@ -15,6 +16,7 @@ from stockpred.evaluation.sharpe import (
     moments,
     performance,
     probabilistic_sharpe,
+    sessions_a_year,
     sharpe,
     sharpe_interval,
 )
@@ -31,21 +33,64 @@ def test_performance_equals_a_loop_over_returns(seed: int) -> None:
         worth *= 1 + each
         highest = max(highest, worth)
         deepest = max(deepest, 1 - worth / highest)
-    result = performance(returns)
+    result = performance(returns, 300.0)
     assert result["max_drawdown"] == pytest.approx(deepest)
     assert result["total_return"] == pytest.approx(worth - 1)
-    assert result["annual_return"] == pytest.approx(worth ** (252 / 70) - 1)
-    assert result["sharpe"] == pytest.approx(returns.mean() / np.std(returns, ddof=1) * 252**0.5)
+    assert result["annual_return"] == pytest.approx(worth ** (300 / 70) - 1)
+    assert result["sharpe"] == pytest.approx(returns.mean() / np.std(returns, ddof=1) * 300**0.5)
     assert equity(returns)[[0, -1]] == pytest.approx([1.0, worth])
 
 
 def test_flat_returns_have_no_sharpe_ratio() -> None:
     flat = np.zeros(100)
-    assert sharpe(flat) is None and annual(None) is None
-    assert deflated_sharpe(moments(flat), 5, 0.01) is None and sharpe_interval(flat, 1, 0) is None
-    assert performance(flat)["max_drawdown"] == 0
-    assert performance(np.append(-1.5, flat))["annual_return"] is None
-    assert performance(flat[:60])["annual_return"] is None
+    assert sharpe(flat) is None and annual(None, 252.0) is None
+    assert (
+        deflated_sharpe(moments(flat), 5, 0.01) is None
+        and sharpe_interval(flat, 1, 0, 252.0) is None
+    )
+    assert performance(flat, 252.0)["max_drawdown"] == 0
+    assert performance(np.append(-1.5, flat), 252.0)["annual_return"] is None
+
+
+def days(first: str, last: str) -> Dates:
+    return np.arange(first, last, dtype="datetime64[D]").astype("datetime64[s]")
+
+
+def weekdays(first: str, last: str) -> Dates:
+    dates = days(first, last)
+    return dates[np.is_busday(dates.astype("datetime64[D]"))]
+
+
+@pytest.mark.parametrize(
+    ("dates", "sessions"),
+    [
+        (days("2012-01-01", "2014-01-01"), 365.25),
+        (weekdays("2012-01-01", "2014-01-01"), 261),
+        (weekdays("2012-01-02", "2012-04-20"), 261),
+        (days("2012-01-02", "2012-04-20"), 365.25),
+    ],
+)
+def test_annual_figures_of_a_known_process_have_its_truth(dates: Dates, sessions: float) -> None:
+    # 0.1 % a session is 44 % a year of 365 days and 30 % a year of weekdays.
+    count = sessions_a_year(dates)
+    assert count == pytest.approx(sessions, rel=0.025)
+    steady = np.full(len(dates) - 1, 0.001)
+    truth = 1.001**sessions - 1
+    assert performance(steady, count)["annual_return"] == pytest.approx(truth, rel=0.025)
+    noise = 0.01 * np.resize([1.0, -1.0], len(steady)) + 0.001
+    result = performance(noise, count)
+    assert result["sharpe"] == pytest.approx(0.1 * sessions**0.5, rel=0.05)
+    assert result["volatility"] == pytest.approx(0.01 * sessions**0.5, rel=0.02)
+
+
+def test_annual_figures_of_less_than_a_quarter_of_a_year_are_undefined() -> None:
+    dates = weekdays("2012-01-02", "2012-03-30")
+    count = sessions_a_year(dates)
+    result = performance(np.resize([0.02, -0.01], len(dates) - 1), count)
+    assert count is None and sessions_a_year(dates[:0]) is None
+    undefined = [name for name, value in result.items() if value is None]
+    assert undefined == ["annual_return", "volatility", "sharpe"]
+    assert sharpe_interval(np.resize([0.02, -0.01], 60), 1, 0, count) is None
 
 
 def test_deflated_sharpe_reproduces_the_example_of_bailey_and_lopez_de_prado() -> None:
@@ -83,6 +128,6 @@ def test_sharpe_interval_covers_the_true_ratio() -> None:
     covered = []
     for seed in range(120):
         returns = 0.01 * rng.standard_t(5, 400) / (5 / 3) ** 0.5 + 0.0005
-        low, high = sharpe_interval(returns, 1, seed) or (1, 0)
+        low, high = sharpe_interval(returns, 1, seed, 252.0) or (1, 0)
         covered.append(low <= 0.05 * 252**0.5 <= high)
     assert 0.90 <= np.mean(covered) <= 0.99
