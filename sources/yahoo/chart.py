@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +31,14 @@ _COLUMNS = {
     "Volume": "volume",
 }
 _CHART = "/v8/finance/chart/"
+# Fact -> its key in the meta of `reduce_chart`.
+_FACTS = {
+    "exchange": "exchangeName",
+    "timezone": "exchangeTimezoneName",
+    "currency": "currency",
+    "adj_close": "adjClose",
+}
+_QUOTE = ("open", "high", "low", "close", "volume")
 MAX_RESPONSE = 64 << 20  # bytes, unpacked; the longest chart has about 2 MiB
 
 
@@ -85,15 +93,14 @@ class Chart:
         A missing number is NaN.
     calendar : str
         Name of the exchange calendar.
-    exchange, timezone, currency : str
-        In Yahoo's words.
+    facts : mapping of str to str
+        ``exchange``, ``timezone`` and ``currency`` in Yahoo's words, where it has them, and
+        ``adj_close`` where close is used for it.
     """
 
     bars: pd.DataFrame
     calendar: str
-    exchange: str
-    timezone: str
-    currency: str
+    facts: Mapping[str, str]
 
 
 class ChartClient:
@@ -161,13 +168,12 @@ class ChartClient:
                 timeout=self._timeout,
             )
             meta = ticker.get_history_metadata()
+            facts = {name: meta[key] for name, key in _FACTS.items() if meta[key]}
             chart = Chart(
-                _to_bars(frame, symbol),
-                calendar_of(symbol, meta.get("exchangeName")),
-                str(meta["exchangeName"]),
-                str(meta["exchangeTimezoneName"]),
-                str(meta["currency"]),
+                _to_bars(frame, symbol), calendar_of(symbol, facts.get("exchange")), facts
             )
+        except ChartError:
+            raise
         except Exception as error:
             raise self._chart_error(error) from error
         bars = chart.bars
@@ -209,6 +215,58 @@ class ChartClient:
         if reason is not FailureReason.RATE_LIMITED:
             retry_after = None
         return ChartError(reason, detail, is_transient=is_transient, retry_after=retry_after)
+
+
+def reduce_chart(content: bytes) -> bytes:
+    """Reduce a chart to what bars need, so that no other field that is odd or missing spoils them.
+
+    Of ``meta`` only the time zone is required, which gives the dates; yfinance would fail without a
+    currency or an instrument, too.
+
+    Parameters
+    ----------
+    content : bytes
+        Body of a response; one without bars is returned as it is.
+
+    Returns
+    -------
+    bytes
+        Without events, and with these keys of ``meta`` alone, all text: those of `_FACTS` (empty
+        where there is none) and ``instrumentType``.
+
+    Raises
+    ------
+    ChartError
+        The time zone, a price or the volume is missing; it names each.
+    """
+    try:
+        document = json.loads(content)
+        result = document["chart"]["result"][0]
+        indicators = result["indicators"]
+        quote = indicators["quote"][0]
+        if not result["timestamp"] or not quote:
+            return content
+    except (ValueError, KeyError, IndexError, TypeError):
+        return content
+    meta = result["meta"] if isinstance(result.get("meta"), dict) else {}
+    missing = [name for name in _QUOTE if quote.get(name) is None]
+    if not meta.get("exchangeTimezoneName"):
+        missing.append("exchangeTimezoneName")
+    if missing:
+        detail = f"the chart has no {', '.join(missing)}"
+        raise ChartError(FailureReason.MALFORMED, detail, is_transient=True)
+    reduced = {key: str(meta.get(key) or "") for key in _FACTS.values()}
+    reduced["instrumentType"] = str(meta.get("instrumentType") or "")
+    try:
+        has_adj_close = indicators["adjclose"][0]["adjclose"] is not None
+    except (KeyError, IndexError, TypeError):
+        has_adj_close = False
+    if not has_adj_close:
+        indicators.pop("adjclose", None)  # yfinance then uses close
+        reduced["adjClose"] = "missing: close is used"
+    result.pop("events", None)
+    result["meta"] = reduced
+    return json.dumps(document).encode()
 
 
 def _is_without_timestamps(error: Exception) -> bool:
@@ -268,6 +326,7 @@ def _session() -> Any:  # noqa: ANN401 - its class exists only after the import
             if is_chart:
                 self._seen.status = response.status_code
                 self._seen.retry_after = response.headers.get("retry-after")
+                response.content = reduce_chart(response.content)
             return response
 
         def forget(self) -> None:

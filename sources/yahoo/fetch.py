@@ -30,7 +30,7 @@ class SymbolResult:
     error : ChartError, optional
         Why nothing new was fetched.
     facts : mapping of str to str
-        Exchange, time zone and currency, where Yahoo sent them.
+        See `chart.Chart`.
     """
 
     bars: pd.DataFrame
@@ -160,5 +160,4 @@ def _retry_wait(error: Exception) -> bool | float:
 
 
 def _result(bars: pd.DataFrame, chart: Chart, how: str) -> SymbolResult:
-    facts = {"exchange": chart.exchange, "timezone": chart.timezone, "currency": chart.currency}
-    return SymbolResult(bars, chart.calendar, how, None, facts)
+    return SymbolResult(bars, chart.calendar, how, None, chart.facts)

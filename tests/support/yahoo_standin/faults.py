@@ -107,6 +107,26 @@ def empty(rows: pd.DataFrame, listing: Listing) -> pd.DataFrame:
     return rows.iloc[:0]
 
 
+def without(result: dict[str, Any], path: str, value: object = None) -> None:
+    """Remove a field of a chart, such as ``meta.currency``, or set it to a value."""
+    *above, name = path.split(".")
+    for key in above:
+        result = result[key][0] if isinstance(result[key], list) else result[key]
+    if value is None:
+        del result[name]
+    else:
+        result[name] = None if value == "null" else value
+
+
+def edit_chart(result: dict[str, Any], struck: Sequence[Fault]) -> None:
+    """Apply the faults that strike a chart's fields."""
+    for fault in struck:
+        if fault.kind == "no_timezone":
+            without(result, "meta.exchangeTimezoneName")
+        elif fault.kind == "without":
+            without(result, **fault.options)
+
+
 ROWS: dict[str, Callable[..., pd.DataFrame]] = {
     f.__name__: f
     for f in (
@@ -122,4 +142,4 @@ ROWS: dict[str, Callable[..., pd.DataFrame]] = {
         empty,
     )
 }
-KINDS = {*WIRE, *ROWS, "no_timezone", "latency", "refused"}
+KINDS = {*WIRE, *ROWS, "no_timezone", "without", "latency", "refused"}

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from . import answers
 from .answers import CHART, Answer, Request
-from .faults import KINDS, REQUESTS, ROWS, STATUSES, WIRE, Fault
+from .faults import KINDS, REQUESTS, ROWS, STATUSES, WIRE, Fault, edit_chart
 from .listing import Refusal
 from .market import UNKNOWN, Market
 from .proxy import Connection, Proxy, certificates
@@ -167,8 +167,7 @@ class Standin(Market):
             if fault.kind in ROWS:
                 rows = ROWS[fault.kind](rows, listing, **fault.options)
         result = listing.chart(rows, params)
+        edit_chart(result, struck)
         kinds = {fault.kind for fault in struck}
-        if "no_timezone" in kinds:
-            del result["meta"]["exchangeTimezoneName"]
         answer = answers.as_json({"chart": {"result": [result], "error": None}})
         return answer._replace(body=answer.half()) if "truncated" in kinds else answer

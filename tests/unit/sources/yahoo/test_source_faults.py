@@ -180,6 +180,75 @@ def test_stale_feed_is_listed_as_late(yahoo: Standin, tmp_path: Path) -> None:
     assert found.report["late"] == ["AAA"] and len(found.bars) == SESSIONS - 3
 
 
+# Field of a chart -> the fact about the symbol that is lost without it; the bars are not.
+UNNEEDED = {
+    "meta.currency": "currency",
+    "meta.exchangeName": "exchange",
+    **{
+        f"meta.{name}": None
+        for name in (
+            *("symbol", "instrumentType", "firstTradeDate", "regularMarketTime", "timezone"),
+            *("hasPrePostMarketData", "gmtoffset", "regularMarketPrice", "priceHint", "range"),
+            *("currentTradingPeriod", "dataGranularity", "validRanges"),
+        )
+    },
+    "meta.currentTradingPeriod.regular": None,
+    "meta.currentTradingPeriod.pre.gmtoffset": None,
+}
+NEEDED = {"meta": "exchangeTimezoneName", "meta.exchangeTimezoneName": "exchangeTimezoneName"}
+NEEDED |= {f"indicators.quote.{n}": n for n in ("open", "high", "low", "close", "volume")}
+
+
+@pytest.mark.parametrize("field", UNNEEDED)
+def test_chart_without_an_unneeded_field_keeps_its_bars(
+    field: str, yahoo: Standin, tmp_path: Path
+) -> None:
+    facts = {"exchange": "NMS", "timezone": "America/New_York", "currency": "USD"}
+    facts = {name: value for name, value in facts.items() if name != UNNEEDED[field]}
+    whole = read_bars(tmp_path)
+    for value in (None, "null", ["odd"]):
+        if value == ["odd"] and UNNEEDED[field]:
+            continue  # a list is text, too
+        yahoo.heal()
+        yahoo.fault("without", path=field, value=value)
+        found = read_bars(tmp_path)
+        assert as_bytes(found) == as_bytes(whole)
+        assert found.info.calendars == {"AAA": "XNYS"}  # by the symbol's suffix, if need be
+        about = found.report["symbols"]["AAA"]
+        assert {name: about[name] for name in (*facts, "adj_close") if name in about} == facts
+
+
+@pytest.mark.parametrize("field", NEEDED)
+def test_chart_without_a_needed_field_is_malformed_and_names_it(
+    field: str, yahoo: Standin, tmp_path: Path
+) -> None:
+    yahoo.add("BBB", BARS)
+    for value in (None, "null"):
+        yahoo.heal()
+        yahoo.fault("without", symbol="AAA", path=field, value=value)
+        failure = read_bars(tmp_path, "AAA", "BBB").report["failures"]["AAA"]
+        assert failure["reason"] == "malformed"
+        assert failure["detail"] == f"the chart has no {NEEDED[field]}"
+
+
+@pytest.mark.parametrize("field", ["indicators.adjclose", "indicators.adjclose.adjclose"])
+def test_chart_without_adj_close_uses_close_and_says_so(
+    field: str, yahoo: Standin, tmp_path: Path
+) -> None:
+    yahoo.fault("without", path=field)
+    found = read_bars(tmp_path)
+    assert found.bars["adj_close"].equals(found.bars["close"]) and len(found.bars) == SESSIONS
+    assert found.report["symbols"]["AAA"]["adj_close"] == "missing: close is used"
+
+
+def test_chart_with_events_that_cannot_be_read_keeps_its_bars(
+    yahoo: Standin, tmp_path: Path
+) -> None:
+    whole = read_bars(tmp_path)
+    yahoo.fault("without", path="events", value={"dividends": {"x": {}}, "splits": None})
+    assert as_bytes(read_bars(tmp_path)) == as_bytes(whole)
+
+
 def test_docs_name_the_outcome_of_each_fault() -> None:
     text = (ROOT / "docs" / "data.md").read_text()
     table = text.split("| fault |")[1].split("\n\n")[0]

@@ -40,7 +40,7 @@ def table() -> list[Any]:
 
 def test_standin_docs_list_every_fault_of_the_wire() -> None:
     # yfinance takes in all of what has no end: sources/yahoo/chart.py bounds that.
-    frames = {*ROWS, "latency", "refused", "endless", "bomb"}
+    frames = {*ROWS, "latency", "refused", "endless", "bomb", "without"}
     assert {case.values[0] for case in table()} == KINDS - frames
     assert len(table()) == 2 * len(KINDS - frames)
 
