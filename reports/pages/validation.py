@@ -34,6 +34,20 @@ def validation_summary(content: Mapping[str, Any]) -> str:
     return f"{first}; {taken} taken out. {found}.{doubt if untradable else ''}"
 
 
+def describe_gaps(content: Mapping[str, Any]) -> str | None:
+    """State how many long gaps cut the history, and how many rows that costs; None without one."""
+    gaps = content["long_gaps"]
+    if not gaps["count"]:
+        return None
+    rows = f"{gaps['rows']:,} row{' has' if gaps['rows'] == 1 else 's have'}"
+    cut = "cuts" if gaps["count"] == 1 else "cut"
+    return (
+        f"{_count(gaps['count'], 'gap', 's')} of more than {gaps['days']} days in "
+        f"{_count(gaps['symbols'], 'symbol', 's')} {cut} the history: {rows} no whole look-back "
+        "after one, and no label crosses one"
+    )
+
+
 def _count(number: int, one: str, plural: str) -> str:
     return f"{number or 'no'} {one}{'' if number == 1 else plural}"
 
@@ -98,6 +112,7 @@ def render_validation_page(content: Mapping[str, Any], picture: bytes | None) ->
             if any(g["expected"] for g in calendars.values())
             else "No symbol has a calendar to compare with.",
         ),
+        *([paragraph(f"{cut}.")] if (cut := describe_gaps(content)) else []),
         *([paragraph(f"Not checked, since unknown: {', '.join(unchecked)}.")] if unchecked else []),
         heading("Tradability"),
         *_tradability(content["tradability"]),

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
-from reports.pages.validation import render_validation_page
+from reports.pages.validation import describe_gaps, render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
 from steps.data.source import BarsOptions, check_failures, log_notes, open_step_source
@@ -192,6 +192,8 @@ def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:
     years = content["tradability"]["years"]
     for sentence in describe_untradable(years):
         logger.warning(f"validate: {sentence}. The gate promotes no model on such bars")
+    if cut := describe_gaps(content):
+        logger.warning(f"validate: {cut}")
     run.write_json("validation.json", content)
     picture = draw_missing_sessions({symbol: result.gaps for symbol, result in symbols.items()})
     run.write_report("validation.html", render_validation_page(content, picture).encode())

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stockpred.arrays import Dates
+from stockpred.arrays import Dates, Rows
+from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.columns import BARS, DATE, KEY, SYMBOL
 from stockpred.errors import DataError
 
@@ -34,8 +35,32 @@ class Quarantine(NamedTuple):
     last: str
 
 
-def unbroken_ranges(dates: Dates, quarantines: Sequence[Quarantine]) -> list[tuple[int, int]]:
-    """Split one symbol's rows where a quarantined period was removed.
+def rows_after_gaps(dates: Dates) -> Rows:
+    """Find the bars that are more than `limits.GAP_DAYS` days after the one before.
+
+    The rule is of days, not of a calendar's sessions: bars without a known calendar, and a model
+    that is given bars alone, must cut the history at the same rows.
+
+    Parameters
+    ----------
+    dates : array of datetime64[s], shape (sessions,)
+        In order.
+
+    Returns
+    -------
+    array of int, shape (gaps,)
+
+    Examples
+    --------
+    >>> dates = np.array(["2012-01-31", "2012-02-14", "2012-02-29"], dtype="datetime64[s]")
+    >>> rows_after_gaps(dates).tolist()
+    [2]
+    """
+    return np.flatnonzero(np.diff(dates) > np.timedelta64(GAP_DAYS, "D")) + 1
+
+
+def unbroken_ranges(dates: Dates, quarantines: Sequence[Quarantine] = ()) -> list[tuple[int, int]]:
+    """Split one symbol's rows at long gaps, and where a quarantined period was removed.
 
     Parameters
     ----------
@@ -50,7 +75,7 @@ def unbroken_ranges(dates: Dates, quarantines: Sequence[Quarantine]) -> list[tup
         First row and end (excluded) of each range; ``[(0, 0)]`` without a date.
     """
     cuts = {int(np.searchsorted(dates, np.datetime64(period.first, "s"))) for period in quarantines}
-    edges = sorted({0, len(dates), *cuts})
+    edges = sorted({0, len(dates), *cuts, *rows_after_gaps(dates).tolist()})
     return list(pairwise(edges)) or [(0, 0)]
 
 

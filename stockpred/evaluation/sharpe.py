@@ -56,7 +56,7 @@ def sessions_a_year(dates: Dates) -> float | None:
     >>> days = np.arange("2012-01-01", "2014-01-01", dtype="datetime64[D]")
     >>> weekdays = days[np.is_busday(days)]
     >>> [round(sessions_a_year(dates), 1) for dates in (days, weekdays)]
-    [365.2, 261.1]
+    [365.2, 261.0]
     """
     if not len(dates):
         return None

@@ -133,7 +133,8 @@ def feature_rows(
     horizon : int
         Sessions from entry to exit, at least 1.
     quarantines : sequence of Quarantine
-        The symbol's own: neither a look-back nor an outcome reaches across one.
+        The symbol's own: neither a look-back nor an outcome reaches across one, or across a gap of
+        more than `limits.GAP_DAYS` days.
 
     Returns
     -------

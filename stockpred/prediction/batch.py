@@ -157,7 +157,8 @@ def symbol_forecasts(
     plan : ForecastPlan
         Which dates to forecast.
     quarantines : sequence of Quarantine
-        The symbol's quarantined periods: no look-back reaches across one.
+        The symbol's quarantined periods: no look-back reaches across one, or across a gap of more
+        than `limits.GAP_DAYS` days.
     sessions : array of datetime64[s], shape (sessions,)
         Sessions of the symbol's calendar. Empty where it is unknown: then entry and exit come from
         the bars of the same range.

@@ -77,10 +77,10 @@ def predict(
     0    AAA 2012-05-18          1      True
     """
     needed = longest_lookback(recipe.feature_sets, recipe.window)
-    request = check_request(bars, needed)
+    request = check_request(bars, needed, all_dates)
     if not all_dates:
         request = request.last(needed)
-    # Rows whose look-back reaches into another symbol are left out below.
+    # Rows whose look-back reaches into another symbol or across a long gap are left out below.
     with np.errstate(all="ignore"):
         columns = feature_arrays(request.bars, recipe.feature_sets, recipe.window)
     is_complete = request.sessions >= needed

@@ -14,7 +14,8 @@ from stockpred.bars.checks.bars import (
     NON_NEGATIVE_VOLUME,
     POSITIVE_PRICE,
 )
-from stockpred.bars.schema import NUMBERS
+from stockpred.bars.checks.limits import GAP_DAYS
+from stockpred.bars.schema import NUMBERS, rows_after_gaps
 from stockpred.columns import CLOSE, DATE, HIGH, LOW, SYMBOL
 from stockpred.errors import DataError, NotEnoughData
 
@@ -29,7 +30,7 @@ class Request:
         Symbol of each row.
     bars : BarArrays
         Shape (rows,), without NaN. They run on from one symbol into the next: features of a row
-        come from its own symbol only where a whole look-back of that symbol precedes it
+        come from its own symbol and range only where a whole look-back of these precedes it
         (`sessions`).
     starts : array of int, shape (symbols,)
         First row of each symbol.
@@ -41,8 +42,10 @@ class Request:
 
     @property
     def sessions(self) -> Rows:
-        """Number of sessions of the row's symbol up to and with the row, shape (rows,)."""
-        return np.arange(len(self.bars)) - np.repeat(self.starts, self.lengths) + 1
+        """Number of sessions of the row's symbol since a long gap, the row's included, (rows,)."""
+        starts = np.union1d(self.starts, rows_after_gaps(self.bars.date))
+        rows = np.arange(len(self.bars))
+        return rows - np.repeat(starts, np.diff(starts, append=len(rows))) + 1
 
     @property
     def lengths(self) -> Rows:
@@ -52,14 +55,15 @@ class Request:
     def last(self, sessions: int) -> "Request":
         """Return the last sessions of each symbol only."""
         lengths = self.lengths
-        kept = self.sessions > np.repeat(lengths, lengths) - sessions
+        ends = np.repeat(self.starts + lengths, lengths)
+        kept = np.arange(len(ends)) >= ends - sessions
         if kept.all():
             return self
         starts = np.cumsum(np.minimum(lengths, sessions)) - np.minimum(lengths, sessions)
         return Request(self.symbols[kept], self.bars.select(kept), starts)
 
 
-def check_request(bars: pd.DataFrame, needed: int) -> Request:
+def check_request(bars: pd.DataFrame, needed: int, all_dates: bool = False) -> Request:
     """Check a table of bars and bring its symbols one behind another.
 
     Parameters
@@ -68,7 +72,10 @@ def check_request(bars: pd.DataFrame, needed: int) -> Request:
         symbol, date and the numbers of bars; without adj_close the close is used. Each symbol's
         rows in the order of dates; rows of several symbols may alternate. NaN is refused.
     needed : int
-        Sessions that each symbol must have.
+        Sessions that each symbol must have up to its last one, with no gap of more than
+        `limits.GAP_DAYS` days between them.
+    all_dates : bool
+        Whether it is enough that it has them up to any of its sessions.
 
     Returns
     -------
@@ -108,16 +115,26 @@ def check_request(bars: pd.DataFrame, needed: int) -> Request:
             fix="give each session once, in the order of dates",
         )
     request = Request(bars[SYMBOL].astype("str").array[order], arrays, starts)
-    lengths = request.lengths
-    if (short := lengths < needed).any():
-        symbol = int(np.argmax(short))
-        raise NotEnoughData(
-            f"row {order[starts[symbol]] + 1}, first of its symbol",
-            expected=f"{needed} sessions or more, which this model needs",
-            got=f"{lengths[symbol]}",
-            fix=f"give the last {needed} sessions or more of each symbol",
-        )
+    _check_lengths(request, needed, all_dates, order)
     return request
+
+
+def _check_lengths(request: Request, needed: int, all_dates: bool, order: Rows) -> None:
+    """Raise NotEnoughData for the first symbol without a row after `needed` sessions."""
+    sessions, lasts = request.sessions, request.starts + request.lengths - 1
+    counts = np.maximum.reduceat(sessions, request.starts) if all_dates else sessions[lasts]
+    if (short := counts < needed).any():
+        symbol = int(np.argmax(short))
+        first = int(lasts[symbol] - sessions[lasts[symbol]] + 1)
+        after_gap = first > request.starts[symbol]
+        place = f"after a gap of more than {GAP_DAYS} days" if after_gap else "of its symbol"
+        raise NotEnoughData(
+            f"row {order[first] + 1}, first {place}",
+            expected=f"{needed} sessions or more, which this model needs",
+            got=f"{counts[symbol]}",
+            fix=f"give the last {needed} sessions or more of each symbol"
+            + (", those in the gap included" if after_gap else ""),
+        )
 
 
 def _check_values(bars: BarArrays) -> None:

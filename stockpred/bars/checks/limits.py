@@ -6,6 +6,9 @@ FLOAT_NOISE = 1e-6  # relative; downloads of one bar differ by some 1e-7
 HALF_CENT = 0.005  # adj_close is often rounded to cents, which moves adj_close / close
 STALE_SESSIONS = 5  # a close unchanged for longer is more often a dead feed than a market
 JUMP = 2.0  # a close that doubles or halves within a session is worth a look
+# Days from one bar to the next; a longer gap cuts the history. In all calendars since 1990 the
+# longest closures are 13 days (Buenos Aires, January 2002) and 12 (Lunar New Year, Eid, Russia).
+GAP_DAYS = 14
 SPACED_SHARE = 0.9  # of the gaps; a symbol that trades on few days has one seventh of one length
 SPACED_GAPS = 10  # with fewer gaps chance alone could give them one length
 MISFIT = 0.1  # share of sessions; a similar calendar's holidays stay below, another week does not

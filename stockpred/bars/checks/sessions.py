@@ -7,7 +7,10 @@ import numpy as np
 
 from stockpred.arrays import Dates
 from stockpred.bars.checks.base import WARN
-from stockpred.bars.checks.limits import MISFIT, SPARE_BARS
+from stockpred.bars.checks.limits import GAP_DAYS, MISFIT, SPARE_BARS
+from stockpred.bars.schema import rows_after_gaps
+
+GAP = "gap"
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,12 @@ def _extra(coverage: Coverage) -> tuple[Dates, str]:
     return coverage.gaps.extra, f"a bar, but no session of {coverage.gaps.calendar}"
 
 
+def _gap(coverage: Coverage) -> tuple[Dates, str]:
+    rows = rows_after_gaps(coverage.dates)
+    days = np.diff(coverage.dates)[rows[:1] - 1] // np.timedelta64(1, "D")
+    return coverage.dates[rows], f"{days.sum()} days after the bar before it"
+
+
 def _misfit(coverage: Coverage) -> tuple[Dates, str]:
     wrong = np.union1d(coverage.gaps.missing, coverage.gaps.extra)
     if len(wrong) <= MISFIT * len(coverage.gaps.expected):
@@ -137,6 +146,7 @@ def _short(coverage: Coverage) -> tuple[Dates, str]:
 SYMBOL_CHECKS = (
     SymbolCheck("missing", "each session of the symbol's calendar has a bar", _missing),
     SymbolCheck("extra", "each bar is of a session of the symbol's calendar", _extra),
+    SymbolCheck(GAP, f"each bar is at most {GAP_DAYS} days after the one before", _gap),
     SymbolCheck("calendar", f"at most {MISFIT:.0%} of the dates differ from it", _misfit),
     SymbolCheck("history", f"there are {SPARE_BARS} bars more than the longest look-back", _short),
 )

@@ -1,10 +1,12 @@
 """The summary of validation over all symbols: the content of validation.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from stockpred.arrays import Dates
+from stockpred.bars.checks.limits import GAP_DAYS
+from stockpred.bars.checks.sessions import GAP
 from stockpred.bars.checks.tradability import SIGNS
 from stockpred.bars.checks.validate import CHECKS, SymbolValidation
 
@@ -26,7 +28,9 @@ def summarise(validations: Mapping[str, SymbolValidation]) -> dict[str, Any]:
         every check its level and rule, in how many symbols and how often it was broken, and the
         first example. ``dropped``: symbol -> reason. ``quarantined``: periods removed from symbols
         that stay, and the checks that failed in each. ``sessions``: for every symbol with a
-        calendar the number of expected, missing and extra sessions. ``tradability``: the limits,
+        calendar the number of expected, missing and extra sessions. ``long_gaps``: their limit in
+        days, their number, that of their symbols, and of the rows that have no whole look-back
+        because of one, all of symbols that stay. ``tradability``: the limits,
         and the shares of each symbol and year (`tradability.YearShares`) with the names of those
         above their limit. ``problems``: all of them.
     """
@@ -70,11 +74,22 @@ def summarise(validations: Mapping[str, SymbolValidation]) -> dict[str, Any]:
             for symbol, result in validations.items()
             if result.gaps.calendar
         },
+        "long_gaps": _summarise_gaps([r for r in validations.values() if not r.reason]),
         "tradability": {
             "limits": {sign.name: sign.limit for sign in SIGNS},
             "years": [year.to_dict() for result in validations.values() for year in result.years],
         },
         "problems": [asdict(problem) for problem in problems],
+    }
+
+
+def _summarise_gaps(kept: Sequence[SymbolValidation]) -> dict[str, int]:
+    counts = [p.count for result in kept for p in result.problems if p.check == GAP]
+    return {
+        "days": GAP_DAYS,
+        "count": sum(counts),
+        "symbols": len(counts),
+        "rows": sum(result.cut_rows for result in kept),
     }
 
 

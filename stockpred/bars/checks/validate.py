@@ -20,7 +20,7 @@ from stockpred.bars.checks.sessions import (
     find_gaps,
 )
 from stockpred.bars.checks.tradability import YearShares, measure_years
-from stockpred.bars.schema import NUMBERS, Quarantine
+from stockpred.bars.schema import NUMBERS, Quarantine, unbroken_ranges
 from stockpred.columns import CLOSE, DATE, SYMBOL
 from stockpred.errors import DataError
 
@@ -74,6 +74,9 @@ class SymbolValidation:
         Every broken rule.
     gaps : SessionGaps
         Its dates against its calendar's sessions; empty where it has no calendar.
+    cut_rows : int
+        Sound bars that have no whole look-back because of a gap of more than `limits.GAP_DAYS`
+        days before them.
     years : sequence of YearShares
         Tradability of the sound bars, by year; empty where the symbol was dropped whole.
     reason : str or None
@@ -86,6 +89,7 @@ class SymbolValidation:
     failed_checks: Mapping[Quarantine, Sequence[str]]
     problems: Sequence[Problem]
     gaps: SessionGaps
+    cut_rows: int
     years: Sequence[YearShares]
     reason: str | None
 
@@ -174,9 +178,17 @@ def validate(  # noqa: PLR0913 - all but the bars are keywords with a default
         kept = kept.iloc[:0]
     periods = _quarantined_periods(symbol, arrays.date, bad, failed)
     years = () if reason else measure_years(symbol, arrays.select(~bad))
+    cut_rows = 0 if reason else _count_cut_rows(coverage.dates, lookback)
     return SymbolValidation(
-        kept, len(bars), len(kept), periods, problems, coverage.gaps, years, reason
+        kept, len(bars), len(kept), periods, problems, coverage.gaps, cut_rows, years, reason
     )
+
+
+def _count_cut_rows(dates: Dates, lookback: int) -> int:
+    """Count the rows that have a whole look-back only where long gaps do not count."""
+    before = max(lookback - 1, 0)
+    whole = sum(max(end - first - before, 0) for first, end in unbroken_ranges(dates))
+    return max(len(dates) - before, 0) - whole
 
 
 def _find_broken(arrays: BarArrays, latest: np.datetime64 | None) -> dict[Check, Mask]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reports.pages.validation import render_validation_page, validation_summary
+from reports.pages.validation import describe_gaps, render_validation_page, validation_summary
 from reports.plots.missing_sessions import _edges, _share
 from stockpred.bars.checks.sessions import SessionGaps
 from stockpred.bars.checks.summary import summarise
@@ -43,6 +43,18 @@ def test_validation_page_without_a_gap_has_no_plot() -> None:
     text = render_validation_page(summarise(unknown), None)
     assert "No symbol has a calendar to compare with." in text
     assert "Not checked, since unknown: XBEL." in text
+
+
+def test_validation_page_counts_the_rows_that_long_gaps_cost() -> None:
+    holed = make_bars(400).drop(index=range(200, 260)).reset_index(drop=True)
+    content = summarise({"A": validate(holed, lookback=61), "B": validate(make_bars(400, "B"))})
+    sentence = (
+        "1 gap of more than 14 days in 1 symbol cuts the history: 60 rows have no whole look-back "
+        "after one, and no label crosses one"
+    )
+    assert describe_gaps(content) == sentence
+    assert f"{sentence}." in render_validation_page(content, None)
+    assert describe_gaps(summarise({"B": validate(make_bars(400, "B"))})) is None
 
 
 def test_validation_page_lists_symbols_and_years_above_a_limit() -> None:

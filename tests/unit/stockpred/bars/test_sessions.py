@@ -47,6 +47,25 @@ def test_calendar_check_warns_of_many_missing_sessions(lost: int, warned: bool) 
     assert by_check["missing"].count == lost and ("calendar" in by_check) == warned
 
 
+@given(gaps=st.lists(st.tuples(st.integers(100, 290), st.integers(1, 70)), max_size=3))
+@settings(max_examples=25, deadline=None)
+def test_gap_check_counts_the_rows_that_a_loop_counts(gaps: list[tuple[int, int]]) -> None:
+    lost = {row for first, count in gaps for row in range(first, min(first + count, 298))}
+    bars = make_bars(300).drop(index=sorted(lost)).reset_index(drop=True)
+    found = validate(bars, lookback=20)
+    days = bars["date"].diff().dt.days
+    after = [row for row in range(1, len(bars)) if days[row] > 14]
+    cut = {row for first in after for row in range(max(first, 19), min(first + 19, len(bars)))}
+    long_gaps = {"days": 14, "count": len(after), "symbols": int(bool(after)), "rows": len(cut)}
+    assert summarise({"AAA": found})["long_gaps"] == long_gaps
+    assert found.kept == len(bars) and found.quarantines == ()
+    problems = [problem for problem in found.problems if problem.check == "gap"]
+    assert [problem.count for problem in problems] == [len(after)] * bool(after)
+    if after:
+        assert problems[0].first == str(bars["date"][after[0]])[:10]
+        assert f": {days[after[0]]:.0f} days after the bar before" in problems[0].example
+
+
 def test_calendar_check_warns_of_bars_on_weekends() -> None:
     every = np.arange(np.datetime64("2012-01-01"), np.datetime64("2012-12-01"))
     bars = make_bars(len(every)).assign(date=every.astype("datetime64[s]"))

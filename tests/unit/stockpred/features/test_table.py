@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.bars.schema import Quarantine
+from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.errors import ParameterError
 from stockpred.features.table import (
     TableInfo,
@@ -97,6 +97,41 @@ def test_feature_rows_do_not_bridge_a_quarantine() -> None:
     pd.testing.assert_frame_equal(table[columns], whole.loc[table.index, columns])
     assert table.loc[bars["date"][197:200], "label"].isna().all()
     assert table.loc[bars["date"][196], "label_end"] == bars["date"][199]
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_feature_rows_do_not_cross_sixty_missing_sessions(horizon: int) -> None:
+    bars = make_bars(400)
+    whole = feature_rows(bars, SETS, 14, horizon).set_index("date")
+    holed = bars.drop(index=range(200, 260)).reset_index(drop=True)
+    table = feature_rows(holed, SETS, 14, horizon).set_index("date")
+    needed = longest_lookback(SETS, 14)
+    expected = [*bars["date"][needed - 1 : 200], *bars["date"][260 + needed - 1 :]]
+    assert table.index.tolist() == expected
+    columns = feature_columns(table)
+    pd.testing.assert_frame_equal(table[columns], whole.loc[table.index, columns])
+    assert table.loc[bars["date"][200 - horizon : 200], "label"].isna().all()
+    labelled = table[table["label_end"].notna()]
+    assert (labelled["label_end"] - labelled.index).max() <= pd.Timedelta(horizon + 2, "D")
+
+
+@pytest.mark.parametrize(("missing", "is_cut"), [(1, False), (5, False), (9, False), (10, True)])
+def test_feature_rows_are_cut_by_more_than_a_few_missing_sessions(
+    missing: int, is_cut: bool
+) -> None:
+    # Of Friday's bar 9 missing sessions are a gap of 13 or 14 days, and 10 one of 15 or more.
+    bars = make_bars(120).drop(index=range(60, 60 + missing)).reset_index(drop=True)
+    table = feature_rows(bars, ["direction"], 14, 1)
+    expected = [*range(13, 60), *range(73, len(bars))] if is_cut else range(13, len(bars))
+    assert table["date"].tolist() == bars["date"].iloc[list(expected)].tolist()
+    assert np.isnan(table["label"].iloc[59 - 13]) == is_cut
+
+
+def test_embedded_bars_have_no_gap_that_cuts(real_bars: pd.DataFrame) -> None:
+    for _, bars in real_bars.groupby("symbol"):
+        dates = bars["date"].to_numpy()
+        assert unbroken_ranges(dates) == [(0, len(dates))]
+        assert np.diff(dates).max() <= np.timedelta64(7, "D")  # September 2001
 
 
 def test_feature_rows_of_a_short_symbol_are_an_empty_table() -> None:

@@ -109,6 +109,17 @@ def test_symbol_forecasts_match_a_loop(
     assert [row[3] for row in flat] == [row[3] for row in expected]
 
 
+def test_symbol_forecasts_do_not_cross_a_long_gap() -> None:
+    frame = make_bars(200).drop(index=range(100, 160)).reset_index(drop=True)
+    table = feature_rows(frame, ("direction",), 14, 3)
+    request = list(symbol_forecasts("AAA", to_arrow(frame), ForecastPlan(EVER, 14, 3)))
+    dates = np.concatenate([item.dates for item in request])
+    np.testing.assert_array_equal(dates, table["date"].to_numpy())
+    leave = np.concatenate([item.exit for item in request])
+    np.testing.assert_array_equal(leave, table["label_end"].to_numpy())
+    assert all((np.diff(item.bars["date"]) < np.timedelta64(15, "D")).all() for item in request)
+
+
 def test_symbol_forecasts_have_the_sessions_of_the_label() -> None:
     frame = make_bars(120)
     day = str(frame["date"].iloc[70])[:10]

@@ -63,6 +63,27 @@ def test_predict_has_the_bits_of_training_time(model: Model, real_bars: pd.DataF
     pd.testing.assert_frame_equal(model.ask(real_bars), last)
 
 
+def test_predict_across_a_long_gap_has_the_bits_of_training_time(model: Model) -> None:
+    bars = make_bars(400).drop(index=range(200, 260)).reset_index(drop=True)
+    table = feature_rows(bars, SETS, 14, 1)
+    answer = model.ask(bars, all_dates=True)
+    assert answer["date"].tolist() == table["date"].tolist()
+    assert answer["probability_up"].tolist() == probability_up(model.estimator, table).tolist()
+    assert rows_of(model.ask(bars)).items() <= rows_of(answer).items()
+
+
+def test_predict_refuses_too_few_sessions_since_a_long_gap(model: Model) -> None:
+    bars = make_bars(240).drop(index=range(130, 190)).reset_index(drop=True)
+    both = pd.concat([make_bars(70, "OTHER", 2), bars], ignore_index=True)
+    words = "^row 201, first after a gap of more than 14 days: expected 61 .*, got 50. Fix: "
+    with pytest.raises(NotEnoughData, match=words) as error:
+        model.ask(both)
+    assert len(str(error.value)) < 250
+    # Dates before the gap have their sessions.
+    dates = model.ask(bars, all_dates=True)["date"]
+    assert dates.tolist() == bars["date"].iloc[NEEDED - 1 : 130].tolist()
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> list[pd.DataFrame]:
     """Bars of a few symbols, long and short ones."""
