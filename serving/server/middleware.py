@@ -8,10 +8,10 @@ import asyncio
 import json
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from serving.server.request_check import InvalidRequest, check_request
+from serving.server.request_check import InvalidRequest, check_headers, check_request
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -65,13 +65,13 @@ class RequestCheckMiddleware:
             await self._app(scope, receive, send)
 
     async def _score(self, scope: Message, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        media_type = headers.get("content-type", b"").decode("latin-1")
+        decoded = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in scope["headers"]]
+        # MLflow compares the type with case, and knows fewer spellings of a charset.
+        scope = {**scope, "headers": _with_plain_type(scope["headers"])}
         try:
             body = await self._read_body(receive)
-            await asyncio.to_thread(
-                check_request, body, media_type, self._inputs, self._params, self._max_rows
-            )
+            check_headers(dict(decoded))
+            await asyncio.to_thread(check_request, body, self._inputs, self._params, self._max_rows)
             status, content = await self._call_app(scope, receive, body)
         except InvalidRequest as error:
             await _send(send, error.status, json.dumps({"error": str(error)}).encode())
@@ -138,6 +138,12 @@ def _invalid_request(content: bytes) -> InvalidRequest:
     if not separator or "\n" in sentence or len(sentence) > LONGEST_SENTENCE:
         return InvalidRequest(UNREADABLE)
     return InvalidRequest(sentence)
+
+
+def _with_plain_type(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return headers that name JSON in the one spelling that MLflow knows."""
+    kept = [(name, value) for name, value in headers if name.lower() != b"content-type"]
+    return [*kept, (b"content-type", b"application/json")]
 
 
 def _log(text: str) -> None:

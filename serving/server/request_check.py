@@ -1,4 +1,4 @@
-"""Check of a request's body against a model's signature, before MLflow reads it.
+"""Check of a request's headers, and of its body against a model's signature, before MLflow's.
 
 Columns and types come from the signature alone; the rules of the numbers are the model's own. It
 imports nothing of the project: the server's process must know only the model's code.
@@ -8,11 +8,13 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
+from email.message import Message
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow.types import ParamSchema, Schema
 
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 FORMATS = ("dataframe_records", "dataframe_split")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00(\.0+)?)?", re.ASCII)
 _YEARS = range(1678, 2262)  # representable in nanoseconds of 64 bits
@@ -62,8 +64,47 @@ class InvalidRequest(ValueError):
         self.status = status
 
 
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that announce another body than JSON in UTF-8.
+
+    Parameters
+    ----------
+    headers : mapping of str to str
+        Name in lower case -> value.
+
+    Raises
+    ------
+    InvalidRequest
+        Another media type, parameter, charset or content encoding.
+    """
+    encoding = headers.get("content-encoding", "identity").strip()
+    if encoding.lower() not in ("", "identity"):
+        raise InvalidRequest(
+            "header Content-Encoding",
+            expected="none",
+            got=_shortened(encoding),
+            fix="send the body as it is, not compressed",
+        )
+    content_type = headers.get("content-type", "").strip()
+    message = Message()
+    message["content-type"] = content_type
+    (media_type, _), *parameters = message.get_params([("", "")])
+    got = "" if media_type.lower() == "application/json" else _shortened(content_type)
+    for name, value in parameters:
+        # An empty name is a semicolon at the end.
+        if name and (name.lower() != "charset" or str(value).lower() not in _CHARSETS):
+            got = got or f"the parameter {_shortened(f'{name}={value}')}"
+    if got:
+        raise InvalidRequest(
+            "header Content-Type",
+            expected="application/json, in UTF-8",
+            got=got if content_type else "none",
+            fix="send JSON with the header Content-Type: application/json",
+        )
+
+
 def check_request(
-    body: bytes, media_type: str, inputs: "Schema", params: "ParamSchema | None", max_rows: int
+    body: bytes, inputs: "Schema", params: "ParamSchema | None", max_rows: int
 ) -> None:
     """Refuse a body that MLflow could not read, or would read as something else.
 
@@ -71,8 +112,6 @@ def check_request(
     ----------
     body : bytes
         JSON in UTF-8.
-    media_type : str
-        Value of the header Content-Type.
     inputs, params : mlflow.types.Schema, mlflow.types.ParamSchema or None
         The model's signature.
     max_rows : int
@@ -83,13 +122,6 @@ def check_request(
     InvalidRequest
         The first fault found. A null passes: the model refuses it by its own rule.
     """
-    if media_type.partition(";")[0].strip().lower() != "application/json":
-        raise InvalidRequest(
-            "content type",
-            expected="application/json",
-            got="another",
-            fix="send JSON with the header Content-Type: application/json",
-        )
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

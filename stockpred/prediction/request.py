@@ -91,8 +91,11 @@ def check_request(bars: pd.DataFrame, needed: int, all_dates: bool = False) -> R
     """
     if bars.empty:
         raise DataError("there are no rows", fix="give the bars of at least one symbol")
-    codes, _ = pd.factorize(bars[SYMBOL])
-    _refuse(codes < 0, SYMBOL, "a symbol", "an empty cell")
+    codes, symbols = pd.factorize(bars[SYMBOL])
+    blank = np.array([not str(symbol).strip() for symbol in symbols], bool)
+    _refuse(
+        (codes < 0) | np.isin(codes, np.flatnonzero(blank)), SYMBOL, "a symbol", "an empty cell"
+    )
     dates = pd.to_datetime(bars[DATE], utc=True).dt.tz_localize(None).to_numpy()
     days = dates.astype("datetime64[D]")
     _refuse(np.isnat(dates), DATE, "the date of a session", "an empty cell")

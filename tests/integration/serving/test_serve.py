@@ -117,6 +117,8 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "there are no rows": lambda: {"dataframe_records": []},
     "column 'close': expected": lambda: request_body(BARS.drop(columns="close")),
     "column 'turnover': expected": lambda: request_body(BARS.assign(turnover=1.0)),
+    "row 7, column 'symbol': expected a symbol": lambda: changed(7, symbol=""),
+    "row 8, column 'symbol': expected a symbol": lambda: changed(8, symbol=" \t"),
     "row 7, column 'close': expected a number, got text": lambda: changed(7, close="12.5"),
     "row 7, column 'close': expected a finite number": lambda: changed(7, close=None),
     "row 8, column 'close': expected a finite number": lambda: changed(8, close=float("nan")),

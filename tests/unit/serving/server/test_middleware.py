@@ -81,8 +81,14 @@ def app(model: Any) -> RequestCheckMiddleware:
     return app_with_timeout(model, 600)
 
 
+JSON_TYPE = ((b"content-type", b"application/json"),)
+
+
 def call(
-    app: RequestCheckMiddleware, parts: list[bytes], path: str = "/invocations"
+    app: RequestCheckMiddleware,
+    parts: list[bytes],
+    path: str = "/invocations",
+    headers: tuple[tuple[bytes, bytes], ...] = JSON_TYPE,
 ) -> tuple[int, str]:
     """Send a body in parts; return status and body of the answer."""
     left, sent = list(parts), []
@@ -103,7 +109,7 @@ def call(
         "query_string": b"",
         "http_version": "1.1",
         "scheme": "http",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": list(headers),
     }
     asyncio.run(app(scope, receive, send))
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode()
@@ -118,6 +124,26 @@ def test_middleware_passes_valid_requests_to_mlflow(app: RequestCheckMiddleware)
     whole = json.dumps({"dataframe_records": [{"word": "fine"}]}).encode()
     assert call(app, [whole[:9], b"", whole[9:]])[0] == 200
     assert call(app, [b""], "/elsewhere")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        (((b"content-type", b"APPLICATION/JSON"),), '{"predictions": [{"word": "fine"}]}'),
+        (((b"Content-Type", b"application/json; charset=UTF8"),), '{"predictions": [{"wo'),
+        (((b"content-type", b"application/json; format=pandas-records"),), '{"error": "header C'),
+        (((b"content-type", b"application/json; charset=ISO-8859-1"),), '{"error": "header Conte'),
+        (((b"content-type", b"text/csv"),), '{"error": "header Content-Type: expected'),
+        ((), '{"error": "header Content-Type: expected application/json, in UTF-8, got none.'),
+        ((*JSON_TYPE, (b"content-encoding", b"gzip")), '{"error": "header Content-Encoding: '),
+    ],
+)
+def test_middleware_takes_json_in_any_spelling_and_names_other_headers(
+    app: RequestCheckMiddleware, headers: tuple[tuple[bytes, bytes], ...], answer: str
+) -> None:
+    body = json.dumps({"dataframe_records": [{"word": "fine"}]}).encode()
+    status, text = call(app, [body], headers=headers)
+    assert text.startswith(answer) and status == (400 if "error" in answer else 200)
 
 
 @pytest.mark.parametrize(

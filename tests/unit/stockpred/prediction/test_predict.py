@@ -176,6 +176,8 @@ def swapped() -> pd.DataFrame:
 REFUSED = {
     "there are no rows": lambda: broken().iloc[:0],
     "row 5, column 'symbol'": lambda: broken(symbol=(4, None)),
+    "row 5, column 'symbol': expected a symbol": lambda: broken(symbol=(4, "")),
+    "row 6, column 'symbol': expected a symbol": lambda: broken(symbol=(5, " \u00a0")),
     "row 5, column 'date'": lambda: broken(date=(4, pd.NaT)),
     "row 5, column 'date': .* time of day": lambda: broken(
         date=(4, pd.Timestamp("2010-01-08 09:30"))
