@@ -75,6 +75,7 @@ def _log_results(run: StepRun, evaluation: Mapping[str, Any]) -> None:
     model, prior = evaluation["model"], evaluation["baselines"]["prior"]
     run.log_metrics({f"holdout_{name}": value for name, value in model.items()})
     run.log_metrics({f"prior_{name}": value for name, value in prior.items()})
+    run.log_metrics({"holdout_ties": evaluation["holdout"]["ties"]})
     run.log_metrics({"lead_over_prior": lead["mean"], "lead_p_value": lead["p_value"]})
     run.log_metrics({"detectable_auc": evaluation["detectable"]["auc"]})
     run.log_metrics({f"backtest_net_{name}": value for name, value in backtest["net"].items()})

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.features import render_features_page
+from reports.text.ties import describe_ties
 from steps.cli.command import step
 from stockpred.bars.schema import BarsInfo, from_arrow
-from stockpred.columns import DATE, SYMBOL
+from stockpred.columns import DATE, LABEL_END, SYMBOL
 from stockpred.features.summary import TableSummary
 from stockpred.features.table import (
     TableInfo,
@@ -25,7 +27,7 @@ from stockpred.features.table import (
     rows_to_arrow,
 )
 from stockpred.features.table_check import LeakageCheck
-from stockpred.training.split import holdout_start, rows_before
+from stockpred.training.split import holdout_start, known_before
 
 
 @step("features")
@@ -64,7 +66,8 @@ def main(  # noqa: PLR0913 - one argument a parameter
     run.write_report(
         "data_report.html", render_features_page(summary, features, info.source).encode()
     )
-    run.log_metrics({"rows": rows, "features": len(features)})
+    logger.info(f"features: before the holdout: {describe_ties(summary.ties, summary.rows)}")
+    run.log_metrics({"rows": rows, "features": len(features), "ties": summary.ties})
     run.set_key_figure(f"{rows:,} rows x {len(features)} features")
 
 
@@ -85,14 +88,15 @@ def _tables(
 
 
 def _parts_before_holdout(path: Path, holdout: float) -> Iterator[pd.DataFrame]:
-    """Yield the labelled rows that end before the holdout, one symbol in memory.
+    """Yield the rows whose outcome, up, down or tie, is before the holdout, a symbol in memory.
 
     No one may look at the holdout before it is used, not even in a report.
     """
     dates = (group[DATE].cast(pa.timestamp("s")) for group in read_groups(path, [DATE]))
     start = holdout_start(reduce(np.union1d, (part.to_numpy() for part in dates)), holdout)
     for group in read_groups(path):
-        yield rows_before(part_from_arrow(group), start)
+        part = part_from_arrow(group)
+        yield part[known_before(part[LABEL_END].to_numpy(), start)]
 
 
 if __name__ == "__main__":

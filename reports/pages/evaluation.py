@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, code, heading, page, paragraph, pictures, table
+from reports.text.ties import describe_ties
 from reports.text.verdict import (
     describe_sharpe,
     format_interval,
@@ -62,8 +63,9 @@ def render_evaluation_page(
             paragraph(trading_summary(evaluation), lead=True),
             paragraph(
                 f"{holdout['rows']:,} forecasts on {holdout['dates']:,} dates, each by a fit that "
-                f"had not seen its date; {holdout['up_share']:.1%} of the outcomes were up. The "
-                "recipe was chosen before the holdout begins."
+                f"had not seen its date; {holdout['up_share']:.1%} of the outcomes were up. "
+                f"{describe_ties(holdout['ties'], holdout['rows'])}. The recipe was "
+                "chosen before the holdout begins."
             ),
             heading("Figures"),
             *_figures(evaluation),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from reports.pages.html import heading, page, paragraph, table
+from reports.text.ties import describe_ties
 from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
 
@@ -13,8 +14,8 @@ def render_features_page(summary: TableSummary, features: Sequence[Feature], sou
     Parameters
     ----------
     summary : TableSummary
-        Of labelled rows that end before the holdout: a picture of the holdout would be a look at
-        it.
+        Of rows with an outcome that end before the holdout: a picture of the holdout would be a
+        look at it.
     features : sequence of Feature
         In the order of the page.
     source : str
@@ -31,17 +32,18 @@ def render_features_page(summary: TableSummary, features: Sequence[Feature], sou
         [
             paragraph(
                 f"{summary.rows:,} rows from {source}; the share of ups is "
-                f"{summary.up_share:.1%}. Nothing on this page has seen a date of the holdout."
-                f"{sampled}",
+                f"{summary.up_share:.1%}. {describe_ties(summary.ties, summary.rows)}. "
+                f"Nothing on this page has seen a date of the holdout.{sampled}",
                 lead=True,
             ),
             heading("Symbols"),
             table(
-                ("symbol", "rows", "first", "last", "share of ups"),
+                ("symbol", "rows", "ties", "first", "last", "share of ups"),
                 (
                     (
                         part.symbol,
                         part.rows,
+                        part.ties,
                         str(part.first)[:10],
                         str(part.last)[:10],
                         part.up_share,

@@ -32,6 +32,7 @@ from stockpred.evaluation.sharpe import (
     sessions_a_year,
     sharpe_interval,
 )
+from stockpred.targets.open_to_close import count_ties
 
 BUY_AND_HOLD, ALWAYS = "buy_and_hold", "always_long"
 
@@ -148,7 +149,8 @@ def evaluate_holdout(
             part["intervals"] = intervals[name]
     dates = figures["dates"]
     return {
-        "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")},
+        "holdout": {k: figures.pop(k) for k in ("rows", "dates", "first", "last", "up_share")}
+        | {"ties": count_ties(predictions)},
         **figures,
         "intervals": {
             "level": LEVEL,

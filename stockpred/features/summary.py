@@ -14,13 +14,32 @@ SAMPLE_ROWS = 200_000  # rows for rank correlations, which need all values: 40 f
 
 @dataclass(frozen=True)
 class SymbolSummary:
-    """Rows of one symbol: their number, first and last date, and the share of ups."""
+    """Rows of one symbol.
+
+    Attributes
+    ----------
+    symbol : str
+    rows : int
+        Labelled rows.
+    ties : int
+        Rows whose outcome is a tie, which have no label.
+    first, last : datetime64
+        Dates of the first and the last row.
+    ups : float
+        Number of ups among the labelled rows.
+    """
 
     symbol: str
     rows: int
+    ties: int
     first: np.datetime64
     last: np.datetime64
-    up_share: float
+    ups: float
+
+    @property
+    def up_share(self) -> float:
+        """Share of ups among the labelled rows; NaN without one."""
+        return self.ups / self.rows if self.rows else np.nan
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ class FeatureSummary:
 
 
 class TableSummary:
-    """Statistics of labelled rows; memory holds a bounded sample of them.
+    """Statistics of labelled rows, beside a count of ties; memory holds a bounded sample.
 
     Means and deviations of parts are merged by the formula of Chan, Golub and LeVeque [1]_.
 
@@ -58,7 +77,9 @@ class TableSummary:
     Attributes
     ----------
     rows : int
-        Rows so far.
+        Labelled rows so far.
+    ties : int
+        Rows so far whose outcome is a tie: no other figure counts them.
     every : int
         Rank correlations are of every n-th row; 1: of all.
 
@@ -79,29 +100,22 @@ class TableSummary:
 
     def __init__(self, features: Sequence[str], total: int) -> None:
         self.rows = 0
+        self.ties = 0
         self.every = max(1, -(-total // SAMPLE_ROWS))
         self._features = list(features)
         self._mean = np.zeros(len(features))
         self._squares = np.zeros(len(features))  # sums of squared deviations from the mean
         self._lowest = np.full(len(features), np.inf)
         self._highest = np.full(len(features), -np.inf)
-        self._symbols: dict[str, tuple[int, float, np.datetime64, np.datetime64]] = {}
+        self._symbols: dict[str, SymbolSummary] = {}
         self._sample: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
 
     def add(self, rows: pd.DataFrame) -> None:
-        """Take in some more rows: symbol, date, label (1 or 0) and the features."""
+        """Take in some more rows: symbol, date, label (1, 0, or NaN for a tie) and the features."""
+        self._add_symbols(rows)
+        rows = rows[rows[LABEL].notna()]
         if rows.empty:
             return
-        for symbol, part in rows.groupby(SYMBOL, observed=True):
-            dates, label = part[DATE].to_numpy(), part[LABEL].to_numpy()
-            begin, end = dates.min(), dates.max()
-            count, ups, first, last = self._symbols.get(str(symbol), (0, 0.0, begin, end))
-            self._symbols[str(symbol)] = (
-                count + len(part),
-                ups + float(label.sum()),
-                min(first, begin),
-                max(last, end),
-            )
         values = rows[self._features].to_numpy()
         self._add_moments(values.astype(np.float64))
         self._lowest = np.minimum(self._lowest, values.min(axis=0))
@@ -109,6 +123,18 @@ class TableSummary:
         chosen = slice(-self.rows % self.every, None, self.every)
         self._sample.append((values[chosen].copy(), rows[LABEL].to_numpy()[chosen].copy()))
         self.rows += len(rows)
+
+    def _add_symbols(self, rows: pd.DataFrame) -> None:
+        for name, part in rows.groupby(SYMBOL, observed=True):
+            symbol, dates, label = str(name), part[DATE].to_numpy(), part[LABEL]
+            first, last, count = dates.min(), dates.max(), int(label.count())
+            ties, ups = len(part) - count, float(label.sum())
+            self.ties += ties
+            if (before := self._symbols.get(symbol)) is not None:
+                first, last = min(first, before.first), max(last, before.last)
+                ups += before.ups
+                count, ties = count + before.rows, ties + before.ties
+            self._symbols[symbol] = SymbolSummary(symbol, count, ties, first, last, ups)
 
     def _add_moments(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
         count, total = len(values), self.rows + len(values)
@@ -121,14 +147,13 @@ class TableSummary:
     @property
     def up_share(self) -> float:
         """Share of ups over all rows; NaN without a row."""
-        return (
-            sum(ups for _, ups, _, _ in self._symbols.values()) / self.rows if self.rows else np.nan
-        )
+        ups = sum(part.ups for part in self._symbols.values())
+        return ups / self.rows if self.rows else np.nan
 
     def symbols(self) -> Iterator[SymbolSummary]:
         """Yield the statistics of each symbol, in alphabetical order."""
-        for symbol, (rows, ups, first, last) in sorted(self._symbols.items()):
-            yield SymbolSummary(symbol, rows, first, last, ups / rows)
+        for _, part in sorted(self._symbols.items()):
+            yield part
 
     def feature(self, name: str) -> FeatureSummary:
         """Return the statistics of one feature."""

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from stockpred.arrays import Array, Dates
 from stockpred.bars.bar_arrays import BarArrays
+from stockpred.columns import FORWARD_RETURN, LABEL
 
 
 class Outcome(NamedTuple):
@@ -24,6 +26,11 @@ class Outcome(NamedTuple):
     label: Array
     label_end: Dates
     forward_return: Array
+
+
+def count_ties(rows: pd.DataFrame) -> int:
+    """Count the rows with an outcome that is a tie: they have a forward_return and no label."""
+    return int((rows[LABEL].isna() & rows[FORWARD_RETURN].notna()).sum())
 
 
 def outcome(bars: BarArrays, horizon: int) -> Outcome:

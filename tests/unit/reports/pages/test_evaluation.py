@@ -42,6 +42,15 @@ def test_evaluation_page_is_self_contained_and_begins_with_the_verdict(page: str
     assert "&lt;script&gt;" in page
 
 
+def test_evaluation_page_says_how_many_ties_and_sessions_a_year_there_are(page: str) -> None:
+    assert re.search(r"There is no tie among [\d,]+ rows with an outcome\.", page)
+    assert re.search(r"sessions, 26[0-3]\.\d a year by elapsed time", page)
+    predictions = walked(0.5)
+    predictions.loc[predictions.index[:7], "label"] = float("nan")
+    tied = evaluation_page(predictions)[0]
+    assert re.search(r"7 of [\d,]+ rows with an outcome \(\d\.\d %\) are ties: ", tied)
+
+
 def test_evaluation_page_without_a_defined_correlation_says_so(
     page: str, constant_page: str
 ) -> None:

@@ -61,6 +61,18 @@ def test_holdout_of_a_signal_has_every_metric_and_interval() -> None:
     assert None not in numbers(result)
 
 
+def test_holdout_counts_the_ties_it_leaves_out() -> None:
+    predictions = walk_predictions()
+    assert evaluate_as_json(predictions)["holdout"]["ties"] == 0
+    tied = predictions.copy()
+    tied.loc[tied.index[::10], "label"] = np.nan
+    tied.loc[tied.index[-5:], ["label", "forward_return"]] = np.nan  # no outcome yet
+    holdout = evaluate_as_json(tied)["holdout"]
+    ties = int((tied["label"].isna() & tied["forward_return"].notna()).sum())
+    assert holdout["ties"] == ties > 50
+    assert holdout["rows"] == int(tied["label"].notna().sum())
+
+
 def test_holdout_evaluation_is_reproducible() -> None:
     predictions = walk_predictions(strength=0.5)
     assert evaluate_as_json(predictions) == evaluate_as_json(predictions.copy())

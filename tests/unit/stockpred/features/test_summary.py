@@ -17,7 +17,7 @@ FEATURES = ["x0", "x1", "flat"]
 
 def labelled_table(dates: int, symbols: int) -> pd.DataFrame:
     table = generate_table(dates=dates, symbols=symbols, strength=1.0)
-    return table[table["label"].notna()].assign(x1=lambda rows: rows["x1"] * 1e4, flat=0.5)
+    return table.assign(x1=lambda rows: rows["x1"] * 1e4, flat=0.5)
 
 
 @given(
@@ -58,6 +58,27 @@ def test_summary_of_parts_equals_pandas_on_the_whole(cuts: list[int], sample_row
     assert [(p.symbol, p.rows, p.first, p.last) for p in parts] == list(expected)
     shares = by_symbol["label"].mean().tolist()
     assert [part.up_share for part in parts] == pytest.approx(shares)
+
+
+@given(
+    ties=st.sets(st.integers(0, 119)),
+    cuts=st.lists(st.integers(0, 120), max_size=4),
+)
+@settings(max_examples=30, deadline=None)
+def test_summary_counts_ties_and_leaves_them_out(ties: set[int], cuts: list[int]) -> None:
+    table = labelled_table(dates=40, symbols=3)
+    table.loc[sorted(ties), "label"] = np.nan
+    table.loc[sorted(ties), "x0"] = 1e9
+    one = TableSummary(FEATURES, len(table))
+    for first, last in pairwise([0, *sorted(cuts), len(table)]):
+        one.add(table.iloc[first:last])
+    labelled = table[table["label"].notna()]
+    assert (one.ties, one.rows) == (len(ties), len(labelled))
+    by_symbol = table["label"].isna().groupby(table["symbol"]).sum()
+    assert {part.symbol: part.ties for part in one.symbols()} == by_symbol.to_dict()
+    if len(labelled):
+        assert one.up_share == pytest.approx(labelled["label"].mean())
+        assert one.feature("x0").highest == labelled["x0"].max() < 1e9
 
 
 def test_summary_without_a_row_is_nan() -> None:

@@ -19,7 +19,7 @@ from stockpred.features.table import (
     rows_from_arrow,
     rows_to_arrow,
 )
-from stockpred.targets.open_to_close import daily_return, outcome
+from stockpred.targets.open_to_close import count_ties, daily_return, outcome
 from tests.support.data.bars import make_bars
 from tests.support.data.leak_guards import bar_arrays
 
@@ -50,6 +50,18 @@ def test_outcome_matches_a_loop(seed: int, horizon: int, sessions: int) -> None:
             assert np.isnan(result.label[t])
         elif abs(sell / buy - 1) > 1e-12:
             assert result.label[t] == float(sell > buy)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_count_ties_equals_a_loop_over_prices(horizon: int) -> None:
+    bars = make_bars(200)
+    prices = ["open", "high", "low", "close", "adj_close"]
+    bars[prices] = bars[prices].round(1)  # an old stock is quoted in coarse ticks
+    table = feature_rows(bars, ["direction"], 1, horizon)
+    opens, closes = bars["open"].tolist(), bars["close"].tolist()
+    ties = [t for t in range(200 - horizon) if opens[t + 1] == closes[t + horizon]]
+    assert 0 < count_ties(table) == len(ties) < 100
+    assert table["label"].isna().sum() == len(ties) + horizon
 
 
 @given(seed=st.integers(0, 999), sessions=st.integers(1, 40))
