@@ -141,7 +141,7 @@ def _find_layout(content: bytes, origin: str) -> Layout:
         notes.append(f"columns are separated by a {SEPARATORS[separator]}")
     preamble = [line for line in lines[:start] if line.strip() and not line.startswith("sep=")]
     if preamble:
-        notes.append(f"{len(preamble)} lines before the header are left out: {preamble[0][:60]!r}")
+        notes.append(f"lines before the header are left out: {len(preamble)}, {preamble[0][:60]!r}")
     following = next((row for row in rows[end:] if any(map(str.strip, row))), [])
     # A comma at the end of each line, in the header or in the rows alone.
     if len(following) == len(names) + 1 and not following[-1].strip():

@@ -67,7 +67,8 @@ def test_commands_named_on_a_page_exist(page: Path) -> None:
     for _, target in TARGET.findall(text):
         assert target in targets, f"no make {target}"
     for module, words in MODULE.findall(text):
-        path = ROOT / f"{module.replace('.', '/')}.py"
+        place = ROOT / module.replace(".", "/")
+        path = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
         assert path.exists(), f"no {module}"
         source, entry = path.read_text(), module.removeprefix("steps.")
         parameters = set(entries.get(entry, {}).get("parameters", ()))

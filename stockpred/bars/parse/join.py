@@ -108,11 +108,11 @@ def join_tables(tables: Sequence[ParsedTable]) -> tuple[pd.DataFrame, dict[str, 
     if not is_sorted:
         notes.append("rows were sorted by symbol and date")
     if count := int(repeated.sum()):
-        notes.append(f"{count:,} rows repeat another one exactly and are left out")
+        notes.append(f"rows that repeat another one exactly are left out: {count:,}")
     if len(conflicts):
         place = int(conflicts[0])
         notes.append(
-            f"{len(conflicts):,} sessions have rows that differ, which validation quarantines; "
+            f"sessions with rows that differ, which validation quarantines: {len(conflicts):,}, "
             f"the first is {_describe(tables, symbols[codes[place]], dates[place])}"
         )
     if count:

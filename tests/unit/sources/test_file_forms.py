@@ -113,11 +113,14 @@ NOTED = [
     (TABLE.replace(",", ";"), ["separated by a semicolon"]),
     (SAME["decimal commas"], ["separated by a semicolon", "decimal comma"]),
     (TABLE.encode("utf-16"), ["UTF-16"]),
-    (SAME["lines before"], ["2 lines before the header are left out: '# from a vendor'"]),
+    (SAME["lines before"], ["lines before the header are left out: 2, '# from a vendor'"]),
     (SAME["kaggle"], ["'Name' is read as symbol", "'time' is read as date", "'Price' is read as"]),
     (NO_SYMBOL, ["file names are taken for them: A"]),
-    (TABLE + ROWS, ["sorted", "2 rows repeat another one exactly"]),
-    (TABLE + ROWS.replace("100", "101"), ["sorted", "1 rows repeat", "1 sessions have rows that"]),
+    (TABLE + ROWS, ["sorted", "repeat another one exactly are left out: 2"]),
+    (
+        TABLE + ROWS.replace("100", "101"),
+        ["sorted", "are left out: 1", "sessions with rows that differ, which validation quar"],
+    ),
     (
         HEAD.replace("adj_close", "foo") + ROWS.replace("5,100", "x,100").replace("5.5,", "y,"),
         ["adj_close is missing: close is used", "columns left out: 'foo'"],
