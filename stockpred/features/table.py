@@ -148,9 +148,13 @@ def feature_rows(
     ParameterError
         A set is unknown.
     """
+    needed = longest_lookback(feature_sets, window)
+    ranges = unbroken_ranges(bars[DATE].to_numpy(), quarantines)
+    # A symbol that seldom trades has thousands of short ranges, which hold no row.
+    whole = [(first, last) for first, last in ranges if last - first >= needed] or [(0, 0)]
     parts = [
         _rows_of_range(bars.iloc[first:last], feature_sets, window, horizon)
-        for first, last in unbroken_ranges(bars[DATE].to_numpy(), quarantines)
+        for first, last in whole
     ]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 

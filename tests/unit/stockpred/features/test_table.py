@@ -152,6 +152,13 @@ def test_feature_rows_of_a_short_symbol_are_an_empty_table() -> None:
     assert table.dtypes.to_dict() == whole.dtypes.to_dict()
 
 
+def test_feature_rows_of_a_symbol_that_seldom_trades_are_an_empty_table() -> None:
+    bars = make_bars(3000).iloc[::15].reset_index(drop=True)  # three weeks apart
+    table = feature_rows(bars, SETS, 14, 1)
+    assert len(table) == 0
+    assert table.dtypes.to_dict() == feature_rows(make_bars(100), SETS, 14, 1).dtypes.to_dict()
+
+
 def test_feature_rows_do_not_depend_on_other_symbols() -> None:
     one, two = make_bars(120, "AAA", 1), make_bars(120, "BBB", 2)
     both = pd.concat([one, two], ignore_index=True)
