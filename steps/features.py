@@ -15,8 +15,10 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.features import render_features_page
 from reports.text.ties import describe_ties
 from steps.cli.command import step
+from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, LABEL_END, SYMBOL
+from stockpred.errors import NotEnoughData
 from stockpred.features.summary import TableSummary
 from stockpred.features.table import (
     TableInfo,
@@ -74,7 +76,14 @@ def main(  # noqa: PLR0913 - one argument a parameter
 def _tables(
     source: Path, info: BarsInfo, table_info: TableInfo, check: LeakageCheck
 ) -> Iterator[pa.Table]:
-    """Yield each symbol's rows, one symbol in memory, after adding them to the check."""
+    """Yield each symbol's rows, one symbol in memory, after adding them to the check.
+
+    Raises
+    ------
+    NotEnoughData
+        No symbol has a row.
+    """
+    rows_so_far = 0
     for group in read_groups(source):
         for symbol, rows in from_arrow(group).groupby(SYMBOL, sort=False, observed=True):
             quarantines = info.quarantines_of(str(symbol))
@@ -84,7 +93,16 @@ def _tables(
             )
             if len(table):
                 check.add(table)
+                rows_so_far += len(table)
                 yield rows_to_arrow(table)
+    if not rows_so_far:
+        needed = longest_lookback(table_info.feature_sets, table_info.window)
+        raise NotEnoughData(
+            f"bars of {len(info.calendars):,} symbols",
+            expected=f"{needed} sessions of a symbol without a gap of more than {GAP_DAYS} days",
+            got="fewer of each",
+            fix="give more bars, or feature_sets or a window with a shorter look-back",
+        )
 
 
 def _parts_before_holdout(path: Path, holdout: float) -> Iterator[pd.DataFrame]:

@@ -6,7 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.storage.parquet import write_groups
+from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import StockpredError
+from tests.support.data.bars import make_bars
 from tests.support.runs.refused_commands import run_refused, started_steps
 
 pytestmark = pytest.mark.run
@@ -99,3 +102,13 @@ def test_input_that_is_no_parquet_file_is_reported(root: Path, store: Path, tmp_
     (tmp_path / "x.parquet").write_text("no")
     line = run_refused(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
     assert "expected a Parquet file" in line
+
+
+def test_features_of_bars_with_long_gaps_everywhere_are_refused(
+    root: Path, store: Path, tmp_path: Path
+) -> None:
+    bars = to_arrow(make_bars(3000).iloc[::15])  # three weeks apart
+    info = BarsInfo("made", "as made", {"AAA": "union"})
+    write_groups(tmp_path / "bars.parquet", [bars], info.to_metadata)
+    line = run_refused(root, store, "--bars", str(tmp_path / "bars.parquet"), module="features")
+    assert "expected 61 sessions of a symbol without a gap of more than 14 days" in line
