@@ -78,8 +78,6 @@ def unpack_files(
             with opener(io.BytesIO(content)) as stream:
                 inner = stream.read(budget.left + 1)
             budget.take(len(inner))
-            if len(inner) > 262 and inner[257:262] == b"ustar":
-                raise _no_table(subject, "a tar archive", "pack the files as zip, or unpack them")
             yield from unpack_files(
                 SourceFile(file.name, file.origin, inner), budget, skipped, depth + 1
             )
@@ -91,9 +89,12 @@ def unpack_files(
     for magic, got, fix in _OTHERS:
         if content.startswith(magic):
             raise _no_table(subject, got, fix)
-    if content.lstrip()[:1] == b"<" and b"<html" in content[:4096].lower():
+    if content[257:262] == b"ustar":
+        raise _no_table(subject, "a tar archive", "pack the files as zip, or unpack them")
+    head = content[:4096].lstrip().lower()
+    if head[:1] == b"<" and b"<html" in head:
         raise _no_table(subject, "an HTML page", "check in a browser what the address answers")
-    if content.lstrip()[:1] in (b"{", b"["):
+    if head[:1] in (b"{", b"["):
         raise _no_table(subject, "JSON", "write its table as Parquet or CSV")
     yield file
 

@@ -127,10 +127,8 @@ def _read_filesystem(
         chosen = [e for e in entries if e.type == pafs.FileType.File and is_table(e.base_name)]
         skipped = [entry.base_name for entry in entries if entry not in chosen]
         if not chosen:
-            held = f", but {', '.join(skipped[:5])}" if skipped else ""
-            raise _no_file(
-                uri, "files of bars (.csv, .txt, .parquet, .zip, .gz)", f"none ({path}){held}"
-            )
+            held = f" ({path} holds {', '.join(skipped[:5])})" if skipped else f" ({path})"
+            raise _no_file(uri, "files of bars (.csv, .txt, .parquet, .zip, .gz)", f"none{held}")
     elif WILDCARD in PurePosixPath(path).name:
         folder, _, pattern = path.rpartition("/")
         is_folder = filesystem.get_file_info(folder or "/").type == pafs.FileType.Directory

@@ -24,6 +24,7 @@ from stockpred.errors import DataError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 HEAD_BYTES = 1 << 20
+UTF_16_SHARE = 0.9  # of the bytes at even, or at odd places that are 0 in Latin text
 HEAD_LINES = 30  # in which the header is searched
 KNOWN_COLUMNS = 3  # of a line that is taken for the header
 BLOCK = 1 << 24  # bytes that are parsed at a time: more than a row
@@ -103,7 +104,13 @@ def _to_utf8(file: SourceFile) -> tuple[bytes, list[str]]:
                     fix="save it as UTF-8",
                 ) from error
     if b"\0" in content:
-        raise DataError(subject, expected="Parquet or CSV", got="neither", fix=GIVE_BARS)
+        head = content[:HEAD_BYTES]
+        halves = (head[::2], head[1::2])
+        if any(half.count(b"\0") > len(half) * UTF_16_SHARE for half in halves):
+            got, fix = "UTF-16 without a byte order mark", "save it as UTF-8"
+        else:
+            got, fix = "neither", GIVE_BARS
+        raise DataError(subject, expected="Parquet or CSV", got=got, fix=fix)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -171,7 +178,10 @@ def _find_wide_header(
 
 
 def _split(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [""])
+    try:
+        return next(csv.reader([line], delimiter=separator), [""])
+    except csv.Error:  # a cell longer than the library's limit
+        return [line]
 
 
 def _parts(name: object) -> Sequence[str]:
@@ -189,15 +199,13 @@ def _holds_numbers(name: object) -> bool:
 
 def _is_wide_header(upper: Sequence[str], lower: Sequence[str]) -> bool:
     """Whether two rows name fields and symbols: as many cells, none empty, none a number."""
-    if len(upper) != len(lower) or len(upper) <= KNOWN_COLUMNS:
+    if len(upper) != len(lower) or len(upper) < 2:
         return False
     cells = [cell.strip() for cell in (*upper[1:], *lower[1:])]
-    if not all(cells) or any(re.fullmatch(r"[-+$]?[\d.,' ]+%?", cell) for cell in cells):
+    if any(re.fullmatch(r"[-+$]?[\d.,' ]+%?", cell) or cell.lower() in BLANKS for cell in cells):
         return False
-    return (
-        max(_count_known(upper[1:]), _count_known(lower[1:])) > KNOWN_COLUMNS
-        and len(set(zip(upper[1:], lower[1:], strict=True))) == len(upper) - 1
-    )
+    is_repeated = len(set(zip(upper[1:], lower[1:], strict=True))) < len(upper) - 1
+    return any(map(_holds_numbers, cells)) and not is_repeated
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -258,6 +266,7 @@ def _no_rows(
             f"source={origin!r}", expected="a table", got=f"none ({reason})", fix=GIVE_BARS
         )
     row, count = wrong[0], len(layout.names)
+    pattern = "the header" if layout.names[-1] else "the first row"  # with a comma at its end
     fix = "correct or remove this row"
     if '"' in row.text and "\n" in row.text:
         fix = "close the quote in this row"
@@ -265,7 +274,7 @@ def _no_rows(
         fix += "; a cell with a comma in it needs quotes around it"
     return DataError(
         f"{origin}, row {row.number}",
-        expected=f"{count} cells, as the header has",
+        expected=f"{count} cells, as {pattern} has",
         got=f"{row.actual_columns}",
         fix=fix,
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stockpred.bars.parse.raw import show_columns
+from stockpred.bars.parse.raw import MAX_SHOWN, show_columns
 from stockpred.columns import ADJ_CLOSE, BARS, CLOSE, DATE, HIGH, LOW, OPEN, SYMBOL, VOLUME
 from stockpred.errors import DataError
 
@@ -157,6 +157,13 @@ def missing_column(name: str, header: Sequence[str], origin: str) -> DataError:
     -------
     DataError
     """
+    if len(header) == 1 and len(re.findall(r"\w+", header[0])) > 1:
+        return DataError(
+            f"{origin}, row 1",
+            expected="cells between commas, semicolons, tabs or vertical bars",
+            got=f"one cell {header[0][:MAX_SHOWN]!r}",
+            fix="write one of these between the cells, and no quotes around a whole row",
+        )
     near = [text for text in header if name in _plain(text)]
     return DataError(
         f"{origin}, column {name!r}",

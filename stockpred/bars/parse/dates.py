@@ -15,6 +15,7 @@ from stockpred.errors import DataError
 
 EXPECTED = "a session's date such as 2012-12-31"
 _DAILY = "give daily bars, one row a session with its full date"
+_WRITE = "write each date such as 2012-12-31, or remove this row"
 _CLOCK = r"(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)"
 _ZONE = r"\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}(?::?\d{2})?)?"
 _TAIL = rf"(?:(?:T|\s+){_CLOCK}{_ZONE})?"
@@ -76,7 +77,7 @@ def parse_dates(cells: pd.Series, table: RawTable, column: str = DATE) -> Dates:
 
     def refuse(position: int, got: str = "", fix: str = "") -> DataError:
         got = show_value(cells.iloc[position]) + got
-        return table.bad_cell(position, column, EXPECTED, fix=fix, got=got)
+        return table.bad_cell(position, column, EXPECTED, fix=fix or _WRITE, got=got)
 
     if pd.api.types.is_datetime64_any_dtype(cells):
         return _from_instants(cells, refuse)
@@ -140,7 +141,7 @@ def _year_first(text: str) -> tuple[dt.date, bool]:
         for pattern, name in _OTHERS:
             if pattern.fullmatch(text):
                 is_period = name.split()[-1] in ("year", "month", "quarter", "week")
-                fix = _DAILY if is_period else "write dates such as 2012-12-31"
+                fix = _DAILY if is_period else _WRITE
                 raise _NoDateError(f", which looks like {name}", fix)
         raise _NoDateError()
     return _date(match, "m", "d")

@@ -72,7 +72,7 @@ def show_value(value: object) -> str:
     >>> show_value(np.int64(10)), show_value("x"), show_value(np.nan)
     ('10', "'x'", 'an empty cell')
     """
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
+    if value is None or value is pd.NA or value is pd.NaT or value != value or value == "":
         return "an empty cell"
     plain = value.item() if isinstance(value, np.generic) else value
     text = str(plain) if isinstance(plain, pd.Timestamp) else repr(plain)

@@ -38,7 +38,7 @@ def is_wide(raw: RawTable) -> bool:
     """Whether most columns are named by a field and a symbol."""
     parts = [split_name(name) for name in raw.cells.columns]
     named = [part for part in parts if part is not None and all(part)]
-    return len(named) >= 4 and len(named) >= len(parts) / 2
+    return len(named) > 1 and len(named) >= len(parts) / 2
 
 
 def split_wide(raw: RawTable) -> Iterator[RawTable]:

@@ -61,6 +61,11 @@ def wide(order: str, dates: str = "Date,,,,,,\n") -> str:
 
 SAME = {
     "plain": TABLE,
+    "long names of yahoo's page": TABLE.replace(
+        "adj_close",
+        "Adj Close Adjusted close price adjusted for splits and dividend and/or capital gain "
+        "distributions.",
+    ),
     "utf-8 with bom": TABLE.encode("utf-8-sig"),
     "utf-16": TABLE.encode("utf-16"),
     "utf-32": TABLE.encode("utf-32"),
@@ -194,6 +199,15 @@ REFUSED = [
     (gzip.compress(TABLE.encode())[:-10], "got a damaged one"),
     (b"ARROW1\0\0", "got an Arrow (Feather) file"),
     ("\n\n", "got blank lines"),
+    (TABLE.encode("utf-16-le"), "got UTF-16 without a byte order mark"),
+    (TABLE.replace("100", "\0"), "got neither"),
+    ("x" * 300_000, "column 'date'"),
+    (TABLE.replace(",", " "), "got one cell 'symbol date open"),
+    ("Price,Close,Close\nTicker,A,B\nDate,,\n2024-01-02,1,2\n", "a.csv, A, column 'open'"),
+    (bytes(257) + b"ustar" + bytes(99), "got a tar archive"),
+    (gzip.compress(bytes(257) + b"ustar" + bytes(99)), "got a tar archive"),
+    (HEAD + ROWS.replace("\n", ",\n", 1), "row 3: expected 9 cells, as the first row has, got 8"),
+    (TABLE + "Total,,,,,,,\n", "row 4, column 'date': expected a session's date"),
     (wide("fields").replace("10,12", "x,12"), "a.csv, A, row 5, column 'open': expected a number"),
     (zipped(d__x_csv=TABLE, d__y_csv=TABLE.replace("9,", "z,")), "a.csv, d/y.csv, row 2, column"),
 ]
@@ -208,3 +222,11 @@ def test_file_that_is_in_doubt_is_refused_in_one_line(
     message = str(caught.value)
     assert words in message and "Fix: " in message
     assert "\n" not in message and "np." not in message
+
+
+def test_rows_of_blanks_below_the_header_are_no_symbols(tmp_path: Path) -> None:
+    row = "2024-01-01,null,null,null,null,null,null\n"
+    head, _, rows = NO_SYMBOL.partition("\n")
+    bars = read(tmp_path, {"a.csv": f"{head}\n{row}{rows}"}, "a.csv").bars
+    pd.testing.assert_frame_equal(bars[1:].reset_index(drop=True), BARS)
+    assert bars[:1].drop(columns=["symbol", "date"]).isna().all(axis=None)

@@ -67,7 +67,10 @@ def test_parse_bars_without_adj_close_uses_close() -> None:
         ({"open": ["1", "2", "x"]}, "row 3, column 'open': expected a number, got 'x'"),
         ({"open": ["1,000", "2", "3"]}, "row 1, column 'open': expected a number, got '1,000'"),
         ({"open": [True, False, True]}, "row 1, column 'open': expected a number, got .*True"),
-        ({"date": ["2012-01-02", "", "2012-01-04"]}, "row 2, column 'date': expected .* got ''"),
+        (
+            {"date": ["2012-01-02", "", "2012-01-04"]},
+            "row 2, column 'date': expected .* got an empty cell",
+        ),
         ({"date": ["2012-01-02", "x", "2012-01-04"]}, "row 2, column 'date': expected .* got 'x'"),
         ({"date": ["2012-01-02", "2012-01-03 09:30", "2012-01-04"]}, "row 2, column 'date'"),
         ({"date": [1, 2, 3]}, "row 1, column 'date': expected .* got .*1"),
