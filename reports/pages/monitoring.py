@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from reports.text.ties import describe_ties
 from reports.text.verdict import format_interval, format_percent
 
 SHOWN = 200  # symbols; monitoring.json has them all
@@ -135,7 +136,8 @@ def _record(content: Mapping[str, Any]) -> Iterable[str]:
         f"{whole['rows']:,} forecasts on {whole['dates']:,} dates, {whole['first']} to "
         f"{whole['last']}, each by a model that had not seen its date"
         + (f"; {late:,} of them were entered after their outcome was known. " if late else ". ")
-        + "A dash: too few dates for an interval, or for the figure. Intervals of a week are "
+        + f"{describe_ties(content['ties'], whole['rows'])}. "
+        "A dash: too few dates for an interval, or for the figure. Intervals of a week are "
         "Student's, of longer stretches those of blocks of dates."
     )
 

@@ -24,6 +24,7 @@ from stockpred.monitoring.live_metrics import (
     metrics_by_week,
     overall_metrics,
 )
+from stockpred.targets.open_to_close import count_ties
 
 RECENT = 63  # dates of the recent period
 
@@ -191,9 +192,10 @@ def monitor_champion(forecasts: pd.DataFrame, model: MonitoredModel) -> Monitori
     Returns
     -------
     MonitoringResult
-        Its content has ``record``, ``recent`` (`performance.overall_metrics`), ``weeks``,
-        ``today``, ``versions`` (`performance.compare_versions`), ``in_range``, ``promise`` (the
-        expected lead), ``alarm`` (the change detector) and ``visible`` (the detectable change).
+        Its content has ``record`` and ``recent`` (`performance.overall_metrics`), ``ties`` (their
+        number, which no other figure counts), ``weeks``, ``today``, ``versions``
+        (`performance.compare_versions`), ``in_range``, ``promise`` (the expected lead), ``alarm``
+        (the change detector) and ``visible`` (the detectable change).
     """
     horizon, expected = model.horizon, model.champion.expected_lead
     record = champion_record(forecasts, model)
@@ -205,6 +207,7 @@ def monitor_champion(forecasts: pd.DataFrame, model: MonitoredModel) -> Monitori
     newest = record[record[DATE] == record[DATE].max()]
     content = {
         "record": overall_metrics(labelled, horizon),
+        "ties": count_ties(record),
         "recent": overall_metrics(recent, horizon),
         "weeks": metrics_by_week(labelled, horizon) if len(labelled) else [],
         "today": latest_by_symbol(record, horizon),

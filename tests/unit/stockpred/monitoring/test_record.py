@@ -56,6 +56,15 @@ def test_record_that_keeps_its_promise_raises_no_alert(good: dict) -> None:
     json.dumps(good, allow_nan=False)
 
 
+def test_record_counts_ties_and_leaves_them_out(good: dict) -> None:
+    rows = scored_rows(live_forecasts(0, 130))
+    rows.loc[rows.index[5:12], "label"] = np.nan  # the return is known
+    rows.loc[rows.index[-1], ["label", "forward_return"]] = np.nan
+    content = monitor_content(rows)
+    assert (good["ties"], content["ties"]) == (0, 7)
+    assert content["record"]["rows"] < good["record"]["rows"]
+
+
 def test_lost_signal_alerts_and_needs_training_once(dead: dict) -> None:
     [alert] = loss_alerts(dead)
     since = dead["alarm"]["since"]
