@@ -13,6 +13,7 @@ from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_metadata, read_table, write_groups
 from steps.cli.command import step
+from steps.data.artifacts import FEATURES, fetch_artifact
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import Selection, evaluate_holdout
@@ -32,7 +33,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     seed: int | None,
 ) -> None:
     """Walk a recipe forward through the holdout and evaluate its forecasts."""
-    path = run.fetch_input(table)
+    path = fetch_artifact(run, "table", table, FEATURES)
     try:
         content = json.loads(run.fetch_input(recipe).read_text())
         holdout_start = np.datetime64(content["selection"]["holdout_start"], "s")

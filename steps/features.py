@@ -15,6 +15,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.features import render_features_page
 from reports.text.ties import describe_ties
 from steps.cli.command import step
+from steps.data.artifacts import ACQUIRED, fetch_artifact
 from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.bars.schema import BarsInfo, from_arrow
 from stockpred.columns import DATE, LABEL_END, SYMBOL
@@ -43,7 +44,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     holdout: float,
 ) -> None:
     """Compute features and labels, symbol by symbol."""
-    source = run.fetch_input(bars)
+    source = fetch_artifact(run, "bars", bars, ACQUIRED)
     info = BarsInfo.from_metadata(read_metadata(source))
     features = list_features(feature_sets, window)
     names = [feature.name for feature in features]

@@ -10,8 +10,9 @@ from pipeline.run.step_run import StepRun
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
 from steps.cli.command import step
+from steps.data.artifacts import fetch_given_bars
 from steps.data.source import BarsOptions
-from steps.data.validation import sound_bars_file
+from steps.data.validation import validate_source
 from steps.monitoring.inputs import (
     describe_data,
     measure_drift,
@@ -41,10 +42,12 @@ def main(
     on_alert: str,
 ) -> None:
     """Compare the champion's forecasts with their outcomes, and raise alerts."""
+    given_bars = fetch_given_bars(run, options)
     resolved = resolve_and_warn(run.client, "auto", registered_model)
     settings = read_feature_settings(run, resolved)
     forecasts = read_forecasts(ledger, registered_model)
-    path = sound_bars_file(run, options, longest_lookback(settings.feature_sets, settings.window))
+    lookback = longest_lookback(settings.feature_sets, settings.window)
+    path = given_bars or validate_source(run, options.source_options, lookback)
     versions = read_versions(run.client, registered_model)
     champion = versions[str(resolved.version)]
     outcomes, sampler = read_outcomes(path, settings, champion.trained_to, forecasts[DATE].unique())

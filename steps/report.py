@@ -18,6 +18,7 @@ from reports.plots.cross_validation import draw_fold_losses
 from reports.plots.evaluation import draw_evaluation_plots
 from reports.text.verdict import verdict_sentence
 from steps.cli.command import step
+from steps.data.artifacts import FORECASTS, fetch_artifact
 from stockpred.bars.checks.tradability import describe_untradable
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
@@ -28,7 +29,7 @@ from stockpred.evaluation.holdout import returns_by_strategy
 def main(run: StepRun, *, evaluation: str, predictions: str, validation: str | None) -> None:
     """Draw an evaluation and render its page."""
     judged = _read(run, evaluation)
-    forecasts = read_table(run.fetch_input(predictions)).to_pandas()
+    forecasts = read_table(fetch_artifact(run, "predictions", predictions, FORECASTS)).to_pandas()
     recipe = judged["recipe"]
     plots = draw_evaluation_plots(forecasts, judged, _curves(forecasts, judged))
     losses = recipe["selection"]["log_loss_by_fold"]

@@ -14,8 +14,9 @@ from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
 from steps.cli.command import step
 from steps.cli.types import ROOT
+from steps.data.artifacts import fetch_given_bars
 from steps.data.source import BarsOptions
-from steps.data.validation import sound_bars_file
+from steps.data.validation import validate_source
 from steps.scoring.batch import BatchPrediction, DateSpan, DownloadedModel, download_model
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
 
@@ -34,9 +35,10 @@ def main(  # noqa: PLR0913 - one argument a parameter
 ) -> None:
     """Forecast with a registered model."""
     ledger = Ledger(to, ROOT, DATE) if to is not None else None
+    given_bars = fetch_given_bars(run, options)
     resolved = resolve_and_warn(run.client, model_uri, registered_model)
     model = download_model(run, resolved)
-    path = sound_bars_file(run, options, model.lookback)
+    path = given_bars or validate_source(run, options.source_options, model.lookback)
     symbols = options.symbols if options.bars is not None else None  # a source gave no others
     prediction = BatchPrediction(path, model, symbols, dates)
     with run.output(PREDICTIONS) as out:

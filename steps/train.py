@@ -20,6 +20,7 @@ from pipeline.tracking.artifacts import local_folder, model_digest
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
+from steps.data.artifacts import ACQUIRED, FEATURES, fetch_artifact
 from steps.training.nested_runs import SearchPlan, run_search
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
@@ -62,7 +63,8 @@ def main(  # noqa: PLR0913 - one argument a parameter
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
-    path = run.fetch_input(table)
+    path = fetch_artifact(run, "table", table, FEATURES)
+    bars_path = fetch_artifact(run, "bars", bars, ACQUIRED)
     info = TableInfo.from_metadata(read_metadata(path))
     arrow = read_table(path)
     rows = rows_from_arrow(arrow)
@@ -108,7 +110,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     )
     training_table = labelled(rows[in_window])
     estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
-    example = from_arrow(next(read_groups(run.fetch_input(bars))))
+    example = from_arrow(next(read_groups(bars_path)))
     model = log_model(
         recipe,
         estimator,

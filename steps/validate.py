@@ -2,6 +2,7 @@
 
 from pipeline.run.step_run import StepRun
 from steps.cli.command import step
+from steps.data.artifacts import ACQUIRED, fetch_artifact
 from steps.data.validation import validate_file
 from stockpred.features.table import longest_lookback
 
@@ -11,7 +12,8 @@ def main(
     run: StepRun, *, bars: str, max_missing: float, feature_sets: tuple[str, ...], window: int
 ) -> None:
     """Quarantine bars that must not reach a model, and report them."""
-    validate_file(run, run.fetch_input(bars), max_missing, longest_lookback(feature_sets, window))
+    path = fetch_artifact(run, "bars", bars, ACQUIRED)
+    validate_file(run, path, max_missing, longest_lookback(feature_sets, window))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import describe_gaps, render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
 from sources.calendars import expected_sessions
-from steps.data.source import BarsOptions, check_failures, log_notes, open_step_source
+from steps.data.source import SourceOptions, check_failures, open_step_source
 from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.spacing import Spacing, check_daily, find_spacing
@@ -72,36 +72,32 @@ def validate_file(run: StepRun, source: Path, max_missing: float, lookback: int)
     return run.output_path("bars.parquet")
 
 
-def sound_bars_file(run: StepRun, options: BarsOptions, lookback: int) -> Path:
-    """Fetch an artifact of sound bars, or fetch and validate a source.
+def validate_source(run: StepRun, options: SourceOptions, lookback: int) -> Path:
+    """Fetch bars from a source and validate them.
 
     Parameters
     ----------
     run : StepRun
-        Open run; bars of a source become its artifact bars.parquet.
-    options : BarsOptions
+        Open run; the sound bars become its artifact bars.parquet.
+    options : SourceOptions
     lookback : int
         Longest look-back of the features, in sessions.
 
     Returns
     -------
     Path
-        Parquet file on this machine.
+        Parquet file of the sound bars.
 
     Raises
     ------
     NotEnoughData, DataError
         As `validate_file`, or the source fails.
     """
-    if options.bars is not None:
-        return run.fetch_input(options.bars)
-    source = options.source_options
-    fetched = open_step_source(run, source).read(source.symbols, None, None)
-    log_notes(fetched)
-    check_failures(fetched, source)
+    fetched = open_step_source(run, options).read(options.symbols, None, None)
+    check_failures(fetched, options)
     raw = run.scratch_folder("acquired") / "bars.parquet"
     write_bars(raw, fetched)
-    return validate_file(run, raw, source.max_missing, lookback)
+    return validate_file(run, raw, options.max_missing, lookback)
 
 
 class FileValidation:

@@ -20,14 +20,15 @@ from pipeline.registry.versions import (
 )
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
+from pipeline.storage.parquet import read_table
 from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
+from steps.data.artifacts import FORECASTS, fetch_artifact
 from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.gate_inputs import (
     GateCase,
     GateInputs,
     gate_metrics,
     read_evaluation,
-    read_frame,
     read_json,
     read_model,
 )
@@ -104,7 +105,8 @@ def register(
         An input is not what its step writes.
     """
     evaluation = read_evaluation(run, inputs.evaluation)
-    forecasts = read_frame(run, inputs.predictions)
+    path = fetch_artifact(run, "predictions", inputs.predictions, FORECASTS)
+    forecasts = read_table(path).to_pandas()
     validation = read_json(run, inputs.validation)
     untradable = untradable_years(validation, forecasts)
     data_metrics = {

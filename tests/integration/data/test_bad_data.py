@@ -98,12 +98,6 @@ def test_missing_input_is_reported_with_its_absolute_path(root: Path, store: Pat
     assert f"'none.parquet': no such file ({root / 'none.parquet'})" in line
 
 
-def test_input_that_is_no_parquet_file_is_reported(root: Path, store: Path, tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_text("no")
-    line = run_refused(root, store, "--bars", str(tmp_path / "x.parquet"), module="validate")
-    assert "expected a Parquet file" in line
-
-
 def test_features_of_bars_with_long_gaps_everywhere_are_refused(
     root: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -112,3 +106,18 @@ def test_features_of_bars_with_long_gaps_everywhere_are_refused(
     write_groups(tmp_path / "bars.parquet", [bars], info.to_metadata)
     line = run_refused(root, store, "--bars", str(tmp_path / "bars.parquet"), module="features")
     assert "expected 61 sessions of a symbol without a gap of more than 14 days" in line
+
+
+@pytest.mark.parametrize(
+    "module", ["validate", "score", pytest.param("monitor", marks=pytest.mark.long)]
+)
+def test_raw_bars_in_the_place_of_an_artifact_are_refused_before_the_work(
+    root: Path, store: Path, tmp_path: Path, module: str
+) -> None:
+    path = tmp_path / "raw.csv"
+    write(path, "too short")
+    words = ("--bars", str(path), *(("--ledger", str(tmp_path)) if module == "monitor" else ()))
+    line = run_refused(root, store, *words, module=module, code=1)
+    # The store has no model, which the steps that need one would report next.
+    assert line.startswith(f"bars='{path}': expected bars.parquet of acquire or validate, got ")
+    assert "Fix: give a file of your own as source= (of main" in line

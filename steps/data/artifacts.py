@@ -1,0 +1,111 @@
+"""Parquet artifacts as inputs of a step, refused before its work where no step wrote them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import open_table
+from steps.data.source import BarsOptions
+from stockpred.bars import schema
+from stockpred.columns import (
+    BARS,
+    DATE,
+    FORWARD_RETURN,
+    LABEL,
+    PRIOR,
+    PROBABILITY_UP,
+    SYMBOL,
+)
+from stockpred.errors import ParameterError
+from stockpred.features import table
+
+
+@dataclass(frozen=True)
+class ArtifactKind:
+    """A kind of table that a step writes.
+
+    Attributes
+    ----------
+    name : str
+        The artifact and the steps that write it.
+    columns : sequence of str
+        Some of its columns.
+    metadata_key : bytes, optional
+        Key of the metadata that these steps write.
+    fix : str
+        An imperative.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    metadata_key: bytes | None
+    fix: str
+
+
+ACQUIRED = ArtifactKind(
+    "bars.parquet of acquire or validate",
+    BARS,
+    schema.METADATA_KEY,
+    "give a file of your own as source= (of main, acquire, score or monitor)",
+)
+FEATURES = ArtifactKind(
+    "features.parquet of features", (), table.METADATA_KEY, "give the artifact of a features run"
+)
+FORECASTS = ArtifactKind(
+    "holdout_predictions.parquet of evaluate",
+    (SYMBOL, DATE, PROBABILITY_UP, PRIOR, LABEL, FORWARD_RETURN),
+    None,
+    "give the artifact of an evaluate run",
+)
+
+
+def fetch_artifact(run: StepRun, parameter: str, uri: str, kind: ArtifactKind) -> Path:
+    """Fetch a table that a step wrote.
+
+    Parameters
+    ----------
+    run : StepRun
+    parameter : str
+        Parameter that names it.
+    uri : str
+        Its value.
+    kind : ArtifactKind
+
+    Returns
+    -------
+    Path
+        Parquet file on this machine.
+
+    Raises
+    ------
+    ParameterError
+        The file is of another kind.
+    InputError
+        There is no such file, or it is damaged (`artifacts.fetch`).
+    """
+    path = run.fetch_input(uri)
+    if (got := _difference(path, kind)) is None:
+        return path
+    raise ParameterError(parameter, uri, expected=kind.name, got=got, fix=kind.fix)
+
+
+def fetch_given_bars(run: StepRun, options: BarsOptions) -> Path | None:
+    """Fetch the bars that are given as an artifact; None where they come from a source."""
+    if options.bars is None:
+        return None
+    return fetch_artifact(run, "bars", options.bars, ACQUIRED)
+
+
+def _difference(path: Path, kind: ArtifactKind) -> str | None:
+    try:
+        with open_table(path) as file:
+            names, metadata = file.schema_arrow.names, file.metadata.metadata or {}
+    except InputError:
+        return "a file that is no Parquet"
+    missing = [name for name in kind.columns if name not in names]
+    if missing:
+        return f"a file without the column {missing[0]!r}"
+    if kind.metadata_key is not None and kind.metadata_key not in metadata:
+        return "a file that no such step wrote"
+    return None

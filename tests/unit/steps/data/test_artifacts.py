@@ -1,0 +1,75 @@
+"""Tables that no step wrote, where an artifact is expected."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.run.step_run import StepRun
+from steps.data.artifacts import ACQUIRED, FEATURES, FORECASTS, ArtifactKind, fetch_artifact
+from stockpred.bars.schema import SCHEMA, BarsInfo
+from stockpred.columns import BARS
+from stockpred.errors import ParameterError
+
+
+def table_of(*columns: str, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
+    return pa.table({name: [1.0] for name in columns}).replace_schema_metadata(metadata)
+
+
+FILES: dict[str, Any] = {
+    "raw.csv": ",".join(BARS),
+    "raw.parquet": table_of(*BARS),
+    "foreign.parquet": table_of("a"),
+    "features.parquet": table_of("symbol", "date", "up_0", metadata={b"stockpred.table": b"{}"}),
+    "predictions.parquet": table_of(*FORECASTS.columns),
+}
+NO_PARQUET, NO_STEP = "a file that is no Parquet", "a file that no such step wrote"
+WRONG = [
+    ("raw.csv", ACQUIRED, NO_PARQUET),
+    ("raw.parquet", ACQUIRED, NO_STEP),
+    ("foreign.parquet", ACQUIRED, "a file without the column 'symbol'"),
+    ("features.parquet", ACQUIRED, "a file without the column 'open'"),
+    ("raw.csv", FEATURES, NO_PARQUET),
+    ("raw.parquet", FEATURES, NO_STEP),
+    ("raw.csv", FORECASTS, NO_PARQUET),
+    ("raw.parquet", FORECASTS, "a file without the column 'probability_up'"),
+]
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> StepRun:
+    for name, content in FILES.items():
+        if isinstance(content, str):
+            (tmp_path / name).write_text(content)
+        else:
+            pq.write_table(content, tmp_path / name)
+    (tmp_path / "scratch").mkdir()
+    return StepRun(None, "", tmp_path, tmp_path / "scratch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "kind", "got"), WRONG)
+def test_artifact_of_another_kind_is_refused_by_parameter(
+    step: StepRun, name: str, kind: ArtifactKind, got: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        fetch_artifact(step, "thing", name, kind)
+    start = f"thing={name!r}: expected {kind.name}, got {got}. Fix: "
+    assert str(caught.value).startswith(start)
+    assert ("source=" in str(caught.value)) is (kind is ACQUIRED)
+
+
+def test_artifact_of_the_right_kind_is_fetched(step: StepRun, tmp_path: Path) -> None:
+    info = BarsInfo("x", "y", {})
+    metadata = SCHEMA.empty_table().replace_schema_metadata(info.to_metadata())
+    pq.write_table(metadata, tmp_path / "bars.parquet")
+    for name, kind in (
+        ("bars.parquet", ACQUIRED),
+        ("features.parquet", FEATURES),
+        ("predictions.parquet", FORECASTS),
+    ):
+        assert fetch_artifact(step, "thing", name, kind) == tmp_path / name
+    with pytest.raises(InputError):
+        fetch_artifact(step, "thing", "none.parquet", ACQUIRED)
