@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from stockpred.arrays import Array, Mask
 from stockpred.bars.parse.raw import RawTable, show_value
@@ -13,6 +15,7 @@ from stockpred.columns import VOLUME
 
 EXPECTED = "a number"
 BLANKS = ("", "nan", "null", "none", "na", "n/a", "#n/a", "-", "--")  # in lower case
+_NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity))$"
 _SIGN = r"^([+-]?)\s*[$€£¥]\s*"
 _SPACES = " \u00a0\u202f'\u2019"  # between groups of thousands, never between decimals
 # A comma in one of these separates decimals, in one of those thousands; elsewhere it may be either.
@@ -94,8 +97,8 @@ class _Commas:
     @classmethod
     def find(cls, cells: pd.Series) -> "_Commas":
         """Decide by cells in which a comma can mean one of them only."""
-        is_decimal = bool(cells.str.contains(_DECIMAL_COMMA, regex=True).any())
-        is_thousands = bool(cells.str.contains(_THOUSANDS_COMMA, regex=True).any())
+        is_decimal = bool(_matches(cells, _DECIMAL_COMMA).any())
+        is_thousands = bool(_matches(cells, _THOUSANDS_COMMA).any())
         if is_decimal and not is_thousands:
             return cls(True, True, ("numbers are read with a decimal comma",))
         notes = ("commas in numbers are read as separators of thousands",)
@@ -103,8 +106,14 @@ class _Commas:
 
 
 def _has_comma(cells: pd.Series) -> Mask:
-    found = cells.str.contains(",", regex=False).fillna(False)
-    return np.asarray(found.to_numpy(dtype=bool))
+    return _matches(cells, ",")
+
+
+def _matches(cells: pd.Series, pattern: str) -> Mask:
+    """Search a regular expression in each cell; False where it is empty."""
+    # Arrow's is ten times as fast as that of pandas, which goes through Python objects for some.
+    found = pc.match_substring_regex(pa.array(cells, pa.string(), from_pandas=True), pattern)
+    return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
 
 
 def _is_blank(cells: pd.Series) -> Mask:
@@ -117,26 +126,35 @@ def _is_unread(cells: pd.Series) -> Mask:
 
 
 def _to_float(cells: pd.Series, has_units: bool = False) -> Array:
+    """Convert plain numbers; other cells become NaN."""
     factor: Any = 1.0
-    if has_units:
+    if has_units and _matches(cells, r"\d\s*[KMBkmb]$").any():
         unit = cells.str.extract(r"\d\s*([KMBkmb])$", expand=False).str.upper()
-        if unit.notna().any():
-            factor = unit.map(_UNITS).astype(np.float64).fillna(1.0).to_numpy()
-            cells = cells.str.replace(r"\s*[KMBkmb]$", "", regex=True)
-    parsed = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.asarray(parsed * factor)
+        factor = unit.map(_UNITS).astype(np.float64).fillna(1.0).to_numpy()
+        cells = cells.str.replace(r"\s*[KMBkmb]$", "", regex=True)
+    # Some tenths of a second a million cells; pandas converts each to an object first.
+    texts = pa.array(cells, pa.string(), from_pandas=True)
+    texts = pc.if_else(
+        pc.match_substring_regex(texts, _NUMBER), texts, pa.scalar(None, pa.string())
+    )
+    numbers = pc.utf8_ltrim(texts, "+").cast(pa.float64())
+    return np.asarray(numbers.to_numpy(zero_copy_only=False) * factor)
 
 
 def _plain(cells: pd.Series, has_decimal_comma: bool) -> pd.Series:
     """Write numbers with a decimal point and without currency signs and groups of thousands."""
     point, comma = (",", ".") if has_decimal_comma else (".", ",")
-    cells = cells.str.replace(_SIGN, r"\1", regex=True)
+    if _matches(cells, "[$€£¥]").any():
+        cells = cells.str.replace(_SIGN, r"\1", regex=True)
     group = rf"[{_SPACES}\{comma}]"
-    is_grouped = cells.str.contains(
-        rf"^[+-]?\d{{1,3}}(?:{group}\d{{3}})+(?:\{point}\d*)?\s*[KMBkmb]?$", regex=True
-    ).fillna(False)
-    cells = cells.mask(is_grouped, cells.str.replace(group, "", regex=True))
+    is_grouped = _matches(
+        cells, rf"^[+-]?\d{{1,3}}(?:{group}\d{{3}})+(?:\{point}\d*)?\s*[KMBkmb]?$"
+    )
+    if is_grouped.any():
+        cells = cells.mask(is_grouped, cells[is_grouped].str.replace(group, "", regex=True))
     if has_decimal_comma:
-        cells = cells.mask(cells.str.contains(".", regex=False).fillna(False), "x")
+        has_point = _matches(cells, r"\.")
+        if has_point.any():  # no decimal point in this table
+            cells = cells.mask(has_point, "x")
         cells = cells.str.replace(",", ".", regex=False)
     return cells
