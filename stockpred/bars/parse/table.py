@@ -102,7 +102,7 @@ def _parse(raw: RawTable, *, is_wide: bool = False) -> ParsedTable:
     dates = parse_dates(column[DATE], raw)
     symbols, codes, spelled = _symbols(raw, column.get(SYMBOL))
     if spellings.TIME in column:
-        _check_times(column[spellings.TIME], raw)
+        _check_times(column[spellings.TIME], raw, codes, dates)
     has_adj_close = ADJ_CLOSE in numbers and not np.isnan(numbers[ADJ_CLOSE]).all()
     if not has_adj_close:
         what = "is empty" if ADJ_CLOSE in numbers else "is missing"
@@ -209,11 +209,14 @@ def _symbols(
     return symbols, np.array([number_of[text.upper()] for text in texts])[codes], spelled
 
 
-def _check_times(cells: pd.Series, raw: RawTable) -> None:
-    """Refuse a column of times, beside the dates, that holds more than one time of day."""
-    codes, _ = pd.factorize(cells)
-    if len(codes) and codes.max() > 0:
-        position = int(np.argmax(codes > 0))
+def _check_times(cells: pd.Series, raw: RawTable, codes: Rows, dates: Dates) -> None:
+    """Refuse a column of times, beside the dates, with several times of one day and symbol."""
+    times, _ = pd.factorize(cells)
+    if not len(times) or times.max() == 0:
+        return
+    again = pd.DataFrame({SYMBOL: codes, DATE: dates}).duplicated().to_numpy(dtype=bool)
+    if (again & (times > 0)).any():
+        position = int(np.argmax(again & (times > 0)))
         raise raw.bad_cell(
             position,
             spellings.TIME,

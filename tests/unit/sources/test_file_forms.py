@@ -91,6 +91,9 @@ SAME = {
     "row numbers": "," + HEAD + ROWS.replace("A,", "0,A,"),
     "metastock": "<TICKER>,<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<Adj Close>,<VOL>\n" + ROWS,
     "yahoo's page": "Ticker,Date,Open,High,Low,Close*,Adj Close**,Volume\n" + ROWS,
+    "dates beside times": TABLE.replace("volume", "volume,time")
+    .replace("00\n", "00,16:00\n", 1)
+    .replace("200\n", "200,13:00\n"),
     "kaggle": "Name,time,open,high,low,Price,adjusted,volume\n" + ROWS,
     "no symbols": NO_SYMBOL,
     "index without a name": NO_SYMBOL.removeprefix("date"),
@@ -189,6 +192,10 @@ REFUSED = [
     (TABLE + "\nA,2024-01-04,1,1,x,1,1,1\n", "row 5, column 'low': expected a number, got 'x'"),
     (TABLE.replace(",10,1", ',"1,000",1'), "got '1,000'. Fix: write 1000 or 0.5"),
     (TABLE.replace("A,2024-01-02", ",2024-01-02"), "row 2, column 'symbol': expected a symbol"),
+    (
+        f"time,{HEAD}09:30,{ROWS}".replace("\nA", "\n10:00,A").replace("01-03", "01-02"),
+        "row 3, column 'time': expected one bar a session, got '10:00': several times of day",
+    ),
     (ROWS, "expected a header with the names of the columns"),
     (TABLE.replace("volume", "Volume USD"), "Fix: rename 'Volume USD' to volume"),
     ("<!DOCTYPE html>\n<html></html>", "got an HTML page"),
