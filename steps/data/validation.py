@@ -187,7 +187,7 @@ def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:
     content = summarise(symbols)
     years = content["tradability"]["years"]
     for sentence in describe_untradable(years):
-        logger.warning(f"validate: {sentence}. The gate promotes no model on such bars")
+        logger.warning(f"validate: {sentence}. Only require_tradable=off promotes on it")
     if cut := describe_gaps(content):
         logger.warning(f"validate: {cut}")
     run.write_json("validation.json", content)
