@@ -15,13 +15,13 @@ from pipeline.tags import (
     TAG_STAGE,
     TAG_STEP,
 )
+from pipeline.tracking.search import all_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-PAGE = 500  # runs of one search
 ENDED = ("FAILED", "KILLED", "FINISHED")
 
 
@@ -60,7 +60,7 @@ def prune(
     -------
     Pruned
     """
-    runs = list(_search_runs(client, experiment_id))
+    runs = list(all_runs(client, [experiment_id], order_by=["attributes.start_time DESC"]))
     parents = [run for run in runs if run.data.tags.get(TAG_ENTRY_POINT) in entry_points]
     running = [run for run in parents if run.info.status not in ENDED]
     finished = [run for run in parents if run.info.status == "FINISHED"]
@@ -99,19 +99,6 @@ def prune(
             _delete_artifacts(member.info.artifact_uri)
         client.set_tag(run.info.run_id, TAG_PRUNED, "true")
     return Pruned(len(removed), deleted_models, deleted_versions)
-
-
-def _search_runs(client: "MlflowClient", experiment_id: str) -> "Iterator[Run]":
-    """Yield all runs of an experiment, newest first."""
-    order, token = ["attributes.start_time DESC"], None
-    while True:
-        page = client.search_runs(
-            [experiment_id], order_by=order, max_results=PAGE, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _references(runs: "Iterable[Run]") -> set[str]:
