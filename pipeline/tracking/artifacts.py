@@ -65,19 +65,16 @@ def is_intact(client: "MlflowClient", run: "Run") -> bool:
     Compares hashes in a store on this machine. In a remote store it checks existence: a step that
     downloads an artifact compares its hash (`fetch`), and tags the run where that differs.
     """
+    from mlflow.exceptions import MlflowException
+
     if TAG_DAMAGED in run.data.tags:
         return False
     outputs = output_hashes(run.data.tags)
     try:
         model = outputs.pop(MODEL, None)
         return _files_intact(run, outputs) and (model is None or _model_intact(client, run, model))
-    except Exception as error:
-        # A store that cannot read the artifact counts as one that lost it.
-        from mlflow.exceptions import MlflowException
-
-        if isinstance(error, (MlflowException, OSError, InputError)):
-            return False
-        raise
+    except (MlflowException, OSError, InputError):
+        return False  # a store that cannot read the artifact counts as one that lost it
 
 
 def _files_intact(run: "Run", outputs: dict[str, str]) -> bool:
