@@ -220,20 +220,13 @@ def _download(uri: str, into: Path) -> Path:
 
 
 @contextmanager
-def limit_file_size(size: int | None = None) -> Iterator[None]:
-    """Limit the size of each file that this process writes within the block, by the kernel.
+def limit_file_size() -> Iterator[None]:
+    """Limit each file that this process writes within the block to `MAX_BYTES`, by the kernel.
 
     MLflow downloads without a limit, and a server may announce another size than it sends.
-
-    Parameters
-    ----------
-    size : int, optional
-        Bytes; by default `MAX_BYTES`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit = MAX_BYTES if size is None else size
-    if soft != resource.RLIM_INFINITY:
-        limit = min(limit, soft)
+    limit = MAX_BYTES if soft == resource.RLIM_INFINITY else min(MAX_BYTES, soft)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
