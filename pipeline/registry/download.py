@@ -102,17 +102,13 @@ def fetch_files(
         raise InputError(
             uri, expected="the files of a model", got=reason, fix="train it again"
         ) from error
-    if (why := refusal_reason(target, recorded_digest(client, run_id))) is not None:
+    run = none_if_missing(lambda: client.get_run(run_id)) if run_id else None
+    recorded = run.data.tags.get(TAG_OUTPUT + MODEL) if run is not None else None
+    if (why := refusal_reason(target, recorded)) is not None:
         raise InputError(
             uri, expected="a model as its run recorded it", got=why, fix="register a model of train"
         )
     return target.absolute()
-
-
-def recorded_digest(client: "MlflowClient", run_id: str | None) -> str | None:
-    """Return the model digest that a run recorded; None without a run or a digest."""
-    run = none_if_missing(lambda: client.get_run(run_id)) if run_id else None
-    return run.data.tags.get(TAG_OUTPUT + MODEL) if run is not None else None
 
 
 def refusal_reason(folder: Path, recorded: str | None) -> str | None:
