@@ -129,18 +129,14 @@ class Ledger:
         InputError
             There is no ledger, or it has no file.
         """
-        if self._files.get_file_info(self._folder).type != pafs.FileType.Directory:
-            raise self._missing_error()
-        parts = ds.partitioning(pa.schema([(self._partition, pa.date32())]), flavor="hive")
-        dataset = ds.dataset(
-            self._folder, filesystem=self._files, format="parquet", partitioning=parts
-        )
-        if not dataset.files:
-            raise self._missing_error()
-        return dataset.to_table(filter=where)
-
-    def _missing_error(self) -> InputError:
-        return InputError(
+        if self._files.get_file_info(self._folder).type == pafs.FileType.Directory:
+            parts = ds.partitioning(pa.schema([(self._partition, pa.date32())]), flavor="hive")
+            dataset = ds.dataset(
+                self._folder, filesystem=self._files, format="parquet", partitioning=parts
+            )
+            if dataset.files:
+                return dataset.to_table(filter=where)
+        raise InputError(
             repr(self.uri),
             expected="a ledger",
             got="no Parquet file",
