@@ -1,6 +1,7 @@
 """Parquet tables that steps pass on: one row group a symbol, so that a step can stream them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,24 +74,17 @@ def write_groups(
     InputError
         No table.
     """
-    writer: pq.ParquetWriter | None = None
+    remaining = iter(tables)
+    if (first := next(remaining, None)) is None:
+        raise InputError(
+            path.name, expected="at least one row", got="nothing to write", fix="give more data"
+        )
+    # Real numbers hardly repeat: a dictionary of them costs time and space.
+    coded = [f.name for f in first.schema if not pa.types.is_floating(f.type)]
     rows = 0
-    try:
-        for table in tables:
-            if writer is None:
-                # Real numbers hardly repeat: a dictionary of them costs time and space.
-                coded = [f.name for f in table.schema if not pa.types.is_floating(f.type)]
-                writer = pq.ParquetWriter(
-                    path, table.schema, compression="zstd", use_dictionary=coded
-                )
+    with pq.ParquetWriter(path, first.schema, compression="zstd", use_dictionary=coded) as writer:
+        for table in chain([first], remaining):
             writer.write_table(table.cast(writer.schema), row_group_size=max(table.num_rows, 1))
             rows += table.num_rows
-        if writer is None:
-            raise InputError(
-                path.name, expected="at least one row", got="nothing to write", fix="give more data"
-            )
         writer.add_key_value_metadata(dict(extra()))
-    finally:
-        if writer is not None:
-            writer.close()
     return rows
