@@ -42,11 +42,14 @@ def close_orphans(client: MlflowClient, own: Run) -> list[tuple[Run, str]]:
         Each closed run and the reason, which is also its error tag; the innermost first.
     """
     running = all_runs(client, [own.info.experiment_id], "attributes.status = 'RUNNING'")
-    view = _RunningRuns({run.info.run_id: run for run in running}, own)
+    runs = {run.info.run_id: run for run in running}
+    view = _RunningRuns(runs, own)
+    others = [run for run_id, run in runs.items() if run_id != own.info.run_id]
+    others.sort(key=lambda run: len(view.processes_above(run)), reverse=True)
     closed = []
-    for run, reason in sorted(view.orphans(), key=lambda pair: -view.depth(pair[0])):
+    for run, reason in [(run, view.why_orphan(run)) for run in others]:
         # It may have ended in order since the search.
-        if client.get_run(run.info.run_id).info.status != "RUNNING":
+        if reason is None or client.get_run(run.info.run_id).info.status != "RUNNING":
             continue
         client.set_tag(run.info.run_id, TAG_ERROR, reason)
         tagged = read_process_tags(run.data.tags)
@@ -109,15 +112,7 @@ class _RunningRuns:
         self._own = own
         self._here, self._now = process_of(os.getpid()), now()
 
-    def orphans(self) -> list[tuple[Run, str]]:
-        others = (run for run_id, run in self._runs.items() if run_id != self._own.info.run_id)
-        judged = ((run, self._why_orphan(run)) for run in others)
-        return [(run, reason) for run, reason in judged if reason is not None]
-
-    def depth(self, run: Run) -> int:
-        return len(self._processes_above(run))
-
-    def _processes_above(self, run: Run) -> list[tuple[Process, dt.datetime]]:
+    def processes_above(self, run: Run) -> list[tuple[Process, dt.datetime]]:
         """Return process and heartbeat of the runs above, the nearest first, each once.
 
         Up to one that is not RUNNING or has no process tags.
@@ -132,8 +127,9 @@ class _RunningRuns:
             processes.append(tagged)
         return processes
 
-    def _why_orphan(self, run: Run) -> str | None:
-        above = self._processes_above(run)
+    def why_orphan(self, run: Run) -> str | None:
+        """Return why a run is an orphan; None where it may be at work."""
+        above = self.processes_above(run)
         # A living parent closes its children itself, and knows more about how they ended.
         if any(self._why_exited(*tagged) is None for tagged in above):
             return None
