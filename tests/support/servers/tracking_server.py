@@ -68,8 +68,12 @@ class Postgres:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        # A new server does not start while one of them still holds the shared memory.
+        # A new server does not start while one of them still holds the shared memory, nor while
+        # the first, dead but not yet collected by its parent, has its number.
         assert wait_until_gone(pids)
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{head}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def stop(self) -> None:
         self._program("pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w", check=False)

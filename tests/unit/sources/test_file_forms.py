@@ -152,7 +152,7 @@ NOTED = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), NOTED)
+@pytest.mark.parametrize(("content", "words"), NOTED, ids=[words[0] for _, words in NOTED])
 def test_file_that_is_not_plain_is_noted(
     content: str | bytes, words: list[str], tmp_path: Path
 ) -> None:
@@ -220,7 +220,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), REFUSED)
+@pytest.mark.parametrize(("content", "words"), REFUSED, ids=[words for _, words in REFUSED])
 def test_file_that_is_in_doubt_is_refused_in_one_line(
     content: str | bytes, words: str, tmp_path: Path
 ) -> None:
