@@ -152,7 +152,9 @@ NOTED = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), NOTED, ids=[words[0] for _, words in NOTED])
+@pytest.mark.parametrize(
+    ("content", "words"), NOTED, ids=[" ".join(words) or "nothing" for _, words in NOTED]
+)
 def test_file_that_is_not_plain_is_noted(
     content: str | bytes, words: list[str], tmp_path: Path
 ) -> None:

@@ -106,7 +106,7 @@ def test_http_response_encoded_with_gzip_is_decoded(encoding: str, tmp_path: Pat
         assert source.read(None, None, None).bars["symbol"].tolist() == ["A"]
 
 
-@pytest.mark.parametrize("content", [PACKED[:-9], b"x" * len(PACKED)])
+@pytest.mark.parametrize("content", [PACKED[:-9], b"x" * len(PACKED)], ids=["cut off", "not gzip"])
 def test_http_response_encoded_and_damaged_is_refused(content: bytes, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         serve_once(server, ENCODED("gzip").encode() + content)
