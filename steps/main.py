@@ -58,7 +58,7 @@ STEPS = (
         "train",
         {
             "table": Output("features", "features.parquet"),
-            "bars": Output("validate", "bars.parquet"),
+            "example": Output("validate", "example.parquet"),
         },
     ),
     row(

@@ -1,4 +1,4 @@
-"""Reads features.parquet; writes recipe.json, the model and cv_predictions.parquet."""
+"""Reads features.parquet, example.parquet; writes recipe.json, model, cv_predictions.parquet."""
 
 from functools import partial
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from pipeline.chain.code_digest import Code
@@ -14,18 +15,19 @@ from pipeline.log.console import logger
 from pipeline.run.nested import dataset
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
-from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
+from pipeline.storage.parquet import read_metadata, read_table, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
-from steps.data.artifacts import ACQUIRED, FEATURES, fetch_artifact
+from steps.data.artifacts import EXAMPLE, FEATURES, fetch_artifact
 from steps.training.nested_runs import SearchPlan, run_search
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
+from stockpred.errors import ParameterError
 from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
-from stockpred.features.table import TableInfo, rows_from_arrow
+from stockpred.features.table import TableInfo, longest_lookback, rows_from_arrow
 from stockpred.models.recipe import Recipe, Training
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit, labelled
@@ -52,7 +54,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     run: StepRun,
     *,
     table: str,
-    bars: str,
+    example: str,
     models: tuple[str, ...],
     training: Training,
     folds: int,
@@ -64,8 +66,8 @@ def main(  # noqa: PLR0913 - one argument a parameter
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
     path = fetch_artifact(run, "table", table, FEATURES)
-    bars_path = fetch_artifact(run, "bars", bars, ACQUIRED)
     info = TableInfo.from_metadata(read_metadata(path))
+    example_bars = _read_example(run, example, info)
     arrow = read_table(path)
     rows = rows_from_arrow(arrow)
     start = holdout_start(rows[DATE], holdout)
@@ -110,11 +112,10 @@ def main(  # noqa: PLR0913 - one argument a parameter
     )
     training_table = labelled(rows[in_window])
     estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
-    example = from_arrow(next(read_groups(bars_path)))
     model = log_model(
         recipe,
         estimator,
-        example,
+        example_bars,
         training_range(training_table),
         code=Code(ROOT).paths(MODULE),
         scratch=run.scratch_folder("model"),
@@ -125,6 +126,21 @@ def main(  # noqa: PLR0913 - one argument a parameter
     run.log_metrics({f"cv_log_loss_{candidate}": mean for candidate, mean in means.items()})
     count = f", {len(all_trials)} trials" if trials else ""
     run.set_key_figure(f"{name}, log loss {means[name]:.4f} over {folds} folds{count}")
+
+
+def _read_example(run: StepRun, example: str, info: TableInfo) -> pd.DataFrame:
+    """Read the bars of the model's input example; too few are refused before the search."""
+    bars = from_arrow(read_table(fetch_artifact(run, "example", example, EXAMPLE)))
+    needed = longest_lookback(info.feature_sets, info.window)
+    if len(bars) < needed:
+        raise ParameterError(
+            "example",
+            example,
+            expected=f"at least {needed} bars, the look-back of the table's features",
+            got=str(len(bars)),
+            fix="run validate with the feature_sets and window of the table",
+        )
+    return bars
 
 
 def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Recipe:

@@ -1,9 +1,10 @@
-"""Reads bars.parquet; writes the valid bars as bars.parquet, validation.json, validation.html."""
+"""Reads bars.parquet; writes sound ones, example.parquet, validation.json, validation.html."""
 
 from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from steps.cli.command import step
 from steps.data.artifacts import ACQUIRED, fetch_artifact
-from steps.data.validation import validate_file
+from steps.data.validation import choose_example, validate_file
 from stockpred.features.table import longest_lookback
 
 
@@ -13,7 +14,11 @@ def main(
 ) -> None:
     """Quarantine bars that must not reach a model, and report them."""
     path = fetch_artifact(run, "bars", bars, ACQUIRED)
-    validate_file(run, path, max_missing, longest_lookback(feature_sets, window))
+    lookback = longest_lookback(feature_sets, window)
+    sound = validate_file(run, path, max_missing, lookback)
+    example = choose_example(read_groups(sound), lookback)
+    with run.output("example.parquet") as out:
+        write_groups(out, [example], lambda: read_metadata(sound))
 
 
 if __name__ == "__main__":

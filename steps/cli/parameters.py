@@ -114,7 +114,15 @@ _ROWS = (
         Location(),
         "bars.parquet of `acquire` (for `validate`) or `validate` (for the others); `none`: those "
         "of `source`",
-        "validate features train score=none monitor=none",
+        "validate features score=none monitor=none",
+        is_artifact=True,
+    ),
+    Parameter(
+        "example",
+        None,
+        Location(),
+        "example.parquet of `validate`: bars of the model's input example",
+        "train",
         is_artifact=True,
     ),
     Parameter(

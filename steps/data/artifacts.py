@@ -49,6 +49,12 @@ ACQUIRED = ArtifactKind(
     schema.METADATA_KEY,
     "give a file of your own as source= (of main, acquire, score or monitor)",
 )
+EXAMPLE = ArtifactKind(
+    "example.parquet of validate",
+    BARS,
+    schema.METADATA_KEY,
+    "give the artifact of a validate run",
+)
 FEATURES = ArtifactKind(
     "features.parquet of features", (), table.METADATA_KEY, "give the artifact of a features run"
 )

@@ -2,7 +2,8 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,14 @@ from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.tradability import describe_untradable
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from stockpred.bars.missing_symbols import check_missing_symbols
-from stockpred.bars.schema import SCHEMA, BarsInfo, from_arrow, split_by_symbol, to_arrow
+from stockpred.bars.schema import (
+    SCHEMA,
+    BarsInfo,
+    from_arrow,
+    split_by_symbol,
+    to_arrow,
+    unbroken_ranges,
+)
 from stockpred.columns import DATE, KEY
 from stockpred.errors import DataError
 
@@ -70,6 +78,32 @@ def validate_file(run: StepRun, source: Path, max_missing: float, lookback: int)
     with run.output("bars.parquet") as path:
         write_groups(path, tables(), lambda: validation.sound_info().to_metadata())
     return run.output_path("bars.parquet")
+
+
+def choose_example(groups: Iterable[pa.Table], lookback: int) -> pa.Table:
+    """Choose bars that a model can predict: its input example.
+
+    Parameters
+    ----------
+    groups : iterable of Table
+        Sound bars, one table a symbol, at least one.
+    lookback : int
+        Longest look-back of the features, in sessions.
+
+    Returns
+    -------
+    Table
+        The last `lookback` bars, without a long gap, of the first symbol that has them; else those
+        of the first symbol.
+    """
+    tables = iter(groups)
+    first = next(tables)
+    for table in itertools.chain([first], tables):
+        ranges = unbroken_ranges(table[DATE].cast(pa.timestamp("s")).to_numpy())
+        ends = [end for start, end in ranges if end - start >= lookback]
+        if ends:
+            return table.slice(ends[-1] - lookback, lookback)
+    return first.slice(max(first.num_rows - lookback, 0))
 
 
 def validate_source(run: StepRun, options: SourceOptions, lookback: int) -> Path:

@@ -78,7 +78,7 @@ def test_suggested_commands_run_as_printed(store: ChainStore, first: str, tmp_pa
 def test_first_run_writes_the_documented_artifacts(store: ChainStore, first: str) -> None:
     expected = {
         "acquire": {"bars.parquet", "acquire.json"},
-        "validate": {"bars.parquet", "validation.json", "validation.html"},
+        "validate": {"bars.parquet", "example.parquet", "validation.json", "validation.html"},
         "features": {"features.parquet", "features.json", "data_report.html"},
         "train": {"recipe.json", "cv_predictions.parquet"},
         "evaluate": {"holdout_predictions.parquet", "evaluation.json"},

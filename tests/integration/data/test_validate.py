@@ -73,6 +73,8 @@ def test_validate_of_dirty_bars_writes_valid_bars_report_and_metrics(
     assert "595 of 598 bars of 2 symbols may reach a model" in page
     assert "data:image/png" in page
 
+    example = pq.read_table(folder / "example.parquet")
+    assert set(example["symbol"].to_pylist()) == {"AAA"}
     clean = pq.ParquetFile(folder / "bars.parquet")
     assert clean.num_row_groups == 2 and clean.metadata.num_rows == 595
     quarantines = BarsInfo.from_metadata(read_metadata(folder / "bars.parquet")).quarantines

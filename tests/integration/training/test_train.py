@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from pipeline.storage.parquet import write_groups
-from stockpred.bars.schema import to_arrow
+from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.features.table import TableInfo, feature_rows, rows_to_arrow
 from stockpred.models.candidates import CANDIDATES
 from tests.support.data.bars import make_bars
@@ -50,14 +50,15 @@ class Store:
         self.client = MlflowClient(self.uri)
         self.experiment = self.client.get_experiment_by_name("train").experiment_id
         bars = [make_bars(400, name, seed) for seed, name in enumerate(("AAA", "BBB"))]
-        write_groups(folder / "bars.parquet", [to_arrow(frame) for frame in bars])
+        info = BarsInfo("generated", "as generated", {"AAA": "union"})
+        write_groups(folder / "example.parquet", [to_arrow(bars[0])], info.to_metadata)
         rows = [rows_to_arrow(feature_rows(frame, ("direction",), 5, 2)) for frame in bars]
         info = TableInfo(("direction",), 5, 2)
         write_groups(folder / "features.parquet", rows, info.to_metadata)
 
     def start(self, run: tuple[str, str] | None = None, **params: str) -> "subprocess.Popen[str]":
         options = {"table": str(self.folder / "features.parquet"), **params}
-        options["bars"] = str(self.folder / "bars.parquet")
+        options["example"] = str(self.folder / "example.parquet")
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         env = {
             **os.environ,
