@@ -10,8 +10,7 @@ from pipeline.run.step_run import StepRun
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
 from steps.cli.command import step
-from steps.data.artifacts import fetch_given_bars
-from steps.data.source import BarsOptions
+from steps.data.source import BarsOptions, fetch_given_bars
 from steps.data.validation import validate_source
 from steps.monitoring.inputs import (
     describe_data,

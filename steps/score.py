@@ -14,8 +14,7 @@ from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
 from steps.cli.command import step
 from steps.cli.types import ROOT
-from steps.data.artifacts import fetch_given_bars
-from steps.data.source import BarsOptions
+from steps.data.source import BarsOptions, fetch_given_bars
 from steps.data.validation import validate_source
 from steps.scoring.batch import BatchPrediction, DateSpan, DownloadedModel, download_model
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL

@@ -6,7 +6,6 @@ from pathlib import Path
 from pipeline.errors import InputError
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import open_table
-from steps.data.source import BarsOptions
 from stockpred.bars import schema
 from stockpred.columns import (
     BARS,
@@ -94,13 +93,6 @@ def fetch_artifact(run: StepRun, parameter: str, uri: str, kind: ArtifactKind) -
     if (got := _difference(path, kind)) is None:
         return path
     raise ParameterError(parameter, uri, expected=kind.name, got=got, fix=kind.fix)
-
-
-def fetch_given_bars(run: StepRun, options: BarsOptions) -> Path | None:
-    """Fetch the bars that are given as an artifact; None where they come from a source."""
-    if options.bars is None:
-        return None
-    return fetch_artifact(run, "bars", options.bars, ACQUIRED)
 
 
 def _difference(path: Path, kind: ArtifactKind) -> str | None:

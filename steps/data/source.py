@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.log.console import logger
@@ -10,6 +11,7 @@ from pipeline.log.progress import Progress
 from pipeline.run.step_run import StepRun
 from sources import YAHOO, FetchedBars, Source, open_source
 from steps.cli.types import ROOT
+from steps.data.artifacts import ACQUIRED, fetch_artifact
 from steps.data.stored_bars import stored_bars
 from stockpred.bars.missing_symbols import check_missing_symbols
 from stockpred.errors import ParameterError
@@ -81,6 +83,13 @@ class BarsOptions:
     def source_options(self) -> SourceOptions:
         """The source to fetch from where there is no artifact."""
         return SourceOptions(self.source or "snapshot", self.symbols, self.as_of, self.max_missing)
+
+
+def fetch_given_bars(run: StepRun, options: BarsOptions) -> Path | None:
+    """Fetch the bars that are given as an artifact; None where they come from a source."""
+    if options.bars is None:
+        return None
+    return fetch_artifact(run, "bars", options.bars, ACQUIRED)
 
 
 def open_step_source(run: StepRun, options: SourceOptions) -> Source:

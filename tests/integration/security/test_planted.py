@@ -17,12 +17,15 @@ from pipeline.errors import InputError
 from pipeline.registry.model_uri import resolve
 from pipeline.registry.versions import CHAMPION
 from pipeline.run.step_run import StepRun
+from pipeline.storage.parquet import write_groups
 from pipeline.tracking.artifacts import model_digest
 from steps.monitoring.inputs import read_feature_settings
 from steps.registration.manual import promote
 from steps.registration.version_tags import unfit_reason
 from steps.score import main as score
+from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import DataError
+from tests.support.data.bars import make_bars
 from tests.support.data.planted_files import CONF, MaliciousPickle, write_model_folder
 from tests.support.paths import ROOT
 from tests.support.runs.stores import make_store
@@ -87,6 +90,9 @@ class Registry:
         self.client = MlflowClient(self.store)
         self.experiment = self.client.get_experiment_by_name("x").experiment_id
         self.client.create_registered_model(NAME)
+        info = BarsInfo("generated", "as generated", {"AAA": "union"})
+        self.bars = folder / "bars.parquet"
+        write_groups(self.bars, [to_arrow(make_bars(120, "AAA"))], info.to_metadata)
         self.versions: dict[str, str] = {}
         for number, (kind, (plant, _)) in enumerate(PLANTS.items()):
             where = folder / f"model{number}"
@@ -114,7 +120,7 @@ def scored(registry: Registry, uri: str) -> None:
         registry.run(),
         model_uri=uri,
         registered_model=NAME,
-        bars="none.parquet",
+        bars=str(registry.bars),
         source=None,
         symbols=None,
         as_of=None,
