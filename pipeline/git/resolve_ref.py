@@ -19,32 +19,39 @@ from pipeline.process.scratch import scratch_folder
 SILENCE_TIMEOUT = 30  # seconds that an http(s) server may send nothing
 TIMEOUT = 300  # seconds for each git command, over any transport
 HELPER = "check the URL, and git's credential helper (docs/operations.md)"
-NO_REF = "{url}: no branch, tag or full commit {ref!r} there"
-# Fragment of git's stderr -> message, with fields {url} and {ref}.
+NETWORK = "check the URL and the network"
+NO_REF = ("a branch, a tag or a full commit of it", "{ref!r}", "check the ref")
+NO_ANSWER = ("an answer", "none", NETWORK)
+NO_PASSWORD = ("a password from git", "none", HELPER)
+# Fragment of git's stderr -> expected, got, fix; the subject is the URL.
 MEANINGS = {
     "couldn't find remote ref": NO_REF,
     "invalid refspec": NO_REF,
-    "not our ref": "{url}: no commit {ref!r} that the server hands out",
-    "could not read Username": "{url}: asks for a password, and git has none; " + HELPER,
-    "could not read Password": "{url}: asks for a password, and git has none; " + HELPER,
-    "Authentication failed": "{url}: refuses the password that git has; " + HELPER,
-    "returned error: 403": "{url}: forbids it to this user (403)",
-    "not found": "{url}: no repository there, or none that this user may see",
-    "does not appear to be a git repository": "{url}: no repository there",
-    "Could not resolve host": "{url}: no such host",
-    "unable to connect": "{url}: no answer",
-    "Failed to connect": "{url}: no answer",
-    "Operation too slow": f"{{url}}: takes the connection and says nothing for {SILENCE_TIMEOUT} s",
-    "Couldn't connect": "{url}: no answer",
-    "Connection refused": "{url}: no answer",
-    "Permission denied (": "{url}: refuses the key that ssh has",
-    "Host key verification failed": "{url}: ssh does not know this host; add it to known_hosts",
-    "is not a git command": "{url}: no kind of URL that git knows",
+    "not our ref": ("a commit that the server hands out", "{ref!r}", "check the commit"),
+    "could not read Username": NO_PASSWORD,
+    "could not read Password": NO_PASSWORD,
+    "Authentication failed": ("a password that the server accepts", "another", HELPER),
+    "returned error: 403": (
+        "a repository that this user may read",
+        "status 403",
+        "check the URL and the user's rights",
+    ),
+    "not found": ("a repository that this user may see", "none", HELPER),
+    "does not appear to be a git repository": ("a repository", "none", "check the URL"),
+    "Could not resolve host": ("a known host", "an unknown one", NETWORK),
+    "unable to connect": NO_ANSWER,
+    "Failed to connect": NO_ANSWER,
+    "Operation too slow": (
+        "an answer",
+        f"a connection without data for {SILENCE_TIMEOUT} s",
+        "try again later",
+    ),
+    "Couldn't connect": NO_ANSWER,
+    "Connection refused": NO_ANSWER,
+    "Permission denied (": ("an ssh key that the server accepts", "none", "check the ssh agent"),
+    "Host key verification failed": ("a host that ssh knows", "another", "add it to known_hosts"),
+    "is not a git command": ("a kind of URL that git knows", "another", "give an https URL"),
 }
-
-
-class UnresolvedRef(PipelineError):
-    """No commit: no such repository or ref for this user, no answer, or no git."""
 
 
 def resolve_commit(url: str, ref: str) -> str:
@@ -67,21 +74,25 @@ def resolve_commit(url: str, ref: str) -> str:
 
     Raises
     ------
-    UnresolvedRef
-        One line, without a password that the URL may hold.
+    PipelineError
+        No such repository or ref for this user, no answer, or no git; without a password that the
+        URL may hold.
     """
     if drop_misread_passwords(url) != url:
-        raise UnresolvedRef(
-            f"{public_url(url)}: git misreads a password with / ? or # as a port and a path",
-            fix="give these as %2F %3F %23, or better no password (docs/operations.md)",
+        raise PipelineError(
+            public_url(url),
+            expected="a password without / ? #",
+            got="one that git misreads as a port and a path",
+            fix="give these as %2F %3F %23, or better give no password (docs/operations.md)",
         )
     url, _, _ = url.partition("#")
+    shown = public_url(url)
     if not url.isprintable():
-        raise UnresolvedRef(
-            repr(public_url(url)), expected="printable text", got="other characters", fix="check it"
+        raise PipelineError(
+            repr(shown), expected="printable text", got="other characters", fix="check the URL"
         )
     if ":" in ref or ref.startswith(("+", "^")):  # git would read it as more than a name
-        raise UnresolvedRef(NO_REF.format(url=public_url(url), ref=ref))
+        raise _failure("invalid refspec", url, ref)
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     limits = ("-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={SILENCE_TIMEOUT}")
     with scratch_folder("gitref") as folder:
@@ -89,7 +100,7 @@ def resolve_commit(url: str, ref: str) -> str:
         def git(*words: str) -> str:
             code, output, errors = _run(["git", *limits, *words], folder, env)
             if code != 0:
-                raise UnresolvedRef(_explain(errors, url, ref))
+                raise _failure(errors, url, ref)
             return output.strip()
 
         try:
@@ -97,11 +108,16 @@ def resolve_commit(url: str, ref: str) -> str:
             git("fetch", "--quiet", "--depth=1", "--", url, ref)
             return git("rev-parse", "FETCH_HEAD^{commit}")
         except OSError as error:
-            raise UnresolvedRef(
-                "git: cannot be started", fix="install git and put it on PATH"
+            raise PipelineError(
+                "git",
+                expected="a program on PATH",
+                got="none that can be started",
+                fix="install git and put it on PATH",
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise UnresolvedRef(f"{public_url(url)}: no answer in {TIMEOUT} s") from error
+            raise PipelineError(
+                shown, expected="an answer", got=f"none in {TIMEOUT} s", fix=NETWORK
+            ) from error
 
 
 def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
@@ -119,22 +135,27 @@ def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[
         try:
             out, err = process.communicate(timeout=TIMEOUT)
         except BaseException:
-            process.kill()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise
         return process.returncode, out, err
 
 
-def _explain(errors: str, url: str, ref: str) -> str:
-    clean = public_url(url)
-    for fragment, meaning in MEANINGS.items():
+def _failure(errors: str, url: str, ref: str) -> PipelineError:
+    """Translate git's stderr into an error without the URL's password."""
+    shown = public_url(url)
+    for fragment, (expected, got, fix) in MEANINGS.items():
         if fragment in errors:
-            return meaning.format(url=clean, ref=ref)
-    lines = [line for line in errors.splitlines() if line.strip()] or ["git gave no reason"]
+            return PipelineError(shown, expected=expected, got=got.format(ref=ref), fix=fix)
+    lines = [line for line in errors.splitlines() if line.strip()] or ["no reason"]
     # git's advice comes after the error.
     error = next((line for line in lines if line.startswith("fatal: ")), lines[-1])
-    return f"{clean}: {redact(error.replace(url, clean))}"
+    return PipelineError(
+        shown,
+        expected="a repository to fetch from",
+        got=redact(error.replace(url, shown)).rstrip("."),
+        fix="check the URL and the ref",
+    )
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -146,13 +167,16 @@ def _stop(signum: int, frame: object) -> None:
 def main() -> int:
     """Print the commit; exit code 1 with one line on stderr where there is none."""
     if len(sys.argv) != 3:
-        sys.stderr.write("error: give a git URL, and a branch, a tag or a full commit\n")
+        sys.stderr.write(
+            f"error: arguments: expected 2, got {len(sys.argv) - 1}. "
+            "Fix: give a git URL, and a branch, a tag or a full commit.\n"
+        )
         return 2
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, _stop)
     try:
         sys.stdout.write(resolve_commit(*sys.argv[1:]) + "\n")
-    except UnresolvedRef as error:
+    except PipelineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
