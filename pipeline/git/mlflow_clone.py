@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import InputError
 from pipeline.log.redact import public_url
+from pipeline.process.scratch import is_private_folder
 from pipeline.tags import ENV_IN_CHAIN, TAG_SOURCE
 
 if TYPE_CHECKING:
@@ -55,11 +56,6 @@ class Clone:
     def is_marked(self) -> bool:
         """Whether a run has claimed the clone (see `claim_clone`)."""
         return (self.folder / MARK).is_file()
-
-    @property
-    def is_temporary(self) -> bool:
-        """Whether it is, or may yet be, marked: files written into it are lost."""
-        return self.is_marked or "MLFLOW_RUN_ID" in os.environ
 
     @property
     def commit(self) -> str:
@@ -101,12 +97,19 @@ def claim_clone(client: "MlflowClient", run: "Run", root: Path) -> None:
     if clone is None:
         return
     named = str(run.data.tags.get(TAG_SOURCE, ""))
-    if ENV_IN_CHAIN not in os.environ and _is_made_for(clone, named):
+    url, _, subfolder = named.strip("'\"").partition("#")
+    # The source of a local project is its folder.
+    is_origin = (
+        url in (clone.url, public_url(clone.url)) and subfolder.strip("/") == clone.subfolder
+    )
+    if is_origin and ENV_IN_CHAIN not in os.environ:
         _lock(clone.folder / MARK)
     if clone.is_marked and named != clone.source:
         client.set_tag(run.info.run_id, TAG_SOURCE, clone.source)
-        if named != public_url(named):
-            _rename_others(client, run.info.experiment_id, named, clone.source)
+        if named != public_url(named) and "'" not in named:
+            killed = f"tags.`{TAG_SOURCE}` = '{named}'"
+            for other in client.search_runs([run.info.experiment_id], killed):
+                client.set_tag(other.info.run_id, TAG_SOURCE, clone.source)
 
 
 def remove_clone(root: Path) -> None:
@@ -133,8 +136,11 @@ def remove_clone(root: Path) -> None:
     os.chdir(temporary)
     shutil.rmtree(clone.folder, ignore_errors=True)
     for folder in temporary.iterdir():
-        if _may_be_clone(folder) and (folder / MARK).is_file():
-            _remove_unless_locked(folder)
+        if _may_be_clone(folder):
+            # Fails without a mark, and where a process has locked it.
+            with contextlib.suppress(OSError), (folder / MARK).open() as mark:
+                fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_outside_clone(uri: str, root: Path) -> None:
@@ -155,7 +161,8 @@ def require_outside_clone(uri: str, root: Path) -> None:
     if urlsplit(uri).scheme or Path(uri).is_absolute():
         return
     clone = clone_of(root)
-    if clone is not None and clone.is_temporary:
+    # It is marked, or may yet be.
+    if clone is not None and (clone.is_marked or "MLFLOW_RUN_ID" in os.environ):
         raise InputError(
             repr(uri),
             expected="a path outside the clone",
@@ -164,29 +171,9 @@ def require_outside_clone(uri: str, root: Path) -> None:
         )
 
 
-def _rename_others(client: "MlflowClient", experiment_id: str, named: str, source: str) -> None:
-    """Rename the source of killed runs of the same URL, password and all."""
-    if "'" not in named:
-        for run in client.search_runs([experiment_id], f"tags.`{TAG_SOURCE}` = '{named}'"):
-            client.set_tag(run.info.run_id, TAG_SOURCE, source)
-
-
 def _may_be_clone(folder: Path) -> bool:
-    if NAME.fullmatch(folder.name) is None:
-        return False
-    try:
-        status = folder.lstat()
-        is_private = status.st_uid == os.getuid() and status.st_mode & 0o077 == 0
-        return is_private and (folder / ".git").is_dir()
-    except OSError:
-        return False
-
-
-def _is_made_for(clone: Clone, named: str) -> bool:
-    """Return whether a run's source is the clone's origin; that of a local project is a folder."""
-    url, _, subfolder = named.strip("'\"").partition("#")
-    origins = (clone.url, public_url(clone.url))
-    return url in origins and subfolder.strip("/") == clone.subfolder
+    is_named = NAME.fullmatch(folder.name) is not None
+    return is_named and is_private_folder(folder) and (folder / ".git").is_dir()
 
 
 def _lock(mark: Path) -> None:
@@ -198,17 +185,11 @@ def _lock(mark: Path) -> None:
     fresh.replace(mark)
 
 
-def _remove_unless_locked(folder: Path) -> None:
-    with contextlib.suppress(OSError), (folder / MARK).open() as mark:
-        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _git(folder: Path, *words: str) -> str:
     """Return git's output about a repository, empty where it fails."""
-    with contextlib.suppress(OSError):
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip() if done.returncode == 0 else ""
-    return ""
+    command = ["git", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

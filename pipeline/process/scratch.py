@@ -45,15 +45,15 @@ def remove_abandoned() -> None:
     with contextlib.suppress(OSError):  # the folder around may be writable, but not listable
         for path in Path(tempfile.gettempdir()).iterdir():
             match = NAME.fullmatch(path.name)
-            if match and _is_private_folder(path) and slug_has_exited(match[1]):
+            if match and is_private_folder(path) and slug_has_exited(match[1]):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_private_folder(path: Path) -> bool:
+def is_private_folder(path: Path) -> bool:
     """Return whether it is a folder as `tempfile.mkdtemp` makes one for this user."""
     try:
         status = path.lstat()
     except OSError:  # another chain has removed it in this moment
         return False
-    is_private = status.st_uid == os.getuid() and status.st_mode & 0o077 == 0
-    return stat.S_ISDIR(status.st_mode) and is_private
+    is_owned = status.st_uid == os.getuid() and status.st_mode & 0o777 == 0o700
+    return stat.S_ISDIR(status.st_mode) and is_owned
