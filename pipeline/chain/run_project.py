@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.chain.summary import markdown_table
 from pipeline.errors import InputError, Interrupted, PipelineError
-from pipeline.log.console import logger, set_log_context
+from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
 from pipeline.process.fork_server import ForkServer, can_fork
 from pipeline.process.scratch import remove_abandoned, scratch_folder
@@ -84,7 +84,7 @@ def run_project(
             open_run(project.root, entry_point, params.raw, params.resolved) as (run, _),
         ):
             client, run_id = mlflow.MlflowClient(), run.info.run_id
-            set_log_context(step=entry_point, run=run_id, experiment=run.info.experiment_id)
+            log_context.update(step=entry_point, run=run_id, experiment=run.info.experiment_id)
             if orphans := close_orphans(client, run):
                 closed = "; ".join(
                     f"{orphan.info.run_name} {orphan.info.run_id} ({why})"

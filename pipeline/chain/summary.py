@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.log.text_table import text_table
+from pipeline.log.console import text_table
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
 

@@ -1,4 +1,4 @@
-"""Log lines on stderr: text for people, or one JSON object a line for a log collector."""
+"""Output on the console: log lines as text or JSON, a progress bar, aligned tables."""
 
 import datetime as dt
 import json
@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TextIO
 
 from pipeline.log.redact import redact
@@ -17,34 +17,26 @@ FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message
 
 # A record's `extra` may hold `event` (``message`` by default), `run`, `step`, `seconds`, `status`.
 logger = logging.getLogger("pipeline")
-_context: dict[str, str] = {}  # of the process, for records of every thread
-
-
-class RedactingFilter(logging.Filter):
-    """Replace a record's message by its text without secrets."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
-        record.msg, record.args = redact(record.getMessage()), ()
-        return True
+# Fields of all later records, of any thread, also after the run has ended.
+log_context: dict[str, str] = {}
 
 
 class ConsoleFormatter(logging.Formatter):
     """Format a record as text, its level before it from `warning` up, or as a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line; several where a text message has line breaks."""
-        level = record.levelname.lower()
+        """Return one line without secrets; several where a text message has line breaks."""
+        level, message = record.levelname.lower(), redact(record.getMessage())
         if not is_json():
-            return f"{level}: {record.msg}" if record.levelno >= logging.WARNING else record.msg
+            return f"{level}: {message}" if record.levelno >= logging.WARNING else message
         time = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         values: dict[str, object] = {
             "event": "message",
-            **_context,
+            **log_context,
             **vars(record),
             "time": time.replace("+00:00", "Z"),
             "level": level,
-            "message": record.msg,
+            "message": message,
         }
         # Escaped as ASCII: valid whatever the text holds and whatever the terminal's encoding.
         return json.dumps({name: values.get(name) for name in FIELDS}, default=str)
@@ -60,17 +52,12 @@ class ConsoleHandler(logging.Handler):
         stream.flush()
 
 
-def _install_handler() -> None:
-    handler = ConsoleHandler()
-    handler.addFilter(RedactingFilter())
-    handler.setFormatter(ConsoleFormatter())
-    # A forked step imports this module anew, and finds the handler of its parent's.
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-
-
-_install_handler()
+_handler = ConsoleHandler()
+_handler.setFormatter(ConsoleFormatter())
+# A forked step imports this module anew, and finds the handler of its parent's.
+logger.handlers[:] = [_handler]
+logger.setLevel(logging.INFO)
+logger.propagate = False
 
 
 def set_log_format(form: str) -> None:
@@ -85,16 +72,6 @@ def set_log_format(form: str) -> None:
 def is_json() -> bool:
     """Whether log lines are JSON."""
     return os.environ.get(ENV_LOG_FORMAT) == JSON
-
-
-def set_log_context(**fields: str) -> None:
-    """Set fields of all later records: `run`, `step`, and others for `log_context`."""
-    _context.update(fields)
-
-
-def log_context() -> Mapping[str, str]:
-    """Return the fields set by `set_log_context`, also after the run has ended."""
-    return _context
 
 
 class RedactedStream:
@@ -168,3 +145,61 @@ def set_unguarded_stream(
         redacted.plain = stream
     else:
         setattr(sys, name, stream)
+
+
+class Progress:
+    """A progress bar on a terminal; in a log, a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, done: int, count: int, text: str) -> None:
+        """Update the bar; closes it when all parts are done.
+
+        Parameters
+        ----------
+        done, count : int
+            Parts done, and in all.
+        text : str
+            Description of the last part.
+        """
+        if self._bar is None:
+            from tqdm import tqdm
+
+            interval = 0.2 if sys.stderr.isatty() else 10.0
+            self._bar = tqdm(total=count, file=sys.stderr, mininterval=interval, dynamic_ncols=True)
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if done == count:
+            self._bar.close()
+
+
+def text_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    r"""Align cells in columns, two spaces apart.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of one length; the head is a row like the others.
+    right : collection of int
+        Columns to align to the right.
+
+    Returns
+    -------
+    list of str
+        A line a row, without trailing spaces.
+
+    Examples
+    --------
+    >>> print("\n".join(text_table([("step", "s"), ("train", "12.5")], right=[1])))
+    step      s
+    train  12.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import one_line
 from pipeline.file_hashes import file_sha256
-from pipeline.log.console import logger, set_log_context
+from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
 from pipeline.process.scratch import scratch_folder
 from pipeline.run.active_run import open_run
@@ -225,7 +225,7 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
         with open_run(root, entry_point, params) as (active, heartbeat), tee_output(log) as append:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heartbeat)
             try:
-                set_log_context(run=step.run_id, step=entry_point)
+                log_context.update(run=step.run_id, step=entry_point)
                 yield step
                 step.end()
             except Exception as error:

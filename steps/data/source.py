@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.log.console import logger
-from pipeline.log.progress import Progress
+from pipeline.log.console import Progress, logger
 from pipeline.run.step_run import StepRun
 from sources import YAHOO, FetchedBars, Source, open_source
 from steps.cli.types import ROOT

@@ -93,7 +93,7 @@ def end_notice(entry_point: str) -> Iterator[ChainResult]:
         raise
     finally:
         seconds = round(time.monotonic() - began, 3)
-        run_id = log_context().get("run") or os.environ.get("MLFLOW_RUN_ID")
+        run_id = log_context.get("run") or os.environ.get("MLFLOW_RUN_ID")
         _notify(ChainEnd(entry_point, status, run_id, seconds, error_text), result)
 
 
@@ -157,7 +157,7 @@ def _link(run_id: str | None) -> str | None:
     """Return the address of the run's page on a server, without user and password."""
     import mlflow  # noqa: PLC0415 - costs 4 s of CPU, needed only where a webhook is set
 
-    uri, experiment = mlflow.get_tracking_uri(), log_context().get("experiment")
+    uri, experiment = mlflow.get_tracking_uri(), log_context.get("experiment")
     if not uri.startswith("http") or run_id is None or experiment is None:
         return None
     address = public_url(uri).rstrip("/")

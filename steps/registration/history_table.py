@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.log.text_table import text_table
+from pipeline.log.console import text_table
 from pipeline.registry.history import (
     ChampionPeriod,
     Transition,

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from pipeline.errors import AlertRaised, Interrupted, StepFailed
-from pipeline.log.console import set_log_context
+from pipeline.log.console import log_context
 from pipeline.step import FinishedStep
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
 from steps.output.chain_summary import VersionStatus
@@ -57,7 +57,7 @@ def payload_of(server: WebhookServer) -> dict[str, Any]:
 
 
 def test_webhook_of_a_finished_chain_has_its_figures(server: WebhookServer) -> None:
-    set_log_context(run="r1", experiment="1")
+    log_context.update(run="r1", experiment="1")
     with end_notice("main") as ended:
         tags = {TAG_KEY_FIGURE: "9 bars"}
         ended.finished = [FinishedStep("acquire", "r2", "executed", 1.0, {}, tags)]

@@ -132,10 +132,10 @@ def test_path_to_a_secret_and_a_short_secret_are_kept(monkeypatch: pytest.Monkey
 
 BUG = """
 import logging, sys, warnings
-from pipeline.log.console import logger, redact_output, set_log_context
+from pipeline.log.console import log_context, logger, redact_output
 redact_output()
 print("at http://u:pl4nted-s3cret@h")
-set_log_context(run="r1", step="train")
+log_context.update(run="r1", step="train")
 fields = {"seconds": 1.5, "event": "step_ended", "status": "cached"}
 logger.info("one: http://u:pl4nted-s3cret@h", extra=fields)
 logger.warning("two\\nlines")
