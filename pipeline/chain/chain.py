@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.chain import cache
-from pipeline.chain.child_process import ChildProcess, environment, failure_reason
 from pipeline.chain.code_digest import Code
 from pipeline.errors import StepFailed
 from pipeline.log.console import logger
-from pipeline.process.fork_server import TICK
+from pipeline.process.fork_server import TICK, ForkedProcess
 from pipeline.run.active_run import SignalReceived
 from pipeline.run.heartbeat import process_tags
 from pipeline.run.log_tail import logged_error, store_log_tail
@@ -30,7 +31,7 @@ from pipeline.step import (
     Step,
     check_steps,
 )
-from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_STEP
+from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_ERROR, TAG_STEP
 from pipeline.tracking.artifacts import output_hashes
 from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.server_check import shorten_retries
@@ -41,6 +42,27 @@ if TYPE_CHECKING:
 
 GRACE = 4.0  # seconds from SIGTERM to SIGKILL for the steps of a chain that fails or is stopped
 OPEN = ("RUNNING", "SCHEDULED")
+
+
+@dataclass(frozen=True)
+class _Child:
+    """The process of a started step.
+
+    Attributes
+    ----------
+    run_id : str
+        The MLflow run that it works for.
+    process : ForkedProcess or Popen
+    started : float
+        `time.monotonic` at its start.
+    log : Path
+        File with its output, which survives a kill.
+    """
+
+    run_id: str
+    process: ForkedProcess | subprocess.Popen[bytes]
+    started: float
+    log: Path
 
 
 @dataclass
@@ -90,7 +112,7 @@ class Chain:
     storage_dir: Path
     _steps: list[Step] = field(default_factory=list, init=False)
     _finished: dict[str, FinishedStep] = field(default_factory=dict, init=False)
-    _running: dict[str, ChildProcess] = field(default_factory=dict, init=False)
+    _running: dict[str, _Child] = field(default_factory=dict, init=False)
 
     def run(
         self,
@@ -161,9 +183,7 @@ class Chain:
             name: self._finished[output.step].uri(output.artifact)
             for name, output in step.inputs.items()
         }
-        run_id = self._start(step, self.params.for_step(step) | uris, key)
-        fields = {"event": "step_started", "step": step.name, "run": run_id}
-        logger.info(f"{step.name}: started", extra=fields)
+        self._start(step, self.params.for_step(step) | uris, key)
 
     def _input_hash(self, step: Step, output: Output) -> str:
         """Return the sha256 of an artifact that a step reads, as recorded by its producer."""
@@ -184,13 +204,15 @@ class Chain:
         has_outputs = read <= set(output_hashes(run.data.tags))
         return has_outputs and self.project.is_reusable(self.client, step.name, run)
 
-    def _start(self, step: Step, params: dict[str, str], key: cache.Key) -> str:
-        """Start a step's process; return the id of its run."""
+    def _start(self, step: Step, params: dict[str, str], key: cache.Key) -> None:
+        """Start a step's process, and with it its run."""
         import mlflow.projects  # noqa: PLC0415 - costs 4 s of CPU; run_project imports it first
 
         started = time.monotonic()
         log = self.storage_dir / f"{step.name}.log"
-        with environment({ENV_IN_CHAIN: key.digest, ENV_LOG_FILE: str(log)}):
+        variables = {ENV_IN_CHAIN: key.digest, ENV_LOG_FILE: str(log)}
+        os.environ.update(variables)
+        try:
             submitted = mlflow.projects.run(
                 str(self.project.root),
                 entry_point=step.entry_point,
@@ -202,12 +224,16 @@ class Chain:
                 synchronous=False,
                 run_name=step.name,
             )
+        finally:
+            for name in variables:
+                del os.environ[name]
         run_id, process = str(submitted.run_id), submitted.command_proc
         # Before the next call, which may fail: `_end_all` must know of the process.
-        self._running[step.name] = ChildProcess(run_id, process, started, log)
+        self._running[step.name] = _Child(run_id, process, started, log)
         tags = {TAG_CACHE_KEY: key.digest, **process_tags(process.pid)}
         log_run_data(self.client, run_id, tags=tags)
-        return run_id
+        fields = {"event": "step_started", "step": step.name, "run": run_id}
+        logger.info(f"{step.name}: started", extra=fields)
 
     def _collect(self) -> None:
         """Take in the children that have ended; sleep a tick when none has."""
@@ -224,7 +250,7 @@ class Chain:
                     store_log_tail(self.client, child.run_id, child.log)
                     close_with_nested(self.client, run, "FAILED")
                 self._tag_parent(name, child.run_id, EXECUTED)
-                raise StepFailed(failure_reason(name, run, exit_code, logged_error(child.log)))
+                raise StepFailed(_failure_reason(name, run, exit_code, logged_error(child.log)))
             self._finish(name, run, EXECUTED, seconds)
 
     def _finish(self, name: str, run: Run, status: str, seconds: float) -> None:
@@ -258,3 +284,16 @@ class Chain:
                 # A child that ended in the moment of the signal keeps the status it gave itself.
                 if run.info.status in OPEN:
                     close_with_nested(self.client, run, "KILLED")
+
+
+def _failure_reason(name: str, run: Run, exit_code: int, logged: str | None) -> str:
+    """Describe a failed step in one line, by its run, its exit code and the error in its log."""
+    reason = run.data.tags.get(TAG_ERROR, logged)
+    signum = exit_code - 128 if exit_code > 128 else -exit_code
+    if reason is None and signum > 0:
+        reason = f"its process was ended by signal {signum} (9 is often: out of memory)"
+    reason = reason or f"its process ended with code {exit_code}; its output above says why"
+    return (
+        f"{name}: {reason} [run {run.info.run_id}; fix it and give the same command again: "
+        "finished steps are reused]"
+    )
