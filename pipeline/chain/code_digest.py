@@ -8,7 +8,7 @@ what is imported from where does.
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -67,12 +67,8 @@ class Code:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self._hashes: dict[str, str] = {}
+        self._modules: dict[str, _Module] = {}
         self._files_of: dict[str, str] = {}
-        self._syntaxes: dict[str, Syntax] = {}
-        self._blocks: dict[str, list[list[_Target]]] = {}
-        self._imports: dict[str, tuple[str, ...]] = {}
-        self._digests: dict[str, str] = {}
         self._is_memo_new = False
 
     @cached_property
@@ -90,9 +86,10 @@ class Code:
             listed = []
         # An ignored folder inside somebody else's checkout lists nothing: then walk it, too.
         if not any(listed):
-            paths = (path for path in self.root.rglob("*") if path.is_file())
-            listed = [path.relative_to(self.root).as_posix() for path in paths]
-        return tuple(sorted(name for name in set(listed) if name and not _is_hidden(name)))
+            listed = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*")]
+        # Of what git lists, a file may be deleted.
+        visible = (name for name in set(listed) if not _is_hidden(name))
+        return tuple(sorted(name for name in visible if (self.root / name).is_file()))
 
     @cached_property
     def _rooms(self) -> frozenset[str]:
@@ -104,33 +101,38 @@ class Code:
     def _data_files(self) -> dict[str, list[str]]:
         """Folder of modules -> other files in it, or below it where no module is."""
         with_code = {str(PurePosixPath(f).parent) for f in self.files if f.endswith(".py")} - {"."}
-        found: dict[str, list[str]] = {}
+        data_files: dict[str, list[str]] = {folder: [] for folder in with_code}
         for name in self.files:
             if not name.endswith(".py"):
                 above = map(str, PurePosixPath(name).parents)
                 if folder := next((folder for folder in above if folder in with_code), None):
-                    found.setdefault(folder, []).append(name)
-        return found
+                    data_files[folder].append(name)
+        return data_files
 
     @cached_property
-    def _in_packages(self) -> tuple[str, ...]:
-        """Files that can be meant by a name put together at run time.
+    def _in_packages(self) -> list[str]:
+        """Modules that can be meant by a name put together at run time.
 
         A folder of scripts or tests, which has no `__init__.py`, is no package.
         """
         packages = {room for room in self._rooms if f"{room}/{INIT}" in self.files}
-        return tuple(name for name in self.files if name.partition("/")[0] in packages)
+        names = (name for name in self.files if name.endswith(".py"))
+        return [name for name in names if name.partition("/")[0] in packages]
+
+    @cached_property
+    def _environment(self) -> list[tuple[str, str]]:
+        """Python's minor version, and the lock of the packages where there is one."""
+        version = ("python", ".".join(map(str, sys.version_info[:2])))
+        lock = self.root / LOCK
+        return [version, (LOCK, file_sha256(lock))] if lock.is_file() else [version]
 
     def of_step(self, module: str) -> str:
         """Digest of what a module reaches, of the lock, and of Python's minor version."""
-        pairs = [("code", self.of_modules(module))]
-        if (self.root / LOCK).is_file():
-            pairs.append((LOCK, self._hash(LOCK)))
-        pairs.append(("python", ".".join(map(str, sys.version_info[:2]))))
+        code = self.of_modules(module)
         if self._is_memo_new and not sys.dont_write_bytecode:
             write_memo(self.root / MEMO, self._memo)
             self._is_memo_new = False
-        return digest(pairs)
+        return digest([("code", code), *self._environment])
 
     def of_modules(self, *modules: str) -> str:
         """Digest of what modules reach.
@@ -146,11 +148,11 @@ class Code:
             Hex sha256. It stays where only comments, docstrings, layout, the order of adjacent
             imports, or names of files and modules change, and changes with anything else.
         """
-        pairs = [(str(i), self._digest(file)) for i, file in enumerate(self._roots(modules))]
-        reached = self.reach(*modules)
-        if any(self._is_dynamic(name) for name in reached):
+        roots = self._roots(modules)
+        pairs = [(str(i), self.module(file).digest) for i, file in enumerate(roots)]
+        if self._is_dynamic(self.below(roots)):
             # A dynamic import finds modules by name, so here names count.
-            pairs += [(name, self._digest(name)) for name in self._in_packages]
+            pairs += [(name, self.module(name).digest) for name in self._in_packages]
         return digest(pairs)
 
     def reach(self, *modules: str) -> list[str]:
@@ -160,137 +162,132 @@ class Code:
         each package around it, followed through; files beside them that are not Python. Where a
         file imports dynamically, every file of every package counts.
         """
-        names = self._below(self._roots(modules))
-        if any(map(self._is_dynamic, names)):
-            names = self._below([*names, *self._in_packages])
-        return sorted({file for name in names for file in (name, *self._beside(name))})
+        names = self.below(self._roots(modules))
+        if self._is_dynamic(names):
+            names = self.below([*names, *self._in_packages])
+        return sorted({file for name in names for file in (name, *self.beside(name))})
 
     def paths(self, *modules: str) -> dict[str, Path]:
         """Map what modules reach to where it is, such as to ship it along with a model."""
         return {name: self.root / name for name in self.reach(*modules)}
 
-    def _roots(self, modules: Iterable[str]) -> list[str]:
-        targets = [self._target(Import(module, "", ""), ()) for module in modules]
-        return [file for target in targets for file in (target.file, *target.packages) if file]
+    def module(self, name: str) -> "_Module":
+        """Return a Python file of the project."""
+        if name not in self._modules:
+            self._modules[name] = _Module(self, name)
+        return self._modules[name]
 
-    def _below(self, names: Iterable[str]) -> set[str]:
-        """Files, and all that they import."""
-        found, todo = set[str](), list(names)
+    def below(self, names: Iterable[str]) -> set[str]:
+        """Python files, and all that they import."""
+        reached, todo = set[str](), list(names)
         while todo:
             name = todo.pop()
-            if name not in found:
-                found.add(name)
-                todo.extend(self._imported(name))
-        return found
+            if name not in reached:
+                reached.add(name)
+                todo.extend(self.module(name).imported)
+        return reached
 
-    def _imported(self, name: str) -> tuple[str, ...]:
-        """Files that a file imports by itself."""
-        if name not in self._imports:
-            targets = [target for block in self._targets(name) for target in block]
-            files = {file for target in targets for file in (target.file, *target.packages)}
-            self._imports[name] = tuple(sorted(files - {""}))
-        return self._imports[name]
-
-    def _beside(self, name: str) -> list[str]:
-        if not name.endswith(".py"):
-            return []
+    def beside(self, name: str) -> list[str]:
+        """Other files in the folder of a Python file, and below it where no module is."""
         return self._data_files.get(str(PurePosixPath(name).parent), [])
 
-    def _digest(self, name: str) -> str:
-        """Digest of a file and of all that it imports; empty for an empty module."""
-        if not name.endswith(".py"):
-            return self._hash(name)
-        if name not in self._digests:
-            below = self._below(self._imported(name))
-            if name in below:  # a circle has no first file to begin with: here names count
-                value = digest((file, self._combine(file, str)) for file in below)
-            else:
-                value = self._combine(name, self._digest)
-            self._digests[name] = value
-        return self._digests[name]
+    def syntax(self, name: str) -> Syntax:
+        """Parse a Python file, unless the memo has its syntax."""
+        source = (self.root / name).read_bytes()
+        sha256 = hashlib.sha256(source).hexdigest()
+        kept = self._memo.get(name)
+        if kept is None or kept[0] != sha256:
+            kept = self._memo[name] = sha256, parse(source, name)
+            self._is_memo_new = True
+        return kept[1]
 
-    def _combine(self, name: str, shown: Callable[[str], str]) -> str:
-        """Digest of a file with each imported file as `shown` shows it."""
-        syntax = self._syntax(name)
-        folder = str(PurePosixPath(name).parent)
-        beside = [f"{file.removeprefix(folder)} {self._hash(file)}" for file in self._beside(name)]
-        if not (syntax.digest or beside):
-            return ""
-        lines = [syntax.digest, name if syntax.uses_path else "", *beside]
-        for block in self._targets(name):
-            lines.append("imports")
-            lines += sorted({self._line(target, shown) for target in block})
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    @staticmethod
-    def _line(target: _Target, shown: Callable[[str], str]) -> str:
-        file = f"of {shown(target.file)}" if target.file else ""
-        # Packages with an empty `__init__.py` come and go with a move.
-        packages = filter(None, map(shown, target.packages))
-        return " ".join([target.says, file, *packages])
-
-    def _is_dynamic(self, name: str) -> bool:
-        return name.endswith(".py") and self._syntax(name).is_dynamic
-
-    @cached_property
-    def _memo(self) -> dict[str, tuple[str, Syntax]]:
-        return read_memo(self.root / MEMO)
-
-    def _syntax(self, name: str) -> Syntax:
-        if name not in self._syntaxes:
-            source = (self.root / name).read_bytes()
-            sha256 = hashlib.sha256(source).hexdigest()
-            kept = self._memo.get(name)
-            if kept is None or kept[0] != sha256:
-                kept = self._memo[name] = sha256, parse(source, name)
-                self._is_memo_new = True
-            self._syntaxes[name] = kept[1]
-        return self._syntaxes[name]
-
-    def _targets(self, name: str) -> list[list[_Target]]:
-        """Where the imports of a file lead, block by block."""
-        if not name.endswith(".py"):
-            return []
-        if name not in self._blocks:
-            package = PurePosixPath(name).parts[:-1]
-            blocks = self._syntax(name).blocks
-            self._blocks[name] = [[self._target(one, package) for one in b] for b in blocks]
-        return self._blocks[name]
-
-    def _target(self, imported: Import, package: tuple[str, ...]) -> _Target:
+    def target(self, imported: Import, package: tuple[str, ...]) -> _Target:
         """Where an import leads that is written in a module of a package."""
         module, name, bound = imported
+        elsewhere = _Target("", (), f"{module} {name} {bound}")
         if module.partition(".")[0] not in self._rooms:
-            return _Target("", (), f"{module} {name} {bound}")
+            return elsewhere
         # `from steps.cli import types` names a module, `from steps.cli.types import x` does not.
         if name and (file := self._file_of(f"{module}.{name}")):
             module, name = f"{module}.{name}", ""
         else:
             file = self._file_of(module)
         if not (file or bound):  # a string that names something else
-            return _Target("", (), f"{module} {name} {bound}")
+            return elsewhere
         parts = module.split(".")
         around = (tuple(parts[:depth]) for depth in range(1, len(parts)))
         # A module runs in its own packages, which were imported before it.
         inits = ("/".join([*p, INIT]) for p in around if p != package[: len(p)])
         packages = tuple(init for init in inits if (self.root / init).is_file())
-        return _Target(file, packages, f"{name} {bound}" if file else f"{module} {name} {bound}")
+        return _Target(file, packages, f"{name} {bound}" if file else elsewhere.says)
+
+    def _roots(self, modules: Iterable[str]) -> list[str]:
+        targets = [self.target(Import(module, "", ""), ()) for module in modules]
+        return [file for target in targets for file in (target.file, *target.packages) if file]
+
+    def _is_dynamic(self, names: Iterable[str]) -> bool:
+        return any(self.module(name).syntax.is_dynamic for name in names)
+
+    @cached_property
+    def _memo(self) -> dict[str, tuple[str, Syntax]]:
+        return read_memo(self.root / MEMO)
 
     def _file_of(self, module: str) -> str:
         """Find the file of a dotted name; empty where the project has none."""
         if module not in self._files_of:
             path = module.replace(".", "/")
-            is_ours = module.partition(".")[0] in self._rooms
-            candidates = (f"{path}/{INIT}", f"{path}.py") if is_ours else ()
-            found = (name for name in candidates if (self.root / name).is_file())
-            self._files_of[module] = next(found, "")
+            names = (f"{path}/{INIT}", f"{path}.py")
+            self._files_of[module] = next((n for n in names if (self.root / n).is_file()), "")
         return self._files_of[module]
 
-    def _hash(self, name: str) -> str:
-        if name not in self._hashes:
-            path = self.root / name
-            self._hashes[name] = file_sha256(path) if path.is_file() else "absent"
-        return self._hashes[name]
+
+class _Module:
+    """A Python file of the project, with what follows from its content once it is needed."""
+
+    def __init__(self, code: Code, name: str) -> None:
+        self.code, self.name = code, name
+
+    @cached_property
+    def syntax(self) -> Syntax:
+        return self.code.syntax(self.name)
+
+    @cached_property
+    def targets(self) -> Sequence[Sequence[_Target]]:
+        """Where its imports lead, block by block."""
+        package = PurePosixPath(self.name).parts[:-1]
+        return [[self.code.target(one, package) for one in block] for block in self.syntax.blocks]
+
+    @cached_property
+    def imported(self) -> set[str]:
+        """Files that it imports by itself."""
+        targets = [target for block in self.targets for target in block]
+        return {file for target in targets for file in (target.file, *target.packages)} - {""}
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the file and of all that it imports; empty for an empty module."""
+        below = self.code.below(self.imported)
+        if self.name in below:  # a circle has no first file to begin with: here names count
+            return digest((name, self.code.module(name).combine(str)) for name in below)
+        return self.combine(lambda name: self.code.module(name).digest)
+
+    def combine(self, shown: Callable[[str], str]) -> str:
+        """Digest of the file with each imported one as `shown` shows it."""
+        folder, data = str(PurePosixPath(self.name).parent), self.code.beside(self.name)
+        beside = [f"{n.removeprefix(folder)} {file_sha256(self.code.root / n)}" for n in data]
+        if not (self.syntax.digest or beside):
+            return ""
+        lines = [self.syntax.digest, self.name if self.syntax.uses_path else "", *beside]
+        for block in self.targets:
+            lines += ["imports", *sorted({_line(target, shown) for target in block})]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _line(target: _Target, shown: Callable[[str], str]) -> str:
+    file = f"of {shown(target.file)}" if target.file else ""
+    # Packages with an empty `__init__.py` come and go with a move.
+    packages = filter(None, map(shown, target.packages))
+    return " ".join([target.says, file, *packages])
 
 
 def _is_hidden(name: str) -> bool:
