@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeGuard
 
@@ -143,7 +142,6 @@ def write_memo(path: Path, syntaxes: Mapping[str, tuple[str, Syntax]]) -> None:
         partial.replace(path)
 
 
-@cache
 def _parser() -> str:
     """Identify the parser that a memo depends on: this module and Python's version."""
     return f"{file_sha256(Path(__file__))} {sys.version_info[:2]}"
@@ -188,8 +186,11 @@ class _Writer:
             tokens += ("Name", node.id)
             return
         if isinstance(node, ast.Constant):
-            if not self._write_module_name(node.value):
-                tokens += ("Constant", repr(node.value))
+            value = node.value
+            if isinstance(value, str) and "." in value and _DOTTED.fullmatch(value):
+                self._open_gap().add(Import(value, "", ""))  # perhaps the name of a module
+            else:
+                tokens += ("Constant", repr(value))
             return
         kind, values = node.__class__, node.__dict__
         tokens.append(kind.__name__)
@@ -216,37 +217,24 @@ class _Writer:
                     self._write_value(item)
             self.tokens.append("]")
 
-    def _write_module_name(self, value: object) -> bool:
-        """Write a constant as a gap if it has the form of a module's name."""
-        if not isinstance(value, str) or "." not in value or not _DOTTED.fullmatch(value):
-            return False
-        self._open_gap().add(Import(value, "", ""))
-        return True
-
     def _imports(self, node: ast.Import | ast.ImportFrom) -> list[Import]:
+        names = [(alias.name, alias.asname or alias.name) for alias in node.names]
         if isinstance(node, ast.Import):
-            imports = [Import(name.name, "", name.asname or name.name) for name in node.names]
+            imports = [Import(module, "", bound) for module, bound in names]
         else:
-            module = node.module or ""
-            if node.level:
-                parents = self._package[: len(self._package) - node.level + 1]
-                module = ".".join([*parents, *filter(None, [module])])
-            imports = [Import(module, name.name, name.asname or name.name) for name in node.names]
-        if any(map(_is_dynamic, imports)) and PRELOADS not in self._line(node.lineno):
-            self.is_dynamic = True
+            parents = self._package[: len(self._package) - node.level + 1] if node.level else ()
+            module = ".".join([*parents, *filter(None, [node.module])])
+            imports = [Import(module, name, bound) for name, bound in names]
+        if any(map(_is_dynamic, imports)):
+            self.is_dynamic |= PRELOADS not in self._source.splitlines()[node.lineno - 1]
         return imports
-
-    def _line(self, number: int) -> bytes:
-        return self._source.splitlines()[number - 1]
 
 
 def _is_dynamic(imported: Import) -> bool:
     """Whether an import is of a dynamic module, or of every name of a module (``*``)."""
     full = f"{imported.module}.{imported.name}".rstrip(".")
-    is_dynamic_module = full.partition(".")[0] in DYNAMIC_MODULES and not full.startswith(
-        PASSIVE_MODULES
-    )
-    return is_dynamic_module or imported.name == "*"
+    is_dynamic = full.partition(".")[0] in DYNAMIC_MODULES
+    return (is_dynamic and not full.startswith(PASSIVE_MODULES)) or imported.name == "*"
 
 
 def _is_text(statement: ast.stmt) -> bool:
