@@ -105,25 +105,18 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 
 def _of_variable(name: str, value: str) -> Iterator[str]:
-    parts = _split(value)
+    is_secret = _NAMES.search(name) and not _PLACES.search(name)
+    if is_secret:
+        yield value
     if misread := _MISREAD.search(value):
         yield misread["password"]
-    if _NAMES.search(name) and not _PLACES.search(name):
-        yield value
-        if parts is not None:  # libraries log the path of a URL without its host
-            yield parts[1]
-    if parts is not None:
-        yield parts[0]
-        yield unquote(parts[0])
-
-
-def _split(value: str) -> tuple[str, str] | None:
-    """Return password, and path with query, of a URL; None for another text."""
     try:
         parts = urlsplit(value)
         password = parts.password or ""
     except ValueError:
-        return None
-    if not parts.netloc:
-        return None
-    return password, parts.path + (f"?{parts.query}" if parts.query else "")
+        return
+    if parts.netloc:
+        yield password
+        yield unquote(password)
+        if is_secret:  # libraries log the path of a URL without its host
+            yield parts.path + (f"?{parts.query}" if parts.query else "")
