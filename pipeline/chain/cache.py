@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.chain.code_digest import Code
@@ -20,29 +19,10 @@ if TYPE_CHECKING:
 CANDIDATES = 5  # newest runs with the right key whose artifacts are checked
 
 
-@dataclass(frozen=True)
-class Key:
-    """All that a step's result depends on.
-
-    Attributes
-    ----------
-    parts : mapping
-        Entry point, parameters, inputs, code and source, by name: two keys can be compared.
-    """
-
-    parts: Mapping[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """Hex sha256 of the parts as canonical JSON, the value of the tag."""
-        text = json.dumps(self.parts, sort_keys=True, separators=(",", ":"), default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def step_key(
+def key_parts(
     step: Step, params: Mapping[str, Any], inputs: Mapping[str, str], code: Code, package: str
-) -> Key:
-    """Make the key of one step.
+) -> dict[str, Any]:
+    """List all that a step's result depends on.
 
     Parameters
     ----------
@@ -59,7 +39,8 @@ def step_key(
 
     Returns
     -------
-    Key
+    dict
+        Entry point, parameters, inputs, code and source, by name: two keys can be compared.
     """
     parts: dict[str, Any] = {
         "entry_point": step.entry_point,
@@ -69,11 +50,17 @@ def step_key(
     }
     if step.source_digest is not None:
         parts["source"] = step.source_digest(params)
-    return Key(parts)
+    return parts
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """Return the hex sha256 of a key's parts as canonical JSON, the value of the tag."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def find(
-    client: MlflowClient, experiment_id: str, key: Key, is_reusable: Callable[[Run], bool]
+    client: MlflowClient, experiment_id: str, key: str, is_reusable: Callable[[Run], bool]
 ) -> Run | None:
     """Find the newest FINISHED run with a key whose artifacts are intact.
 
@@ -81,7 +68,8 @@ def find(
     ----------
     client : MlflowClient
     experiment_id : str
-    key : Key
+    key : str
+        Digest of its parts.
     is_reusable : callable
         Further condition on a run.
 
@@ -92,7 +80,7 @@ def find(
     """
     runs = client.search_runs(
         [experiment_id],
-        filter_string=f"tags.`{TAG_CACHE_KEY}` = '{key.digest}' and attributes.status = 'FINISHED'",
+        filter_string=f"tags.`{TAG_CACHE_KEY}` = '{key}' and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=CANDIDATES,
     )

@@ -168,7 +168,8 @@ class Chain:
         """Reuse a finished run of a step, or start its process."""
         began = time.monotonic()
         hashes = {name: self._input_hash(step, output) for name, output in step.inputs.items()}
-        key = cache.step_key(step, self.params.typed, hashes, code, self.project.package)
+        parts = cache.key_parts(step, self.params.typed, hashes, code, self.project.package)
+        key = cache.digest(parts)
         if self.params.typed["cache"] == "on":
             hit = cache.find(
                 self.client,
@@ -204,13 +205,13 @@ class Chain:
         has_outputs = read <= set(output_hashes(run.data.tags))
         return has_outputs and self.project.is_reusable(self.client, step.name, run)
 
-    def _start(self, step: Step, params: dict[str, str], key: cache.Key) -> None:
+    def _start(self, step: Step, params: dict[str, str], key: str) -> None:
         """Start a step's process, and with it its run."""
         import mlflow.projects  # noqa: PLC0415 - costs 4 s of CPU; run_project imports it first
 
         started = time.monotonic()
         log = self.storage_dir / f"{step.name}.log"
-        variables = {ENV_IN_CHAIN: key.digest, ENV_LOG_FILE: str(log)}
+        variables = {ENV_IN_CHAIN: key, ENV_LOG_FILE: str(log)}
         os.environ.update(variables)
         try:
             submitted = mlflow.projects.run(
@@ -230,7 +231,7 @@ class Chain:
         run_id, process = str(submitted.run_id), submitted.command_proc
         # Before the next call, which may fail: `_end_all` must know of the process.
         self._running[step.name] = _Child(run_id, process, started, log)
-        tags = {TAG_CACHE_KEY: key.digest, **process_tags(process.pid)}
+        tags = {TAG_CACHE_KEY: key, **process_tags(process.pid)}
         log_run_data(self.client, run_id, tags=tags)
         fields = {"event": "step_started", "step": step.name, "run": run_id}
         logger.info(f"{step.name}: started", extra=fields)
