@@ -17,7 +17,7 @@ from steps.cli.types import ROOT
 @program("serve")
 def main(*, model_uri: str, registered_model: str, port: int, host: str, max_rows: int) -> None:
     """Serve a model until a signal stops it, which is success."""
-    parents, is_child_of_mlflow = parent_pids(), "MLFLOW_RUN_ID" in os.environ
+    parents = parent_pids() if "MLFLOW_RUN_ID" in os.environ else None
     with (
         listen(host, port) as listener,
         start_server(listener) as server,
@@ -35,7 +35,7 @@ def main(*, model_uri: str, registered_model: str, port: int, host: str, max_row
             "max_rows": max_rows,
             "socket": listener.fileno(),
         }
-        with catch_stop_signals(is_child_of_mlflow, parents) as received_signal:
+        with catch_stop_signals(parents) as received_signal:
             if server.load(order, received_signal):
                 shown, number = listener.getsockname()[:2]
                 address = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}"

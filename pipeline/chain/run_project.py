@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from pipeline.chain.summary import markdown_table
 from pipeline.errors import InputError, Interrupted, PipelineError
 from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
-from pipeline.process.fork_server import ForkServer, can_fork
+from pipeline.process.fork_server import ForkServer
 from pipeline.process.scratch import remove_abandoned, scratch_folder
 from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.run.active_run import SignalReceived, open_run
@@ -63,7 +64,7 @@ def run_project(
     """
     _check_folder(project.root)
     # Before the imports, which take seconds: `mlflow run` may be stopped meanwhile.
-    is_child_of_mlflow, parents = "MLFLOW_RUN_ID" in os.environ, parent_pids()
+    parents = parent_pids() if "MLFLOW_RUN_ID" in os.environ else None
     # mlflow costs 4 s of CPU to import. Forks have what the server has imported, and the server
     # must be forked before a store opens.
     import mlflow.projects  # noqa: PLC0415
@@ -74,7 +75,8 @@ def run_project(
     if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
         import mlflow.store.tracking.sqlalchemy_store  # noqa: PLC0415 - only for a database
 
-    is_warm = params.typed["backend"] == "warm" and can_fork()
+    # On macOS a fork of a process that has imported much is not safe.
+    is_warm = params.typed["backend"] == "warm" and sys.platform != "darwin"
     server = ForkServer(project.root, project.preload) if is_warm else None
     backend = install_backend(server)
     remove_abandoned()
@@ -93,7 +95,7 @@ def run_project(
                 logger.info(f"runs of killed processes, set to FAILED: {closed}")
             chain = Chain(project, client, run, params, backend, storage_dir)
             try:
-                with catch_stop_signals(is_child_of_mlflow, parents) as received_signal:
+                with catch_stop_signals(parents) as received_signal:
                     finished = chain.run(
                         steps, received_signal, lambda finished: next_steps(client, finished)
                     )

@@ -34,11 +34,6 @@ TICK = 0.02  # seconds between two looks at the children
 GRACE = 3.0  # seconds from SIGTERM to SIGKILL when the server is closed
 
 
-def can_fork() -> bool:
-    """Return whether a fork of a warm process is safe: on macOS it is not."""
-    return sys.platform != "darwin"
-
-
 class ForkServer:
     """The chain's end of a fork server; start it before any store, run or thread pool is open.
 
@@ -120,7 +115,7 @@ class ForkServer:
 
 
 class ForkedProcess:
-    """A step in a fork of the server, with the part of `subprocess.Popen` that MLflow uses.
+    """A step in a fork of the server, with the part of `subprocess.Popen` that a chain uses.
 
     Parameters
     ----------
@@ -136,21 +131,11 @@ class ForkedProcess:
         """Return the exit code (negative: the signal that ended it), None while it runs."""
         return self._server.poll(self.pid)
 
-    def wait(self) -> int:
-        """Block until the process ends; return its exit code."""
-        while (exit_code := self.poll()) is None:
-            time.sleep(TICK)
-        return exit_code
-
     def send_signal(self, signum: int) -> None:
         """Send a signal to the step and to all that it has started, unless it has ended."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                try:
-                    os.killpg(self.pid, signum)
-                except ProcessLookupError:
-                    # The group exists a moment after the fork; its leader does at once.
-                    os.kill(self.pid, signum)
+                os.killpg(self.pid, signum)
 
 
 def _serve(channel: Connection, root: Path, preload: list[str]) -> NoReturn:
@@ -203,6 +188,7 @@ class _Server:
         if pid == 0:
             self._channel.close()
             _run_step(order, server)
+        os.setpgid(pid, pid)  # here, too: the chain may signal the group at once
         self._children.add(pid)
         self._report(pid, None)
 
@@ -257,7 +243,10 @@ def _run_step(order: dict[str, Any], server: int) -> NoReturn:
         runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
-        code = _exit_code(end)
+        if end.code is None or isinstance(end.code, int):
+            code = end.code or 0
+        else:
+            sys.stderr.write(f"{end.code}\n")
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -268,15 +257,6 @@ def _run_step(order: dict[str, Any], server: int) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-
-
-def _exit_code(end: SystemExit) -> int:
-    if end.code is None:
-        return 0
-    if isinstance(end.code, int):
-        return end.code
-    sys.stderr.write(f"{end.code}\n")
-    return 1
 
 
 def _die_with(server: int) -> None:

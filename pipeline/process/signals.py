@@ -12,18 +12,14 @@ ParentPids = tuple[int, int]
 
 
 @contextmanager
-def catch_stop_signals(
-    stops_with_parent: bool, parents: ParentPids | None = None
-) -> Iterator[Callable[[], int | None]]:
+def catch_stop_signals(parents: ParentPids | None) -> Iterator[Callable[[], int | None]]:
     """Note SIGINT and SIGTERM within the block instead of raising them.
 
     Parameters
     ----------
-    stops_with_parent : bool
-        Whether the end of the parent process counts as SIGTERM: `mlflow run` that is ended leaves
-        its command running, and nothing else would end that.
     parents : (int, int), optional
-        `parent_pids` at the start of this process, where that is a while ago.
+        `parent_pids` at the start of this process, whose end then counts as SIGTERM: `mlflow run`
+        that is ended leaves its command running, and nothing else would end that.
 
     Yields
     ------
@@ -31,13 +27,12 @@ def catch_stop_signals(
         Returns the number of the signal that came first, or None.
     """
     received: list[int] = []
-    parents = parents or parent_pids()
 
     def handle(signum: int, frame: object) -> None:
         received.append(signum)
 
     def received_signal() -> int | None:
-        if stops_with_parent and not received and (parent_pids() != parents or is_orphan()):
+        if parents and not received and (parent_pids() != parents or is_orphan()):
             received.append(signal.SIGTERM)
         return received[0] if received else None
 

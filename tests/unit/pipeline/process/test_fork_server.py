@@ -18,8 +18,13 @@ from pathlib import Path
 from pipeline.process.fork_server import ForkServer
 server = ForkServer(Path({root!r}), ["colorsys"])
 results = {{}}
+def wait(process):
+    while (code := process.poll()) is None:
+        time.sleep(0.01)
+    return code
 def run(name, module, *argv):
-    results[name] = server.start(module, argv, {cwd!r}, {{**os.environ, "GIVEN": name}}).wait()
+    process = server.start(module, argv, {cwd!r}, {{**os.environ, "GIVEN": name}})
+    results[name] = wait(process)
 run("ok", "probe", "say", "a b")
 run("code", "probe", "exit", "7")
 run("text", "probe", "exit_text", "bad end")
@@ -30,7 +35,7 @@ run("threads", "probe", "thread", "")
 run("missing", "no_such_module", "")
 sleeping = [server.start("probe", ("sleep", "60"), {cwd!r}, dict(os.environ)) for _ in range(3)]
 many = [server.start("probe", ("exit", str(n)), {cwd!r}, dict(os.environ)) for n in range(20)]
-codes = [process.wait() for process in many]
+codes = [wait(process) for process in many]
 server.close()
 for process in sleeping:
     try:
