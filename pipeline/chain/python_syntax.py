@@ -177,45 +177,42 @@ class _Writer:
         self.blocks.append(set())
         return self.blocks[-1]
 
-    def _write(self, node: ast.AST) -> None:
+    def _write(self, value: object) -> None:
+        """Write a node, a list of nodes, or the plain value of a node's field."""
         tokens = self.tokens
         # Half of all nodes are names and constants.
-        if isinstance(node, ast.Name):
-            self.is_dynamic |= node.id in DYNAMIC_NAMES
-            self.uses_path |= node.id in PATH_NAMES
-            tokens += ("Name", node.id)
-            return
-        if isinstance(node, ast.Constant):
-            value = node.value
-            if isinstance(value, str) and "." in value and _DOTTED.fullmatch(value):
-                self._open_gap().add(Import(value, "", ""))  # perhaps the name of a module
+        if isinstance(value, ast.Name):
+            self.is_dynamic |= value.id in DYNAMIC_NAMES
+            self.uses_path |= value.id in PATH_NAMES
+            tokens += ("Name", value.id)
+        elif isinstance(value, ast.Constant):
+            text = value.value
+            if isinstance(text, str) and "." in text and _DOTTED.fullmatch(text):
+                self._open_gap().add(Import(text, "", ""))  # perhaps the name of a module
             else:
-                tokens += ("Constant", repr(value))
-            return
-        kind, values = node.__class__, node.__dict__
-        tokens.append(kind.__name__)
-        for field in kind._fields:
-            value = values.get(field)
-            # Whether a name is read or set follows from where it is.
-            if value is None or value == [] or field == "ctx":
-                continue
-            tokens.append(field)
-            self._write_value(value)
-        tokens.append(")")
-
-    def _write_value(self, value: object) -> None:
-        if isinstance(value, ast.AST):
-            self._write(value)
-        elif not isinstance(value, list):
-            self.tokens.append(repr(value))
-        else:
-            self.tokens.append("[")
+                tokens += ("Constant", repr(text))
+        elif isinstance(value, ast.AST):
+            self._write_fields(value)
+        elif isinstance(value, list):
+            tokens.append("[")
             if isinstance(value[0], ast.stmt):
                 self.write_block(value)
             else:
                 for item in value:
-                    self._write_value(item)
-            self.tokens.append("]")
+                    self._write(item)
+            tokens.append("]")
+        else:
+            tokens.append(repr(value))
+
+    def _write_fields(self, node: ast.AST) -> None:
+        self.tokens.append(node.__class__.__name__)
+        for field in node._fields:
+            value = node.__dict__.get(field)
+            # Whether a name is read or set follows from where it is.
+            if value is not None and value != [] and field != "ctx":
+                self.tokens.append(field)
+                self._write(value)
+        self.tokens.append(")")
 
     def _imports(self, node: ast.Import | ast.ImportFrom) -> list[Import]:
         names = [(alias.name, alias.asname or alias.name) for alias in node.names]
