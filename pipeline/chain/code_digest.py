@@ -259,7 +259,7 @@ class _Module:
 
     @cached_property
     def imported(self) -> set[str]:
-        """Files that it imports by itself."""
+        """Files that the module imports directly, without those that they import in turn."""
         targets = [target for block in self.targets for target in block]
         return {file for target in targets for file in (target.file, *target.packages)} - {""}
 

@@ -27,7 +27,7 @@ class Sign:
     condition : str
         The sign of one session, in words.
     meaning : str
-        What follows from many of them.
+        Consequence of many such sessions, in words.
     """
 
     name: str

@@ -47,7 +47,7 @@ class _NoDateError(ValueError):
         self.got, self.fix = got, fix
 
 
-def parse_dates(cells: pd.Series, table: RawTable, column: str = DATE) -> Dates:
+def parse_dates(cells: pd.Series, table: RawTable) -> Dates:
     """Parse a column of dates.
 
     Each cell's own local date counts, whatever its offset from UTC. A column holds one form: year
@@ -60,8 +60,6 @@ def parse_dates(cells: pd.Series, table: RawTable, column: str = DATE) -> Dates:
         Text, whole numbers such as 20121231, or instants.
     table : RawTable
         The table of the cells, for messages.
-    column : str, optional
-        Its name in messages.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def parse_dates(cells: pd.Series, table: RawTable, column: str = DATE) -> Dates:
 
     def refuse(position: int, got: str = "", fix: str = "") -> DataError:
         got = show_value(cells.iloc[position]) + got
-        return table.bad_cell(position, column, EXPECTED, fix=fix or _WRITE, got=got)
+        return table.bad_cell(position, DATE, EXPECTED, fix=fix or _WRITE, got=got)
 
     if pd.api.types.is_datetime64_any_dtype(cells):
         return _from_instants(cells, refuse)

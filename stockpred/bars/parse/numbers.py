@@ -79,14 +79,14 @@ def parse_numbers(
 
 @dataclass(frozen=True)
 class _Commas:
-    """What commas in numbers separate.
+    """Meaning of commas in the numbers of a table.
 
     Attributes
     ----------
     are_decimal : bool
-        Decimals; False: thousands.
+        True: a comma is the decimal point; False: it separates thousands.
     are_known : bool
-        False: no cell settles it.
+        Whether a cell shows which of them holds.
     notes : tuple of str
     """
 

@@ -29,7 +29,7 @@ class RawTable:
     symbol : str
         Symbol of all rows where no column holds one, from the file's name; empty: none.
     notes : tuple of str
-        What was recognised on reading, such as a separator, one sentence each.
+        One sentence for each thing recognised on reading, such as a separator.
     """
 
     cells: pd.DataFrame
@@ -55,6 +55,10 @@ class RawTable:
             Default: correct or remove the row.
         got : str, optional
             The value, as shown.
+
+        Returns
+        -------
+        DataError
         """
         return DataError(
             f"{self.origin}, row {self.rows[position]}, column {column!r}",

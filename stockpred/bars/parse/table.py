@@ -45,7 +45,7 @@ class ParsedTable:
     is_symbol_from_name : bool
         Whether the symbol is that of the file's name.
     notes : tuple of str
-        What the user should know of how the table was read, one sentence each.
+        One sentence for each thing recognised, left out or replaced.
     """
 
     raw: RawTable
