@@ -1,7 +1,6 @@
 """Bytes of the files that a path or URI names."""
 
 import fnmatch
-import http.client
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -70,7 +69,7 @@ def fetch_files(uri: str, root: Path) -> tuple[list[SourceFile], list[str]]:
             return _read_filesystem(pafs.LocalFileSystem(), str(path.absolute()), uri)
         return _read_filesystem(*_open_remote(uri), uri)
     # requests raises subclasses of OSError.
-    except (OSError, http.client.HTTPException, pa.ArrowException, ValueError) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         if isinstance(error, ParameterError):
             raise
         raise ParameterError(

@@ -91,11 +91,12 @@ def _parse(raw: RawTable, *, is_wide: bool = False) -> ParsedTable:
     header = [str(name) for name in raw.cells.columns]
     plan = spellings.plan_columns(header, raw.origin)
     positions = dict(plan.positions)
-    _find_unnamed(raw, header, positions)
+    unnamed = _find_unnamed(raw, header, positions)
     _check_columns(raw, header, positions)
     raw = _without_blank_rows(raw, positions[DATE])
     column = {name: raw.cells.iloc[:, position] for name, position in positions.items()}
     notes = [*raw.notes, *plan.notes]
+    notes += [f"a column without a name is read as {name}" for name in unnamed]
 
     numbers, number_notes = parse_numbers({n: column[n] for n in NUMBERS if n in column}, raw)
     notes += number_notes
@@ -125,8 +126,9 @@ def _parse(raw: RawTable, *, is_wide: bool = False) -> ParsedTable:
     )
 
 
-def _find_unnamed(raw: RawTable, header: list[str], positions: dict[str, int]) -> None:
+def _find_unnamed(raw: RawTable, header: list[str], positions: dict[str, int]) -> list[str]:
     """Take columns without a name, as an index leaves them, for dates and symbols by content."""
+    taken = []
     unnamed = [number for number, name in enumerate(header) if spellings.is_unnamed(name)]
     for number in unnamed:
         cells = raw.cells.iloc[:, number].dropna()
@@ -141,7 +143,10 @@ def _find_unnamed(raw: RawTable, header: list[str], positions: dict[str, int]) -
             kind = DATE if first[:1].isdigit() and any(c in first for c in "-/.") else SYMBOL
             if kind == SYMBOL and (not first or first.isdigit()):
                 continue
-        positions.setdefault(kind, number)
+        if kind not in positions:
+            positions[kind] = number
+            taken.append(kind)
+    return taken
 
 
 def _check_columns(raw: RawTable, header: list[str], positions: dict[str, int]) -> None:
