@@ -28,10 +28,10 @@ help:
 
 .tools/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo 'error: Python 3.11 or newer is needed; make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	  || { echo 'error: PYTHON=$(PYTHON): expected Python 3.11 or newer, got an older one. Fix: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	$(PYTHON) -m pip install --quiet --target .tools uv \
 	  || { $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv; } \
-	  || { echo 'error: uv is missing and pip could not bring it; install uv or pip' >&2; exit 1; }
+	  || { echo 'error: uv: expected it on PATH or from pip, got neither. Fix: install uv or pip.' >&2; exit 1; }
 
 .venv/.locked: uv.lock pyproject.toml | $(UV)
 	$(UV) sync --frozen --quiet --compile-bytecode

@@ -80,8 +80,9 @@ def _check(path: Path) -> None:
     for name in SECRETS:
         if len(values.get(name, "")) < SHORTEST:
             raise ValueError(
-                f"{path}: {name} is missing or shorter than {SHORTEST} characters; give it one, "
-                "or move the file away to have a new one made"
+                f"{path}: {name}: expected at least {SHORTEST} characters, got "
+                f"{len(values.get(name, ''))}. Fix: give it a longer value, or move the file away "
+                "to have a new one made."
             )
 
 

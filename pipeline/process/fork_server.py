@@ -106,7 +106,10 @@ class ForkServer:
             pid, exit_code = self._channel.recv()
         except (EOFError, OSError) as error:
             raise PipelineError(
-                "the fork server of warm steps died", fix="give -P backend=local"
+                "backend=warm",
+                expected="a running fork server",
+                got="one that died",
+                fix="give -P backend=local",
             ) from error
         if exit_code is None:
             return int(pid)

@@ -115,7 +115,10 @@ def move_version(  # noqa: PLR0913 - each is a column of the record
         before = registry_state(client, name)
         if before.aliases.get(CHAMPION) != champion:
             raise ChampionChanged(
-                f"{name}: the champion changed meanwhile, nothing was moved; look again"
+                f"champion of {name}",
+                expected=f"version {champion or 'none'}, as when this was decided",
+                got=f"version {before.aliases.get(CHAMPION) or 'none'}; nothing was moved",
+                fix="run this again",
             )
         after = _after(before, version, stage, set(aliases), set(remove_aliases))
         recorded = history(client, name)

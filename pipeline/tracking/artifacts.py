@@ -166,7 +166,10 @@ def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
         # ValueError: a URI of no store; no module: a store whose package is not installed
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{uri!r}: cannot be read ({reason})", fix="give an existing one"
+            repr(uri),
+            expected="an artifact that can be read",
+            got=reason,
+            fix="give an existing one",
         ) from error
     if not path.is_file():
         raise _no_file(uri, path)

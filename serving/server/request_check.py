@@ -229,7 +229,9 @@ def _checked_rows(rows: object, kind: type, max_rows: int) -> list[Any]:
             "rows", expected="a list", got=_JSON_NAMES[type(rows)], fix="give a list of rows"
         )
     if not rows:
-        raise InvalidRequest("there are no rows", fix="give the bars of at least one symbol")
+        raise InvalidRequest(
+            "rows", expected="at least 1", got="0", fix="give the bars of at least one symbol"
+        )
     if len(rows) > max_rows:
         raise InvalidRequest(
             "rows", expected=f"at most {max_rows}", got=f"{len(rows)}", fix="send several requests"

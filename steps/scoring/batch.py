@@ -223,7 +223,12 @@ class BatchPrediction:
         for group in read_groups(self.path, SCHEMA.names):
             for symbol, bars in split_by_symbol(group):
                 if symbol in read:
-                    raise DataError(f"{symbol} is in two places; sort by symbol and date")
+                    raise DataError(
+                        symbol,
+                        expected="its bars in one place",
+                        got="in two",
+                        fix="sort by symbol and date",
+                    )
                 read.add(symbol)
                 if symbol not in self.symbols:
                     continue

@@ -67,7 +67,12 @@ class TableInfo:
             The metadata is not that of a features.parquet.
         """
         if METADATA_KEY not in metadata:
-            raise DataError("table: the file was not written by features", fix=_FIX)
+            raise DataError(
+                "table",
+                expected="a file that features wrote",
+                got="one without its metadata",
+                fix=_FIX,
+            )
         content = json.loads(metadata[METADATA_KEY])
         return cls(**{**content, "feature_sets": tuple(content["feature_sets"])})
 

@@ -86,7 +86,12 @@ def predict(
     is_complete = request.sessions >= needed
     values = np.column_stack([column[is_complete] for column in columns.values()])
     if not np.isfinite(values).all():
-        raise DataError("prices or volumes are too far apart to compute with", fix="give real bars")
+        raise DataError(
+            "prices and volumes",
+            expected="values whose features are finite",
+            got="some that are too far apart to compute with",
+            fix="give real bars",
+        )
     probability = probabilities(estimator, values)
     return pd.DataFrame(
         {

@@ -90,7 +90,9 @@ def check_request(bars: pd.DataFrame, needed: int, all_dates: bool = False) -> R
         A symbol has fewer sessions.
     """
     if bars.empty:
-        raise DataError("there are no rows", fix="give the bars of at least one symbol")
+        raise DataError(
+            "rows", expected="at least 1", got="0", fix="give the bars of at least one symbol"
+        )
     codes, symbols = pd.factorize(bars[SYMBOL])
     blank = np.array([not str(symbol).strip() for symbol in symbols], bool)
     _refuse(

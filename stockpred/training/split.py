@@ -209,11 +209,20 @@ class PurgedWalkForward:
         if X is not None and len(X) != rows:
             raise ValueError(f"X: expected {rows} rows, as in `dates`, got {len(X)}")
         if self.n_splits < 2:
-            raise ParameterError("folds", self.n_splits, expected="at least 2")
+            raise ParameterError(
+                "folds", self.n_splits, expected="at least 2", fix="give 2 or more"
+            )
         if self.gap < 0:
-            raise ParameterError("gap", self.gap, expected="0 or more sessions")
+            raise ParameterError(
+                "gap", self.gap, expected="0 or more sessions", fix="give 0 or more"
+            )
         if self.train_window is not None and self.train_window < 1:
-            raise ParameterError("train_window", self.train_window, expected="1 or more sessions")
+            raise ParameterError(
+                "train_window",
+                self.train_window,
+                expected="1 or more sessions",
+                fix="give 1 or more, or None for all",
+            )
         folds = [self._fold(first, last) for first, last in self._test_windows()]
         for number, (train, _) in enumerate(folds, start=1):
             if not len(train):

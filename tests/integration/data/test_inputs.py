@@ -125,7 +125,9 @@ def test_store_without_an_installed_package_is_reported_in_one_line(
     line = run_refused(root, tmp_path, "--symbols", "IBM", module="acquire", code=1)
     assert line.startswith("No module named 'boto3'. Fix: ")
     line = run_refused(root, store, "--bars", "s3://b/x", module="validate", code=1)
-    assert line.startswith("'s3://b/x': cannot be read (No module named 'boto")
+    assert line.startswith(
+        "'s3://b/x': expected an artifact that can be read, got No module named 'boto"
+    )
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def day(row: int) -> str:
 # Start of the message -> a body refused by the middleware or by the model.
 REFUSED: dict[str, Callable[[], Any]] = {
     "body: expected JSON": lambda: b"{",
-    "there are no rows": lambda: {"dataframe_records": []},
+    "rows: expected at least 1": lambda: {"dataframe_records": []},
     "column 'close': expected": lambda: request_body(BARS.drop(columns="close")),
     "column 'turnover': expected": lambda: request_body(BARS.assign(turnover=1.0)),
     "row 7, column 'symbol': expected a symbol": lambda: changed(7, symbol=""),
@@ -201,7 +201,7 @@ def check_without_front(server: ModelServer, mine: ModelServer) -> None:
             assert f"\nError: {words}" in told["message"]
     empty = {"columns": list(records(BARS)[0]), "data": []}
     status, answer = server.ask({"dataframe_split": empty})
-    assert status == 400 and "\nError: there are no rows" in json.loads(answer)["message"]
+    assert status == 400 and "\nError: rows: expected at least 1" in json.loads(answer)["message"]
 
 
 @pytest.mark.long

@@ -96,7 +96,9 @@ def test_dotenv_without_a_secret_is_reported_and_not_changed(
     text = re.sub(rf"(?m)^{name}=.*$", f"{name}={content}", (checkout / ".env").read_text())
     (checkout / ".env").write_text(text)
     done = dotenv(checkout, fails=True)
-    assert re.fullmatch(rf"error: \S+\.env: {name} is missing or shorter .*\n", done.stderr)
+    assert re.fullmatch(
+        rf"error: \S+\.env: {name}: expected at least 16 characters, got \d+.*\n", done.stderr
+    )
     assert (checkout / ".env").read_text() == text
 
 
@@ -167,5 +169,6 @@ def test_jupyter_does_not_start_without_a_token(tmp_path: Path, token: str | Non
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: \S+token: \d+ characters are no token.*make workbench.*\n", done.stderr
+        r"error: \S+token: expected a token of at least 16 characters, got \d+.*make workbench.*\n",
+        done.stderr,
     )

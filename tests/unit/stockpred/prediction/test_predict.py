@@ -174,7 +174,7 @@ def swapped() -> pd.DataFrame:
 
 
 REFUSED = {
-    "there are no rows": lambda: broken().iloc[:0],
+    "rows: expected at least 1": lambda: broken().iloc[:0],
     "row 5, column 'symbol'": lambda: broken(symbol=(4, None)),
     "row 5, column 'symbol': expected a symbol": lambda: broken(symbol=(4, "")),
     "row 6, column 'symbol': expected a symbol": lambda: broken(symbol=(5, " \u00a0")),
@@ -195,7 +195,7 @@ REFUSED = {
     "row 4, column 'date'": lambda: broken(date=(3, broken()["date"][2])),
     "row 82, column 'date'": swapped,
     "row 71, .* 61 .* 60": lambda: broken().drop(index=range(130, 140)),
-    "prices or volumes": lambda: broken().assign(volume=1e308),
+    "prices and volumes": lambda: broken().assign(volume=1e308),
 }
 
 
