@@ -1,6 +1,6 @@
 """Run each form through `main -P phase=ideation` and print a Markdown table.
 
-`--only WORD` runs the forms whose name contains the word.
+Forms with the same result share a row. `--only WORD` runs the forms whose name contains the word.
 """
 
 import argparse
@@ -51,21 +51,21 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 def run_form(source: str, store: Path) -> tuple[str, list[str], float]:
-    """Run the chain on a source; return what was read, the lines that were said, and seconds."""
+    """Run the chain on a source; return what was read, its notes or its error, and seconds."""
     env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
     command = [sys.executable, "-m", "steps.main", "--phase", "ideation", "--source", source]
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     seconds = time.monotonic() - began
     lines = (done.stdout + done.stderr).splitlines()
-    said = [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
+    notes = [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
     errors = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
     if done.returncode == 0:
         [row] = [line for line in lines if line.startswith(KEY_FIGURE) and " bars of " in line]
-        return row.split(None, 3)[3].rsplit(None, 1)[0], said, seconds
+        return row.split(None, 3)[3].rsplit(None, 1)[0], notes, seconds
     if not errors or "Traceback" in done.stdout + done.stderr:
         sys.exit(f"{source}:\n{done.stdout}{done.stderr}")
-    return "refused", [*said, errors[-1].partition(" [run ")[0]], seconds
+    return "refused", [*notes, errors[-1].partition(" [run ")[0]], seconds
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="WORD")
     word = parser.parse_args().only
     bars = embedded_bars()
-    sys.stdout.write("| form | read | said | s |\n| --- | --- | --- | ---: |\n")
+    rows: dict[tuple[str, str], list[tuple[str, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch, serve(Path(scratch)) as address:
         names = [name for name in (*FORMS, SERVED) if word in name]
         for number, name in enumerate(names):
@@ -82,10 +82,16 @@ def main() -> None:
             folder.mkdir()
             source = FORMS.get(name, FORMS["plain"])(folder, bars)
             place = f"{address}/{number}" if name == SERVED else str(folder)
-            read, said, seconds = run_form(f"{place}/{source}", Path(scratch) / "store.db")
-            words = "; ".join(said).replace(f"{place}/", "").replace("|", "\\|")
-            sys.stdout.write(f"| {name} | {read} | {words} | {seconds:.1f} |\n")
-            sys.stdout.flush()
+            read, notes, seconds = run_form(f"{place}/{source}", Path(scratch) / "store.db")
+            words = "; ".join(notes).replace(f"{place}/", "").replace("|", "\\|")
+            rows.setdefault((read, words), []).append((name, seconds))
+            sys.stderr.write(f"{number + 1} of {len(names)}: {name}, {seconds:.1f} s\n")
+    sys.stdout.write("| form | read | notes or error | s |\n| --- | --- | --- | ---: |\n")
+    for (read, words), forms in rows.items():
+        times = [seconds for _, seconds in forms]
+        span = " to ".join(dict.fromkeys(f"{edge(times):.0f}" for edge in (min, max)))
+        listed = ", ".join(name for name, _ in forms)
+        sys.stdout.write(f"| {listed} | {read} | {words} | {span} |\n")
 
 
 if __name__ == "__main__":
