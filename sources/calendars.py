@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockpred.arrays import Dates
+from stockpred.arrays import NO_SESSIONS, Dates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ UNION = "union"
 CLOSE_DELAY = dt.timedelta(minutes=30)  # after the close, for the prints of the closing auction
 MARGIN = np.timedelta64(30, "D")  # beyond the bars, so that the first and last are checked too
 WEEKEND_SHARE = 0.1  # share of Saturdays, and of Sundays, from which a symbol trades every day
-NO_SESSIONS: Dates = np.array([], dtype="datetime64[s]")
 
 
 @lru_cache(maxsize=32)

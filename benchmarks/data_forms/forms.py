@@ -151,9 +151,7 @@ FORMS: dict[str, Maker] = {
     "`adjusted_close`": _csv(_renamed(adj_close="adjusted_close")),
     "`Adj. Close**`, `Ticker`": _csv(_renamed(adj_close="Adj. Close**", symbol="Ticker")),
     "an unknown second price": _csv(_renamed(adj_close="settled")),
-    "`Dividends`, `Stock Splits`": _csv(
-        lambda bars: bars.assign(Dividends=0, **{"Stock Splits": 0})
-    ),
+    "`Dividends`, `Stock Splits`": _csv(_with_actions),
     "no `adj_close`": _csv(lambda bars: bars.drop(columns=ADJ_CLOSE)),
     "an empty `adj_close`": _csv(lambda bars: bars.assign(adj_close="")),
     "`close` twice": _text(
@@ -161,9 +159,7 @@ FORMS: dict[str, Maker] = {
     ),
     "`close` twice, Parquet": _arrow(lambda table: table.append_column(CLOSE, table[CLOSE])),
     "two spellings of a symbol": _csv(_with_spelling),
-    "a symbol `BTC/USDT`": _csv(
-        lambda bars: bars.assign(symbol=bars[SYMBOL].replace("IBM", "BTC/USDT"))
-    ),
+    "a symbol `BTC/USDT`": _csv(_with_pair),
     "months": _csv(lambda bars: bars.assign(date=bars[DATE].str[:7])),
     "offsets that change": _csv(_offsets),
     "day first": _csv(_day_first),

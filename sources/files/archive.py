@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from sources.files import limits
 from sources.files.limits import Budget
 from sources.files.location import SourceFile
 from sources.files.names import is_table
-from stockpred.errors import DataError
+from stockpred.errors import DataError, StockpredError
 
 GIVE_BARS = "give a Parquet or CSV file of bars"
 _OPENERS: dict[bytes, Any] = {  # functions of overloads that mypy does not choose from
@@ -27,14 +28,17 @@ _ZIP = b"PK\x03\x04"
 _OTHERS = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)", "save its sheet as CSV"),
     (b"ARROW1", "an Arrow (Feather) file", "write it as Parquet"),
+    (b"FEA1", "a Feather file", "write it as Parquet"),
     (b"\x89HDF", "an HDF5 file", "write its table as Parquet or CSV"),
     (b"SQLite format 3", "an SQLite database", "write its table as Parquet or CSV"),
     (b"%PDF", "a PDF", GIVE_BARS),
     (b"7z\xbc\xaf", "a 7z archive", "pack it as zip or gz, or unpack it"),
     (b"Rar!", "a rar archive", "pack it as zip or gz, or unpack it"),
     (b"\x28\xb5\x2f\xfd", "a zstd file", "pack it as zip or gz, or unpack it"),
-    (b"\x80\x04\x95", "a Python pickle", "write its table as Parquet or CSV"),
-    (b"\x80\x05\x95", "a Python pickle", "write its table as Parquet or CSV"),
+    *(
+        (b"\x80" + bytes([protocol]), "a Python pickle", "write its table as Parquet or CSV")
+        for protocol in range(2, 6)
+    ),
 )
 
 
@@ -82,7 +86,18 @@ def unpack_files(
                 SourceFile(file.name, file.origin, inner), budget, skipped, depth + 1
             )
             return
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except StockpredError:
+        raise
+    # The last two are what zipfile raises on damaged headers.
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        ValueError,
+        NotImplementedError,
+    ) as error:
         raise DataError(
             subject, expected="a whole archive", got="a damaged one", fix="pack it again"
         ) from error
@@ -92,9 +107,9 @@ def unpack_files(
     if content[257:262] == b"ustar":
         raise _no_table(subject, "a tar archive", "pack the files as zip, or unpack them")
     head = content[:4096].lstrip().lower()
-    if head[:1] == b"<" and b"<html" in head:
+    if re.match(rb"<(!doctype|html|\?xml|table)\b", head):
         raise _no_table(subject, "an HTML page", "check in a browser what the address answers")
-    if head[:1] in (b"{", b"["):
+    if re.match(rb"\{|\[\s*[\[{\"\d]", head):
         raise _no_table(subject, "JSON", "write its table as Parquet or CSV")
     yield file
 

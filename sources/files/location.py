@@ -135,7 +135,9 @@ def _read_filesystem(
         chosen = [
             entry
             for entry in entries
-            if entry.type == pafs.FileType.File and fnmatch.fnmatchcase(entry.base_name, pattern)
+            if entry.type == pafs.FileType.File
+            and fnmatch.fnmatchcase(entry.base_name, pattern)
+            and entry.base_name.startswith(".") <= pattern.startswith(".")  # as a shell does
         ]
         if not chosen:
             raise _no_file(uri, "files of this pattern", f"none ({path})")
@@ -169,7 +171,8 @@ def _read_all(
     if (size := sum(info.size or 0 for info, _ in names)) > left:  # before it fills the memory
         raise limits.too_large(uri, f"{size:,}")
     for info, origin in names:
-        with filesystem.open_input_stream(info.path) as stream:
+        # As stored: by default Arrow unpacks a file whose name ends in .gz.
+        with filesystem.open_input_stream(info.path, compression=None) as stream:
             content = bytes(stream.read(left + 1))
         if len(content) > left:
             raise limits.too_large(uri, "more")

@@ -13,9 +13,10 @@ from sources.files.limits import Budget
 from sources.files.location import SourceFile
 from sources.files.names import symbol_of
 from stockpred.bars.parse import RawTable
-from stockpred.errors import DataError
+from stockpred.errors import DataError, StockpredError
 
 MAGIC = b"PAR1"
+_BINARY = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
 
 
 def read_parquet(file: SourceFile, budget: Budget) -> RawTable:
@@ -43,8 +44,11 @@ def read_parquet(file: SourceFile, budget: Budget) -> RawTable:
         parquet = pq.ParquetFile(io.BytesIO(file.content))
         budget.take(_unpacked_size(parquet.metadata))
         table = parquet.read()
+        table.validate(full=True)
         series = [_to_series(column) for column in table.columns]
-    except (pa.ArrowException, OSError) as error:
+    except StockpredError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:  # names that are not UTF-8
         raise DataError(
             f"source={file.origin!r}",
             expected="a whole Parquet file",
@@ -77,10 +81,17 @@ def _to_series(column: pa.ChunkedArray) -> pd.Series:
         column = column.cast(pa.timestamp("s" if types.is_date32(kind) else "ms"))
     elif types.is_timestamp(kind) and kind.tz is not None:
         column = pc.local_timestamp(column)
-    elif types.is_binary(kind) or types.is_large_binary(kind):
-        column = column.cast(pa.string())
+    elif any(check(kind) for check in _BINARY):
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowInvalid:  # bytes that are no text, in a column that may not matter
+            return _placeholders(column)
     elif types.is_null(kind):
         column = column.cast(pa.float64())
     elif types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
-        return pd.Series([f"a value of type {kind}"] * len(column), dtype="str")
+        return _placeholders(column)
     return column.to_pandas()
+
+
+def _placeholders(column: pa.ChunkedArray) -> pd.Series:
+    return pd.Series([f"a value of type {column.type}"] * len(column), dtype="str")

@@ -15,16 +15,16 @@ from sources.files.archive import GIVE_BARS
 from sources.files.location import SourceFile
 from sources.files.names import symbol_of
 from stockpred.bars.parse import RawTable
-from stockpred.bars.parse.columns import column_meaning, may_be_key
-from stockpred.bars.parse.numbers import BLANKS
+from stockpred.bars.parse.columns import column_meaning, may_be_key, may_be_number
+from stockpred.bars.parse.raw import BLANKS
 from stockpred.bars.parse.wide import split_name
-from stockpred.bars.schema import NUMBERS
 from stockpred.columns import DATE
 from stockpred.errors import DataError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 HEAD_BYTES = 1 << 20
 UTF_16_SHARE = 0.9  # of the bytes at even, or at odd places that are 0 in Latin text
+HEADER_BYTES = 4096  # in which a quote is searched
 HEAD_LINES = 30  # in which the header is searched
 KNOWN_COLUMNS = 3  # of a line that is taken for the header
 BLOCK = 1 << 24  # bytes that are parsed at a time: more than a row
@@ -33,6 +33,10 @@ _BOMS = (
     (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
+)
+# A number or a date, and so no name of a field or a symbol.
+_VALUE = re.compile(
+    r"[-+$€£¥\s]*\d[\d.,' ]*\s*(?:%|[KMBkmb]|\s[A-Z]{3})?|\d{1,4}[-/.]\d{1,2}[-/.].*"
 )
 _NULLS = [*{case(text) for text in BLANKS for case in (str.lower, str.upper, str.title)}, "NaN"]
 
@@ -79,6 +83,10 @@ def read_text(file: SourceFile) -> RawTable:
     """
     content, notes = _to_utf8(file)
     layout = _find_layout(content, file.origin)
+    spaced, plain = f'{layout.separator} "'.encode(), f'{layout.separator}"'.encode()
+    if spaced in content[:HEADER_BYTES]:  # a quote that Arrow would take for a part of the cell
+        content = content.replace(spaced, plain)
+        layout = _find_layout(content, file.origin)
     table, rows = _read_cells(content, layout, file.origin, as_text=False)
     numbers = [number for number, name in enumerate(layout.names) if _holds_numbers(name)]
     # A column that is not plain decides how all of them are written, such as with decimal commas.
@@ -109,7 +117,7 @@ def _to_utf8(file: SourceFile) -> tuple[bytes, list[str]]:
         if any(half.count(b"\0") > len(half) * UTF_16_SHARE for half in halves):
             got, fix = "UTF-16 without a byte order mark", "save it as UTF-8"
         else:
-            got, fix = "neither", GIVE_BARS
+            got, fix = "bytes of another format", GIVE_BARS
         raise DataError(subject, expected="Parquet or CSV", got=got, fix=fix)
     try:
         content.decode("utf-8")
@@ -179,7 +187,7 @@ def _find_wide_header(
 
 def _split(line: str, separator: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=separator), [""])
+        return next(csv.reader([line], delimiter=separator), []) or [""]
     except csv.Error:  # a cell longer than the library's limit
         return [line]
 
@@ -194,15 +202,16 @@ def _count_known(names: Sequence[str]) -> int:
 
 
 def _holds_numbers(name: object) -> bool:
-    return any(column_meaning(part) in NUMBERS for part in _parts(name))
+    return any(map(may_be_number, _parts(name)))
 
 
 def _is_wide_header(upper: Sequence[str], lower: Sequence[str]) -> bool:
-    """Whether two rows name fields and symbols: as many cells, none empty, none a number."""
+    """Whether two rows name fields and symbols: as many cells, none empty, none a value."""
     if len(upper) != len(lower) or len(upper) < 2:
         return False
-    cells = [cell.strip() for cell in (*upper[1:], *lower[1:])]
-    if any(re.fullmatch(r"[-+$]?[\d.,' ]+%?", cell) or cell.lower() in BLANKS for cell in cells):
+    cells = [cell.strip(" \"'") for cell in (*upper[1:], *lower[1:])]
+    corners = [row[0].strip(" \"'") for row in (upper, lower)]
+    if any(map(_VALUE.fullmatch, [*cells, *corners])) or any(c.lower() in BLANKS for c in cells):
         return False
     is_repeated = len(set(zip(upper[1:], lower[1:], strict=True))) < len(upper) - 1
     return any(map(_holds_numbers, cells)) and not is_repeated

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stockpred.bars.parse.raw import MAX_SHOWN, show_columns
+from stockpred.bars.schema import NUMBERS
 from stockpred.columns import ADJ_CLOSE, BARS, CLOSE, DATE, HIGH, LOW, OPEN, SYMBOL, VOLUME
 from stockpred.errors import DataError
 
@@ -79,6 +80,12 @@ def may_be_key(name: str) -> bool:
     return is_unnamed(name) or bool(meanings & {SYMBOL, DATE})
 
 
+def may_be_number(name: str) -> bool:
+    """Whether a column may hold prices or volumes."""
+    plain = _plain(name)
+    return not {_MEANINGS.get(plain), _SECOND_MEANINGS.get(plain)}.isdisjoint(NUMBERS)
+
+
 def is_unnamed(name: str) -> bool:
     """Whether a header is empty, or made up by pandas for an index without a name."""
     return _UNNAMED.fullmatch(name.strip()) is not None
@@ -107,7 +114,7 @@ def plan_columns(header: Sequence[str], origin: str) -> ColumnPlan:
     Returns
     -------
     ColumnPlan
-        Without the names that no column has.
+        Names without a column are absent.
 
     Raises
     ------
@@ -169,7 +176,9 @@ def missing_column(name: str, header: Sequence[str], origin: str) -> DataError:
         f"{origin}, column {name!r}",
         expected=f"columns {', '.join(BARS)} (adj_close optional)",
         got=show_columns(list(header)) or "none",
-        fix=f"rename {near[0]!r} to {name}, or add the column" if near else "add the column",
+        fix=f"rename {near[0]!r} to {name}, or add the column"
+        if near
+        else "add the column; docs/data.md lists the spellings that are read",
     )
 
 

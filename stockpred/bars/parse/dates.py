@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Dates
-from stockpred.bars.parse.raw import RawTable, show_value
+from stockpred.bars.parse.raw import RawTable, cell_text, show_value
 from stockpred.columns import DATE
 from stockpred.errors import DataError
 
 EXPECTED = "a session's date such as 2012-12-31"
 _DAILY = "give daily bars, one row a session with its full date"
 _WRITE = "write each date such as 2012-12-31, or remove this row"
-_CLOCK = r"(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)"
+_CLOCK = r"(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*[AP]M)?)"
 _ZONE = r"\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}(?::?\d{2})?)?"
 _TAIL = rf"(?:(?:T|\s+){_CLOCK}{_ZONE})?"
 _YEAR_FIRST = re.compile(rf"(?P<y>\d{{4}})([-/.])(?P<m>\d{{1,2}})\2(?P<d>\d{{1,2}}){_TAIL}")
@@ -100,14 +100,9 @@ def parse_dates(cells: pd.Series, table: RawTable) -> Dates:
 def _distinct_texts(cells: pd.Series) -> tuple[np.ndarray[Any, Any], list[str]]:
     """Return the number of each cell's text among the distinct ones (-1: empty), and these."""
     codes, values = pd.factorize(cells)
-    texts = [_text(value) for value in values]
+    texts = [cell_text(value) for value in values]
     codes[np.isin(codes, [number for number, text in enumerate(texts) if not text])] = -1
     return codes, texts
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - a cell
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value) if whole else value).strip()
 
 
 def _choose_form(texts: Sequence[str]) -> Callable[[str], tuple[dt.date, bool]]:
@@ -115,22 +110,24 @@ def _choose_form(texts: Sequence[str]) -> Callable[[str], tuple[dt.date, bool]]:
     first = texts[0] if texts else ""
     if _YEAR_LAST.fullmatch(first):
         return _year_last_form(texts)
-    for form in _MONTH_NAMES:
-        if _try_strptime(first, form):
-            return lambda text: (_strptime(text, form), False)
+    if any(_strptime(first, form) for form in _MONTH_NAMES):
+        return _with_month_name
     return _year_first
 
 
-def _try_strptime(text: str, form: str) -> bool:
+def _with_month_name(text: str) -> tuple[dt.date, bool]:
+    """Parse a date that one form alone fits, so that May, short and long, may be beside June."""
+    date = next(filter(None, (_strptime(text, form) for form in _MONTH_NAMES)), None)
+    if date is None:
+        raise _NoDateError()
+    return date, False
+
+
+def _strptime(text: str, form: str) -> dt.date | None:
     try:
-        dt.datetime.strptime(text, form)
+        return dt.datetime.strptime(text, form).date()
     except ValueError:
-        return False
-    return True
-
-
-def _strptime(text: str, form: str) -> dt.date:
-    return dt.datetime.strptime(text, form).date()
+        return None
 
 
 def _year_first(text: str) -> tuple[dt.date, bool]:
@@ -170,7 +167,8 @@ def _year_last_form(texts: Sequence[str]) -> Callable[[str], tuple[dt.date, bool
 
 def _date(match: "re.Match[str]", month: str, day: str) -> tuple[dt.date, bool]:
     date = dt.date(int(match["y"]), int(match[month]), int(match[day]))
-    return date, bool(match["time"] and re.search(r"[1-9]", match["time"]))
+    time = re.sub(r"^12(?=.*AM)", "0", match["time"] or "")  # midnight
+    return date, re.search(r"[1-9]", time) is not None
 
 
 def _from_instants(cells: pd.Series, refuse: Refuse) -> Dates:

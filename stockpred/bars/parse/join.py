@@ -1,4 +1,4 @@
-"""The bars of several tables as one: each session once, sorted, and what is to be said of them."""
+"""The bars of several tables as one, each session once and sorted, and notes on them."""
 
 from collections.abc import Sequence
 from typing import Any

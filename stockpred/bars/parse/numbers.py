@@ -1,6 +1,6 @@
 """Numbers, in the forms that people write them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,32 +10,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stockpred.arrays import Array, Mask
-from stockpred.bars.parse.raw import RawTable, show_value
+from stockpred.bars.parse.raw import RawTable, is_blank, show_value
 from stockpred.columns import VOLUME
 
 EXPECTED = "a number"
-BLANKS = ("", "nan", "null", "none", "na", "n/a", "#n/a", "-", "--")  # in lower case
 _NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity))$"
 _SIGN = r"^([+-]?)\s*[$€£¥]\s*"
 _SPACES = " \u00a0\u202f'\u2019"  # between groups of thousands, never between decimals
 # A comma in one of these separates decimals, in one of those thousands; elsewhere it may be either.
 _DECIMAL_COMMA = r",\d{1,2}$|,\d{4,}$|\.\d{3},|^[+-]?0+,|\d{4},\d+$|\.\d{3}\.\d{3}"
-_THOUSANDS_COMMA = r",\d{3},|,\d{3}\."
+_THOUSANDS_COMMA = r",\d{3},|,\d{2},|,\d{3}\."
+# A decimal point: not one that may separate thousands.
+_DECIMAL_POINT = r"\.\d{1,2}$|\.\d{4,}$"
 _IN_DOUBT = "write 1000 or 0.5: here a comma may separate thousands or decimals"
 _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9}
 
 
 def parse_numbers(
-    columns: Mapping[str, pd.Series], table: RawTable
+    columns: Mapping[str, pd.Series], table: RawTable, volumes: Container[str] = (VOLUME,)
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     """Parse the columns of numbers of a table, which share one way of writing them.
 
     Parameters
     ----------
     columns : mapping of str to Series, shape (rows,)
-        Name in `columns.BARS` -> cells, text or numbers.
+        Name for messages -> cells, text or numbers.
     table : RawTable
         The table of the cells, for messages.
+    volumes : container of str, optional
+        Names of the columns that may have units, such as 1.5M.
 
     Returns
     -------
@@ -62,11 +65,12 @@ def parse_numbers(
     odd = [cells[_is_unread(cells)] for cells in texts.values()]
     if sum(map(len, odd)) == 0:
         return numbers | {name: _to_float(cells) for name, cells in texts.items()}, ()
-    commas = _Commas.find(pd.concat(odd))
+    has_point = any(_matches(cells, _DECIMAL_POINT).any() for cells in texts.values())
+    commas = _Commas.find(pd.concat(odd), has_point)
     for name, cells in texts.items():
         plain = _plain(cells, commas.are_decimal)
-        numbers[name] = _to_float(plain, has_units=name == VOLUME)
-        bad = np.isnan(numbers[name]) & ~_is_blank(cells)
+        numbers[name] = _to_float(plain, has_units=name in volumes)
+        bad = np.isnan(numbers[name]) & ~is_blank(cells)
         if not commas.are_known:
             bad |= _has_comma(cells)
         if bad.any():
@@ -95,14 +99,15 @@ class _Commas:
     notes: tuple[str, ...]
 
     @classmethod
-    def find(cls, cells: pd.Series) -> "_Commas":
-        """Decide by cells in which a comma can mean one of them only."""
+    def find(cls, cells: pd.Series, has_point: bool) -> "_Commas":
+        """Decide by cells in which a comma can mean one of them only, or by decimal points."""
         is_decimal = bool(_matches(cells, _DECIMAL_COMMA).any())
         is_thousands = bool(_matches(cells, _THOUSANDS_COMMA).any())
         if is_decimal and not is_thousands:
             return cls(True, True, ("numbers are read with a decimal comma",))
+        is_known = is_thousands or has_point
         notes = ("commas in numbers are read as separators of thousands",)
-        return cls(False, is_thousands, notes if is_thousands else ())
+        return cls(False, is_known, notes if is_known and _has_comma(cells).any() else ())
 
 
 def _has_comma(cells: pd.Series) -> Mask:
@@ -116,13 +121,8 @@ def _matches(cells: pd.Series, pattern: str) -> Mask:
     return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
 
 
-def _is_blank(cells: pd.Series) -> Mask:
-    blank = cells.isna() | cells.str.lower().isin(BLANKS)
-    return np.asarray(blank.to_numpy(dtype=bool))
-
-
 def _is_unread(cells: pd.Series) -> Mask:
-    return np.isnan(_to_float(cells)) & ~_is_blank(cells)
+    return np.isnan(_to_float(cells)) & ~is_blank(cells)
 
 
 def _to_float(cells: pd.Series, has_units: bool = False) -> Array:
@@ -148,7 +148,9 @@ def _plain(cells: pd.Series, has_decimal_comma: bool) -> pd.Series:
         cells = cells.str.replace(_SIGN, r"\1", regex=True)
     group = rf"[{_SPACES}\{comma}]"
     is_grouped = _matches(
-        cells, rf"^[+-]?\d{{1,3}}(?:{group}\d{{3}})+(?:\{point}\d*)?\s*[KMBkmb]?$"
+        cells,
+        rf"^[+-]?(?:\d{{1,3}}(?:{group}\d{{3}})+|\d{{1,2}}(?:,\d{{2}})+,\d{{3}})"
+        rf"(?:\{point}\d*)?\s*[KMBkmb]?$",
     )
     if is_grouped.any():
         cells = cells.mask(is_grouped, cells[is_grouped].str.replace(group, "", regex=True))

@@ -1,16 +1,19 @@
-"""A raw table, and messages that name one of its cells."""
+"""A raw table, its empty cells, and messages that name one of its cells."""
 
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from stockpred.arrays import Rows
+from stockpred.arrays import Mask, Rows
 from stockpred.errors import DataError
 
 MAX_SHOWN = 60  # characters of a cell in a message
 MAX_COLUMNS = 20  # in a message
+BLANKS = ("", "nan", "null", "none", "na", "n/a", "#n/a", "-", "--")  # in lower case
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,38 @@ class RawTable:
             got=got,
             fix=fix or "correct or remove this row",
         )
+
+
+def is_blank(cells: pd.Series) -> Mask:
+    """Find empty cells, and those with a word for empty such as ``nan`` or ``-``.
+
+    Parameters
+    ----------
+    cells : Series, shape (rows,)
+        Text, numbers or instants.
+
+    Returns
+    -------
+    array of bool, shape (rows,)
+    """
+    empty = cells.isna().to_numpy(dtype=bool)
+    if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+        return np.asarray(empty)
+    texts = pa.array(cells.astype("str"), pa.string(), from_pandas=True)
+    words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), pa.array(BLANKS))
+    return np.asarray(empty | words.to_numpy(zero_copy_only=False))
+
+
+def cell_text(value: object) -> str:
+    """Return the text of a key's cell: a whole number without its decimals, trimmed.
+
+    Examples
+    --------
+    >>> cell_text(600000.0), cell_text(" AAPL ")
+    ('600000', 'AAPL')
+    """
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value) if whole else value).strip()  # type: ignore[call-overload]
 
 
 def show_value(value: object) -> str:

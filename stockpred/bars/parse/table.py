@@ -1,5 +1,6 @@
 """The parser of one raw table."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stockpred.arrays import Array, Dates, Mask, Rows
+from stockpred.arrays import Array, Dates, Rows
 from stockpred.bars.parse import columns as spellings
 from stockpred.bars.parse import wide
 from stockpred.bars.parse.dates import parse_dates
 from stockpred.bars.parse.numbers import parse_numbers
-from stockpred.bars.parse.raw import RawTable, show_columns, show_value
+from stockpred.bars.parse.raw import RawTable, cell_text, is_blank, show_columns, show_value
 from stockpred.bars.schema import NUMBERS
-from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, SYMBOL
+from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, SYMBOL, VOLUME
 from stockpred.errors import DataError
 
 SAMPLE = 10_000  # rows compared with close, of a column that is left out
@@ -83,8 +84,44 @@ def parse_table(raw: RawTable) -> list[ParsedTable]:
         row, column and value.
     """
     if wide.is_wide(raw):
-        return [_parse(table, is_wide=True) for table in wide.split_wide(raw)]
+        return [_parse(table, is_wide=True) for table in wide.split_wide(_convert_wide(raw))]
     return [_parse(raw)]
+
+
+def _convert_wide(raw: RawTable) -> RawTable:
+    """Convert dates and numbers of a wide table, which share one way of writing for all symbols."""
+    layout = wide.WideLayout.find(raw)
+    header = list(layout.shared.values())
+    places = list(layout.shared)
+    shared = dataclasses.replace(raw, cells=raw.cells.iloc[:, places])
+    positions = dict(spellings.plan_columns(header, raw.origin).positions)
+    _find_unnamed(shared, header, positions)
+    if DATE not in positions:
+        return raw  # an error of each of its tables
+    date = places[positions[DATE]]
+    raw = _without_blank_rows(raw, date)
+    columns = {
+        f"{field} of {symbol}": raw.cells.iloc[:, number]
+        for number, (field, symbol) in layout.pairs.items()
+        if spellings.may_be_number(field)
+    }
+    volumes = {
+        f"{field} of {symbol}"
+        for field, symbol in layout.pairs.values()
+        if spellings.column_meaning(field) == VOLUME
+    }
+    numbers, notes = parse_numbers(columns, raw, volumes)
+    converted: dict[int, Any] = {
+        number: numbers[f"{field} of {symbol}"]
+        for number, (field, symbol) in layout.pairs.items()
+        if f"{field} of {symbol}" in numbers
+    }
+    converted[date] = parse_dates(raw.cells.iloc[:, date], raw)
+    cells = pd.DataFrame(
+        {n: converted.get(n, raw.cells.iloc[:, n].to_numpy()) for n in range(raw.cells.shape[1])}
+    )
+    cells.columns = raw.cells.columns
+    return dataclasses.replace(raw, cells=cells, notes=(*raw.notes, *notes))
 
 
 def _parse(raw: RawTable, *, is_wide: bool = False) -> ParsedTable:
@@ -127,23 +164,23 @@ def _parse(raw: RawTable, *, is_wide: bool = False) -> ParsedTable:
 
 
 def _find_unnamed(raw: RawTable, header: list[str], positions: dict[str, int]) -> list[str]:
-    """Take columns without a name, as an index leaves them, for dates and symbols by content."""
+    """Take columns of an index without a name for dates and symbols, by content; name these."""
+    first_named = next(
+        (number for number, name in enumerate(header) if not spellings.is_unnamed(name)), 0
+    )
     taken = []
-    unnamed = [number for number, name in enumerate(header) if spellings.is_unnamed(name)]
-    for number in unnamed:
+    for number, name in enumerate(header):
+        if not spellings.is_unnamed(name) or not (number < first_named or "level_" in name):
+            continue
         cells = raw.cells.iloc[:, number].dropna()
-        if cells.empty:
+        if cells.empty or pd.api.types.is_numeric_dtype(cells):
             continue
-        if pd.api.types.is_datetime64_any_dtype(cells):
-            kind = DATE
-        elif pd.api.types.is_numeric_dtype(cells):
-            continue
-        else:
-            first = str(cells.iloc[0]).strip()
-            kind = DATE if first[:1].isdigit() and any(c in first for c in "-/.") else SYMBOL
-            if kind == SYMBOL and (not first or first.isdigit()):
-                continue
-        if kind not in positions:
+        text = cell_text(cells.iloc[0])
+        has_dates = pd.api.types.is_datetime64_any_dtype(cells) or (
+            text[:1].isdigit() and any(sign in text for sign in "-/.")
+        )
+        kind = DATE if has_dates else SYMBOL
+        if kind not in positions and text and not text.isdigit():
             positions[kind] = number
             taken.append(kind)
     return taken
@@ -171,22 +208,15 @@ def _check_columns(raw: RawTable, header: list[str], positions: dict[str, int]) 
 
 
 def _without_blank_rows(raw: RawTable, date: int) -> RawTable:
-    blank = _is_blank(raw.cells.iloc[:, date])
+    blank = is_blank(raw.cells.iloc[:, date])
     if blank.any():
         rows = raw.cells[blank]
-        empty = np.logical_and.reduce([_is_blank(rows.iloc[:, n]) for n in range(rows.shape[1])])
+        empty = np.logical_and.reduce([is_blank(rows.iloc[:, n]) for n in range(rows.shape[1])])
         keep = np.ones(len(raw.cells), dtype=bool)
         keep[np.flatnonzero(blank)[empty]] = False
         if keep.any():
-            return RawTable(raw.cells[keep], raw.origin, raw.rows[keep], raw.symbol, raw.notes)
+            return dataclasses.replace(raw, cells=raw.cells[keep], rows=raw.rows[keep])
     return raw
-
-
-def _is_blank(cells: pd.Series) -> Mask:
-    blank = cells.isna().to_numpy(dtype=bool)
-    if not (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells)):
-        return np.asarray(blank | (cells == "").to_numpy(dtype=bool))
-    return np.asarray(blank)
 
 
 def _symbols(
@@ -197,7 +227,7 @@ def _symbols(
         codes = np.zeros(len(raw.rows), dtype=np.int64)
         return [raw.symbol.upper()], codes, [(raw.symbol.upper(), raw.symbol, int(raw.rows[0]))]
     codes, values = pd.factorize(cells)
-    texts = [str(value).strip() for value in values]
+    texts = [cell_text(value) for value in values]
     empty = codes < 0
     empty |= np.isin(codes, [number for number, text in enumerate(texts) if not text])
     if empty.any():
@@ -236,9 +266,8 @@ def _is_index(raw: RawTable, header: list[str], number: int) -> bool:
     if not spellings.is_unnamed(header[number]):
         return False
     cells = raw.cells.iloc[:, number]
-    if pd.api.types.is_numeric_dtype(cells):
-        return True
-    return bool(cells.astype("str").str.fullmatch(r"\d*").all())
+    numbers = pd.to_numeric(cells, errors="coerce")
+    return bool(is_blank(cells).all() or (numbers.diff().iloc[1:] == 1).all())
 
 
 def _left_out_notes(
@@ -270,7 +299,7 @@ def _left_out_notes(
 
 
 def _listed(names: list[str]) -> str:
-    return show_columns([repr(name) for name in names])
+    return show_columns([repr(name) if name else "" for name in names])
 
 
 def _is_like_close(cells: pd.Series, close: Array) -> bool:

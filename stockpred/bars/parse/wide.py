@@ -2,12 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from stockpred.bars.parse.columns import column_meaning
-from stockpred.bars.parse.raw import RawTable
+from stockpred.bars.parse.raw import RawTable, is_blank
 from stockpred.bars.schema import NUMBERS
 
 
@@ -41,6 +42,38 @@ def is_wide(raw: RawTable) -> bool:
     return len(named) > 1 and len(named) >= len(parts) / 2
 
 
+@dataclass(frozen=True)
+class WideLayout:
+    """The columns of a wide table, by their positions.
+
+    Attributes
+    ----------
+    shared : dict of int to str
+        Columns of all symbols, such as the dates, and their names.
+    pairs : dict of int to (str, str)
+        Columns of one symbol, and their field and symbol.
+    """
+
+    shared: dict[int, str]
+    pairs: dict[int, tuple[str, str]]
+
+    @classmethod
+    def find(cls, raw: RawTable) -> "WideLayout":
+        """Find the layout of a table for which `is_wide` holds; either order of the parts."""
+        parts = [split_name(name) for name in raw.cells.columns]
+        whole = {number: part for number, part in enumerate(parts) if part and all(part)}
+        # A symbol may be called as a field is (OPEN, LOW), so that the more common order decides.
+        hits = [sum(column_meaning(part[n]) in NUMBERS for part in whole.values()) for n in (0, 1)]
+        is_field_first = hits[0] >= hits[1]
+        pairs = {number: part if is_field_first else part[::-1] for number, part in whole.items()}
+        shared = {
+            number: part[0] or part[1] if part else str(raw.cells.columns[number])
+            for number, part in enumerate(parts)
+            if number not in pairs
+        }
+        return cls(shared, pairs)
+
+
 def split_wide(raw: RawTable) -> Iterator[RawTable]:
     """Split a wide table into one table a symbol.
 
@@ -54,29 +87,17 @@ def split_wide(raw: RawTable) -> Iterator[RawTable]:
     RawTable
         The rows in which the symbol has a value, and its symbol.
     """
-    parts = [split_name(name) for name in raw.cells.columns]
-    pairs = {number: part for number, part in enumerate(parts) if part is not None and all(part)}
-    # A symbol may be called as a field is (OPEN, LOW), so that the more common order decides.
-    hits = [
-        sum(column_meaning(part[side]) in NUMBERS for part in pairs.values()) for side in (0, 1)
-    ]
-    field_side = 0 if hits[0] >= hits[1] else 1
-    shared = [number for number in range(len(parts)) if number not in pairs]
-    names = {
-        number: part[0] or part[1] if (part := parts[number]) else str(raw.cells.columns[number])
-        for number in shared
-    }
+    layout = WideLayout.find(raw)
     by_symbol: dict[str, list[int]] = {}
-    for number, part in pairs.items():
-        by_symbol.setdefault(part[1 - field_side], []).append(number)
+    for number, (_, symbol) in layout.pairs.items():
+        by_symbol.setdefault(symbol, []).append(number)
     for symbol, numbers in by_symbol.items():
-        chosen = raw.cells.iloc[:, numbers]
-        has_bar = (chosen.notna() & (chosen != "")).any(axis=1).to_numpy(dtype=bool)
+        blank = [is_blank(raw.cells.iloc[:, number]) for number in numbers]
+        has_bar = ~np.logical_and.reduce(blank)
         if not has_bar.any():
-            has_bar = np.ones(len(has_bar), dtype=bool)  # the errors of its cells say more
-        table = pd.concat([raw.cells.iloc[:, shared], chosen], axis=1)[has_bar]
-        table.columns = pd.Index(
-            [names[number] for number in shared] + [pairs[n][field_side] for n in numbers]
-        )
-        rows = raw.rows[has_bar]
-        yield RawTable(table, f"{raw.origin}, {symbol}", rows, symbol, raw.notes)
+            has_bar[:] = True  # the errors of its cells say more
+        table = raw.cells.iloc[:, [*layout.shared, *numbers]][has_bar]
+        fields = [layout.pairs[number][0] for number in numbers]
+        table.columns = pd.Index([*layout.shared.values(), *fields], dtype=object)
+        origin = f"{raw.origin}, {symbol}"
+        yield RawTable(table, origin, raw.rows[has_bar], symbol, raw.notes)

@@ -1,15 +1,36 @@
 """Several files as one source: folders, patterns, archives."""
 
+import bz2
+import gzip
 import io
+import lzma
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sources.files import FileSource
 from stockpred.errors import DataError, ParameterError, StockpredError
 from tests.support.data.bars import make_bars
+
+AAPL = make_bars(9, "AAPL").to_csv(index=False)
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+def _zipped() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("AAPL.csv", AAPL)
+    return packed.getvalue()
+
+
+ZIPPED = _zipped()
+PARQUET = make_bars(9, "AAPL").to_parquet()
 
 
 def write_symbols(folder: Path, **kinds: str) -> pd.DataFrame:
@@ -179,3 +200,40 @@ def test_zip_that_unpacks_over_the_limit_is_refused(
     monkeypatch.setattr("sources.files.limits.MAX_BYTES", 1 << 20)
     with pytest.raises(ParameterError, match="1,048,576 bytes, got 1,048,577 unpacked, or more"):
         FileSource("a.zip", tmp_path).read(None, None, None)
+
+
+@pytest.mark.parametrize(("ending", "pack"), PACKERS.items(), ids=list(PACKERS))
+def test_packed_file_is_read_by_its_bytes_whatever_its_name(
+    ending: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    packed = pack(AAPL.encode())
+    for name, content in ((f"AAPL.csv{ending}", packed), ("AAPL.csv", packed)):
+        (tmp_path / name).write_bytes(content)
+        assert FileSource(name, tmp_path).read(None, None, None).report["rows"] == 9
+    (tmp_path / f"plain.csv{ending}").write_bytes(AAPL.encode())
+    assert FileSource(f"plain.csv{ending}", tmp_path).read(None, None, None).report["rows"] == 9
+    (tmp_path / f"cut.csv{ending}").write_bytes(packed[:-9])
+    with pytest.raises(DataError, match="got a damaged one"):
+        FileSource(f"cut.csv{ending}", tmp_path).read(None, None, None)
+
+
+def test_pattern_leaves_hidden_files_out(tmp_path: Path) -> None:
+    (tmp_path / "AAPL.csv").write_text(AAPL)
+    (tmp_path / "._AAPL.csv").write_bytes(b"\0\1\2")
+    report = FileSource("*.csv", tmp_path).read(None, None, None).report
+    assert list(report["symbols"]) == ["AAPL"]
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_damaged_zip_or_parquet_is_read_or_refused_in_one_line(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from([ZIPPED, PARQUET])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.csv"
+        path.write_bytes(content)
+        try:
+            FileSource(str(path), Path(folder)).read(None, None, None)
+        except StockpredError as error:
+            assert "\n" not in str(error)

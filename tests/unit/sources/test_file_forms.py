@@ -100,6 +100,14 @@ SAME = {
     "wide, fields first": wide("fields"),
     "wide, symbols first": wide("symbols"),
     "wide, without a row of dates": wide("fields", ""),
+    "wide, with a blank line": wide("fields", "\n"),
+    "spaces before quotes": "\n".join(
+        ", ".join(f'"{cell}"' for cell in line.split(",")) for line in TABLE.splitlines()
+    ),
+    "euros and units": TABLE.replace(",10,1", ",€10,€1").replace("100\n", "0.1K\n"),
+    "header alone of a price": TABLE.replace("close,", "Price,", 1).replace(
+        "adj_Price", "adj_close"
+    ),
     "repeated rows": TABLE + ROWS,
     "gzip": gzip.compress(TABLE.encode()),
     "bzip2": bz2.compress(TABLE.encode()),
@@ -124,6 +132,13 @@ NOTED = [
     (SAME["lines before"], ["lines before the header are left out: 2, '# from a vendor'"]),
     (SAME["kaggle"], ["'Name' is read as symbol", "'time' is read as date", "'Price' is read as"]),
     (NO_SYMBOL, ["file names are taken for them: A"]),
+    (
+        "\n".join(
+            line + end for line, end in zip(NO_SYMBOL.split(), (",", ",USD", ",USD"), strict=True)
+        ),
+        ["columns left out: (no name)", "file names are taken for them: A"],
+    ),
+    (NO_SYMBOL.removeprefix("date"), ["without a name is read as date", "file names are taken"]),
     (TABLE + ROWS, ["sorted", "repeat another one exactly are left out: 2"]),
     (
         TABLE + ROWS.replace("100", "101"),
@@ -192,7 +207,10 @@ REFUSED = [
     (HEAD + ROWS.replace("\n", ",9\n"), "row 2: expected 8 cells, as the header has, got 9"),
     (TABLE + "A,2024-01-04,1\n", "row 4: expected 8 cells, as the header has, got 3"),
     (TABLE + "\nA,2024-01-04,1,1,x,1,1,1\n", "row 5, column 'low': expected a number, got 'x'"),
-    (TABLE.replace(",10,1", ',"1,000",1'), "got '1,000'. Fix: write 1000 or 0.5"),
+    (
+        TABLE.replace(",10,1", ',"1,000",1').replace(".5", ""),
+        "got '1,000'. Fix: write 1000 or 0.5",
+    ),
     (TABLE.replace("A,2024-01-02", ",2024-01-02"), "row 2, column 'symbol': expected a symbol"),
     (
         f"time,{HEAD}09:30,{ROWS}".replace("\nA", "\n10:00,A").replace("01-03", "01-02"),
@@ -209,7 +227,7 @@ REFUSED = [
     (b"ARROW1\0\0", "got an Arrow (Feather) file"),
     ("\n\n", "got blank lines"),
     (TABLE.encode("utf-16-le"), "got UTF-16 without a byte order mark"),
-    (TABLE.replace("100", "\0"), "got neither"),
+    (TABLE.replace("100", "\0"), "got bytes of another format"),
     ("x" * 300_000, "column 'date'"),
     (TABLE.replace(",", " "), "got one cell 'symbol date open"),
     ("Price,Close,Close\nTicker,A,B\nDate,,\n2024-01-02,1,2\n", "a.csv, A, column 'open'"),
@@ -217,7 +235,10 @@ REFUSED = [
     (gzip.compress(bytes(257) + b"ustar" + bytes(99)), "got a tar archive"),
     (HEAD + ROWS.replace("\n", ",\n", 1), "row 3: expected 9 cells, as the first row has, got 8"),
     (TABLE + "Total,,,,,,,\n", "row 4, column 'date': expected a session's date"),
-    (wide("fields").replace("10,12", "x,12"), "a.csv, A, row 5, column 'open': expected a number"),
+    (
+        wide("fields").replace("10,12", "x,12"),
+        "a.csv, row 5, column 'Open of A': expected a number",
+    ),
     (zipped(d__x_csv=TABLE, d__y_csv=TABLE.replace("9,", "z,")), "a.csv, d/y.csv, row 2, column"),
 ]
 
@@ -239,3 +260,19 @@ def test_rows_of_blanks_below_the_header_are_no_symbols(tmp_path: Path) -> None:
     bars = read(tmp_path, {"a.csv": f"{head}\n{row}{rows}"}, "a.csv").bars
     pd.testing.assert_frame_equal(bars[1:].reset_index(drop=True), BARS)
     assert bars[:1].drop(columns=["symbol", "date"]).isna().all(axis=None)
+
+
+WIDE = """Price;Open;High;Low;Close;Volume;Open;High;Low;Close;Volume
+Ticker;A;A;A;A;A;B;B;B;B;B
+Date;;;;;;;;;;
+01/02/2024;10,5;11,5;9,5;10,5;1.000;1.234;1.235;1.233;1.234;2.000
+01/31/2024;10,5;11,5;9,5;10,5;1.000;nan;nan;nan;nan;nan
+"""
+
+
+def test_symbols_of_a_wide_file_share_one_way_of_writing(tmp_path: Path) -> None:
+    """A decimal comma and a day above 12 of one symbol settle those of the other."""
+    bars = read(tmp_path, {"w.csv": WIDE}, "w.csv").bars
+    assert bars["symbol"].tolist() == ["A", "A", "B"]  # B has no bar where its cells are empty
+    assert bars["date"].dt.month.tolist() == [1, 1, 1]
+    assert bars["close"].tolist() == [10.5, 10.5, 1234] and bars["volume"].iloc[2] == 2000
