@@ -6,9 +6,10 @@ from typing import Any
 
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_INCOMPLETE
+from reports.text.counts import count_of
 from sources import FetchedBars
 from steps.cli.command import step
-from steps.data.source import SourceOptions, check_failures, log_notes, open_step_source
+from steps.data.source import SourceOptions, check_failures, open_step_source, read_bars
 from steps.data.stored_bars import PARTIAL, REPORT, WHOLE, write_bars
 from stockpred.columns import SYMBOL
 
@@ -22,14 +23,13 @@ def main(
     """Fetch the bars of the requested symbols and dates."""
     source = open_step_source(run, options)
     try:
-        fetched = source.read(options.symbols, start, end)
+        fetched = read_bars(source, options, start, end)
         failures = check_failures(fetched, options)
     except BaseException:
         if (partial := source.partial_bars()) is not None:
             _write(run, partial, PARTIAL)
             run.keep_outputs("bars that were fetched before the failure")
         raise
-    log_notes(fetched)
     rows = _write(run, fetched, WHOLE)
     count = fetched.bars[SYMBOL].nunique()
     late = fetched.report.get("late", [])
@@ -38,7 +38,10 @@ def main(
     run.log_metrics(
         {"rows": rows, "symbols": count, "symbols_failed": len(failures), "symbols_late": len(late)}
     )
-    remarks = [f"{rows:,} bars of {count} symbols", *source_remarks(fetched.report)]
+    remarks = [
+        f"{count_of(rows, 'bar')} of {count_of(count, 'symbol')}",
+        *source_remarks(fetched.report),
+    ]
     remarks += [f"{len(failures)} failed"] * bool(failures) + [f"{len(late)} late"] * bool(late)
     run.set_key_figure("; ".join(remarks))
 
@@ -53,11 +56,11 @@ def source_remarks(report: Mapping[str, Any]) -> list[str]:
     """
     remarks = [] if report.get("adj_close", True) else ["close used as adj_close"]
     if columns := len(report.get("dropped_columns", ())):
-        remarks.append(f"{columns} column{'s' * (columns > 1)} left out")
+        remarks.append(f"{count_of(columns, 'column')} left out")
     if rows := report.get("repeated_rows", 0):
-        remarks.append(f"{rows:,} repeated row{'s' * (rows > 1)} left out")
+        remarks.append(f"{count_of(rows, 'repeated row')} left out")
     if sessions := report.get("conflicting_sessions", 0):
-        remarks.append(f"{sessions:,} session{'s' * (sessions > 1)} with rows that differ")
+        remarks.append(f"{count_of(sessions, 'session')} with rows that differ")
     return remarks
 
 

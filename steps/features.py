@@ -13,6 +13,7 @@ from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.features import render_features_page
+from reports.text.counts import count_of
 from reports.text.ties import describe_ties
 from steps.cli.command import step
 from steps.data.artifacts import ACQUIRED, fetch_artifact
@@ -99,7 +100,7 @@ def _tables(
     if not rows_so_far:
         needed = longest_lookback(table_info.feature_sets, table_info.window)
         raise NotEnoughData(
-            f"bars of {len(info.calendars):,} symbols",
+            f"bars of {count_of(len(info.calendars), 'symbol')}",
             expected=f"{needed} sessions of a symbol without a gap of more than {GAP_DAYS} days",
             got="fewer of each",
             fix="give more bars, or feature_sets or a window with a shorter look-back",

@@ -12,6 +12,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_VERSION
+from reports.text.counts import count_of
 from steps.cli.command import step
 from steps.cli.types import ROOT
 from steps.data.source import BarsOptions, fetch_given_bars
@@ -69,8 +70,9 @@ def main(  # noqa: PLR0913 - one argument a parameter
     )
     model_text = f"{resolved.name} {resolved.version}" if resolved.name else model.version
     run.set_key_figure(
-        f"{counts.rows:,} forecasts of {counts.symbols} symbols by {model_text}"
-        + (f"; {skipped} symbols skipped" if skipped else "")
+        f"{count_of(counts.rows, 'forecast')} of {count_of(counts.symbols, 'symbol')} "
+        f"by {model_text}"
+        + (f"; {count_of(skipped, 'symbol')} skipped" if skipped else "")
         + (f"; ledger: {_ledger_text(added)}" if ledger else "")
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from reports.text.counts import count_of
 from reports.text.ties import describe_ties
 from reports.text.verdict import format_interval, format_percent
 
@@ -190,7 +191,7 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
 def _data(data: Mapping[str, Any]) -> Iterable[str]:
     late = "" if data["late"] is None else f", {data['late']} weekdays before this run"
     yield paragraph(
-        f"{data['symbols']:,} symbols, newest bar of {data['newest']}{late}; "
+        f"{count_of(data['symbols'], 'symbol')}, newest bar of {data['newest']}{late}; "
         + (
             f"without a bar for long: {', '.join(data['stopped'])}."
             if data["stopped"]

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from reports.text.counts import count_of
 from stockpred.bars.checks.tradability import SIGNS, describe_untradable
+from stockpred.gate.rules import UNTRADABLE_LIMIT
 
 SHOWN = 50  # rows of a table; validation.json has them all
 WORDS = (
@@ -25,12 +27,14 @@ def validation_summary(content: Mapping[str, Any]) -> str:
     """Summarise a validation: bars that may reach a model, what was taken out, warnings."""
     kept, listed, symbols = content["bars"], content["listed"], content["symbols"]
     dropped, stretches = len(content["dropped"]), len(content["quarantined"])
-    first = f"{kept:,} of {listed:,} bars of {symbols:,} symbols may reach a model"
-    taken = f"{_count(stretches, 'stretch', 'es')} and {_count(dropped, 'whole symbol', 's')} were"
+    first = f"{kept:,} of {listed:,} bars of {count_of(symbols, 'symbol')} may reach a model"
+    taken = (
+        f"{_count(stretches, 'stretch', 'stretches')} and {_count(dropped, 'whole symbol')} were"
+    )
     warned = [c["check"] for c in content["checks"] if c["level"] == "warn" and c["count"]]
     found = f"Look at the warnings of {', '.join(warned)}" if warned else "There is no warning"
     untradable = len({y["symbol"] for y in content["tradability"]["years"] if y["above"]})
-    doubt = f" Prices of {_count(untradable, 'symbol', 's')} could hardly be traded at."
+    doubt = f" Prices of {count_of(untradable, 'symbol')} could hardly be traded at."
     return f"{first}; {taken} taken out. {found}.{doubt if untradable else ''}"
 
 
@@ -42,14 +46,14 @@ def describe_gaps(content: Mapping[str, Any]) -> str | None:
     rows = f"{gaps['rows']:,} row{' has' if gaps['rows'] == 1 else 's have'}"
     cut = "cuts" if gaps["count"] == 1 else "cut"
     return (
-        f"{_count(gaps['count'], 'gap', 's')} of more than {gaps['days']} days in "
-        f"{_count(gaps['symbols'], 'symbol', 's')} {cut} the history: {rows} no whole look-back "
+        f"{count_of(gaps['count'], 'gap')} of more than {gaps['days']} days in "
+        f"{count_of(gaps['symbols'], 'symbol')} {cut} the history: {rows} no whole look-back "
         "after one, and no label crosses one"
     )
 
 
-def _count(number: int, one: str, plural: str) -> str:
-    return f"{number or 'no'} {one}{'' if number == 1 else plural}"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return count_of(number, noun, plural) if number else f"no {plural or noun + 's'}"
 
 
 def render_validation_page(content: Mapping[str, Any], picture: bytes | None) -> str:
@@ -138,8 +142,8 @@ def _tradability(content: Mapping[str, Any]) -> list[str]:
     return [
         paragraph(
             "Shares of the sessions of a symbol and year whose prices could hardly be traded at. "
-            "The gate promotes no model that is judged on years above a limit, unless "
-            "require_tradable=off."
+            f"Where {UNTRADABLE_LIMIT:.0%} of the rows that judge a model are of years above a "
+            "limit, the gate promotes it only with require_tradable=off."
         ),
         table(
             ("sign", "condition", "limit", "largest share", "symbols and years above"),

@@ -115,10 +115,32 @@ def open_step_source(run: StepRun, options: SourceOptions) -> Source:
     return open_source(options.source, ROOT, options.as_of or dt.datetime.now(dt.UTC), **yahoo)
 
 
-def log_notes(fetched: FetchedBars) -> None:
-    """Print what a source recognised, left out or replaced, one line each."""
+def read_bars(
+    source: Source, options: SourceOptions, start: dt.date | None = None, end: dt.date | None = None
+) -> FetchedBars:
+    """Read the bars that a step asks for, and print the notes on how they were read.
+
+    Parameters
+    ----------
+    source : Source
+        Of `open_step_source`.
+    options : SourceOptions
+    start, end : date, optional
+        Both inclusive; None: unbounded.
+
+    Returns
+    -------
+    FetchedBars
+
+    Raises
+    ------
+    ParameterError, DataError
+        As `Source.read`.
+    """
+    fetched = source.read(options.symbols, start, end)
     for note in fetched.report.get("notes", []):
         logger.info(f"bars: {note}")
+    return fetched
 
 
 def check_failures(fetched: FetchedBars, options: SourceOptions) -> Mapping[str, Any]:

@@ -14,8 +14,9 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from reports.pages.validation import describe_gaps, render_validation_page
 from reports.plots.missing_sessions import draw_missing_sessions
+from reports.text.counts import count_of
 from sources.calendars import expected_sessions
-from steps.data.source import SourceOptions, check_failures, open_step_source
+from steps.data.source import SourceOptions, check_failures, open_step_source, read_bars
 from steps.data.stored_bars import write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.spacing import Spacing, check_daily, find_spacing
@@ -127,7 +128,7 @@ def validate_source(run: StepRun, options: SourceOptions, lookback: int) -> Path
     NotEnoughData, DataError
         As `validate_file`, or the source fails.
     """
-    fetched = open_step_source(run, options).read(options.symbols, None, None)
+    fetched = read_bars(open_step_source(run, options), options)
     check_failures(fetched, options)
     raw = run.scratch_folder("acquired") / "bars.parquet"
     write_bars(raw, fetched)
@@ -221,7 +222,7 @@ def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:
     content = summarise(symbols)
     years = content["tradability"]["years"]
     for sentence in describe_untradable(years):
-        logger.warning(f"validate: {sentence}. Only require_tradable=off promotes on it")
+        logger.warning(f"validate: {sentence}")
     if cut := describe_gaps(content):
         logger.warning(f"validate: {cut}")
     run.write_json("validation.json", content)
@@ -231,8 +232,6 @@ def _report(run: StepRun, symbols: Mapping[str, SymbolValidation]) -> None:
     run.log_metrics({"rows": content["bars"], "symbols_dropped": dropped, "stretches": stretches})
     run.log_metrics({f"check_{check['check']}": check["count"] for check in content["checks"]})
     untradable = len({year["symbol"] for year in years if year["above"]})
-    doubt = f"; {untradable} symbols not shown to be tradable" if untradable else ""
-    run.set_key_figure(
-        f"{content['bars']:,} sound bars; {stretches} stretches and {dropped} symbols taken out"
-        f"{doubt}"
-    )
+    doubt = f"; {count_of(untradable, 'symbol')} hardly tradable" if untradable else ""
+    taken_out = f"{count_of(stretches, 'stretch', 'stretches')} and {count_of(dropped, 'symbol')}"
+    run.set_key_figure(f"{content['bars']:,} sound bars; {taken_out} taken out{doubt}")

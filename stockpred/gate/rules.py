@@ -40,8 +40,12 @@ _CALIBRATED = Rule(
 )
 _SOUND = Rule("unsound_share", "below", 0.05, "the bars were validated and nearly all are sound")
 UNTRADABLE_SHARE = "untradable_share"
+UNTRADABLE_LIMIT = 0.05  # of the judged rows
 _TRADABLE = Rule(
-    UNTRADABLE_SHARE, "below", 0.05, "nearly all prices it was judged on could be traded at"
+    UNTRADABLE_SHARE,
+    "below",
+    UNTRADABLE_LIMIT,
+    "nearly all prices it was judged on could be traded at",
 )
 _COMPARABLE = (
     Rule("shared_symbols", "at_least", 0.5, "it forecasts the symbols that the champion forecasts"),

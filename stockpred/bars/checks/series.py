@@ -127,9 +127,7 @@ def _is_flat(bars: BarArrays) -> Mask:
 SERIES_CHECKS = (
     Check("split", FAIL, "prices do not jump to another scale", _is_unadjusted_split),
     Check("unit", FAIL, "no single column is in another unit", _is_in_another_unit),
-    Check(
-        "jump", WARN, f"a close is below {limits.JUMP:g} times the last, and the reverse", _is_jump
-    ),
+    Check("jump", WARN, "a close neither doubles nor halves within a session", _is_jump),
     Check("stale", WARN, f"the close changes within {limits.STALE_SESSIONS} sessions", _is_stale),
     Check("adj_close", WARN, "adj_close / close never falls, nor is above 1", _is_adjusted_wrongly),
     Check("traded", WARN, "volume is not 0", _has_no_volume),

@@ -147,6 +147,8 @@ SYMBOL_CHECKS = (
     SymbolCheck("missing", "each session of the symbol's calendar has a bar", _missing),
     SymbolCheck("extra", "each bar is of a session of the symbol's calendar", _extra),
     SymbolCheck(GAP, f"each bar is at most {GAP_DAYS} days after the one before", _gap),
-    SymbolCheck("calendar", f"at most {MISFIT:.0%} of the dates differ from it", _misfit),
+    SymbolCheck(
+        "calendar", f"at most {MISFIT:.0%} of the dates differ from the calendar's", _misfit
+    ),
     SymbolCheck("history", f"there are {SPARE_BARS} bars more than the longest look-back", _short),
 )

@@ -199,7 +199,7 @@ def test_score_by_default_gives_the_last_forecast_of_each_symbol(
     assert (report["alias"], report["version"], report["rows"]) == ("candidate", "1", 3)
     assert run.data.metrics["symbols_skipped"] == 1 and run.data.metrics["rows"] == 3
     assert run.data.tags["pipeline.key_figure"] == (
-        "3 forecasts of 3 symbols by stockpred 1; 1 symbols skipped"
+        "3 forecasts of 3 symbols by stockpred 1; 1 symbol skipped"
     )
     assert run.data.tags["pipeline.model_version"] == "stockpred/1"
 

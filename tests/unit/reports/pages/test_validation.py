@@ -15,11 +15,11 @@ from tests.support.pages.validation import SESSIONS, judged, picture_of
 def test_validation_summary_counts_bars_and_removed_ones() -> None:
     clean = summarise({"A": validate(make_bars(120, "A"))})
     assert validation_summary(clean) == (
-        "120 of 120 bars of 1 symbols may reach a model; no stretches and no whole symbols were "
+        "120 of 120 bars of 1 symbol may reach a model; no stretches and no whole symbols were "
         "taken out. There is no warning."
     )
     assert validation_summary(summarise(judged(1))) == (
-        "498 of 499 bars of 1 symbols may reach a model; 1 stretch and no whole symbols were "
+        "498 of 499 bars of 1 symbol may reach a model; 1 stretch and no whole symbols were "
         "taken out. Look at the warnings of missing."
     )
 
