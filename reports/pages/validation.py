@@ -5,8 +5,8 @@ from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
 from reports.text.counts import count_of
+from stockpred.bars.checks.limits import UNTRADABLE_ROWS
 from stockpred.bars.checks.tradability import SIGNS, describe_untradable
-from stockpred.gate.rules import UNTRADABLE_LIMIT
 
 SHOWN = 50  # rows of a table; validation.json has them all
 WORDS = (
@@ -142,7 +142,7 @@ def _tradability(content: Mapping[str, Any]) -> list[str]:
     return [
         paragraph(
             "Shares of the sessions of a symbol and year whose prices could hardly be traded at. "
-            f"Where {UNTRADABLE_LIMIT:.0%} of the rows that judge a model are of years above a "
+            f"Where {UNTRADABLE_ROWS:.0%} of the rows that judge a model are of years above a "
             "limit, the gate promotes it only with require_tradable=off."
         ),
         table(

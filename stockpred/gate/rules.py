@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stockpred.bars.checks.limits import UNTRADABLE_ROWS
+
 _DIRECTIONS: Mapping[str, Callable[[float, float], bool]] = {
     "below": operator.lt,
     "above": operator.gt,
@@ -40,11 +42,10 @@ _CALIBRATED = Rule(
 )
 _SOUND = Rule("unsound_share", "below", 0.05, "the bars were validated and nearly all are sound")
 UNTRADABLE_SHARE = "untradable_share"
-UNTRADABLE_LIMIT = 0.05  # of the judged rows
 _TRADABLE = Rule(
     UNTRADABLE_SHARE,
     "below",
-    UNTRADABLE_LIMIT,
+    UNTRADABLE_ROWS,
     "nearly all prices it was judged on could be traded at",
 )
 _COMPARABLE = (

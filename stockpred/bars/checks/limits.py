@@ -22,6 +22,8 @@ UNCHANGED = 0.25  # a price that often stays moves late, which reads as a foreca
 NO_VOLUME = 0.25  # trades on three days in four are the least that fills on any day need
 FLAT = 0.25  # a quote, a fund's price or a dead feed: a traded stock nearly always has a range
 YEAR_SESSIONS = 20  # with fewer sessions chance alone could exceed a limit
+# Share of the rows that judge a model, above which the gate does not promote on untradable years.
+UNTRADABLE_ROWS = 0.05
 
 # Splits by what one old share became. 5:4 and less are left out: news moves prices that far.
 SPLIT_RATIOS = (4 / 3, 3 / 2, 2, 5 / 2, *range(3, 9), 10, 12, 15, 20, 25, 30, 40, 50, 100)
