@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stockpred.bars.schema import NUMBERS
 from stockpred.columns import ADJ_CLOSE, CLOSE, DATE, SYMBOL
 from tests.support.paths import ROOT
 
@@ -142,6 +143,15 @@ def _with_actions(bars: pd.DataFrame) -> pd.DataFrame:
     return bars.assign(Dividends=0, **{"Stock Splits": 0})
 
 
+def _whole_prices(bars: pd.DataFrame) -> pd.DataFrame:
+    """Leave no decimal point that would show what the commas of the volume separate."""
+    return (
+        bars.round(dict.fromkeys(NUMBERS, 0))
+        .astype(dict.fromkeys(NUMBERS, int))
+        .assign(volume="1,000")
+    )
+
+
 def _with_pair(bars: pd.DataFrame) -> pd.DataFrame:
     return bars.assign(symbol=bars[SYMBOL].replace("IBM", "BTC/USDT"))
 
@@ -184,7 +194,8 @@ FORMS: dict[str, Maker] = {
     "UTF-16": _text(str, "utf-16"),
     "semicolons, decimal commas": _csv(lambda bars: bars, sep=";", decimal=","),
     "tabs": _csv(lambda bars: bars, sep="\t"),
-    "thousands in doubt": _csv(lambda bars: bars.assign(volume="1,000")),
+    "separators of thousands": _csv(lambda bars: bars.assign(volume="1,000")),
+    "separators of thousands, in doubt": _csv(_whole_prices),
     "a comma at each line's end": _text(lambda text: text.replace("\n", ",\n")),
     "rows longer than the header": _text(lambda text: text.replace("\nIBM,", "\nIBM,x,")),
     "blank lines at the end": _text(lambda text: text + "\n\n"),
