@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Array, Dates, Mask, Rows
+from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.columns import DAILY_RETURN, DATE, FORWARD_RETURN, PROBABILITY_UP, SYMBOL
 from stockpred.errors import DataError
 from stockpred.evaluation.sharpe import elapsed_years, sharpe
@@ -79,8 +80,8 @@ def strategy_returns(
     """Compute the returns by session of trading on forecasts.
 
     A forecast made after the close of a session is entered at the next open and left at the close
-    `horizon` sessions on, as for its label. The capital is shared equally over the symbols whose
-    rows begin by the date and do not end before it, and over `horizon` tranches, since so many
+    `horizon` sessions on, as for its label. The capital is shared equally over the symbols with a
+    row on the date or at most `GAP_DAYS` before it, and over `horizon` tranches, since so many
     positions overlap; the share of a symbol without a signal stays in cash, as does that of a
     stock on the weekends of a coin. Open positions are marked to market at each close, by
     `daily_return`. Every position is opened and closed, none is netted against the next: one ends
@@ -166,14 +167,18 @@ def _check_daily_returns(predictions: pd.DataFrame) -> None:
 
 
 def _symbols_on(rows: pd.DataFrame, dates: Dates) -> Rows:
-    """Count the symbols whose rows begin by each date and do not end before it.
+    """Count the symbols that have a row on each date or at most `GAP_DAYS` before it.
 
     A count of the rows of a date would give the coins of a portfolio all of its capital on
-    weekends, while the positions in stocks are open.
+    weekends, while the positions in stocks are open. A symbol whose rows end keeps its share for
+    these days: on the date itself nobody knows that no row will follow.
     """
-    spans = rows.groupby(SYMBOL, observed=True)[DATE].agg(["min", "max"])
-    begun, ended = (np.sort(spans[name].to_numpy()) for name in ("min", "max"))
-    return np.searchsorted(begun, dates, side="right") - np.searchsorted(ended, dates)
+    begun = rows[DATE].to_numpy()
+    following = rows.groupby(SYMBOL, observed=True)[DATE].shift(-1).to_numpy()
+    ended = np.fmin(following, begun + np.timedelta64(GAP_DAYS + 1, "D"))
+    return np.searchsorted(np.sort(begun), dates, side="right") - np.searchsorted(
+        np.sort(ended), dates, side="right"
+    )
 
 
 def _has_exit(symbols: pd.Series, horizon: int) -> Mask:

@@ -177,6 +177,19 @@ def test_positions_over_mixed_calendars_never_exceed_the_capital(horizon: int) -
     assert exposure[weekend].to_numpy() == pytest.approx(0.5, abs=1e-6)
 
 
+def test_end_of_a_symbol_changes_no_position_of_an_earlier_date() -> None:
+    coin, stock = steady_rows("C", "D", 1e-9), steady_rows("S", "B", 1e-9)
+    friday = stock["date"].iloc[200:].loc[stock["date"].dt.day_of_week == 4].iloc[0]
+    ended = stock[stock["date"] <= friday]
+    whole, cut = (
+        strategy_returns(pd.concat([coin, rows]), ALWAYS_LONG, 1, FREE)["exposure"]
+        for rows in (stock, ended)
+    )
+    weekend = pd.date_range(friday, periods=3)
+    assert cut[: weekend[2]].equals(whole[: weekend[2]])
+    assert cut[friday + pd.Timedelta(days=20)] == pytest.approx(1.0, abs=1e-6)
+
+
 def test_net_return_at_the_break_even_cost_is_zero() -> None:
     rows = predictions_of(bars_of(3, 200, 1), 2, 1)
     content = _backtest(rows, 2, Selection(0.5), FREE, 0)
