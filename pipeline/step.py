@@ -120,12 +120,16 @@ class Project:
     is_reusable : callable
         (client, step name, run) -> whether a finished run may be reused, beyond the check that its
         artifacts are intact.
+    parameter_files : sequence of str
+        Files that affect a step only by its typed parameters, which the cache key has by value: a
+        change of one runs nothing again.
     """
 
     root: Path
     package: str
     preload: Sequence[str] = ()
     is_reusable: Callable[[MlflowClient, str, Run], bool] = lambda client, step, run: True
+    parameter_files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import pyarrow as pa
 from pipeline.file_hashes import file_sha256
 from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read_metadata, read_table, write_groups
+from pipeline.storage.parquet import read_table, write_groups
 from steps.cli.command import step
-from steps.data.artifacts import FEATURES, fetch_artifact
+from steps.data.feature_table import fetch_feature_table
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import Selection, evaluate_holdout
-from stockpred.features.table import TableInfo, rows_from_arrow
+from stockpred.features.table import rows_from_arrow
 from stockpred.models.recipe import Recipe
 from stockpred.training.walk_forward import walk_forward
 
@@ -33,7 +33,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     seed: int | None,
 ) -> None:
     """Walk a recipe forward through the holdout and evaluate its forecasts."""
-    path = fetch_artifact(run, "table", table, FEATURES)
+    path, info = fetch_feature_table(run, table)
     try:
         content = json.loads(run.fetch_input(recipe).read_text())
         holdout_start = np.datetime64(content["selection"]["holdout_start"], "s")
@@ -61,7 +61,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     )
     evaluation = {
         "recipe": content,
-        "source": TableInfo.from_metadata(read_metadata(path)).source,
+        "source": info.source,
         "table_sha256": file_sha256(path),
         **results,
     }

@@ -122,7 +122,7 @@ def is_reusable(client: "MlflowClient", step: str, run: "Run") -> bool:
     return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
 
 
-PROJECT = Project(ROOT, "steps", PRELOAD, is_reusable)
+PROJECT = Project(ROOT, "steps", PRELOAD, is_reusable, ("steps/cli/parameters.py",))
 
 
 def resolve_params(typed: Mapping[str, Any], raw: Mapping[str, str]) -> ChainParams:

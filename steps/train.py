@@ -15,13 +15,14 @@ from pipeline.log.console import logger
 from pipeline.run.nested import dataset
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
-from pipeline.storage.parquet import read_metadata, read_table, write_groups
+from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
-from steps.data.artifacts import EXAMPLE, FEATURES, fetch_artifact
+from steps.data.artifacts import EXAMPLE, fetch_artifact
+from steps.data.feature_table import fetch_feature_table
 from steps.training.nested_runs import SearchPlan, run_search
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END
@@ -65,8 +66,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
-    path = fetch_artifact(run, "table", table, FEATURES)
-    info = TableInfo.from_metadata(read_metadata(path))
+    path, info = fetch_feature_table(run, table)
     example_bars = _read_example(run, example, info)
     arrow = read_table(path)
     rows = rows_from_arrow(arrow)

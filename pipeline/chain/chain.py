@@ -142,7 +142,7 @@ class Chain:
         self._steps = list(steps)
         waiting = list(steps)
         check_steps(steps)
-        code = Code(self.project.root)
+        code = Code(self.project.root, self.project.parameter_files)
         try:
             while waiting or self._running:
                 if (signum := received_signal()) is not None:

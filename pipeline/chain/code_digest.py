@@ -47,6 +47,8 @@ class Code:
     ----------
     root : Path
         The project's folder. Where it is does not count, nor when a file was touched.
+    left_out : sequence of str
+        Files that do not count, nor what only they import.
 
     Examples
     --------
@@ -65,8 +67,9 @@ class Code:
     False
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, left_out: Sequence[str] = ()) -> None:
         self.root = root.resolve()
+        self.left_out = frozenset(left_out)
         self._modules: dict[str, _Module] = {}
         self._files_of: dict[str, str] = {}
         self._is_memo_new = False
@@ -117,7 +120,7 @@ class Code:
         """
         packages = {room for room in self._rooms if f"{room}/{INIT}" in self.files}
         names = (name for name in self.files if name.endswith(".py"))
-        return [name for name in names if name.partition("/")[0] in packages]
+        return [n for n in names if n.partition("/")[0] in packages and n not in self.left_out]
 
     @cached_property
     def _environment(self) -> list[tuple[str, str]]:
@@ -212,7 +215,7 @@ class Code:
             module, name = f"{module}.{name}", ""
         else:
             file = self._file_of(module)
-        if not (file or bound):  # a string that names something else
+        if file in self.left_out or not (file or bound):  # a string that names something else
             return elsewhere
         parts = module.split(".")
         around = (tuple(parts[:depth]) for depth in range(1, len(parts)))

@@ -17,7 +17,6 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.errors import ParameterError
-from stockpred.features import table
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,6 @@ EXAMPLE = ArtifactKind(
     BARS,
     schema.METADATA_KEY,
     "give the artifact of a validate run",
-)
-FEATURES = ArtifactKind(
-    "features.parquet of features", (), table.METADATA_KEY, "give the artifact of a features run"
 )
 FORECASTS = ArtifactKind(
     "holdout_predictions.parquet of evaluate",

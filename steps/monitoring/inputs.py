@@ -21,10 +21,10 @@ from sources import YAHOO
 from steps.cli.types import ROOT
 from steps.registration.version_tags import (
     TAG_PREDICTIONS,
-    TAG_RECIPE,
     TAG_TRAINED_TO,
     expected_lead_of,
 )
+from steps.training.tags import TAG_RECIPE
 from stockpred.arrays import Dates
 from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol
 from stockpred.columns import DATE, PROBABILITY_UP

@@ -13,10 +13,10 @@ from pipeline.storage.parquet import read_table
 from steps.registration.look_store import take_look
 from steps.registration.version_tags import (
     TAG_PREDICTIONS,
-    TAG_RECIPE,
     expected_lead_of,
     is_same_version,
 )
+from steps.training.tags import TAG_RECIPE
 from stockpred.columns import CHAMPION as CHAMPION_COLUMN
 from stockpred.errors import DataError
 from stockpred.gate.expected_lead import refresh_metrics

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.run.step_run import StepRun
-from steps.training.nested_runs import TAG_RECIPE
+from steps.training.tags import TAG_RECIPE
 from stockpred.evaluation.sharpe import Moments, deflated_sharpe
 
 if TYPE_CHECKING:

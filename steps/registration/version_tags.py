@@ -10,6 +10,7 @@ from pipeline.registry.download import fetch_files
 from pipeline.registry.versions import CHAMPION, version_by_alias, versions
 from pipeline.run.step_run import StepRun
 from serving.model.example_check import check_example
+from steps.training.tags import TAG_RECIPE
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.gate.metrics import sessions_after, trained_to
 
@@ -17,12 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-TAG_RECIPE, TAG_PREDICTIONS, TAG_TRAINED_TO, TAG_AGE = (
-    "recipe_id",
-    "predictions",
-    "trained_to",
-    "age",
-)
+TAG_PREDICTIONS, TAG_TRAINED_TO, TAG_AGE = "predictions", "trained_to", "age"
 TAG_PROMOTED_BY_HAND, TAG_REJECTED = "promoted_by_hand", "rejected"  # the reason of each
 TAG_GATE = "gate"  # sentence of the latest decision
 # Lead, standard error, last date and implied lead of the recipe's evaluation.

@@ -14,6 +14,7 @@ from pipeline.run.nested import NestedRuns, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
 from pipeline.tracking.run_data import Point
+from steps.training.tags import TAG_NUMBER, TAG_RECIPE, TAG_STATE, TAG_TRIAL
 from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds
 from stockpred.training.importance import permutation_importances
@@ -22,11 +23,6 @@ from stockpred.training.trial import FAILED, Trial, best_trial
 
 if TYPE_CHECKING:
     from mlflow.entities import Dataset
-
-TAG_TRIAL = "trial.record"
-TAG_STATE = "trial.state"
-TAG_NUMBER = "trial.number"
-TAG_RECIPE = "recipe_id"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.chain.code_digest import Code
-from steps.main import STEPS
+from steps.main import PROJECT, STEPS
 from steps.train import RECIPE_CODE
 from tests.support.project_files import copy_project
 
@@ -21,7 +21,7 @@ class Project:
 
     def digests(self) -> tuple[str, dict[str, str]]:
         """Of the code of recipes, and of each step's."""
-        code = Code(self.folder)
+        code = Code(self.folder, PROJECT.parameter_files)
         steps = {step.name: code.of_step(f"steps.{step.name}") for step in STEPS}
         return code.of_modules(*RECIPE_CODE), steps
 
@@ -50,8 +50,20 @@ def test_comment_in_every_file_changes_no_recipe_and_no_step(project: Project, t
 @pytest.mark.parametrize(
     ("file", "is_another", "again", "cached"),
     [
-        ("stockpred/features/technical.py", True, {"features", "train", "evaluate"}, set()),
+        (
+            "stockpred/features/technical.py",
+            True,
+            {"features", "train", "evaluate"},
+            {"acquire", "report", "register"},
+        ),
+        (
+            "stockpred/models/candidates.py",
+            True,
+            {"train", "evaluate"},
+            {"acquire", "validate", "features", "report", "register"},
+        ),
         ("stockpred/training/fit.py", True, {"train", "evaluate"}, {"acquire", "validate"}),
+        ("steps/cli/parameters.py", False, set(), ALL),
         ("stockpred/evaluation/calibration.py", False, {"evaluate"}, {"acquire", "validate"}),
         ("stockpred/gate/rules.py", False, {"register"}, ALL - {"register"}),
         ("stockpred/monitoring/alerts.py", False, set(), ALL),

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.run.step_run import StepRun
-from steps.data.artifacts import ACQUIRED, FEATURES, FORECASTS, ArtifactKind, fetch_artifact
+from steps.data.artifacts import ACQUIRED, FORECASTS, ArtifactKind, fetch_artifact
+from steps.data.feature_table import FEATURES
 from stockpred.bars.schema import SCHEMA, BarsInfo
 from stockpred.columns import BARS
 from stockpred.errors import ParameterError
