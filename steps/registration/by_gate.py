@@ -21,7 +21,7 @@ from pipeline.registry.versions import (
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
 from pipeline.storage.parquet import read_table
-from pipeline.tags import TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
+from pipeline.tags import TAG_COMMIT, TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
 from steps.data.artifacts import FORECASTS, fetch_artifact
 from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.gate_inputs import (
@@ -160,12 +160,12 @@ def _register(
     run: StepRun, model_uri: str, registered_model: str, tags: dict[str, str]
 ) -> "ModelVersion":
     model = read_model(run, model_uri)
-    tags["git_commit"] = model.tags.get("git_commit", "unknown")
-    if model.source_run_id:
-        train_tags = run.client.get_run(model.source_run_id).data.tags
-        if (digest := train_tags.get(TAG_OUTPUT + MODEL)) is not None:
-            tags[TAG_MODEL_SHA256] = digest
-    return register_version(run.client, registered_model, model_uri, model.source_run_id, tags)
+    run_id = model.source_run_id
+    train_tags = run.client.get_run(run_id).data.tags if run_id else {}
+    tags["git_commit"] = model.tags.get(TAG_COMMIT) or train_tags.get(TAG_COMMIT, "unknown")
+    if (digest := train_tags.get(TAG_OUTPUT + MODEL)) is not None:
+        tags[TAG_MODEL_SHA256] = digest
+    return register_version(run.client, registered_model, model_uri, run_id, tags)
 
 
 def _explain_untradable(decision: Decision, doubts: Sequence[str]) -> Decision:

@@ -82,6 +82,7 @@ def test_git_url_by_branch_tag_and_commit_reuses_one_chain(
         check_source(run, url, commit)
         assert run.info.status == "FINISHED"
     assert parent.data.tags["mlflow.source.git.branch"] == "main"
+    assert away.client.get_model_version("stockpred", "1").tags["git_commit"] == commit
     for ref in ("v1", commit):
         code, output = away.run(url, "-v", ref)
         assert code == 0, output

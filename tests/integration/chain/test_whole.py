@@ -103,7 +103,7 @@ def test_first_run_writes_the_documented_artifacts(store: ChainStore, first: str
     assert pq.ParquetFile(features).num_row_groups == 5
 
 
-def test_decision_matches_the_registry(store: ChainStore, first: str) -> None:
+def test_decision_matches_the_registry(store: ChainStore, first: str, root: Path) -> None:
     decision = json.loads(store.artifact(table(first)["register"][1], "decision.json").read_text())
     [(tags,)] = store.query("select count(*) from model_versions")
     assert tags == 1
@@ -111,7 +111,9 @@ def test_decision_matches_the_registry(store: ChainStore, first: str) -> None:
     assert sorted(aliases) == decision["aliases"] and "candidate" in aliases
     tags = dict(store.query("select key, value from model_version_tags where version = 1"))
     assert tags["stage"] == decision["stage"]
-    assert {"git_commit", "data_sha256", "recipe_id", "holdout_log_loss"} <= set(tags)
+    assert {"data_sha256", "recipe_id", "holdout_log_loss"} <= set(tags)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    assert tags["git_commit"] == (head.stdout.strip() or "unknown")
     trials = decision["tried"]
     assert trials["recipes"] >= 2 and 0 <= trials["deflated_sharpe"] <= 1
     assert all({"metric", "limit", "value", "passed"} <= set(rule) for rule in decision["rules"])

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.registry.versions import model_tags, version_by_alias
 from steps.registration.look_store import PREFIX
-from tests.support.runs.gate_nights import SOUND_VALIDATION, GateNights, first_dates
+from tests.support.runs.gate_nights import COMMIT, SOUND_VALIDATION, GateNights, first_dates
 
 pytestmark = [
     pytest.mark.run,
@@ -21,6 +21,7 @@ def test_register_of_one_recipe_refreshes_the_champion_until_it_gets_worse(
 ) -> None:
     first = nights.night("one", first_dates(skilled, 500), "a", "1")
     assert (first["stage"], first["aliases"]) == ("Production", ["candidate", "champion"])
+    assert nights.tags("one", "1")["git_commit"] == COMMIT
     [look] = first["looks"]
     assert (look["index"], look["looks"], look["dates"]) == (1, 1, 500)
     assert first["champion"]["sessions"] == 0 and not first["champion"]["too_old"]

@@ -28,10 +28,15 @@ def test_clients_without_a_shared_disk_can_do_everything(
 ) -> None:
     uri, folder = shared.server.uri, shared.folder
     first = TeamClient(tmp_path / "a", uri, folder)
+    commit = first.commit()
     assert first.main() == EXECUTED
     shutil.rmtree(tmp_path / "a")
     client = TeamClient(tmp_path / "b", uri, folder)
     assert client.main() == CACHED
+    versions = dict(
+        shared.query("select version, value from model_version_tags where key = 'git_commit'")
+    )
+    assert versions == {1: commit}
     # What runs now takes the table and the recipe from the server.
     again = client.main(refit_every="300")
     new = dict.fromkeys(("evaluate", "report", "register"), "executed")

@@ -16,6 +16,7 @@ from steps.registration.by_gate import GateSettings, register
 from steps.registration.gate_inputs import GateInputs
 from tests.support.runs.stores import make_store
 
+COMMIT = "0123456789" * 4
 SOUND_VALIDATION = {"listed": 1000, "bars": 1000, "tradability": {"years": []}}
 
 
@@ -44,7 +45,10 @@ class GateNights:
         scratch.mkdir()
         if not model:
             logged = self.client.create_logged_model(
-                self.experiment, name="model", source_run_id=run_id
+                self.experiment,
+                name="model",
+                source_run_id=run_id,
+                tags={"mlflow.source.git.commit": COMMIT},
             )
             model = f"models:/{logged.model_id}"
         content = {
