@@ -9,10 +9,9 @@ from sources.files import FileSource
 from sources.snapshot import SnapshotSource
 from sources.yahoo.merge import StoredBars
 from sources.yahoo.source import YahooSource
+from stockpred.bars.origins import SNAPSHOT, YAHOO
 
-__all__ = ["YAHOO", "FetchedBars", "Source", "StoredBars", "open_source"]
-
-YAHOO = "yahoo"
+__all__ = ["SNAPSHOT", "YAHOO", "FetchedBars", "Source", "StoredBars", "open_source"]
 
 
 def open_source(
@@ -44,7 +43,7 @@ def open_source(
     ValueError
         ``yahoo`` without `as_of`.
     """
-    if source == "snapshot":
+    if source == SNAPSHOT:
         return SnapshotSource(root)
     if source == YAHOO:
         if as_of is None:

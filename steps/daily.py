@@ -169,7 +169,7 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
             entry_point="daily",
             next_steps=next_steps,
         )
-        result.version = print_summary(result.finished, get_tracking_uri())
+        result.version = print_summary(result.finished, get_tracking_uri(), raw)
 
 
 if __name__ == "__main__":

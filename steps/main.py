@@ -181,7 +181,7 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
         names = [step.name for step in STEPS]
         steps = STEPS[: names.index(LAST_STEP[params["phase"]]) + 1]
         result.finished = run_project(PROJECT, steps, chain_params)
-        result.version = print_summary(result.finished, get_tracking_uri())
+        result.version = print_summary(result.finished, get_tracking_uri(), raw)
 
 
 if __name__ == "__main__":

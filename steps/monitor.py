@@ -18,6 +18,7 @@ from steps.monitoring.inputs import (
     read_feature_settings,
     read_forecasts,
     read_outcomes,
+    read_source,
     read_versions,
 )
 from stockpred.columns import DATE, LATE
@@ -46,7 +47,9 @@ def main(
     settings = read_feature_settings(run, resolved)
     forecasts = read_forecasts(ledger, registered_model)
     lookback = longest_lookback(settings.feature_sets, settings.window)
-    path = given_bars or validate_source(run, options.source_options, lookback)
+    path = given_bars or validate_source(
+        run, options.source_options(lambda: read_source(run, resolved)), lookback
+    )
     versions = read_versions(run.client, registered_model)
     champion = versions[str(resolved.version)]
     outcomes, sampler = read_outcomes(path, settings, champion.trained_to, forecasts[DATE].unique())

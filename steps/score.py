@@ -17,6 +17,7 @@ from steps.cli.command import step
 from steps.cli.types import ROOT
 from steps.data.source import BarsOptions, fetch_given_bars
 from steps.data.validation import validate_source
+from steps.registration.trained_source import read_trained_source
 from steps.scoring.batch import BatchPrediction, DateSpan, DownloadedModel, download_model
 from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
 
@@ -38,7 +39,12 @@ def main(  # noqa: PLR0913 - one argument a parameter
     given_bars = fetch_given_bars(run, options)
     resolved = resolve_and_warn(run.client, model_uri, registered_model)
     model = download_model(run, resolved)
-    path = given_bars or validate_source(run, options.source_options, model.lookback)
+    mlmodel = model.folder / "MLmodel"
+    path = given_bars or validate_source(
+        run,
+        options.source_options(lambda: read_trained_source(run, resolved, mlmodel)),
+        model.lookback,
+    )
     symbols = options.symbols if options.bars is not None else None  # a source gave no others
     prediction = BatchPrediction(path, model, symbols, dates)
     with run.output(PREDICTIONS) as out:

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -23,9 +23,11 @@ from steps.cli.command import step
 from steps.cli.types import ROOT
 from steps.data.artifacts import EXAMPLE, fetch_artifact
 from steps.data.feature_table import fetch_feature_table
+from steps.data.trained_source import TrainedSource, absolute_source
 from steps.training.nested_runs import SearchPlan, run_search
+from stockpred.bars.origins import UNKNOWN
 from stockpred.bars.schema import from_arrow
-from stockpred.columns import CANDIDATE, DATE, LABEL_END
+from stockpred.columns import CANDIDATE, DATE, LABEL_END, SYMBOL
 from stockpred.errors import ParameterError
 from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
 from stockpred.features.table import TableInfo, longest_lookback, rows_from_arrow
@@ -119,7 +121,11 @@ def main(  # noqa: PLR0913 - one argument a parameter
         training_range(training_table),
         code=Code(ROOT).paths(MODULE),
         scratch=run.scratch_folder("model"),
-        metadata={"table_sha256": sha256, "git_commit": run.git_commit},
+        metadata={
+            "table_sha256": sha256,
+            "git_commit": run.git_commit,
+            **_source_metadata(info, rows),
+        },
     )
     _tag_model(run, model)
     means = {candidate: float(np.mean(by_fold)) for candidate, by_fold in losses.items()}
@@ -155,6 +161,13 @@ def _recipe(trial: Trial, training: Training, info: TableInfo, code: str) -> Rec
         train_window=training.train_window,
         half_life=training.half_life,
     )
+
+
+def _source_metadata(info: TableInfo, rows: pd.DataFrame) -> dict[str, Any]:
+    if info.source == UNKNOWN:
+        return {}
+    symbols = tuple(map(str, rows[SYMBOL].unique()))
+    return TrainedSource(absolute_source(info.source), symbols).to_metadata()
 
 
 def _tag_model(run: StepRun, model: "ModelInfo") -> None:

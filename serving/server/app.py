@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from serving.model.metadata import TRAINED_ON
 from serving.model.predict_worker import load
 from serving.project import ROOT
 from serving.server.middleware import RequestCheckMiddleware
@@ -78,7 +79,7 @@ def build_app(folder: Path, about: Mapping[str, Any], max_rows: int) -> RequestC
         "model_id": meta.model_id,
         "created": meta.utc_time_created,
         "mlflow_version": meta.mlflow_version,
-        **(meta.metadata or {}),
+        **{k: value for k, value in (meta.metadata or {}).items() if k != TRAINED_ON},
         "columns": {spec.name: spec.type.name for spec in inputs.inputs},
         "max_rows": max_rows,
     }

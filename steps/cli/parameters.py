@@ -178,7 +178,8 @@ _ROWS = (
         "snapshot",
         Location("snapshot, yahoo, or a path or URI of Parquet or CSV files of bars"),
         "origin of the bars: `snapshot` (data/), `yahoo`, or a path or URI (http, https, s3, gs) "
-        "of Parquet or CSV files: one, a folder (`bars/`) or a pattern (`bars/*.csv`)",
+        "of Parquet or CSV files: one, a folder (`bars/`) or a pattern (`bars/*.csv`); `none`: "
+        "`bars`, or else the source that the model was trained on",
         "main acquire score=none monitor=none daily",
         page="data",
     ),
@@ -188,7 +189,7 @@ _ROWS = (
         Or("all", Symbols()),
         "symbols, comma-separated, or `@file` with one a line (and comments after `#`), which "
         "suits long lists as MLflow cuts long parameters; `all`: every symbol of the source (not "
-        "for `yahoo`)",
+        "for `yahoo`), or those that the model was trained on where its source is read",
         "main acquire score monitor daily",
     ),
     Parameter(

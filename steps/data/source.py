@@ -1,18 +1,22 @@
 """The source of a step's bars, and the share of its symbols that may be missing."""
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.log.console import Progress, logger
 from pipeline.run.step_run import StepRun
+from reports.text.counts import count_of
 from sources import YAHOO, FetchedBars, Source, open_source
+from sources.base import SHOWN_SYMBOLS
 from steps.cli.types import ROOT
 from steps.data.artifacts import ACQUIRED, fetch_artifact
 from steps.data.stored_bars import stored_bars
+from steps.data.trained_source import TrainedSource
 from stockpred.bars.missing_symbols import check_missing_symbols
+from stockpred.columns import SYMBOL
 from stockpred.errors import ParameterError
 
 
@@ -38,6 +42,13 @@ class SourceOptions:
     max_missing: float
 
 
+class TrainedSourceOptions(SourceOptions):
+    """Symbols of training, not the user's: one that a file no longer has counts as one that failed.
+
+    The file may have changed since.
+    """
+
+
 @dataclass(frozen=True)
 class BarsOptions:
     """Sound bars of an artifact, or a source to fetch and validate.
@@ -47,9 +58,9 @@ class BarsOptions:
     bars : str, optional
         Path or URI of bars.parquet of `validate`; None: fetch from `source`.
     source : str, optional
-        As in `SourceOptions`; None: ``snapshot``.
+        As in `SourceOptions`; None: the one that the model was trained on.
     symbols : tuple of str, optional
-        None: every symbol.
+        None: every symbol of `bars` or `source`, or those that the model was trained on.
     as_of : datetime, optional
         Instant with a time zone; None: now.
     max_missing : float
@@ -78,10 +89,37 @@ class BarsOptions:
                 fix="leave one of them out",
             )
 
-    @property
-    def source_options(self) -> SourceOptions:
-        """The source to fetch from where there is no artifact."""
-        return SourceOptions(self.source or "snapshot", self.symbols, self.as_of, self.max_missing)
+    def source_options(self, trained: Callable[[], TrainedSource | None]) -> SourceOptions:
+        """Return the source to fetch from where there is no artifact.
+
+        Parameters
+        ----------
+        trained : callable
+            Returns what the model was trained on, None where that is unknown; called where no
+            source is given.
+
+        Raises
+        ------
+        ParameterError
+            No source is given, and none is known.
+        """
+        if self.source is not None:
+            return SourceOptions(self.source, self.symbols, self.as_of, self.max_missing)
+        if (known := trained()) is None:
+            raise ParameterError(
+                "source",
+                "none",
+                expected="a source, as the model has no record of the one it was trained on",
+                got="neither source nor bars",
+                fix="give source=, and symbols= where it is not every symbol of it",
+            )
+        symbols = known.symbols if self.symbols is None else self.symbols
+        logger.info(
+            f"bars: {count_of(len(symbols), 'symbol')} of source={known.source}, which the model "
+            "was trained on"
+        )
+        kind = TrainedSourceOptions if self.symbols is None else SourceOptions
+        return kind(known.source, symbols, self.as_of, self.max_missing)
 
 
 def fetch_given_bars(run: StepRun, options: BarsOptions) -> Path | None:
@@ -137,10 +175,31 @@ def read_bars(
     ParameterError, DataError
         As `Source.read`.
     """
-    fetched = source.read(options.symbols, start, end)
+    symbols = options.symbols
+    if symbols and isinstance(options, TrainedSourceOptions) and options.source != YAHOO:
+        fetched = _present_symbols(source.read(None, start, end), symbols)
+    else:
+        fetched = source.read(symbols, start, end)
     for note in fetched.report.get("notes", []):
         logger.info(f"bars: {note}")
     return fetched
+
+
+def _present_symbols(fetched: FetchedBars, symbols: Sequence[str]) -> FetchedBars:
+    """Keep some symbols of all that a source has; those that it lacks are failures."""
+    listed = fetched.info.calendars
+    calendars = {symbol: listed[symbol] for symbol in symbols if symbol in listed}
+    bars = fetched.bars[fetched.bars[SYMBOL].isin(list(calendars))].reset_index(drop=True)
+    lacking = [symbol for symbol in symbols if symbol not in listed]
+    if lacking:
+        logger.warning(
+            f"bars: {count_of(len(lacking), 'symbol')} that the model was trained on left out, as "
+            f"the source has none of that name: {', '.join(lacking[:SHOWN_SYMBOLS])}"
+        )
+    detail = "the model was trained on it"
+    failures = {name: {"reason": "not in the source", "detail": detail} for name in lacking}
+    info = replace(fetched.info, calendars=calendars)
+    return FetchedBars(bars, info, {**fetched.report, "failures": failures})
 
 
 def check_failures(fetched: FetchedBars, options: SourceOptions) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_groups, read_metadata, read_table
 from sources import YAHOO
 from steps.cli.types import ROOT
+from steps.data.trained_source import TrainedSource
+from steps.registration.trained_source import read_trained_source
 from steps.registration.version_tags import (
     TAG_PREDICTIONS,
     TAG_TRAINED_TO,
@@ -83,9 +85,8 @@ def read_feature_settings(run: StepRun, resolved: ResolvedModel) -> FeatureSetti
     DataError
         Its recipe.json is damaged or lacks a setting.
     """
-    location = run.client.get_model_version_download_uri(str(resolved.name), str(resolved.version))
     try:
-        content = json.loads(run.fetch_input(f"{location}/artifacts/recipe.json").read_text())
+        content = json.loads(_model_file(run, resolved, "artifacts/recipe.json").read_text())
         return FeatureSettings(
             tuple(content["feature_sets"]), int(content["window"]), int(content["horizon"])
         )
@@ -96,6 +97,16 @@ def read_feature_settings(run: StepRun, resolved: ResolvedModel) -> FeatureSetti
             got=f"one whose recipe.json is damaged ({error})",
             fix="register a model that train logged",
         ) from error
+
+
+def read_source(run: StepRun, resolved: ResolvedModel) -> TrainedSource | None:
+    """Read the source and symbols that a registered model was trained on; None where unknown."""
+    return read_trained_source(run, resolved, _model_file(run, resolved, "MLmodel"))
+
+
+def _model_file(run: StepRun, resolved: ResolvedModel, name: str) -> Path:
+    location = run.client.get_model_version_download_uri(str(resolved.name), str(resolved.version))
+    return run.fetch_input(f"{location}/{name}")
 
 
 def read_forecasts(uri: str, name: str) -> pd.DataFrame:

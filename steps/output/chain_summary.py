@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +13,13 @@ from pipeline.log.redact import public_url, redact_urls
 from pipeline.registry.versions import CHAMPION, aliases_of, version_by_alias
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
+from steps.cli.parameters import PARAMETERS, taken_by
 from steps.cli.types import ROOT
 
 # Environment variables with addresses for people, where these differ from a container's own.
 UI, MODEL = "STOCKPRED_UI", "STOCKPRED_MODEL"
+MODEL_NAME = "registered_model"  # the parameter that every command names
+DEFAULT = "Default"  # MLflow's experiment where none is set
 # Both work whatever the gate decided: `auto` is the champion, or else the candidate.
 COMMANDS = {
     "score": "forecasts of the session to come: predictions.parquet of its run",
@@ -35,7 +38,9 @@ class VersionStatus(NamedTuple):
     champion: str
 
 
-def print_summary(finished: Sequence[FinishedStep], tracking_uri: str) -> VersionStatus | None:
+def print_summary(
+    finished: Sequence[FinishedStep], tracking_uri: str, params: Mapping[str, str]
+) -> VersionStatus | None:
     """Print the end of a chain on stdout.
 
     Parameters
@@ -43,6 +48,8 @@ def print_summary(finished: Sequence[FinishedStep], tracking_uri: str) -> Versio
     finished : sequence of FinishedStep
     tracking_uri : str
         Address of the store that has the runs.
+    params : mapping of str to str
+        The user's text of each parameter of the chain.
 
     Returns
     -------
@@ -60,14 +67,20 @@ def print_summary(finished: Sequence[FinishedStep], tracking_uri: str) -> Versio
             f"Champion: {status.champion}",
             "",
         ]
-    lines += ["Try next:", *(f"  {line}" for line in next_commands(last, tracking_uri))]
+    commands = next_commands(last, tracking_uri, params, experiment=_experiment_name())
+    lines += ["Try next:", *(f"  {line}" for line in commands)]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return status
 
 
-def next_commands(last: FinishedStep, tracking_uri: str) -> list[str]:
+def next_commands(
+    last: FinishedStep, tracking_uri: str, params: Mapping[str, str], *, experiment: str = DEFAULT
+) -> list[str]:
     """List what to try after a chain, one line each.
+
+    A command has all that makes it mean this chain: store, experiment, registered model, and each
+    parameter of the chain that it takes, too, where it is not the default.
 
     Parameters
     ----------
@@ -75,6 +88,10 @@ def next_commands(last: FinishedStep, tracking_uri: str) -> list[str]:
         Last step of the chain.
     tracking_uri : str
         Address of the store that has the runs.
+    params : mapping of str to str
+        The user's text of each parameter of the chain.
+    experiment : str
+        Name of the experiment that has the runs.
 
     Returns
     -------
@@ -84,23 +101,39 @@ def next_commands(last: FinishedStep, tracking_uri: str) -> list[str]:
     if last.step == "register" and (address := os.environ.get(MODEL)):
         lines.append(f"open {address}/model, once the model server is up: which version it serves")
     elif last.step == "register":
-        commands = (_command(tracking_uri, last, entry_point) for entry_point in COMMANDS)
+        store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
+        if experiment != DEFAULT:
+            store += f" MLFLOW_EXPERIMENT_NAME={shlex.quote(experiment)}"
+        name = last.tags[TAG_MODEL_VERSION].rpartition("/")[0]
+        given = {**params, MODEL_NAME: name}
+        commands = (_command(store, entry_point, given) for entry_point in COMMANDS)
         meanings = COMMANDS.values()
         lines += [f"{c}   # {meaning}" for c, meaning in zip(commands, meanings, strict=True)]
     return lines
 
 
-def _command(tracking_uri: str, registered: FinishedStep, entry_point: str) -> str:
-    name = registered.tags[TAG_MODEL_VERSION].rpartition("/")[0]
-    store = f"MLFLOW_TRACKING_URI={_quoted(tracking_uri)}"
+def _command(store: str, entry_point: str, given: Mapping[str, str]) -> str:
+    taken = [name for name in taken_by(entry_point) if name in given]
+    defaults = {name: PARAMETERS[name].default for name in taken if name != MODEL_NAME}
+    options = {name: given[name] for name in taken if given[name] != defaults.get(name)}
     clone = clone_of(ROOT)
     if clone is not None and clone.is_marked:  # about to be removed
         words = ["mlflow", "run", clone.source, "-v", clone.commit, "-e", entry_point]
-        words += ["--env-manager", "local", "-P", f"registered_model={name}"]
+        words += ["--env-manager", "local"]
+        words += [word for name, text in options.items() for word in ("-P", f"{name}={text}")]
         path = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
         return f"{path} {store} {shlex.join(words)}"
-    python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", "--registered_model", name])
+    words = [word for name, text in options.items() for word in (f"--{name}", text)]
+    python = shlex.join([sys.executable, "-m", f"steps.{entry_point}", *words])
     return f"cd {shlex.quote(str(ROOT))} && {store} {python}"
+
+
+def _experiment_name() -> str:
+    from mlflow import MlflowClient
+
+    from pipeline.tracking.mlflow_private import current_experiment_id
+
+    return str(MlflowClient().get_experiment(str(current_experiment_id())).name)
 
 
 def read_version_status(registered: FinishedStep) -> VersionStatus:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-TAG_PREDICTIONS, TAG_TRAINED_TO, TAG_AGE = "predictions", "trained_to", "age"
+TAG_EVALUATION, TAG_PREDICTIONS = "evaluation", "predictions"  # URIs of artifacts
+TAG_TRAINED_TO, TAG_AGE = "trained_to", "age"
 TAG_PROMOTED_BY_HAND, TAG_REJECTED = "promoted_by_hand", "rejected"  # the reason of each
 TAG_GATE = "gate"  # sentence of the latest decision
 # Lead, standard error, last date and implied lead of the recipe's evaluation.
@@ -64,7 +65,7 @@ def new_version_tags(
         TAG_RECIPE: recipe["id"],
         "candidate": recipe["candidate"],
         "data_sha256": evaluation["table_sha256"],
-        "evaluation": evaluation_uri,
+        TAG_EVALUATION: evaluation_uri,
         TAG_PREDICTIONS: predictions_uri,
         TAG_TRAINED_TO: trained_to(forecasts),
         **dict(zip(TAGS_EXPECTED_LEAD, numbers, strict=True)),

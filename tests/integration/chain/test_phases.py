@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.chains import STEPS, table
@@ -50,3 +52,10 @@ def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Pa
             assert f"version 1: stage {stage}, aliases candidate, {alias}" in out
             assert store.query("select count(*) from model_versions") == [(1,)]
         before = statuses
+    # The printed command forecasts the user's own symbols, from any folder.
+    pasted = out.split("Try next:")[1].strip().splitlines()[1]
+    done = subprocess.run(["bash", "-c", pasted], cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [(score,)] = store.query("select run_uuid from runs where name = 'score'")
+    forecasts = pq.read_table(store.artifact(score, "predictions.parquet"))
+    assert set(forecasts["symbol"].to_pylist()) == set(market.bars["symbol"])

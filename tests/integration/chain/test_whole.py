@@ -73,6 +73,11 @@ def test_suggested_commands_run_as_printed(store: ChainStore, first: str, tmp_pa
         ["bash", "-c", commands[1]], cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
+    assert "bars: 5 symbols of source=snapshot, which the model was trained on" in done.stderr
+    [(experiment,)] = store.query(
+        "select e.name from runs r join experiments e using (experiment_id) where r.name = 'score'"
+    )
+    assert experiment == "whole"
 
 
 def test_first_run_writes_the_documented_artifacts(store: ChainStore, first: str) -> None:

@@ -256,8 +256,8 @@ def test_score_appends_each_row_to_the_ledger_once(world: World, tmp_path: Path)
     assert len(after) - len(before) == again.data.metrics["ledger_added"] > 0
 
 
-def test_score_of_a_source_fetches_and_validates_its_bars(world: World) -> None:
-    folder, run = world.score(bars=None, symbols=("AAPL", "MSFT"))
+def test_score_of_nothing_given_reads_the_source_and_symbols_of_training(world: World) -> None:
+    folder, run = world.score(bars=None)
     names = {path.name for path in folder.iterdir() if path.is_file()}
     assert names >= {"bars.parquet", "validation.json", "predictions.parquet", "score.json"}
     forecasts = table(folder)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,6 +179,13 @@ def test_server_with_passwords_works_and_stores_no_secret(tmp_path: Path) -> Non
             code, outputs[name] = client.run(name, **options)
             assert code == 0, outputs[name]
         assert "Champion of stockpred now:" in outputs["register"]
+        # As printed: the user's shell has the password, the command has not.
+        pasted = outputs["main"].split("Try next:")[1].strip().splitlines()[1]
+        done = subprocess.run(
+            ["bash", "-c", pasted], cwd="/", env=client.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "2 forecasts of 2 symbols" in figure(shared, done.stdout, "score")
         assert re.search("removed the artifacts of [1-9]", outputs["prune"])
         assert SECRET not in "".join(outputs.values()) + shared.server.log.read_text()
         assert not [row for row in shared.census() if SECRET in str(row)]

@@ -131,7 +131,7 @@ def test_next_commands_show_published_addresses(
     for variable, value in environment(by_name[name]).items():
         monkeypatch.setenv(variable, value)
     last = FinishedStep("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "stockpred/1"})
-    commands = next_commands(last, os.environ["MLFLOW_TRACKING_URI"])
+    commands = next_commands(last, os.environ["MLFLOW_TRACKING_URI"], {})
     addresses = re.findall(r"open http://(127\.0\.0\.1:\S+\})", "\n".join(commands))
     # As they are published.
     assert addresses == [by_name[service]["ports"][0].rpartition(":")[0] for service in opened]

@@ -65,6 +65,7 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
     from pipeline.chain.code_digest import Code
     from pipeline.storage.parquet import read_groups, read_metadata
     from serving.model.log_model import MODULE, log_model
+    from steps.data.trained_source import TrainedSource
     from stockpred.bars.schema import BarsInfo, from_arrow
     from stockpred.features.table import feature_rows
     from stockpred.models.candidates import CANDIDATES
@@ -113,7 +114,7 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
                 training_range(table),
                 code=Code(ROOT).paths(MODULE),
                 scratch=folder / name,
-                metadata={},
+                metadata=TrainedSource("snapshot", ("AAPL", "MSFT")).to_metadata(),
             )
         location = client.get_logged_model(model.model_id).artifact_location
         version = client.create_model_version(
