@@ -123,6 +123,9 @@ class Project:
     parameter_files : sequence of str
         Files that affect a step only by its typed parameters, which the cache key has by value: a
         change of one runs nothing again.
+    check : callable
+        (client, typed parameters of a chain) -> None; called before the chain's run begins, it
+        raises where the store forbids the chain.
     """
 
     root: Path
@@ -130,6 +133,7 @@ class Project:
     preload: Sequence[str] = ()
     is_reusable: Callable[[MlflowClient, str, Run], bool] = lambda client, step, run: True
     parameter_files: Sequence[str] = ()
+    check: Callable[[MlflowClient, Mapping[str, Any]], None] = lambda client, params: None
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,15 @@ def is_reusable(client: "MlflowClient", step: str, run: "Run") -> bool:
     return step != "register" or version_exists(client, run.data.tags.get(TAG_MODEL_VERSION, ""))
 
 
-PROJECT = Project(ROOT, "steps", PRELOAD, is_reusable, ("steps/cli/parameters.py",))
+def check_name(client: "MlflowClient", params: Mapping[str, Any]) -> None:
+    """Refuse, where the chain registers, a name that belongs to models of other data."""
+    from steps.registration.name_check import check_registered_name
+
+    if LAST_STEP[params["phase"]] == "register":
+        check_registered_name(client, params)
+
+
+PROJECT = Project(ROOT, "steps", PRELOAD, is_reusable, ("steps/cli/parameters.py",), check_name)
 
 
 def resolve_params(typed: Mapping[str, Any], raw: Mapping[str, str]) -> ChainParams:

@@ -56,7 +56,8 @@ def run_project(
     Raises
     ------
     InputError
-        MLflow cannot run a project in this folder; there is no parent run.
+        MLflow cannot run a project in this folder; there is no parent run. Nor is there one after
+        an error that the project's `check` raises.
     PipelineError
         A step failed, or the store is out of reach; the parent run is FAILED.
     Interrupted
@@ -83,7 +84,13 @@ def run_project(
     try:
         with (
             scratch_folder(entry_point) as storage_dir,
-            open_run(project.root, entry_point, params.raw, params.resolved) as (run, _),
+            open_run(
+                project.root,
+                entry_point,
+                params.raw,
+                params.resolved,
+                check=lambda client: project.check(client, params.typed),
+            ) as (run, _),
         ):
             client, run_id = mlflow.MlflowClient(), run.info.run_id
             log_context.update(step=entry_point, run=run_id, experiment=run.info.experiment_id)

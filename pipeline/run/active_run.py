@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from pipeline.tracking.experiment import experiment_id
 from pipeline.tracking.server_check import prepare_store, shorten_retries
 
 if TYPE_CHECKING:
-    from mlflow import ActiveRun
+    from mlflow import ActiveRun, MlflowClient
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -38,6 +38,8 @@ def open_run(
     entry_point: str,
     params: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
+    *,
+    check: Callable[[MlflowClient], None] = lambda client: None,
 ) -> Iterator[tuple[ActiveRun, Heartbeat]]:
     """Make this process's run active within the block, with a heartbeat.
 
@@ -53,6 +55,8 @@ def open_run(
         Parameters of a run that is created here.
     tags : mapping of str to str, optional
         Set at the start.
+    check : callable
+        Called before the run begins; it raises where the store forbids it.
 
     Yields
     ------
@@ -68,10 +72,11 @@ def open_run(
     import mlflow
 
     prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ)
+    client = mlflow.MlflowClient()
+    check(client)
     run_id = os.environ.get("MLFLOW_RUN_ID") or _create_run(root, entry_point, params)
     # The chain tags its children's runs in the request that sets their cache key.
     first = {**({} if ENV_IN_CHAIN in os.environ else process_tags()), **(tags or {})}
-    client = mlflow.MlflowClient()
     heartbeat = Heartbeat(client, run_id)
     status = "KILLED"  # by anything but an error, such as a second signal at any line below
     # MLflow's own exit handler, which runs after ours, sets FINISHED on an active run.

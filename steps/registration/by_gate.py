@@ -1,9 +1,11 @@
 """Registration of a model, and the gate's decision on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from pipeline.log.console import logger
 from pipeline.registry.history import Transition
@@ -23,6 +25,8 @@ from pipeline.step import MODEL
 from pipeline.storage.parquet import read_table
 from pipeline.tags import TAG_COMMIT, TAG_MODEL_SHA256, TAG_OUTPUT, TAG_STAGE
 from steps.data.artifacts import FORECASTS, fetch_artifact
+from steps.data.trained_source import absolute_source
+from steps.registration.data_kind import DataKind, check_kind, record_kind
 from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.gate_inputs import (
     GateCase,
@@ -46,8 +50,11 @@ from steps.registration.version_tags import (
     version_number,
 )
 from stockpred.bars.checks.tradability import describe_untradable
+from stockpred.bars.origins import UNKNOWN
+from stockpred.columns import SYMBOL
 from stockpred.gate.metrics import unsound_share, untradable_share, untradable_years
 from stockpred.gate.rules import UNTRADABLE_SHARE, Decision, decide
+from stockpred.gate.universe import universe_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -103,6 +110,8 @@ def register(
     ------
     DataError
         An input is not what its step writes.
+    ParameterError
+        The name belongs to another kind of data (`data_kind.check_kind`).
     """
     evaluation = read_evaluation(run, inputs.evaluation)
     path = fetch_artifact(run, "predictions", inputs.predictions, FORECASTS)
@@ -115,7 +124,13 @@ def register(
     }
     doubts = describe_untradable(untradable or [])
     tags = new_version_tags(evaluation, forecasts, inputs.evaluation, inputs.predictions)
+    kind = _data_kind(evaluation, forecasts)
+    if kind is not None:
+        universe = kind.universe
+        check_kind(run.client, registered_model, run.fetch_input, kind.source, lambda: universe)
     version = _register(run, inputs.model_uri, registered_model, tags)
+    if kind is not None:
+        record_kind(run.client, registered_model, kind)
     check = _ExampleCheck(run, version)
     while True:
         champion = version_by_alias(run.client, registered_model, CHAMPION)
@@ -154,6 +169,14 @@ def register(
     run.set_tags({"champion": age["sentence"] if age else "none"})
     warning = f"; champion {age['sentence']}" if age and age["too_old"] else ""
     run.set_key_figure(f"version {version.version}: {decision.stage}{warning}")
+
+
+def _data_kind(evaluation: Mapping[str, Any], forecasts: pd.DataFrame) -> DataKind | None:
+    """Return the kind of data of an evaluation; None where it lacks its source."""
+    source = evaluation.get("source", UNKNOWN)
+    if source == UNKNOWN:
+        return None
+    return DataKind(absolute_source(source), universe_of(map(str, forecasts[SYMBOL].unique())))
 
 
 def _register(

@@ -1,7 +1,7 @@
 """The source and symbols that a registered model was trained on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
@@ -39,15 +39,17 @@ def read_trained_source(
         return known
     if resolved.name is None or resolved.version is None:
         return None
-    return evaluated_source(run, run.client.get_model_version(resolved.name, resolved.version).tags)
+    tags = run.client.get_model_version(resolved.name, resolved.version).tags
+    return evaluated_source(run.fetch_input, tags)
 
 
-def evaluated_source(run: StepRun, tags: Mapping[str, str]) -> TrainedSource | None:
+def evaluated_source(fetch: Callable[[str], Path], tags: Mapping[str, str]) -> TrainedSource | None:
     """Read the source and symbols of a version's evaluation.
 
     Parameters
     ----------
-    run : StepRun
+    fetch : callable
+        URI of an artifact -> its path on this machine.
     tags : mapping of str to str
         Tags of the version.
 
@@ -57,8 +59,8 @@ def evaluated_source(run: StepRun, tags: Mapping[str, str]) -> TrainedSource | N
         None where the artifacts of the evaluation are gone or lack it.
     """
     try:
-        source = json.loads(run.fetch_input(tags[TAG_EVALUATION]).read_text())["source"]
-        symbols = read_table(run.fetch_input(tags[TAG_PREDICTIONS]))[SYMBOL].unique().to_pylist()
+        source = json.loads(fetch(tags[TAG_EVALUATION]).read_text())["source"]
+        symbols = read_table(fetch(tags[TAG_PREDICTIONS]))[SYMBOL].unique().to_pylist()
     except (InputError, KeyError, TypeError, ValueError):
         return None
     if source == UNKNOWN:

@@ -12,6 +12,7 @@ from stockpred.evaluation.calibration import equal_count_bins
 from stockpred.evaluation.paired_test import lead_over_column
 from stockpred.gate.e_process import date_gains, start_e_process
 from stockpred.gate.sequential_looks import Look
+from stockpred.gate.universe import universe_of
 
 GateMetrics = dict[str, float | None]
 
@@ -143,8 +144,8 @@ def _p_value(rows: pd.DataFrame, horizon: int) -> float:
 
 def shared_symbols(predictions: pd.DataFrame, theirs: pd.DataFrame) -> float:
     """Return the share of all symbols of two tables that are in both."""
-    one, other = (set(map(str, table[SYMBOL].unique())) for table in (predictions, theirs))
-    return len(one & other) / len(one | other)
+    one, other = (universe_of(map(str, table[SYMBOL].unique())) for table in (predictions, theirs))
+    return one.shared_share(other)
 
 
 def trained_to(predictions: pd.DataFrame) -> str:

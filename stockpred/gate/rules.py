@@ -48,8 +48,15 @@ _TRADABLE = Rule(
     UNTRADABLE_ROWS,
     "nearly all prices it was judged on could be traded at",
 )
+MIN_SHARED_SYMBOLS = 0.5
+_SAME_SYMBOLS = Rule(
+    "shared_symbols",
+    "at_least",
+    MIN_SHARED_SYMBOLS,
+    "it forecasts the symbols that the champion forecasts",
+)
 _COMPARABLE = (
-    Rule("shared_symbols", "at_least", 0.5, "it forecasts the symbols that the champion forecasts"),
+    _SAME_SYMBOLS,
     Rule("common_dates", "at_least", 250, "the two evaluations share enough dates"),
 )
 # A new recipe, or the first, against the base rates on its own holdout.
@@ -82,12 +89,12 @@ SUCCESSION_RULES = (
 )
 # The champion's own recipe on newer data: replaced unless it has become worse.
 REFRESH_RULES = (
-    _COMPARABLE[0],
     Rule("shortfall_p_value", "at_least", 0.05, "its recent record is not below its promise"),
     Rule("worse_than_prior_p_value", "at_least", 0.05, "it is not clearly worse than the prior"),
     _CALIBRATED,
     _SOUND,
     _TRADABLE,
+    _SAME_SYMBOLS,
 )
 
 
@@ -201,7 +208,10 @@ def decide(
     ('champion',)
     """
     refresh = has_champion and is_refresh
-    rules = REFRESH_RULES if refresh else BASELINE_RULES
+    rules: tuple[Rule, ...] = REFRESH_RULES if refresh else BASELINE_RULES
+    if refresh and not _all_passed(check_rules(values, [_SAME_SYMBOLS])):
+        # On other symbols the recipe is a new one, whose skill comes first.
+        rules = (*BASELINE_RULES, _SAME_SYMBOLS)
     results = check_rules(values, [rule for rule in rules if rule.metric not in waived])
     if not _all_passed(results):
         return Decision("Development", (), results, _refusal(results))

@@ -149,6 +149,20 @@ def test_phases_end_at_their_step_and_register_once(store: ChainStore, first: st
     assert "Model stockpred, version 1: " in pilot
 
 
+def test_own_data_under_the_name_of_others_are_refused_before_any_run(
+    store: ChainStore, first: str, tmp_path: Path
+) -> None:
+    bars = pq.read_table(store.root / "data" / "us5_daily.parquet").to_pandas()
+    bars[bars["symbol"].isin(["FB", "IBM"])].to_csv(tmp_path / "my bars.csv", index=False)
+    count = "select count(*) from runs"
+    before = store.query(count)
+    done = store.python("-m", "steps.main", "--source", str(tmp_path / "my bars.csv"))
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and store.query(count) == before
+    assert "belongs to snapshot (5 symbols: AAPL, FB, GOOG, IBM, MSFT)" in line
+    assert line.endswith("Fix: give -P registered_model=stockpred-my-bars.")
+
+
 def test_holdout_predictions_use_only_earlier_labels(store: ChainStore, first: str) -> None:
     runs = table(first)
     recipe = json.loads(store.artifact(runs["train"][1], "recipe.json").read_text())

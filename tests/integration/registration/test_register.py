@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.registry.versions import model_tags, version_by_alias
+from pipeline.registry.versions import model_tags, version_by_alias, versions
 from steps.registration.look_store import PREFIX
+from stockpred.errors import ParameterError
+from tests.support.paths import ROOT
 from tests.support.runs.gate_nights import COMMIT, SOUND_VALIDATION, GateNights, first_dates
 
 pytestmark = [
@@ -145,6 +147,20 @@ def test_model_judged_on_stale_opens_is_refused_unless_allowed(
     # The champion's own recipe on newer data is held to the same rule.
     more = nights.night("nine", first_dates(skilled, 505), "a", "2", validation=validation)
     assert more["stage"] == "Development" and "untradable_share" in more["sentence"]
+
+
+def test_register_refuses_data_of_another_kind_than_the_names(
+    nights: GateNights, skilled: pd.DataFrame
+) -> None:
+    rows = first_dates(skilled, 500)
+    nights.night("ten", rows, "a", "1", source="bars/mine.csv")
+    tags = nights.client.get_registered_model("ten").tags
+    assert tags["data.source"] == str(ROOT / "bars" / "mine.csv")
+    assert tags["data.symbols"].startswith(f"{rows['symbol'].nunique()}: ")
+    with pytest.raises(ParameterError, match="belongs to file .*registered_model=ten-yahoo"):
+        nights.night("ten", rows, "a", "2", source="yahoo")
+    [version] = versions(nights.client, "ten")
+    assert str(version.version) == "1"
 
 
 def nights_model(nights: GateNights, version: str) -> str:

@@ -37,6 +37,7 @@ class GateNights:
         model: str = "",
         *,
         validation: Mapping[str, Any] = SOUND_VALIDATION,
+        source: str = "unknown",
         **options: object,
     ) -> dict[str, Any]:
         """Register one model; return decision.json with its run's tags and its model."""
@@ -55,6 +56,7 @@ class GateNights:
             "recipe": {"id": recipe * 64, "candidate": "logistic", "horizon": 1},
             "model": {"log_loss": 0.69},
             "table_sha256": data * 8,
+            "source": source,
         }
         (scratch / "evaluation.json").write_text(json.dumps(content))
         (scratch / "validation.json").write_text(json.dumps(validation))

@@ -53,11 +53,12 @@ def test_trained_source_of_an_earlier_model_is_that_of_its_evaluation(tmp_path: 
         "evaluation": str(tmp_path / "evaluation.json"),
         "predictions": str(tmp_path / "holdout_predictions.parquet"),
     }
-    assert evaluated_source(a_run(tmp_path), tags) == TrainedSource("yahoo", ("B", "A"))
-    assert evaluated_source(a_run(tmp_path), {**tags, "evaluation": "gone.json"}) is None
-    assert evaluated_source(a_run(tmp_path), {}) is None
+    fetch = a_run(tmp_path).fetch_input
+    assert evaluated_source(fetch, tags) == TrainedSource("yahoo", ("B", "A"))
+    assert evaluated_source(fetch, {**tags, "evaluation": "gone.json"}) is None
+    assert evaluated_source(fetch, {}) is None
     (tmp_path / "evaluation.json").write_text(json.dumps({"source": "unknown"}))
-    assert evaluated_source(a_run(tmp_path), tags) is None
+    assert evaluated_source(fetch, tags) is None
 
 
 def options(source: str | None = None, symbols: tuple[str, ...] | None = None) -> BarsOptions:

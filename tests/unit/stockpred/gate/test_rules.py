@@ -149,6 +149,15 @@ def test_refresh_replaces_champion_unless_it_became_worse(name: str, value: floa
     assert decide_with(no_new_proof, may_promote=False, **refresh).stage == "Staging"
 
 
+def test_weak_skill_is_said_before_other_symbols_than_the_champions() -> None:
+    """A recipe on data of its own, under a name whose champion has the same recipe."""
+    elsewhere = {"shared_symbols": 0.2222}
+    weak = decide_with({**elsewhere, "anytime_p_value": 0.4}, has_champion=True, is_refresh=True)
+    assert weak.stage == "Development" and "anytime_p_value 0.4" in weak.sentence
+    strong = decide_with(elsewhere, has_champion=True, is_refresh=True)
+    assert strong.stage == "Development" and "shared_symbols 0.2222" in strong.sentence
+
+
 def gate_metrics(
     rows: pd.DataFrame, recipe: str = "r", record: tuple = ()
 ) -> dict[str, float | None]:
