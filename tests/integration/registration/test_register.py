@@ -157,7 +157,7 @@ def test_register_refuses_data_of_another_kind_than_the_names(
     tags = nights.client.get_registered_model("ten").tags
     assert tags["data.source"] == str(ROOT / "bars" / "mine.csv")
     assert tags["data.symbols"].startswith(f"{rows['symbol'].nunique()}: ")
-    with pytest.raises(ParameterError, match="belongs to file .*registered_model=ten-yahoo"):
+    with pytest.raises(ParameterError, match=r"belongs to file .*registered_model=ten-yahoo"):
         nights.night("ten", rows, "a", "2", source="yahoo")
     [version] = versions(nights.client, "ten")
     assert str(version.version) == "1"
