@@ -34,8 +34,8 @@ def main(run: StepRun, *, evaluation: str, predictions: str, validation: str | N
     plots = draw_evaluation_plots(forecasts, judged, _curves(forecasts, judged))
     losses = recipe["selection"]["log_loss_by_fold"]
     figures = {**plots, "cv_log_loss.png": draw_fold_losses(losses, recipe["candidate"])}
-    for name, png in figures.items():
-        run.write_report(name, png)
+    for name, picture in figures.items():
+        run.write_report(name, picture.png)
     page = render_evaluation_page(
         judged,
         plots,

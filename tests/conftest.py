@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 from stockpred.bars.parse import parse_bars
+from tests.support.pages.browser import Browser, open_browser
 from tests.support.paths import ROOT
 from tests.support.python_processes import IS_REAL, LocalPython, LocalWorkers
 from tests.support.runs.stores import make_client, make_store
@@ -214,3 +215,10 @@ def yahoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Standin]
 
             fresh_yfinance(tmp_path / "yfinance")
         yield standin
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One Chromium for all pages."""
+    with open_browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, code, heading, page, paragraph, pictures, table
+from reports.plots.figure import Picture
 from reports.text.ties import describe_ties
 from reports.text.verdict import (
     describe_sharpe,
@@ -19,7 +20,6 @@ _PICTURES = {
     "roc.png": "ROC curve of the holdout",
     "calibration.png": "observed share of ups against the forecast probability",
     "lead.png": "cumulative lead in log loss over the prior",
-    "confusion_matrix.png": "forecasts against outcomes",
     "by_symbol.png": "ROC AUC by symbol",
     "by_year.png": "ROC AUC by year",
     "equity.png": "worth of one unit through the holdout",
@@ -29,7 +29,7 @@ _PICTURES = {
 
 def render_evaluation_page(
     evaluation: Mapping[str, Any],
-    images: Mapping[str, bytes],
+    images: Mapping[str, Picture],
     source: str,
     repeat: str,
     *,
@@ -41,8 +41,8 @@ def render_evaluation_page(
     ----------
     evaluation : mapping
         Content of evaluation.json.
-    images : mapping of str to bytes
-        File name to PNG, as `reports.plots.evaluation` draws them; a missing one is left out.
+    images : mapping of str to Picture
+        File name to picture, as `reports.plots.evaluation` draws them; a missing one is left out.
     source : str
         Source of the bars, as the parameter names it.
     repeat : str
@@ -72,7 +72,8 @@ def render_evaluation_page(
             _shown(images, "roc.png", "lead.png"),
             heading("Calibration"),
             *_calibration(evaluation),
-            _shown(images, "calibration.png", "confusion_matrix.png"),
+            _shown(images, "calibration.png"),
+            *_confusion(evaluation),
             heading("By symbol and by year"),
             _shown(images, "by_symbol.png", "by_year.png"),
             *_parts(evaluation),
@@ -100,7 +101,7 @@ def render_evaluation_page(
     )
 
 
-def _shown(images: Mapping[str, bytes], *names: str) -> str:
+def _shown(images: Mapping[str, Picture], *names: str) -> str:
     return pictures((_PICTURES[name], images[name]) for name in names if name in images)
 
 
@@ -167,6 +168,20 @@ def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:
             for name, text in meaning.items()
         ),
         text_columns=("meaning",),
+    )
+
+
+def _confusion(evaluation: Mapping[str, Any]) -> Iterable[str]:
+    """Count forecasts against outcomes, from the recalls."""
+    holdout, model = evaluation["holdout"], evaluation["model"]
+    ups = round(holdout["rows"] * holdout["up_share"])
+    downs = holdout["rows"] - ups
+    right_up = round(ups * (model["recall_up"] or 0))
+    right_down = round(downs * (model["recall_down"] or 0))
+    yield table(
+        ("outcome", "forecast up", "forecast down", "both"),
+        (("up", right_up, ups - right_up, ups), ("down", downs - right_down, right_down, downs)),
+        caption="Forecasts against outcomes, at a probability of one half",
     )
 
 

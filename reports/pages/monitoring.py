@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from reports.plots.figure import Picture
 from reports.text.counts import count_of
 from reports.text.ties import describe_ties
 from reports.text.verdict import format_interval, format_percent
@@ -28,15 +29,15 @@ _PICTURES = {
 }
 
 
-def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
+def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, Picture]) -> str:
     """Render the page of monitoring.json.
 
     Parameters
     ----------
     content : mapping
         Content of monitoring.json.
-    images : mapping of str to bytes
-        File name to PNG, as `reports.plots.monitoring` draws them; a missing one is left out.
+    images : mapping of str to Picture
+        File name to picture, as `reports.plots.monitoring` draws them; a missing one is left out.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from reports.plots.figure import Picture
 from reports.text.counts import count_of
 from stockpred.bars.checks.limits import UNTRADABLE_ROWS
 from stockpred.bars.checks.tradability import SIGNS, describe_untradable
@@ -56,15 +57,15 @@ def _count(number: int, noun: str, plural: str = "") -> str:
     return count_of(number, noun, plural) if number else f"no {plural or noun + 's'}"
 
 
-def render_validation_page(content: Mapping[str, Any], picture: bytes | None) -> str:
+def render_validation_page(content: Mapping[str, Any], picture: Picture | None) -> str:
     """Render the page of a validation.
 
     Parameters
     ----------
     content : mapping
         Content of validation.json.
-    picture : bytes, optional
-        PNG of the missing sessions.
+    picture : Picture, optional
+        Of the missing sessions.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Plots as PNG bytes."""
+"""Plots, as PNG for a file and as SVG for a page."""

@@ -4,12 +4,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.plots.figure import BASELINE, INK, MODEL, new_figure, row_figure_size, to_png
+from reports.plots.figure import (
+    BASELINE,
+    INK,
+    MODEL,
+    Picture,
+    new_figure,
+    row_figure_size,
+    to_picture,
+)
 
 MOST_FEATURES = 20  # in one plot
 
 
-def draw_fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> bytes:
+def draw_fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> Picture:
     """Draw the log loss of each candidate on each fold, the chosen candidate as a thick line.
 
     Parameters
@@ -21,8 +29,7 @@ def draw_fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> byte
 
     Returns
     -------
-    bytes
-        PNG.
+    Picture
     """
     figure, axes = new_figure(f"Log loss by fold before the holdout; chosen: {chosen}")
     for name, values in losses.items():
@@ -35,10 +42,10 @@ def draw_fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> byte
     axes.set_xlabel("fold")
     axes.set_ylabel("log loss, nats")
     axes.legend(frameon=False, fontsize=8)
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def draw_importances(importances: Mapping[str, float], candidate: str) -> bytes:
+def draw_importances(importances: Mapping[str, float], candidate: str) -> Picture:
     """Draw the largest permutation importances as bars.
 
     Parameters
@@ -51,8 +58,7 @@ def draw_importances(importances: Mapping[str, float], candidate: str) -> bytes:
 
     Returns
     -------
-    bytes
-        PNG.
+    Picture
     """
     largest = sorted(importances.items(), key=lambda item: -item[1])[:MOST_FEATURES]
     names, values = zip(*reversed(largest), strict=True)
@@ -63,4 +69,4 @@ def draw_importances(importances: Mapping[str, float], candidate: str) -> bytes:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlabel("rise in log loss, nats")
-    return to_png(figure)
+    return to_picture(figure)

@@ -13,9 +13,10 @@ from reports.plots.figure import (
     INK,
     MODEL,
     UP,
+    Picture,
     new_figure,
     row_figure_size,
-    to_png,
+    to_picture,
 )
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
 from stockpred.evaluation.metrics import confusion, row_log_loss
@@ -31,7 +32,7 @@ _CURVES = {
 
 def draw_evaluation_plots(
     predictions: pd.DataFrame, evaluation: Mapping[str, Any], curves: pd.DataFrame
-) -> dict[str, bytes]:
+) -> dict[str, Picture]:
     """Draw all plots of an evaluation.
 
     Parameters
@@ -46,8 +47,8 @@ def draw_evaluation_plots(
 
     Returns
     -------
-    dict of str to bytes
-        File name to PNG. ``importances.png`` is missing where the recipe has no importances.
+    dict of str to Picture
+        File name to picture. ``importances.png`` is missing where the recipe has no importances.
     """
     labelled = predictions[predictions[LABEL].notna()]
     plots = {
@@ -67,7 +68,7 @@ def draw_evaluation_plots(
     return plots
 
 
-def _draw_roc_curve(labelled: pd.DataFrame, area: float | None) -> bytes:
+def _draw_roc_curve(labelled: pd.DataFrame, area: float | None) -> Picture:
     """Draw the ROC curve; only the diagonal where the area is undefined."""
     shown = "undefined: one label only" if area is None else f"{area:.3f}"
     figure, axes = new_figure(f"ROC curve of the holdout, area {shown}")
@@ -81,10 +82,10 @@ def _draw_roc_curve(labelled: pd.DataFrame, area: float | None) -> bytes:
     axes.set_ylabel("share of ups called up")
     axes.set_aspect("equal")
     axes.legend(frameon=False, loc="lower right")
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_calibration(bins: Sequence[Mapping[str, Any]], up_share: float) -> bytes:
+def _draw_calibration(bins: Sequence[Mapping[str, Any]], up_share: float) -> Picture:
     """Draw the observed share of ups against the forecast, by bin of equal count, 95 % bars."""
     count, forecast, observed = (
         np.array([part[name] for part in bins], np.float64)
@@ -100,10 +101,10 @@ def _draw_calibration(bins: Sequence[Mapping[str, Any]], up_share: float) -> byt
     axes.set_xlabel("forecast probability of up")
     axes.set_ylabel("observed share of ups")
     axes.legend(frameon=False, loc="upper left")
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_cumulative_lead(labelled: pd.DataFrame) -> bytes:
+def _draw_cumulative_lead(labelled: pd.DataFrame) -> Picture:
     """Draw the cumulative lead in log loss over the expanding prior, by date."""
     label = labelled[LABEL].to_numpy()
     prior, model = (
@@ -115,10 +116,10 @@ def _draw_cumulative_lead(labelled: pd.DataFrame) -> bytes:
     axes.plot(lead.index.to_numpy(), lead.to_numpy(), color=MODEL)
     axes.set_ylabel("nats, mean over symbols, summed over dates")
     figure.autofmt_xdate()
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_confusion_matrix(labelled: pd.DataFrame) -> bytes:
+def _draw_confusion_matrix(labelled: pd.DataFrame) -> Picture:
     """Draw counts and shares of forecasts against outcomes, at a probability of one half."""
     rows = len(labelled)
     forecast = np.asarray(labelled[PROBABILITY_UP] > 0.5, np.float64)
@@ -136,10 +137,10 @@ def _draw_confusion_matrix(labelled: pd.DataFrame) -> bytes:
     axes.set_xlabel("forecast")
     axes.set_ylabel("outcome")
     axes.spines[:].set_visible(False)
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_auc_by_group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> bytes:
+def _draw_auc_by_group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> Picture:
     """Draw the ROC AUC of each symbol or year with its 95 % interval, of the largest groups."""
     largest = sorted(groups, key=lambda name: -groups[name]["rows"])[:MOST_GROUPS]
     names = [name for name in groups if name in largest and groups[name]["roc_auc"] is not None]
@@ -158,10 +159,10 @@ def _draw_auc_by_group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> by
     axes.set_yticks(range(len(names)), labels, parse_math=False)  # a symbol may hold a dollar
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
     axes.set_xlabel("ROC AUC; 0.5 is no skill; rows in brackets")
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_equity(curves: pd.DataFrame, cost_bps: float) -> bytes:
+def _draw_equity(curves: pd.DataFrame, cost_bps: float) -> Picture:
     """Draw the worth of one unit of capital for the model and its references."""
     figure, axes = new_figure(
         f"Worth of 1 through the holdout, {cost_bps:g} bps a side", (9.0, 4.5)
@@ -174,4 +175,4 @@ def _draw_equity(curves: pd.DataFrame, cost_bps: float) -> bytes:
     axes.set_ylabel("worth")
     axes.legend(frameon=False, fontsize=9)
     figure.autofmt_xdate()
-    return to_png(figure)
+    return to_picture(figure)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.plots.figure import BASELINE, new_figure, to_png
+from reports.plots.figure import BASELINE, Picture, new_figure, to_picture
 from stockpred.arrays import Array, Dates
 from stockpred.bars.checks.sessions import SessionGaps
 
@@ -20,7 +20,7 @@ SHARES = (
 )
 
 
-def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> bytes | None:
+def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> Picture | None:
     """Draw the share of missing sessions over time: all symbols together, then the worst.
 
     Parameters
@@ -30,8 +30,8 @@ def draw_missing_sessions(gaps: Mapping[str, SessionGaps]) -> bytes | None:
 
     Returns
     -------
-    bytes or None
-        PNG; None where no session is missing.
+    Picture or None
+        None where no session is missing.
     """
     lacking = {symbol: part for symbol, part in gaps.items() if len(part.missing)}
     if not lacking:
@@ -64,7 +64,7 @@ def _share(gaps: Sequence[SessionGaps], edges: Dates) -> Array:
         return np.asarray(missing / expected)
 
 
-def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> bytes:
+def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> Picture:
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
 
@@ -87,4 +87,4 @@ def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> byte
         frameon=False,
         fontsize=8,
     )
-    return to_png(figure)
+    return to_picture(figure)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.plots.figure import BASELINE, DOWN, MODEL, UP, new_figure, to_png
+from reports.plots.figure import BASELINE, DOWN, MODEL, UP, Picture, new_figure, to_picture
 from stockpred.monitoring.change_detector import THRESHOLD, ChangeDetection
 from stockpred.monitoring.live_metrics import metrics_by_date
 
@@ -21,7 +21,7 @@ _WEEKLY = {
 
 def draw_monitoring_plots(
     content: Mapping[str, Any], detection: ChangeDetection, versions: Mapping[str, pd.DataFrame]
-) -> dict[str, bytes]:
+) -> dict[str, Picture]:
     """Draw all plots of a live record.
 
     Parameters
@@ -35,8 +35,8 @@ def draw_monitoring_plots(
 
     Returns
     -------
-    dict of str to bytes
-        File name to PNG; empty before the first outcome.
+    dict of str to Picture
+        File name to picture; empty before the first outcome.
     """
     if not content["weeks"]:
         return {}
@@ -49,7 +49,7 @@ def draw_monitoring_plots(
     }
 
 
-def _draw_weeks(content: Mapping[str, Any], metric: str) -> bytes:
+def _draw_weeks(content: Mapping[str, Any], metric: str) -> Picture:
     """Draw a weekly metric with 95 % intervals; for the lead also what the gate expected."""
     weeks = content["weeks"]
     monday = np.array([week["week"] for week in weeks], dtype="datetime64[D]")
@@ -69,10 +69,10 @@ def _draw_weeks(content: Mapping[str, Any], metric: str) -> bytes:
         axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
     axes.set_ylabel(_WEEKLY[metric])
     figure.autofmt_xdate()
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_detector(detection: ChangeDetection) -> bytes:
+def _draw_detector(detection: ChangeDetection) -> Picture:
     """Draw the level of the change detector by date, and its threshold."""
     figure, axes = new_figure("Bets against the promised lead")
     axes.plot(detection.dates, np.maximum(detection.level, 1e-3), color=MODEL)
@@ -81,10 +81,10 @@ def _draw_detector(detection: ChangeDetection) -> bytes:
     axes.set_ylabel("sum of the wealths begun on each date")
     axes.legend(frameon=False)
     figure.autofmt_xdate()
-    return to_png(figure)
+    return to_picture(figure)
 
 
-def _draw_versions(versions: Mapping[str, pd.DataFrame]) -> bytes:
+def _draw_versions(versions: Mapping[str, pd.DataFrame]) -> Picture:
     """Draw the cumulative lead over the prior of the champion and the longest other records."""
     champion, *others = versions
     others = sorted(others, key=lambda name: -len(versions[name]))[: MOST_VERSIONS - 1]
@@ -104,4 +104,4 @@ def _draw_versions(versions: Mapping[str, pd.DataFrame]) -> bytes:
     axes.set_ylabel("nats, mean over symbols, summed over dates")
     axes.legend(frameon=False, fontsize=8)
     figure.autofmt_xdate()
-    return to_png(figure)
+    return to_picture(figure)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from reports.pages.evaluation import render_evaluation_page
 from reports.plots.evaluation import draw_evaluation_plots
+from reports.plots.figure import Picture
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import Selection, evaluate_holdout, returns_by_strategy
 from stockpred.models.candidates import CANDIDATES
@@ -29,7 +30,7 @@ def walked(strength: float, dates: int = 400) -> pd.DataFrame:
 
 def evaluation_inputs(
     predictions: pd.DataFrame, **selection: object
-) -> tuple[dict[str, Any], dict[str, bytes]]:
+) -> tuple[dict[str, Any], dict[str, Picture]]:
     """Content of evaluation.json and the plots of some predictions."""
     recipe = {**LOGISTIC.to_dict(), "selection": {**SELECTION, **selection}}
     content = evaluate_holdout(predictions, 1, Selection(), TradingCosts())

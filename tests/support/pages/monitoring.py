@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from reports.pages.monitoring import render_monitoring_page
+from reports.plots.figure import Picture
 from reports.plots.monitoring import draw_monitoring_plots
 from stockpred.monitoring.alerts import alert_sentence, loss_alerts
 from stockpred.monitoring.record import MonitoredModel, Version, monitor_champion
@@ -13,7 +14,7 @@ from tests.support.data.live_records import CHAMPION, DAYS
 MOVE = {"when": "2015-01-01T22:00:00.000+00:00", "version": "1", "from": "", "to": "Production"}
 
 
-def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, bytes]]:
+def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Picture]]:
     """Content of monitoring.json and the plots of a ledger: version 1, the champion, and 2."""
     versions = {"1": CHAMPION, "2": Version("2", "b", "2014-12-31", None)}
     record = monitor_champion(rows, MonitoredModel(versions, CHAMPION, DAYS, 1))

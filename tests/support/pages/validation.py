@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from reports.plots.figure import Picture
 from reports.plots.missing_sessions import draw_missing_sessions
 from stockpred.bars.checks.validate import SymbolValidation, validate
 from tests.support.data.bars import make_bars
@@ -21,7 +22,7 @@ def judged(symbols: int, evil: str = "") -> dict[str, SymbolValidation]:
     return validations
 
 
-def picture_of(validations: dict[str, SymbolValidation]) -> bytes | None:
+def picture_of(validations: dict[str, SymbolValidation]) -> Picture | None:
     return draw_missing_sessions(
         {symbol: validation.gaps for symbol, validation in validations.items()}
     )
