@@ -19,6 +19,7 @@ from stockpred.training.trial import (
     propose,
     should_prune,
 )
+from stockpred.training.warning_filters import shared_warning_filters
 
 # Errors of a fit whose hyperparameters do not suit the data: the trial fails, the search goes on.
 FIT_ERRORS = (ValueError, ArithmeticError, MemoryError)
@@ -94,6 +95,10 @@ class Search:
             With its results where it is the candidate's best so far.
         """
         import_libraries(self.trials, self._folds.training)
+        with shared_warning_filters():
+            yield from self._run(jobs)
+
+    def _run(self, jobs: int) -> Iterator[Trial]:
         executor = ThreadPoolExecutor(jobs)
         try:
             defaults = {

@@ -24,6 +24,7 @@ from stockpred.errors import NotEnoughData
 from stockpred.models.recipe import Recipe
 from stockpred.training.fit import fit, import_libraries, probability_up
 from stockpred.training.split import training_rows
+from stockpred.training.warning_filters import shared_warning_filters
 
 REFIT = "refit"
 LAST_DIRECTION = "up_0"
@@ -103,13 +104,14 @@ def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
         )
     blocks = [dates[first : first + refit_every] for first in range(0, len(dates), refit_every)]
     import_libraries([recipe.candidate], recipe.training)
-    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
-        delayed(_predict_block)(table, recipe, block, random_state) for block in blocks
-    )
     parts = []
-    for number, (part, known) in enumerate(results, start=1):
-        parts.append(part.assign(**{REFIT: np.int32(number)}))
-        progress(f"refit {number} of {len(blocks)}: {known:,} training rows")
+    with shared_warning_filters():
+        results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
+            delayed(_predict_block)(table, recipe, block, random_state) for block in blocks
+        )
+        for number, (part, known) in enumerate(results, start=1):
+            parts.append(part.assign(**{REFIT: np.int32(number)}))
+            progress(f"refit {number} of {len(blocks)}: {known:,} training rows")
     walked = pd.concat(parts, ignore_index=True)
     return walked.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
 

@@ -1,12 +1,17 @@
 """Cross-validation and the walk-forward through the holdout."""
 
+import sys
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from stockpred.training.fit import import_libraries
 from stockpred.training.folds import Folds
+from stockpred.training.search import Search
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
 from stockpred.training.split import holdout_start, rows_before
 from stockpred.training.walk_forward import walk_forward
@@ -110,3 +115,25 @@ def test_rows_before_the_holdout_of_a_market_have_no_label_end_inside_it() -> No
     table = generate_table(dates=50)
     start = holdout_start(table["date"], 0.2)
     assert rows_before(table, start)["label_end"].max() < start
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Change threads a thousand times as often, so that a race shows in a small table."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_forests_in_threads_leave_the_warning_filters_as_they_were() -> None:
+    recipe = replace(make_recipe("random_forest"), hyperparameters={"n_estimators": 20})
+    table = generate_table(dates=120)
+    import_libraries([recipe.candidate])  # scikit-learn adds filters of its own
+    before = list(warnings.filters)
+    walk_forward(table, recipe, holdout_start(table["date"], 0.4), 4, random_state=0, jobs=4)
+    assert warnings.filters == before
+    for _ in Search(Folds(table, 4, 5, 0), [recipe.candidate]).run(4):
+        pass
+    assert warnings.filters == before
