@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import one_line
 from pipeline.git.mlflow_clone import claim_clone
 from pipeline.log.console import logger
+from pipeline.log.redact import redact
 from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
 from pipeline.tracking.experiment import experiment_id
@@ -73,8 +75,14 @@ def open_run(
 
     prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ)
     client = mlflow.MlflowClient()
-    check(client)
-    run_id = os.environ.get("MLFLOW_RUN_ID") or _create_run(root, entry_point, params)
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    try:
+        check(client)
+    except Exception as error:
+        if run_id:  # `mlflow run` sets it to FAILED, and knows no reason
+            client.set_tag(run_id, TAG_ERROR, redact(one_line(error))[:4000])
+        raise
+    run_id = run_id or _create_run(root, entry_point, params)
     # The chain tags its children's runs in the request that sets their cache key.
     first = {**({} if ENV_IN_CHAIN in os.environ else process_tags()), **(tags or {})}
     heartbeat = Heartbeat(client, run_id)

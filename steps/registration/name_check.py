@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.process.scratch import scratch_folder
 from pipeline.tracking.artifacts import fetch
-from sources import open_source
+from sources import YAHOO, open_source
 from steps.cli.types import ROOT
 from steps.data.trained_source import absolute_source
 from steps.registration.data_kind import check_kind
@@ -28,15 +28,19 @@ def check_registered_name(client: "MlflowClient", params: Mapping[str, Any]) -> 
     Raises
     ------
     ParameterError
-        As `data_kind.check_kind`.
+        As `data_kind.check_kind`, or the source lacks a symbol.
+    DataError
+        The files cannot be read.
     """
 
     def universe() -> Universe:
-        if params["symbols"] is not None:
+        if params["source"] == YAHOO:
             return universe_of(params["symbols"])
-        # Of a file that the name has not seen; `acquire` reads it once more.
+        # The snapshot, or a file that the name has not seen; `acquire` reads it once more.
         as_of: dt.datetime = params["as_of"]
-        bars = open_source(params["source"], ROOT, as_of).read(None, params["start"], params["end"])
+        bars = open_source(params["source"], ROOT, as_of).read(
+            params["symbols"], params["start"], params["end"]
+        )
         return universe_of(bars.info.calendars)
 
     with scratch_folder("name") as folder:

@@ -73,6 +73,7 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     bars = [make_bars(400, symbol, seed) for seed, symbol in enumerate(("AA", "BB", "CC", "DD"))]
     stopped = pd.concat([*bars[:2], *(frame[:-20] for frame in bars[2:])])
     stopped.to_csv(tmp_path / "bars.csv", index=False)
+    nights.variables["REGISTERED_MODEL"] = "stopped"  # other data, another name
     fourth = nights.night(source=str(tmp_path / "bars.csv"), symbols="all")
     assert fourth.outcomes["Night"] == "success", fourth.outputs["Night"]
     assert fourth.outcomes["Summary"] == "failure"
