@@ -1,17 +1,19 @@
-"""Reads a registered model and bars; writes predictions.parquet and score.json.
+"""Reads a registered model and bars; writes predictions.parquet, predictions.csv and score.json.
 
 Forecasts are added to the ledger `to` where one is given.
 """
 
 import dataclasses
+import os
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.registry.model_uri import resolve_and_warn
 from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_table, write_groups
-from pipeline.tags import TAG_MODEL_VERSION
+from pipeline.tags import ENV_IN_CHAIN, TAG_MODEL_VERSION
 from reports.text.counts import count_of
 from steps.cli.command import step
 from steps.cli.types import ROOT
@@ -19,7 +21,17 @@ from steps.data.source import BarsOptions, fetch_given_bars
 from steps.data.validation import validate_source
 from steps.registration.trained_source import read_trained_source
 from steps.scoring.batch import BatchPrediction, DateSpan, DownloadedModel, download_model
-from stockpred.columns import DATE, PROBABILITY_UP, SCORED_AT, SCORED_BY, SYMBOL
+from steps.scoring.output import print_forecasts, write_csv
+from stockpred.columns import (
+    DATE,
+    ENTRY_DATE,
+    EXIT_DATE,
+    PROBABILITY_UP,
+    SCORED_AT,
+    SCORED_BY,
+    SYMBOL,
+)
+from stockpred.prediction.batch import EXPECTED_DATES
 
 PREDICTIONS = "predictions.parquet"
 
@@ -49,8 +61,11 @@ def main(  # noqa: PLR0913 - one argument a parameter
     prediction = BatchPrediction(path, model, symbols, dates)
     with run.output(PREDICTIONS) as out:
         write_groups(out, prediction.tables())
+    counts, path = prediction.counts, run.output_path(PREDICTIONS)
+    write_csv(run, path, counts.rows)
+    if ENV_IN_CHAIN not in os.environ:  # a chain has a summary of its own
+        print_forecasts(run, path, model.horizon)
     added = _append(ledger, model, run) if ledger else {}
-    counts = prediction.counts
     run.write_json(
         "score.json",
         {
@@ -84,8 +99,15 @@ def main(  # noqa: PLR0913 - one argument a parameter
 
 
 def _append(ledger: Ledger, model: DownloadedModel, run: StepRun) -> dict[str, int]:
-    """Add the forecasts to the ledger, with the instant and the run that made them."""
+    """Add the forecasts to the ledger, with the instant and the run that made them.
+
+    A date that is only expected is left out: what a row says must hold for good.
+    """
     rows = read_table(run.output_path(PREDICTIONS))
+    for name in (ENTRY_DATE, EXIT_DATE):
+        known = pc.if_else(rows[EXPECTED_DATES], pa.scalar(None, pa.date32()), rows[name])
+        rows = rows.set_column(rows.column_names.index(name), name, known)
+    rows = rows.drop_columns(EXPECTED_DATES)
     when = pa.scalar(run.started, pa.timestamp("ms", "UTC"))
     rows = rows.append_column(SCORED_AT, pa.repeat(when, len(rows)))
     rows = rows.append_column(SCORED_BY, pa.repeat(run.run_id, len(rows)).dictionary_encode())

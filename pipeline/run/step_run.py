@@ -156,11 +156,17 @@ class StepRun:
         with self.output(artifact) as path:
             path.write_text(json.dumps(content, indent=2, allow_nan=False, default=str) + "\n")
 
-    def write_report(self, artifact: str, content: bytes) -> None:
-        """Write a chart or page for people; no step reads it, so it has no hash."""
+    @contextmanager
+    def report(self, artifact: str) -> Iterator[Path]:
+        """Yield a path to write for people; no step reads the artifact, so it has no hash."""
         path = self._folder / artifact
-        path.write_bytes(content)
+        yield path
         self._store(path)
+
+    def write_report(self, artifact: str, content: bytes) -> None:
+        """Write a chart or page for people, as `report`."""
+        with self.report(artifact) as path:
+            path.write_bytes(content)
 
     def _store(self, path: Path) -> None:
         self._stored.add(path)

@@ -22,7 +22,7 @@ MODEL_NAME = "registered_model"  # the parameter that every command names
 DEFAULT = "Default"  # MLflow's experiment where none is set
 # Both work whatever the gate decided: `auto` is the champion, or else the candidate.
 COMMANDS = {
-    "score": "forecasts of the session to come: predictions.parquet of its run",
+    "score": "forecasts of the session to come, as a table and predictions.csv",
     "serve": "a model server on http://127.0.0.1:5001; docs/serving.md has what to send it",
 }
 

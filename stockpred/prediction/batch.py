@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from stockpred.arrays import NO_SESSIONS, Dates
+from stockpred.arrays import NO_SESSIONS, Dates, Mask
 from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.columns import (
     AS_OF,
@@ -24,7 +24,10 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.errors import DataError
+from stockpred.prediction.expected_sessions import expected_sessions
 
+# Whether entry or exit follow the weekdays on which the symbol trades, as no calendar is known.
+EXPECTED_DATES = "expected_dates"
 REQUEST_ROWS = 32_768  # a request of as many rows is not made longer: its own cost is small then
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -33,6 +36,7 @@ SCHEMA = pa.schema(
         (DATE, pa.date32()),
         (ENTRY_DATE, pa.date32()),
         (EXIT_DATE, pa.date32()),
+        (EXPECTED_DATES, pa.bool_()),
         (PROBABILITY_UP, pa.float64()),
         (DIRECTION, pa.int64()),
         (IN_RANGE, pa.bool_()),
@@ -58,7 +62,9 @@ class SymbolForecasts:
     dates : array of datetime64[s], shape (forecasts,)
         Session after whose close each forecast is made.
     entry, exit : array of datetime64[s], shape (forecasts,)
-        First and last session of the label; NaT where not known yet.
+        First and last session of the label; NaT where neither known nor expected.
+    expected : array of bool, shape (forecasts,)
+        Whether one of both is not known but expected (`expected_sessions`).
     """
 
     symbol: str
@@ -66,6 +72,7 @@ class SymbolForecasts:
     dates: Dates
     entry: Dates
     exit: Dates
+    expected: Mask
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ def symbol_forecasts(
         than `limits.GAP_DAYS` days.
     sessions : array of datetime64[s], shape (sessions,)
         Sessions of the symbol's calendar. Empty where it is unknown: then entry and exit come from
-        the bars of the same range.
+        the bars of the same range, and after the last bar from `expected_sessions`.
 
     Yields
     ------
@@ -178,14 +185,19 @@ def symbol_forecasts(
             end = int(np.searchsorted(dates, high, side="right"))
         begin = max(begin, plan.lookback - 1)
         if begin < end:
-            calendar = sessions if len(sessions) else dates
+            ahead = NO_SESSIONS
+            if not len(sessions) and last == len(all_dates):
+                ahead = expected_sessions(dates, plan.horizon)
+            calendar = sessions if len(sessions) else np.append(dates, ahead)
             wanted = dates[begin:end]
+            exits = session_after(wanted, calendar, plan.horizon)
             yield SymbolForecasts(
                 symbol,
                 bars.slice(first + begin - plan.lookback + 1, end - begin + plan.lookback - 1),
                 wanted,
                 session_after(wanted, calendar, 1),
-                session_after(wanted, calendar, plan.horizon),
+                exits,
+                np.isin(exits, ahead),
             )
 
 
@@ -267,6 +279,7 @@ def prediction_rows(
         DATE: _days(dates),
         ENTRY_DATE: _days(np.concatenate([item.entry for item in batch])),
         EXIT_DATE: _days(np.concatenate([item.exit for item in batch])),
+        EXPECTED_DATES: pa.array(np.concatenate([item.expected for item in batch])),
         PROBABILITY_UP: answer[PROBABILITY_UP],
         DIRECTION: answer[DIRECTION],
         IN_RANGE: answer[IN_RANGE] if IN_RANGE in answer.column_names else None,

@@ -56,6 +56,7 @@ def test_phase_runs_only_new_steps_and_production_moves_the_version(tmp_path: Pa
     pasted = out.split("Try next:")[1].strip().splitlines()[1]
     done = subprocess.run(["bash", "-c", pasted], cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    [(score,)] = store.query("select run_uuid from runs where name = 'score'")
+    is_score = "key = 'mlflow.project.entryPoint' and value = 'score'"
+    [(score,)] = store.query(f"select run_uuid from tags where {is_score}")
     forecasts = pq.read_table(store.artifact(score, "predictions.parquet"))
     assert set(forecasts["symbol"].to_pylist()) == set(market.bars["symbol"])

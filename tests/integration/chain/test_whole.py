@@ -75,7 +75,8 @@ def test_suggested_commands_run_as_printed(store: ChainStore, first: str, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "bars: 5 symbols of source=snapshot, which the model was trained on" in done.stderr
     [(experiment,)] = store.query(
-        "select e.name from runs r join experiments e using (experiment_id) where r.name = 'score'"
+        "select e.name from runs r join experiments e using (experiment_id) join tags t using "
+        "(run_uuid) where t.key = 'mlflow.project.entryPoint' and t.value = 'score'"
     )
     assert experiment == "whole"
 

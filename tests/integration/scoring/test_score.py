@@ -188,7 +188,13 @@ def test_score_by_default_gives_the_last_forecast_of_each_symbol(
     assert str(newest["AAA"])[:10] == "2011-01-12"
     assert str(rows.loc["AAA", "entry_date"])[:10] == "2011-01-13"
     assert rows.loc["BTC", "exit_date"] == newest["BTC"] + pd.Timedelta(days=1)
-    assert pd.isna(rows.loc["UNI", "entry_date"]) and pd.isna(rows.loc["UNI", "exit_date"])
+    # A file's own sessions, Monday to Friday: the day is expected, and said to be so.
+    monday_on = np.busday_offset(newest["UNI"].to_datetime64().astype("datetime64[D]"), 1)
+    assert rows.loc["UNI", "entry_date"] == rows.loc["UNI", "exit_date"] == pd.Timestamp(monday_on)
+    assert rows["expected_dates"].to_dict() == {"AAA": False, "BTC": False, "UNI": True}
+    comma = pd.read_csv(folder / "predictions.csv", parse_dates=["date", "entry_date"])
+    for column in ("symbol", "date", "entry_date", "probability_up", "expected_dates"):
+        assert comma[column].tolist() == forecasts[column].tolist()
     assert set(forecasts["model"]) == {NAME} and set(forecasts["model_version"]) == {"1"}
     assert set(forecasts["run_id"]) == {world.logged.runs["logistic"]}
     assert set(forecasts["as_of"]) == {pd.Timestamp("2011-01-13", tz="UTC")}
@@ -254,6 +260,14 @@ def test_score_appends_each_row_to_the_ledger_once(world: World, tmp_path: Path)
     rescored = after[after["scored_by"] == run.info.run_id]
     pd.testing.assert_frame_equal(rescored.reset_index(drop=True), before)
     assert len(after) - len(before) == again.data.metrics["ledger_added"] > 0
+
+
+def test_ledger_has_no_date_that_is_only_expected(world: World, tmp_path: Path) -> None:
+    world.score(to=str(tmp_path / "ledger"))
+    rows = Ledger(str(tmp_path / "ledger"), Path("/"), "date").read()
+    assert "expected_dates" not in rows.column_names
+    exits = dict(zip(rows["symbol"].to_pylist(), rows["exit_date"].to_pylist(), strict=True))
+    assert exits["UNI"] is None and str(exits["AAA"]) == "2011-01-13"
 
 
 def test_score_of_nothing_given_reads_the_source_and_symbols_of_training(world: World) -> None:

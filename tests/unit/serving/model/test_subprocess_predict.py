@@ -55,7 +55,8 @@ def model(folder: Path) -> Path:
 def bars(symbol: str, sessions: int = 50, seed: int = 1) -> pa.Table:
     nothing = np.array([], dtype="datetime64[s]")
     made = to_arrow(make_bars(sessions, symbol, seed))
-    return request_table([SymbolForecasts(symbol, made, nothing, nothing, nothing)])
+    none = np.array([], dtype=bool)
+    return request_table([SymbolForecasts(symbol, made, nothing, nothing, nothing, none)])
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from stockpred.prediction.batch import (
     session_after,
     symbol_forecasts,
 )
+from stockpred.prediction.expected_sessions import expected_sessions
 from tests.support.data.bars import make_bars
 
 FIRST = np.datetime64("2024-01-01", "s")
@@ -87,6 +88,8 @@ def test_symbol_forecasts_match_a_loop(
                 is_due = between[0] <= bars["date"][row].as_py() <= between[1]
             if is_due:
                 later = calendar if has_calendar else every[first:last]
+                if not has_calendar and last == length:
+                    later = [*later, *expected_sessions(every[first:last], horizon)]
                 later = [session for session in later if session > every[row]]
                 nothing = np.datetime64("NaT", "s")
                 entry = later[0] if later else nothing
@@ -115,8 +118,7 @@ def test_symbol_forecasts_do_not_cross_a_long_gap() -> None:
     request = list(symbol_forecasts("AAA", to_arrow(frame), ForecastPlan(EVER, 14, 3)))
     dates = np.concatenate([item.dates for item in request])
     np.testing.assert_array_equal(dates, table["date"].to_numpy())
-    leave = np.concatenate([item.exit for item in request])
-    np.testing.assert_array_equal(leave, table["label_end"].to_numpy())
+    np.testing.assert_array_equal(known_exits(request), table["label_end"].to_numpy())
     assert all((np.diff(item.bars["date"]) < np.timedelta64(15, "D")).all() for item in request)
 
 
@@ -134,15 +136,34 @@ def test_symbol_forecasts_have_the_sessions_of_the_label() -> None:
     np.testing.assert_array_equal(
         np.concatenate([item.dates for item in request]), table["date"].to_numpy()
     )
-    np.testing.assert_array_equal(
-        np.concatenate([item.exit for item in request]), table["label_end"].to_numpy()
+    np.testing.assert_array_equal(known_exits(request), table["label_end"].to_numpy())
+
+
+def known_exits(forecasts: list[SymbolForecasts]) -> np.ndarray:
+    """The exits, without those that are only expected."""
+    nothing = np.datetime64("NaT", "s")
+    return np.concatenate([np.where(item.expected, nothing, item.exit) for item in forecasts])
+
+
+def test_symbol_forecasts_without_a_calendar_go_on_by_weekdays() -> None:
+    frame = make_bars(100)
+    last = frame["date"].to_numpy()[-3:]
+    span = (last[0].astype("datetime64[D]").item(), dt.date.max)
+    [item] = symbol_forecasts("AAA", to_arrow(frame), ForecastPlan(span, 14, 2))
+    ahead = np.busday_offset(last[-1].astype("datetime64[D]"), [1, 2])
+    np.testing.assert_array_equal(item.entry, [last[1], last[2], ahead[0]])
+    np.testing.assert_array_equal(item.exit, [last[2], ahead[0], ahead[1]])
+    assert item.expected.tolist() == [False, True, True]
+    [by_calendar] = symbol_forecasts(
+        "AAA", to_arrow(frame), ForecastPlan(None, 14, 2), sessions=np.append(last, ahead)
     )
+    assert by_calendar.expected.tolist() == [False] and by_calendar.exit[0] == ahead[1]
 
 
 def one(symbol: str, length: int) -> SymbolForecasts:
     frame = make_bars(length, symbol)
     last = frame["date"].to_numpy()[-1:]
-    return SymbolForecasts(symbol, to_arrow(frame), last, last, last)
+    return SymbolForecasts(symbol, to_arrow(frame), last, last, last, np.array([False]))
 
 
 @settings(max_examples=40, deadline=None)
