@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.file_hashes import file_sha256
-from pipeline.log.console import logger
+from pipeline.log.console import Progress
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_table, write_groups
 from steps.cli.command import step
@@ -54,7 +54,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
         refit_every,
         random_state=random_state,
         jobs=os.cpu_count() or 1,
-        progress=logger.info,
+        progress=Progress("refits"),
     )
     results = evaluate_holdout(
         predictions, chosen.horizon, selection, costs, random_state=random_state

@@ -1,18 +1,21 @@
 """Output on the console: log lines as text or JSON, a progress bar, aligned tables."""
 
+import contextlib
 import datetime as dt
 import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TextIO
 
 from pipeline.log.redact import redact
 from pipeline.tags import ENV_LOG_FORMAT
 
 JSON = "json"
+LOG_INTERVAL = 60.0  # seconds between lines of a progress in a log
 FIELDS = ("time", "level", "event", "run", "step", "seconds", "status", "message")
 
 # A record's `extra` may hold `event` (``message`` by default), `run`, `step`, `seconds`, `status`.
@@ -48,8 +51,19 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; a stream that takes none is an error of the process."""
         stream = unguarded_stream("stderr")
-        stream.write(self.format(record) + "\n")
-        stream.flush()
+        with _bars_hidden():
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+
+
+def _bars_hidden() -> contextlib.AbstractContextManager[None]:
+    """Clear the bars of the terminal while a line is written."""
+    # Imported by `Progress` alone, since it takes some tenths of a second.
+    module = sys.modules.get("tqdm")
+    if module is None or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    hidden: contextlib.AbstractContextManager[None] = module.tqdm.external_write_mode(sys.stderr)
+    return hidden
 
 
 _handler = ConsoleHandler()
@@ -148,30 +162,75 @@ def set_unguarded_stream(
 
 
 class Progress:
-    """A progress bar on a terminal; in a log, a line every ten seconds."""
+    """Progress of a count of parts: a bar on a terminal, in a log at most one line a minute.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    unit : str
+        Plural noun of the parts.
+    now : callable
+        Seconds of a clock that does not go back.
+    """
+
+    def __init__(self, unit: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._unit, self._now = unit, now
+        self._began = self._shown = now()
         self._bar: Any = None
 
     def __call__(self, done: int, count: int, text: str) -> None:
-        """Update the bar; closes it when all parts are done.
+        """Show the parts done, and an estimate of the time left; closes the bar at the end.
 
         Parameters
         ----------
         done, count : int
-            Parts done, and in all.
+            Parts done, at least 1, and in all.
         text : str
             Description of the last part.
         """
+        if sys.stderr.isatty() and not is_json():
+            self._show_bar(done, count, text)
+            return
+        now = self._now()
+        if done == count or now - self._shown < LOG_INTERVAL:
+            return
+        self._shown = now
+        left = (now - self._began) * (count - done) / done
+        logger.info(
+            f"{done:,} of {count:,} {self._unit}, about {duration_text(left)} left; last: {text}",
+            extra={"event": "progress", "seconds": round(left)},
+        )
+
+    def _show_bar(self, done: int, count: int, text: str) -> None:
         if self._bar is None:
             from tqdm import tqdm
 
-            interval = 0.2 if sys.stderr.isatty() else 10.0
-            self._bar = tqdm(total=count, file=sys.stderr, mininterval=interval, dynamic_ncols=True)
+            self._bar = tqdm(
+                total=count,
+                desc=self._unit,
+                file=sys.stderr,
+                mininterval=0.2,
+                dynamic_ncols=True,
+                leave=False,
+            )
+        self._bar.total = count
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(done - self._bar.n)
         if done == count:
             self._bar.close()
+
+
+def duration_text(seconds: float) -> str:
+    """Round a duration to a text.
+
+    Examples
+    --------
+    >>> duration_text(42.3), duration_text(200), duration_text(9000)
+    ('42 s', '3 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def text_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:

@@ -148,7 +148,7 @@ def open_step_source(run: StepRun, options: SourceOptions) -> Source:
         yahoo = {
             "folder": run.scratch_folder("yfinance"),
             "stored": lambda: stored_bars(run, options.source, options.symbols or ()),
-            "progress": Progress(),
+            "progress": Progress("symbols"),
         }
     return open_source(options.source, ROOT, options.as_of or dt.datetime.now(dt.UTC), **yahoo)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.log.console import logger
+from pipeline.log.console import Progress, logger
 from pipeline.run.nested import NestedRuns, nested_runs
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_ERROR
@@ -79,6 +79,7 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
             plan.trials,
             adopted=_finished_trials(nested),
             sharpe=plan.sharpe,
+            progress=Progress("fits"),
         )
         run_ids = {candidate: nested.open(candidate) for candidate in plan.models}
         for candidate, trials in search.trials.items():

@@ -44,6 +44,9 @@ class Search:
         Trials of an earlier search with the same data, code and parameters that was interrupted.
     sharpe : callable, optional
         Predictions -> Sharpe ratio by session, recorded with each trial.
+    progress : callable, optional
+        Called after each fit, by one thread at a time, with the fits done, their number, and a
+        text on the last one. Fits that a trial leaves out count as done.
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ class Search:
         An unknown candidate, or one whose library is not installed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - `progress` changes no result
         self,
         folds: Folds,
         models: Sequence[str],
@@ -64,6 +67,7 @@ class Search:
         *,
         adopted: Mapping[str, Sequence[Trial]] | None = None,
         sharpe: Callable[[pd.DataFrame], float | None] | None = None,
+        progress: Callable[[int, int, str], None] = lambda done, count, text: None,
     ) -> None:
         self._folds = folds
         self._sharpe = sharpe
@@ -78,6 +82,9 @@ class Search:
                 if number not in earlier:
                     break
                 self.trials[name].append(earlier[number])
+        self._progress, self._lock, self._done = progress, threading.Lock(), 0
+        wanted = sum(max(self._counts[name], 1) - len(self.trials[name]) for name in models)
+        self._fits = wanted * len(folds.numbers)
 
     def run(self, jobs: int = 1) -> Generator[Trial, None, None]:
         """Yield each trial when it has ended, those of one candidate in the order of numbers.
@@ -113,6 +120,7 @@ class Search:
             bare = {name: best_trial(trials) for name, trials in self.trials.items()}
             bare = {name: trial for name, trial in bare.items() if not trial.results}
             wanted = {name: trial.hyperparameters for name, trial in bare.items()}
+            self._fits += len(wanted) * len(self._folds.numbers)
             for name, results in self._fit_all_folds(executor, wanted):
                 number = bare[name].number
                 self.trials[name][number] = replace(bare[name], results=results)
@@ -163,10 +171,12 @@ class Search:
             try:
                 results.append(self._fit(name, hyperparameters, fold))
             except FIT_ERRORS as error:
+                self._count(len(self._folds.numbers) - fold + 1, f"{name}, trial {number}, failed")
                 line = " ".join(str(error).split()) or type(error).__name__
                 return Trial(name, number, hyperparameters, FAILED, losses, None, line[:400])
             losses = tuple(result.loss for result in results)
             if fold < len(self._folds.numbers) and should_prune(losses, history):
+                self._count(len(self._folds.numbers) - fold, f"{name}, trial {number}, pruned")
                 sharpe = self._sharpe_of(results)
                 return Trial(name, number, hyperparameters, PRUNED, losses, sharpe)
         return self._complete(name, number, hyperparameters, tuple(results))
@@ -174,7 +184,14 @@ class Search:
     def _fit(self, name: str, hyperparameters: Hyperparameters, fold: int) -> FoldResult:
         if self._stopped.is_set():
             raise RuntimeError("the search was ended")
-        return self._folds.run(name, hyperparameters, fold)
+        result = self._folds.run(name, hyperparameters, fold)
+        self._count(1, f"{name}, fold {fold}")
+        return result
+
+    def _count(self, fits: int, text: str) -> None:
+        with self._lock:
+            self._done += fits
+            self._progress(self._done, self._fits, text)
 
     def _complete(
         self,

@@ -38,7 +38,7 @@ def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
     *,
     random_state: int,
     jobs: int = 1,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int, int, str], None] = lambda done, count, text: None,
 ) -> pd.DataFrame:
     """Predict every date from `start` on with a model fitted on what was known before.
 
@@ -61,7 +61,7 @@ def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
     jobs : int
         Blocks at a time, in threads; the result does not depend on it.
     progress : callable
-        Called with one line of text after each block.
+        Called after each block with the blocks done, their number, and a text on the last one.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
         )
         for number, (part, known) in enumerate(results, start=1):
             parts.append(part.assign(**{REFIT: np.int32(number)}))
-            progress(f"refit {number} of {len(blocks)}: {known:,} training rows")
+            progress(number, len(blocks), f"{known:,} training rows")
     walked = pd.concat(parts, ignore_index=True)
     return walked.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
 

@@ -181,3 +181,23 @@ def test_permutation_importances_agree_with_scikit_learn() -> None:
     assert permutation_importances(cv_folds, best) == importances
     constant = permutation_importances(cv_folds, search.trials["prior"][0])
     assert set(constant.values()) == {0.0}
+
+
+@pytest.mark.parametrize("trials", [0, 16])
+def test_progress_counts_every_fit_once_and_ends_at_all_of_them(trials: int) -> None:
+    calls: list[tuple[int, int, str]] = []
+    search = Search(
+        make_folds(), LOGISTIC, trials, progress=lambda *arguments: calls.append(arguments)
+    )
+    run_search(search, jobs=2)
+    done, counts, texts = zip(*calls, strict=True)
+    assert set(counts) == {(max(trials, 1) + 1) * 3}
+    assert list(done) == sorted(done) and done[-1] == counts[0]
+    assert "logistic, fold 3" in texts
+    assert any("pruned" in text for text in texts) == bool(trials)
+    adopted = {name: [replace(t, results=()) for t in search.trials[name]] for name in LOGISTIC}
+    calls.clear()
+    run_search(
+        Search(make_folds(), LOGISTIC, trials, adopted=adopted, progress=lambda *a: calls.append(a))
+    )
+    assert [call[:2] for call in calls] == [(n, 6) for n in range(1, 7)], "the best alone is fitted"

@@ -137,3 +137,18 @@ def test_forests_in_threads_leave_the_warning_filters_as_they_were() -> None:
     for _ in Search(Folds(table, 4, 5, 0), [recipe.candidate]).run(4):
         pass
     assert warnings.filters == before
+
+
+def test_walk_forward_reports_each_refit() -> None:
+    calls: list[tuple[int, int, str]] = []
+    table = generate_table(dates=120)
+    walk_forward(
+        table,
+        make_recipe("prior"),
+        holdout_start(table["date"], 0.1),
+        5,
+        random_state=0,
+        progress=lambda *arguments: calls.append(arguments),
+    )
+    assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
+    assert calls[0][2] == "535 training rows"
