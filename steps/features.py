@@ -1,7 +1,7 @@
 """Reads clean bars.parquet; writes features.parquet, features.json and data_report.html."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -11,16 +11,19 @@ import pyarrow as pa
 
 from pipeline.log.console import logger
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read_groups, read_metadata, write_groups
+from pipeline.storage.parquet import open_table, read_groups, read_metadata, write_groups
 from reports.pages.features import render_features_page
 from reports.text.counts import count_of
 from reports.text.ties import describe_ties
 from steps.cli.command import step
 from steps.data.artifacts import ACQUIRED, fetch_artifact
+from stockpred.arrays import Dates
 from stockpred.bars.checks.limits import GAP_DAYS
-from stockpred.bars.schema import BarsInfo, from_arrow
-from stockpred.columns import DATE, LABEL_END, SYMBOL
+from stockpred.bars.price_history import PriceSummary, thin_prices
+from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol
+from stockpred.columns import ADJ_CLOSE, DATE, LABEL_END, SYMBOL
 from stockpred.errors import NotEnoughData
+from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
 from stockpred.features.table import (
     TableInfo,
@@ -64,12 +67,8 @@ def main(  # noqa: PLR0913 - one argument a parameter
             "features": [dataclasses.asdict(feature) for feature in features],
         },
     )
-    summary = TableSummary(names, rows)
-    for part in _parts_before_holdout(run.output_path("features.parquet"), holdout):
-        summary.add(part)
-    run.write_report(
-        "data_report.html", render_features_page(summary, features, info.source).encode()
-    )
+    summary, page = describe_table(run.output_path("features.parquet"), source, features, holdout)
+    run.write_report("data_report.html", page.encode())
     logger.info(f"features: before the holdout: {describe_ties(summary.ties, summary.rows)}")
     run.log_metrics({"rows": rows, "features": len(features), "ties": summary.ties})
     run.set_key_figure(f"{rows:,} rows x {len(features)} features")
@@ -107,16 +106,66 @@ def _tables(
         )
 
 
-def _parts_before_holdout(path: Path, holdout: float) -> Iterator[pd.DataFrame]:
+def describe_table(
+    table: Path, bars: Path, features: Sequence[Feature], holdout: float
+) -> tuple[TableSummary, str]:
+    """Summarise a table and its bars before the holdout, a symbol in memory.
+
+    Parameters
+    ----------
+    table, bars : Path
+        Parquet files of features and of the bars that they were computed from.
+    features : sequence of Feature
+        Those of the table.
+    holdout : float
+        Last share of the dates.
+
+    Returns
+    -------
+    summary : TableSummary
+    page : str
+        HTML.
+    """
+    info = BarsInfo.from_metadata(read_metadata(bars))
+    dates = _dates(table)
+    start = holdout_start(dates, holdout)
+    with open_table(table) as file:
+        rows = file.metadata.num_rows
+    summary = TableSummary([feature.name for feature in features], rows, dates)
+    for part in _parts_before(table, start):
+        summary.add(part)
+    prices = _prices_before(bars, info, start)
+    return summary, render_features_page(summary, prices, features, info.source)
+
+
+def _dates(path: Path) -> Dates:
+    """Read the distinct dates of a table, in order."""
+    dates = (group[DATE].cast(pa.timestamp("s")) for group in read_groups(path, [DATE]))
+    return reduce(np.union1d, (part.to_numpy() for part in dates))
+
+
+def _parts_before(path: Path, holdout: np.datetime64) -> Iterator[pd.DataFrame]:
     """Yield the rows whose outcome, up, down or tie, is before the holdout, a symbol in memory.
 
     No one may look at the holdout before it is used, not even in a report.
     """
-    dates = (group[DATE].cast(pa.timestamp("s")) for group in read_groups(path, [DATE]))
-    start = holdout_start(reduce(np.union1d, (part.to_numpy() for part in dates)), holdout)
     for group in read_groups(path):
         part = part_from_arrow(group)
-        yield part[known_before(part[LABEL_END].to_numpy(), start)]
+        yield part[known_before(part[LABEL_END].to_numpy(), holdout)]
+
+
+def _prices_before(path: Path, info: BarsInfo, holdout: np.datetime64) -> PriceSummary:
+    """Summarise the prices before the holdout, a symbol in memory."""
+    summary = PriceSummary()
+    for group in read_groups(path, [SYMBOL, DATE, ADJ_CLOSE]):
+        for symbol, part in split_by_symbol(group):
+            dates = part[DATE].cast(pa.timestamp("s")).to_numpy()
+            count = int(np.searchsorted(dates, holdout))
+            if count:
+                prices = part[ADJ_CLOSE].to_numpy()[:count]
+                quarantines = info.quarantines_of(symbol)
+                summary.add(thin_prices(symbol, dates[:count], prices, quarantines))
+    return summary
 
 
 if __name__ == "__main__":

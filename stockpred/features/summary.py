@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stockpred.arrays import Array, Dates
 from stockpred.columns import DATE, LABEL, SYMBOL
 
-SAMPLE_ROWS = 200_000  # rows for rank correlations, which need all values: 40 features take 32 MB
+# Rows for rank correlations and distributions, which need all values: 40 features take 32 MB.
+SAMPLE_ROWS = 200_000
+BINS = 24  # of a distribution
+TAIL = 0.005  # share of the values on each side that the outermost bins take in
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,24 @@ class SymbolSummary:
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """Shares of values in bins of equal width.
+
+    Attributes
+    ----------
+    low, high : float
+        Edges of the range: the quantiles at `TAIL` and 1 - `TAIL`; values outside are counted in
+        the outermost bins.
+    shares : tuple of float
+        Share of the values in each of `BINS` bins; a single bin where all values are equal.
+    """
+
+    low: float
+    high: float
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class FeatureSummary:
     """Statistics of one feature; NaN where there are too few rows for one.
 
@@ -52,6 +74,8 @@ class FeatureSummary:
         Over all rows; the deviation is the sample's (divisor rows - 1).
     correlation : float or None
         Spearman's rank correlation with the label; None where all values are equal.
+    distribution : Distribution or None
+        Of the sampled rows; None without one.
     """
 
     mean: float
@@ -59,6 +83,24 @@ class FeatureSummary:
     lowest: float
     highest: float
     correlation: float | None
+    distribution: Distribution | None
+
+
+@dataclass(frozen=True, eq=False)
+class DateCounts:
+    """Labelled rows by date.
+
+    Attributes
+    ----------
+    dates : array of datetime64, shape (dates,)
+        Dates with a labelled row, in order.
+    rows, ups : array of float64, shape (dates,)
+        Number of labelled rows, and of ups among them.
+    """
+
+    dates: Dates
+    rows: Array
+    ups: Array
 
 
 class TableSummary:
@@ -71,8 +113,10 @@ class TableSummary:
     features : sequence of str
         Columns to describe; their values are finite.
     total : int
-        At least the number of rows to come. Beyond `SAMPLE_ROWS`, rank correlations are computed
-        on every n-th row.
+        At least the number of rows to come. Beyond `SAMPLE_ROWS`, rank correlations and
+        distributions are of every n-th row.
+    dates : array of datetime64, shape (dates,)
+        All dates that rows may have, in order.
 
     Attributes
     ----------
@@ -81,7 +125,7 @@ class TableSummary:
     ties : int
         Rows so far whose outcome is a tie: no other figure counts them.
     every : int
-        Rank correlations are of every n-th row; 1: of all.
+        Rank correlations and distributions are of every n-th row; 1: of all.
 
     References
     ----------
@@ -91,14 +135,14 @@ class TableSummary:
     Examples
     --------
     >>> dates = pd.date_range("2020-01-01", periods=4)
-    >>> summary = TableSummary(["up_0"], total=4)
+    >>> summary = TableSummary(["up_0"], total=4, dates=dates.to_numpy())
     >>> rows = {"symbol": "AAA", "date": dates, "label": [0.0, 1, 1, 0], "up_0": [0.0, 1, 1, 1]}
     >>> summary.add(pd.DataFrame(rows))
     >>> summary.up_share, summary.feature("up_0").mean
     (0.5, 0.75)
     """
 
-    def __init__(self, features: Sequence[str], total: int) -> None:
+    def __init__(self, features: Sequence[str], total: int, dates: Dates) -> None:
         self.rows = 0
         self.ties = 0
         self.every = max(1, -(-total // SAMPLE_ROWS))
@@ -107,6 +151,8 @@ class TableSummary:
         self._squares = np.zeros(len(features))  # sums of squared deviations from the mean
         self._lowest = np.full(len(features), np.inf)
         self._highest = np.full(len(features), -np.inf)
+        self._dates = dates
+        self._rows_by_date, self._ups_by_date = np.zeros((2, len(dates)))
         self._symbols: dict[str, SymbolSummary] = {}
         self._sample: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
 
@@ -116,6 +162,7 @@ class TableSummary:
         rows = rows[rows[LABEL].notna()]
         if rows.empty:
             return
+        self._add_dates(rows)
         values = rows[self._features].to_numpy()
         self._add_moments(values.astype(np.float64))
         self._lowest = np.minimum(self._lowest, values.min(axis=0))
@@ -136,6 +183,12 @@ class TableSummary:
                 count, ties = count + before.rows, ties + before.ties
             self._symbols[symbol] = SymbolSummary(symbol, count, ties, first, last, ups)
 
+    def _add_dates(self, rows: pd.DataFrame) -> None:
+        place = np.searchsorted(self._dates, rows[DATE].to_numpy())
+        label, count = rows[LABEL].to_numpy(np.float64), len(self._dates)
+        self._rows_by_date += np.bincount(place, minlength=count)
+        self._ups_by_date += np.bincount(place, weights=label, minlength=count)
+
     def _add_moments(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
         count, total = len(values), self.rows + len(values)
         mean = values.mean(axis=0)
@@ -155,11 +208,16 @@ class TableSummary:
         for _, part in sorted(self._symbols.items()):
             yield part
 
+    def by_date(self) -> DateCounts:
+        """Return the labelled rows and the ups of each date."""
+        known = self._rows_by_date > 0
+        return DateCounts(self._dates[known], self._rows_by_date[known], self._ups_by_date[known])
+
     def feature(self, name: str) -> FeatureSummary:
         """Return the statistics of one feature."""
         place = self._features.index(name)
         if not self.rows:
-            return FeatureSummary(np.nan, np.nan, np.nan, np.nan, None)
+            return FeatureSummary(np.nan, np.nan, np.nan, np.nan, None, None)
         values = pd.Series(
             np.concatenate([part[:, place] for part, _ in self._sample]), dtype=float
         )
@@ -170,5 +228,18 @@ class TableSummary:
             float(np.sqrt(self._squares[place] / (self.rows - 1))) if self.rows > 1 else np.nan,
             float(self._lowest[place]),
             float(self._highest[place]),
-            float(values.corr(label, method="spearman")) if is_varied else None,
+            # Spearman's by its definition: pandas' own imports scipy.stats, a second.
+            float(values.rank().corr(label.rank())) if is_varied else None,
+            _distribution(values.to_numpy()),
         )
+
+
+def _distribution(values: Array) -> Distribution | None:
+    if not len(values):
+        return None
+    low, high = (float(edge) for edge in np.quantile(values, (TAIL, 1 - TAIL)))
+    if low == high:
+        low, high = float(values.min()), float(values.max())
+    bins = BINS if low < high else 1
+    counts, _ = np.histogram(np.clip(values, low, high), bins, (low, high))
+    return Distribution(low, high, tuple((counts / len(values)).tolist()))

@@ -32,6 +32,7 @@ mayScroll => {
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement;
     if (!node.data.trim() || parent.closest('svg, script, style')) continue;
+    if (!parent.checkVisibility()) continue;  // folded
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) {

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,6 +23,7 @@ from reports.pages.monitoring import render_monitoring_page
 from reports.pages.validation import render_validation_page
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
+from stockpred.bars.price_history import PriceSummary, thin_prices
 from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
 from tests.support.data.bars import make_bars
@@ -140,9 +142,12 @@ def features_page() -> str:
     rows = pd.concat(
         [make_bars(30, symbol).assign(label=[0.0, 1.0] * 15, x=range(30)) for symbol in HOSTILE]
     )
-    summary = TableSummary(["x"], len(rows))
-    summary.add(rows)
-    return render_features_page(summary, [Feature("x", 1, "".join(HOSTILE))], "".join(HOSTILE))
+    name = "".join(HOSTILE)
+    summary, prices = TableSummary([name], len(rows), np.unique(rows["date"])), PriceSummary()
+    summary.add(rows.rename(columns={"x": name}))
+    for symbol, bars in rows.groupby("symbol"):
+        prices.add(thin_prices(str(symbol), bars["date"].to_numpy(), bars["close"].to_numpy()))
+    return render_features_page(summary, prices, [Feature(name, 1, name)], name)
 
 
 def evaluation_page() -> str:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.features import summary
-from stockpred.features.summary import TableSummary
+from stockpred.features.summary import BINS, TAIL, TableSummary
 from tests.support.data.generated_tables import generate_table
 
 FEATURES = ["x0", "x1", "flat"]
@@ -29,7 +29,7 @@ def test_summary_of_parts_equals_pandas_on_the_whole(cuts: list[int], sample_row
     table = labelled_table(dates=40, symbols=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summary, "SAMPLE_ROWS", sample_rows)
-        summary_of_parts = TableSummary(FEATURES, len(table))
+        summary_of_parts = TableSummary(FEATURES, len(table), np.unique(table["date"]))
     edges = [0, *sorted(cuts), len(table)]
     for first, last in pairwise(edges):
         summary_of_parts.add(table.iloc[first:last])
@@ -46,6 +46,15 @@ def test_summary_of_parts_equals_pandas_on_the_whole(cuts: list[int], sample_row
         else:
             rank = sample[name].corr(sample["label"], method="spearman")
             assert one.correlation == pytest.approx(rank)
+        assert one.distribution is not None
+        low, high = np.quantile(sample[name].astype(float), (TAIL, 1 - TAIL))
+        assert (one.distribution.low, one.distribution.high) == pytest.approx((low, high))
+        assert sum(one.distribution.shares) == pytest.approx(1)
+        assert len(one.distribution.shares) == (1 if name == "flat" else BINS)
+    counts, by_date = summary_of_parts.by_date(), table.groupby("date")["label"]
+    assert counts.dates.tolist() == by_date.size().index.to_numpy().tolist()
+    assert counts.rows.tolist() == by_date.size().tolist()
+    assert counts.ups.tolist() == by_date.sum().tolist()
     by_symbol = table.groupby("symbol")
     expected = zip(
         by_symbol.groups,
@@ -69,7 +78,7 @@ def test_summary_counts_ties_and_leaves_them_out(ties: set[int], cuts: list[int]
     table = labelled_table(dates=40, symbols=3)
     table.loc[sorted(ties), "label"] = np.nan
     table.loc[sorted(ties), "x0"] = 1e9
-    one = TableSummary(FEATURES, len(table))
+    one = TableSummary(FEATURES, len(table), np.unique(table["date"]))
     for first, last in pairwise([0, *sorted(cuts), len(table)]):
         one.add(table.iloc[first:last])
     labelled = table[table["label"].notna()]
@@ -82,8 +91,9 @@ def test_summary_counts_ties_and_leaves_them_out(ties: set[int], cuts: list[int]
 
 
 def test_summary_without_a_row_is_nan() -> None:
-    summary_of_parts = TableSummary(["x0"], 0)
+    summary_of_parts = TableSummary(["x0"], 0, np.array([], "datetime64[s]"))
     summary_of_parts.add(labelled_table(40, 1).iloc[:0])
     one = summary_of_parts.feature("x0")
     assert np.isnan([summary_of_parts.up_share, one.mean, one.deviation, one.lowest]).all()
-    assert one.correlation is None and list(summary_of_parts.symbols()) == []
+    assert one.correlation is None and one.distribution is None
+    assert len(summary_of_parts.by_date().dates) == 0 and list(summary_of_parts.symbols()) == []
