@@ -77,8 +77,9 @@ def ui_link(run_id: str = "") -> str:
     uri = _shown(mlflow.get_tracking_uri())
     if not uri.startswith("http"):
         return f"mlflow ui --backend-store-uri {uri}   # then open http://127.0.0.1:5000"
-    experiment = f"{uri}/#/experiments/{os.environ['MLFLOW_EXPERIMENT_ID']}"
-    return f"{experiment}/runs/{run_id}" if run_id else experiment
+    runs = f"{uri}/#/experiments/{os.environ['MLFLOW_EXPERIMENT_ID']}/runs"
+    page = f"{runs}/{run_id}" if run_id else runs
+    return f"{page}?workflowType=machine_learning"  # else MLflow opens its pages of GenAI
 
 
 def embedded_bars() -> pd.DataFrame:

@@ -19,10 +19,11 @@ TAG_HEARTBEAT = "pipeline.heartbeat"
 TAG_HOST = "pipeline.host"
 TAG_PROCESS = "pipeline.process"
 
-# Run tags of MLflow.
+# Tags of MLflow, of runs and of an experiment.
 TAG_BACKEND = "mlflow.project.backend"
 TAG_COMMIT = "mlflow.source.git.commit"
 TAG_ENTRY_POINT = "mlflow.project.entryPoint"
+TAG_EXPERIMENT_KIND = "mlflow.experimentKind"
 TAG_NOTE = "mlflow.note.content"
 TAG_PARENT = "mlflow.parentRunId"
 TAG_RUN_NAME = "mlflow.runName"

@@ -24,6 +24,7 @@ from pipeline.tags import (
     TAG_STEP,
 )
 from pipeline.tracking.artifacts import fetch
+from pipeline.tracking.ui_pages import run_page
 from reports.text.ci_summary import FinishedRun, render_ci_summary
 from steps.cli.command import Option, OptionError, Program
 from steps.cli.types import ROOT
@@ -126,7 +127,7 @@ def read_finished_run(client: "MlflowClient", run: "Run", folder: Path | None) -
         for artifact, content in contents.items():
             (folder / artifact).write_bytes(content)
     server = public_url(get_tracking_uri()).rstrip("/")
-    where = f"{server}/#/experiments/{run.info.experiment_id}/runs/{{run_id}}"
+    where = run_page(run.info.experiment_id, "{run_id}", server=server)
     return FinishedRun(
         entry_point=tags.get(TAG_ENTRY_POINT, "run"),
         status=run.info.status,

@@ -6,6 +6,7 @@ from html import escape
 from pipeline.log.console import text_table
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
+from pipeline.tracking.ui_pages import run_page
 
 _HEAD = ("step", "", "seconds", "key figure", "run id")
 
@@ -36,7 +37,7 @@ def markdown_table(finished: Sequence[FinishedStep], experiment_id: str) -> str:
     """
     lines = ["| step | | seconds | key figure |", "| --- | --- | ---: | --- |"]
     for step in finished:
-        link = f"[{step.step}](#/experiments/{experiment_id}/runs/{step.run_id})"
+        link = f"[{step.step}]({run_page(experiment_id, step.run_id)})"
         figure = escape(" ".join(step.tags.get(TAG_KEY_FIGURE, "").split())).replace("|", "\\|")
         lines.append(f"| {link} | {step.status} | {step.seconds:.1f} | {figure} |")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
 from pipeline.tracking.experiment import experiment_id
 from pipeline.tracking.server_check import prepare_store, shorten_retries
+from pipeline.tracking.ui_pages import mark_as_training
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun, MlflowClient
@@ -94,8 +95,7 @@ def open_run(
             run = mlflow.start_run(run_id=run_id, tags=first)
             heartbeat.start()
             claim_clone(client, run, root)
-            if TAG_ERROR in run.data.tags:  # closed as an orphan while its environment was made
-                client.delete_tag(run_id, TAG_ERROR)
+            _amend_tags(client, run)
             yield run, heartbeat
             status = "FINISHED"
         except (Exception, SystemExit):
@@ -119,6 +119,13 @@ def open_run(
                     f"the store did not record that run {run_id} ended {status}; the next chain "
                     "sets it to FAILED"
                 )
+
+
+def _amend_tags(client: MlflowClient, run: ActiveRun) -> None:
+    if TAG_ERROR in run.data.tags:  # closed as an orphan while its environment was made
+        client.delete_tag(run.info.run_id, TAG_ERROR)
+    if ENV_IN_CHAIN not in os.environ:
+        mark_as_training(client, run.info.experiment_id)
 
 
 def _end_as_killed() -> None:

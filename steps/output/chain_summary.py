@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from pipeline.chain.summary import step_table
 from pipeline.git.mlflow_clone import clone_of
+from pipeline.log.console import log_context
 from pipeline.log.redact import public_url, redact_urls
 from pipeline.registry.versions import CHAMPION, aliases_of, version_by_alias
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
+from pipeline.tracking.ui_pages import run_page
 from steps.cli.parameters import PARAMETERS, taken_by
 from steps.cli.types import ROOT
 
@@ -20,6 +22,13 @@ from steps.cli.types import ROOT
 UI, MODEL = "STOCKPRED_UI", "STOCKPRED_MODEL"
 MODEL_NAME = "registered_model"  # the parameter that every command names
 DEFAULT = "Default"  # MLflow's experiment where none is set
+LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` serves
+# Step -> its page for people.
+PAGES = {
+    "features": "data_report.html",
+    "report": "report.html",
+    "monitor": "monitoring.html",
+}
 # Both work whatever the gate decided: `auto` is the champion, or else the candidate.
 COMMANDS = {
     "score": "forecasts of the session to come, as a table and predictions.csv",
@@ -69,6 +78,9 @@ def print_summary(
         ]
     commands = next_commands(last, tracking_uri, params, experiment=_experiment_name())
     lines += ["Try next:", *(f"  {line}" for line in commands)]
+    if pages := page_lines(finished, tracking_uri):
+        while_served = "" if tracking_uri.startswith("http") else ", while the first command runs"
+        lines += ["", f"Pages{while_served}:", *(f"  {line}" for line in pages)]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return status
@@ -161,11 +173,47 @@ def _quoted(tracking_uri: str) -> str:
 
 
 def _ui_line(tracking_uri: str) -> str:
+    page = _run_page(_ui_address(tracking_uri))
     if tracking_uri.startswith("http"):
-        address = os.environ.get(UI) or public_url(tracking_uri)
-        return f"open {address} in a browser: every run, picture and model"
-    uri = _quoted(tracking_uri)
-    return (
-        f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {uri}"
-        "   # then open http://127.0.0.1:5000"
-    )
+        return f"open {page} in a browser: this run's figures, pages and model"
+    command = f"{shlex.quote(sys.executable)} -m mlflow ui"
+    return f"{command} --backend-store-uri {_quoted(tracking_uri)}   # then open {page}"
+
+
+def page_lines(finished: Sequence[FinishedStep], tracking_uri: str) -> list[str]:
+    """List the addresses of the pages that the chain's steps wrote, one line each.
+
+    Parameters
+    ----------
+    finished : sequence of FinishedStep
+    tracking_uri : str
+        Address of the store; of one on this machine, the pages are on the UI's usual port.
+
+    Returns
+    -------
+    list of str
+        Empty where no step wrote a page, or the experiment is not known.
+    """
+    experiment = log_context.get("experiment")
+    if experiment is None:
+        return []
+    server = _ui_address(tracking_uri)
+    pages = [(step, PAGES[step.step]) for step in finished if step.step in PAGES]
+    return [
+        f"{page:<16} {run_page(str(experiment), step.run_id, page, server=server)}"
+        for step, page in pages
+    ]
+
+
+def _ui_address(tracking_uri: str) -> str:
+    if tracking_uri.startswith("http"):
+        return os.environ.get(UI) or public_url(tracking_uri)
+    return LOCAL_UI
+
+
+def _run_page(server: str) -> str:
+    """Return the address of the chain's run; the UI's own where the run is not known."""
+    experiment, run_id = log_context.get("experiment"), log_context.get("run")
+    if experiment is None or run_id is None:
+        return server
+    return run_page(str(experiment), str(run_id), server=server)

@@ -16,6 +16,7 @@ from pipeline.log.redact import public_url, redact
 from pipeline.log.webhook import host_of, post_json
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
+from pipeline.tracking.ui_pages import run_page
 from steps.output.chain_summary import VersionStatus
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
@@ -160,8 +161,7 @@ def _link(run_id: str | None) -> str | None:
     uri, experiment = mlflow.get_tracking_uri(), log_context.get("experiment")
     if not uri.startswith("http") or run_id is None or experiment is None:
         return None
-    address = public_url(uri).rstrip("/")
-    return f"{address}/#/experiments/{experiment}/runs/{run_id}"
+    return run_page(str(experiment), run_id, server=public_url(uri))
 
 
 def _one_line(error: BaseException) -> str:

@@ -79,7 +79,7 @@ def test_finished_run_leaves_no_secret(
     done = run(server, root, "-m", "steps.main", *FAST, "--log", form)
     assert done.returncode == 0, done.stderr
     assert "STOCKPRED_WEBHOOK on 127.0.0.1: Connection refused" in done.stderr
-    assert f"open {server.uri} in a browser" in done.stdout
+    assert f"open {server.uri}/#/experiments/" in done.stdout
     artifacts = [p for p in server.folder.rglob("*") if p.name == "evaluation.json"]
     assert artifacts
     outputs = [done.stdout, done.stderr]

@@ -4,10 +4,11 @@ import shlex
 
 import pytest
 
+from pipeline.log.console import log_context
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION
 from steps.cli.parameters import taken_by
-from steps.output.chain_summary import next_commands
+from steps.output.chain_summary import next_commands, page_lines
 
 LAST = FinishedStep("register", "0123", "executed", 1.0, {}, {TAG_MODEL_VERSION: "my own/3"})
 DEFAULTS = {name: str(text) for name, text in taken_by("main").items()}
@@ -47,3 +48,22 @@ def test_next_commands_never_show_a_password_of_the_store() -> None:
     lines = next_commands(LAST, "postgresql://me:secret@host/db", DEFAULTS)
     assert "secret" not in "".join(lines)
     assert 'MLFLOW_TRACKING_URI="$MLFLOW_TRACKING_URI"' in lines[1]
+
+
+def test_pages_of_a_chain_are_addresses_of_its_run_and_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("STOCKPRED_UI", raising=False)
+    monkeypatch.setitem(log_context, "run", "abc")
+    monkeypatch.setitem(log_context, "experiment", "7")
+    report = FinishedStep("report", "4567", "cached", 1.0, {}, {})
+    query = "?workflowType=machine_learning"
+    for uri, server in (
+        ("sqlite:////a/b.db", "http://127.0.0.1:5000"),
+        ("https://me:secret@host/", "https://host"),
+    ):
+        first, *_ = next_commands(LAST, uri, DEFAULTS)
+        assert f"open {server}/#/experiments/7/runs/abc{query}" in first
+        [line] = page_lines([report, LAST], uri)
+        page = f"{server}/#/experiments/7/runs/4567/artifacts/report.html{query}"
+        assert line.split() == ["report.html", page]

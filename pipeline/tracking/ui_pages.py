@@ -1,0 +1,61 @@
+"""Addresses of pages in MLflow's UI, and the tag that says what kind of experiment it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from pipeline.tags import TAG_EXPERIMENT_KIND
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow 3.17 shows the pages of GenAI, without training runs and models, unless the address has
+# this; it reads the experiment's kind only where that switch is off, and in its lists.
+QUERY = "workflowType=machine_learning"
+MODEL_TRAINING = "custom_model_development"
+
+
+def run_page(experiment_id: str, run_id: str, artifact: str = "", *, server: str = "") -> str:
+    """Return the address of a run's page, or of one of its artifacts.
+
+    Parameters
+    ----------
+    experiment_id, run_id : str
+    artifact : str
+        Path of an artifact, which the page opens; empty: the run's overview.
+    server : str
+        Address of the UI; empty: relative, as links in a description are.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> run_page("0", "ab12", "report.html", server="http://127.0.0.1:5000/")
+    'http://127.0.0.1:5000/#/experiments/0/runs/ab12/artifacts/report.html?workflowType=machine_learning'
+    """
+    page = f"#/experiments/{experiment_id}/runs/{run_id}"
+    page += f"/artifacts/{quote(artifact)}" if artifact else ""
+    return f"{server.rstrip('/')}/{page}?{QUERY}" if server else f"{page}?{QUERY}"
+
+
+def mark_as_training(client: MlflowClient, experiment_id: str) -> None:
+    """Tag an experiment without a kind as one of training runs; leave any other as it is.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    experiment_id : str
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs 4 s of CPU
+
+    if TAG_EXPERIMENT_KIND in client.get_experiment(experiment_id).tags:
+        return
+    try:
+        client.set_experiment_tag(experiment_id, TAG_EXPERIMENT_KIND, MODEL_TRAINING)
+    except MlflowException as error:
+        # A user who may add runs but not change the experiment loses a default of the UI only.
+        if error.error_code != "PERMISSION_DENIED":
+            raise
