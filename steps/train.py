@@ -1,5 +1,6 @@
 """Reads features.parquet, example.parquet; writes recipe.json, model, cv_predictions.parquet."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from pipeline.step import MODEL
 from pipeline.storage.parquet import read_table, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
+from serving.model.forked_check import forked_check
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
@@ -28,7 +30,7 @@ from steps.training.nested_runs import SearchPlan, run_search
 from stockpred.bars.origins import UNKNOWN
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END, SYMBOL
-from stockpred.errors import ParameterError
+from stockpred.errors import DataError, ParameterError
 from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
 from stockpred.features.table import TableInfo, longest_lookback, rows_from_arrow
 from stockpred.models.recipe import Recipe, Training
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 # Modules that compute features and target, weight, fit and calibrate. A recipe's id covers their
 # code and that of their imports.
 RECIPE_CODE = ("stockpred.features.table", "stockpred.training.fit")
+UNTRUSTED_FIX = "name these types as `trusted` of the candidate in stockpred/models/candidates.py"
+STORED_FIX = "let the candidate use only its parameters, modules of stockpred, and its packages"
 
 
 @step("train")
@@ -68,70 +72,73 @@ def main(  # noqa: PLR0913 - one argument a parameter
     seed: int,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
-    path, info = fetch_feature_table(run, table)
-    example_bars = _read_example(run, example, info)
-    arrow = read_table(path)
-    rows = rows_from_arrow(arrow)
-    start = holdout_start(rows[DATE], holdout)
-    cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
-    sha256 = file_sha256(path)
-    data = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
-    sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
-    code = Code(ROOT).of_modules(*RECIPE_CODE)
-    recipe_of = partial(_recipe, training=training, info=info, code=code)
-    plan = SearchPlan(cv_folds, models, trials, data, sharpe, recipe_of)
-    search, importances = run_search(run, plan)
-    forecasts = predictions(search)
-    losses = fold_losses(forecasts)
-    name = choose_candidate(losses)
-    recipe = recipe_of(best_trial(search.trials[name]))
-    with run.output("cv_predictions.parquet") as out:
-        frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
-        write_groups(out, (pa.Table.from_pandas(frame, preserve_index=False) for frame in frames))
-    all_trials = [
-        trial for candidate_trials in search.trials.values() for trial in candidate_trials
-    ]
-    run.write_json(
-        "recipe.json",
-        {
-            **recipe.to_dict(),
-            "selection": {
-                "holdout_start": str(start)[:10],
-                "folds": folds,
-                "gap": gap,
-                "seed": seed,
-                "log_loss_by_fold": losses,
-                **threshold_and_trials(
-                    forecasts[forecasts[CANDIDATE] == name], all_trials, info.horizon, costs
-                ),
-                "importances": importances[name],
+    with forked_check() as check:  # before any data is read
+        path, info = fetch_feature_table(run, table)
+        example_bars = _read_example(run, example, info)
+        arrow = read_table(path)
+        rows = rows_from_arrow(arrow)
+        start = holdout_start(rows[DATE], holdout)
+        cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
+        sha256 = file_sha256(path)
+        data = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
+        sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
+        code = Code(ROOT).of_modules(*RECIPE_CODE)
+        recipe_of = partial(_recipe, training=training, info=info, code=code)
+        plan = SearchPlan(cv_folds, models, trials, data, sharpe, recipe_of)
+        search, importances = run_search(run, plan)
+        forecasts = predictions(search)
+        losses = fold_losses(forecasts)
+        name = choose_candidate(losses)
+        recipe = recipe_of(best_trial(search.trials[name]))
+        with run.output("cv_predictions.parquet") as out:
+            frames = (part for _, part in forecasts.groupby(CANDIDATE, sort=False))
+            write_groups(
+                out, (pa.Table.from_pandas(frame, preserve_index=False) for frame in frames)
+            )
+        all_trials = [
+            trial for candidate_trials in search.trials.values() for trial in candidate_trials
+        ]
+        run.write_json(
+            "recipe.json",
+            {
+                **recipe.to_dict(),
+                "selection": {
+                    "holdout_start": str(start)[:10],
+                    "folds": folds,
+                    "gap": gap,
+                    "seed": seed,
+                    "log_loss_by_fold": losses,
+                    **threshold_and_trials(
+                        forecasts[forecasts[CANDIDATE] == name], all_trials, info.horizon, costs
+                    ),
+                    "importances": importances[name],
+                },
             },
-        },
-    )
-    logger.info(f"{name}: fitting on every labelled row of its window")
-    in_window = training_rows(
-        rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
-    )
-    training_table = labelled(rows[in_window])
-    estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
-    model = log_model(
-        recipe,
-        estimator,
-        example_bars,
-        training_range(training_table),
-        code=Code(ROOT).paths(MODULE),
-        scratch=run.scratch_folder("model"),
-        metadata={
-            "table_sha256": sha256,
-            "git_commit": run.git_commit,
-            **_source_metadata(info, rows),
-        },
-    )
-    _tag_model(run, model)
-    means = {candidate: float(np.mean(by_fold)) for candidate, by_fold in losses.items()}
-    run.log_metrics({f"cv_log_loss_{candidate}": mean for candidate, mean in means.items()})
-    count = f", {len(all_trials)} trials" if trials else ""
-    run.set_key_figure(f"{name}, log loss {means[name]:.4f} over {folds} folds{count}")
+        )
+        logger.info(f"{name}: fitting on every labelled row of its window")
+        in_window = training_rows(
+            rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
+        )
+        training_table = labelled(rows[in_window])
+        estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
+        model = log_model(
+            recipe,
+            estimator,
+            example_bars,
+            training_range(training_table),
+            code=Code(ROOT).paths(MODULE),
+            scratch=run.scratch_folder("model"),
+            metadata={
+                "table_sha256": sha256,
+                "git_commit": run.git_commit,
+                **_source_metadata(info, rows),
+            },
+        )
+        _tag_model(run, name, model, check)
+        means = {candidate: float(np.mean(by_fold)) for candidate, by_fold in losses.items()}
+        run.log_metrics({f"cv_log_loss_{candidate}": mean for candidate, mean in means.items()})
+        count = f", {len(all_trials)} trials" if trials else ""
+        run.set_key_figure(f"{name}, log loss {means[name]:.4f} over {folds} folds{count}")
 
 
 def _read_example(run: StepRun, example: str, info: TableInfo) -> pd.DataFrame:
@@ -170,12 +177,28 @@ def _source_metadata(info: TableInfo, rows: pd.DataFrame) -> dict[str, Any]:
     return TrainedSource(absolute_source(info.source), symbols).to_metadata()
 
 
-def _tag_model(run: StepRun, model: "ModelInfo") -> None:
-    """Tag the run with its model's URI and the digest of the files as stored."""
+def _tag_model(
+    run: StepRun, candidate: str, model: "ModelInfo", check: Callable[[Path], str | None]
+) -> None:
+    """Tag the run with its model's URI and the digest of the files as stored, once they answer.
+
+    Raises
+    ------
+    DataError
+        The stored model does not answer its input example as the fitted one, bit for bit.
+    """
     location = run.client.get_logged_model(model.model_id).artifact_location
     folder = local_folder(location) or Path(
         mlflow.artifacts.download_artifacts(location, dst_path=str(run.scratch_folder("stored")))
     )
+    if (reason := check(folder)) is not None:
+        run.client.finalize_logged_model(model.model_id, "FAILED")
+        raise DataError(
+            f"model of candidate {candidate!r}",
+            expected="the fitted model's answer to its input example, bit for bit, once stored",
+            got=reason,
+            fix=UNTRUSTED_FIX if "Untrusted" in reason else STORED_FIX,
+        )
     uri = f"models:/{model.model_id}"
     run.set_tags({TAG_MODEL_URI: uri, TAG_OUTPUT + MODEL: model_digest(folder)})
 

@@ -40,7 +40,7 @@ def main(model_path: str, dates: str) -> None:
         sys.exit(f"the model cannot be loaded ({reason[:500]})")
     requests = open(0, "rb")  # noqa: SIM115 - as long as the process
     while requests.peek(1):
-        table = _answer(model, pa.ipc.open_stream(requests).read_all(), dates == "all")
+        table = answer(model, pa.ipc.open_stream(requests).read_all(), dates == "all")
         with pa.ipc.new_stream(answers, table.schema) as stream:
             stream.write_table(table)
         answers.flush()
@@ -71,7 +71,24 @@ def _unmet(requirements: list[str]) -> list[str]:
     return unmet
 
 
-def _answer(model: "PythonModel", bars: pa.Table, all_dates: bool) -> pa.Table:
+def answer(model: "PythonModel", bars: pa.Table, all_dates: bool) -> pa.Table:
+    """Predict one request.
+
+    Parameters
+    ----------
+    model : PythonModel
+        As `load` and ``unwrap_python_model`` give it.
+    bars : Table
+        Bars as the model takes them.
+    all_dates : bool
+        Predict every session with enough history, not only the last of each symbol.
+
+    Returns
+    -------
+    Table
+        The predictions; of a request that the model refuses no row, and the reason as `REFUSED` in
+        the metadata.
+    """
     from mlflow.exceptions import MlflowException
 
     try:

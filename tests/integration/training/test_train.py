@@ -22,6 +22,7 @@ from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.features.table import TableInfo, feature_rows, rows_to_arrow
 from stockpred.models.candidates import CANDIDATES
 from tests.support.data.bars import make_bars
+from tests.support.project_files import copy_project
 from tests.support.runs.stores import make_store
 
 # MLflow's own calls of SQLAlchemy are deprecated; the store is read in this process.
@@ -56,7 +57,9 @@ class Store:
         info = TableInfo(("direction",), 5, 2)
         write_groups(folder / "features.parquet", rows, info.to_metadata)
 
-    def start(self, run: tuple[str, str] | None = None, **params: str) -> "subprocess.Popen[str]":
+    def start(
+        self, run: tuple[str, str] | None = None, cwd: Path | None = None, **params: str
+    ) -> "subprocess.Popen[str]":
         options = {"table": str(self.folder / "features.parquet"), **params}
         options["example"] = str(self.folder / "example.parquet")
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
@@ -70,7 +73,7 @@ class Store:
         # A process of its own, as tests signal it.
         return subprocess.Popen(
             [sys.executable, "-m", "steps.train", *words],
-            cwd=self.root,
+            cwd=cwd or self.root,
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -266,3 +269,29 @@ def test_train_with_too_few_dates_is_refused_in_one_line(store: Store, tmp_path:
     assert process.returncode == 1
     assert output.splitlines()[-1].startswith("error: folds=5, gap=5: ")
     assert "got 0 dates" in output.splitlines()[-1]
+
+
+def test_model_that_does_not_load_as_stored_fails_the_run_in_one_line(
+    store: Store, tmp_path: Path
+) -> None:
+    """An own candidate whose types skops may not load: nothing of it can be reused."""
+    project = copy_project(tmp_path / "project")
+    candidates = project / "stockpred" / "models" / "candidates.py"
+    text = candidates.read_text()
+    trusted = 'trusted=("stockpred.models.rowwise_logistic.RowwiseLogistic",),'
+    candidates.write_text(text.replace(trusted, "trusted=(),"))
+    run_id, key = store.keyed("untrusted")
+    process = store.start((run_id, key), cwd=project, models="logistic", folds="2")
+    _, output = process.communicate(timeout=600)
+    assert process.returncode == 1 and "Traceback" not in output
+    run = store.client.get_run(run_id)
+    assert run.info.status == "FAILED" and outputs(run) == {}
+    assert "pipeline.model_uri" not in run.data.tags
+    error = run.data.tags["pipeline.error"]
+    assert error.startswith("model of candidate 'logistic': expected the fitted model's answer")
+    assert "Untrusted types" in error and "RowwiseLogistic" in error
+    assert error.endswith("as `trusted` of the candidate in stockpred/models/candidates.py.")
+    [model] = store.client.search_logged_models(
+        [store.experiment], filter_string=f"source_run_id = '{run_id}'"
+    )
+    assert str(model.status) == "FAILED"

@@ -1,7 +1,10 @@
 """The check before a promotion, on real models in a process of their own."""
 
 import json
+import math
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,9 @@ import mlflow
 import pytest
 
 from pipeline.chain.code_digest import Code
+from serving.model import forked_check as forks
 from serving.model.example_check import check_example, find_difference
+from serving.model.forked_check import forked_check
 from serving.model.log_model import MODULE, log_model
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
@@ -98,3 +103,50 @@ def test_check_example_of_an_incomplete_model_fails(model: Path, tmp_path: Path)
         assert str(check_example(partial)).startswith("it does not answer its input example: ")
     (partial := tmp_path / "torn").mkdir()
     assert check_example(partial) is not None
+
+
+@pytest.mark.run
+@pytest.mark.filterwarnings("ignore")
+def test_forked_check_finds_what_a_server_would(model: Path, tmp_path: Path) -> None:
+    with forked_check() as check:
+        assert check(model) is None
+        assert "stockpred.models.candidates" in sys.modules
+    changes = {
+        "prediction/predict.py": ("probability > 0.5", "probability <= 0.5", "predicts direction"),
+        "models/candidates.py": ("trusted=(", "trusted=() and (", "Untrusted types found"),
+        "errors.py": ("class StockpredError", "import steps\n\n\nclass StockpredError", "'steps'"),
+    }
+    for name, (old, new, words) in changes.items():
+        broken = tmp_path / Path(name).name
+        shutil.copytree(model, broken)
+        code = broken / "code" / "stockpred" / name
+        text = code.read_text()
+        assert old in text
+        code.write_text(text.replace(old, new))
+        with forked_check() as check:
+            found = check(broken)
+        assert found is not None and words in found and "\n" not in found
+
+
+@pytest.mark.run
+@pytest.mark.filterwarnings("ignore")
+def test_forked_check_is_exact_to_the_last_bit(model: Path, tmp_path: Path) -> None:
+    nearly = tmp_path / "nearly"
+    shutil.copytree(model, nearly)
+    path = nearly / "artifacts" / "example_answer.json"
+    answer = json.loads(path.read_text())
+    answer["probability_up"] = [math.nextafter(p, 1) for p in answer["probability_up"]]
+    path.write_text(json.dumps(answer))
+    with forked_check() as check:
+        assert "probability_up" in str(check(nearly))
+    assert check_example(nearly) is None  # another processor may round otherwise
+
+
+@pytest.mark.run
+@pytest.mark.filterwarnings("ignore")
+def test_forked_check_whose_fork_is_lost_asks_a_new_process(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "_reason", lambda folder: os._exit(1))
+    with forked_check() as check:
+        assert check(model) is None
