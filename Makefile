@@ -77,8 +77,9 @@ workbench-down:
 test: env
 	pytest -q -n 2 --dist loadscope -m "not long" $(TESTS)
 
+# The longest tests come first: an idle worker takes over what the other has not begun.
 test-long: .venv/.workbench
-	pytest -q -n 2 --dist load $(TESTS)
+	pytest -q -n 2 --dist worksteal $(TESTS)
 
 test-containers: env
 	pytest -s -m containers $(TESTS)/project/containers
