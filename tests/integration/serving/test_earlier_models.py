@@ -67,7 +67,7 @@ def test_an_earlier_model_is_served(registry: EarlierRegistry) -> None:
 
 def test_an_earlier_model_scores_the_snapshot(registry: EarlierRegistry) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "steps.score", "--symbols", "IBM"],
+        [sys.executable, "-m", "steps.score", "--source", "snapshot", "--symbols", "IBM"],
         cwd=ROOT,
         env=registry.env(),
         capture_output=True,
