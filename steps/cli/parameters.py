@@ -353,8 +353,10 @@ _ROWS = (
             re.compile(r"\w[\w .-]{0,200}").fullmatch,
             "a name of letters, digits, spaces and _ . - (no / or :)",
         ),
-        "name in the registry",
+        "name in the registry, which belongs to one kind of data: `main`, `daily` and `register` "
+        "refuse another, and suggest a free name",
         "main register score monitor daily serve",
+        page="registry",
     ),
     Parameter(
         "phase",
