@@ -57,6 +57,8 @@ max-width:none;margin:1rem 0}}
 .facts dt{{color:var(--muted);font-size:13px}}.facts dd{{margin:0;font-size:1.1rem}}
 .facts small{{display:block;font-size:13px;color:var(--muted)}}
 .pictures{{display:flex;flex-wrap:wrap;gap:1rem 2rem;align-items:flex-start}}
+.sides{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:0 2rem}}
+.sides h2{{margin-top:.6rem}}
 figure{{margin:.8rem 0;min-width:0;max-width:100%;break-inside:avoid}}
 figcaption{{font-weight:600;font-size:14px;max-width:46rem}}
 figure svg,figure img{{display:block;max-width:100%;height:auto}}
@@ -161,6 +163,11 @@ def note(text: str) -> str:
 def folded(summary: str, body: Iterable[str]) -> str:
     """Render parts that are closed until clicked, and open in print."""
     return f"<details><summary>{escape(summary)}</summary>{''.join(body)}</details>"
+
+
+def side_by_side(left: str, right: str) -> str:
+    """Render two parts beside each other where there is room, else below each other."""
+    return f'<div class="sides"><div>{left}</div><div>{right}</div></div>'
 
 
 def facts(items: Iterable[tuple[str, str, str]]) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from reports.pages.html import bullets, heading, page, paragraph, pictures, table
 from reports.plots.figure import Picture
 from reports.text.counts import count_of
+from reports.text.numbers import format_interval, format_percent
 from reports.text.ties import describe_ties
-from reports.text.verdict import format_interval, format_percent
 
 SHOWN = 200  # symbols; monitoring.json has them all
 MOST_DRIFTED = 15

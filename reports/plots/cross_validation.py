@@ -6,8 +6,8 @@ import numpy as np
 
 from reports.plots.figure import (
     BASELINE,
-    INK,
     MODEL,
+    MOST_LETTERS,
     Picture,
     new_figure,
     row_figure_size,
@@ -42,7 +42,7 @@ def draw_fold_losses(losses: Mapping[str, Sequence[float]], chosen: str) -> Pict
     axes.set_xlabel("fold")
     axes.set_ylabel("log loss, nats")
     axes.legend(frameon=False, fontsize=8)
-    return to_picture(figure)
+    return to_picture(figure, for_page=False)  # which has a table of them
 
 
 def draw_importances(importances: Mapping[str, float], candidate: str) -> Picture:
@@ -65,8 +65,11 @@ def draw_importances(importances: Mapping[str, float], candidate: str) -> Pictur
     figure, axes = new_figure(
         f"{candidate}: cost of shuffling a feature on the folds", row_figure_size(len(names))
     )
-    axes.barh(range(len(names)), values, color=[MODEL if v > 0 else BASELINE for v in values])
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_xlabel("rise in log loss, nats")
+    colours = [MODEL if value > 0 else BASELINE for value in values]
+    axes.barh(range(len(names)), np.multiply(1000, values), color=colours)
+    axes.set_yticks(range(len(names)), [name[:MOST_LETTERS] for name in names])
+    axes.grid(visible=False)
+    axes.locator_params("x", nbins=5)
+    axes.axvline(0, color=BASELINE, linewidth=0.8)
+    axes.set_xlabel("rise in log loss, thousandths of a nat")
     return to_picture(figure)

@@ -1,7 +1,7 @@
 """Plots of the evaluation page, all on the holdout."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,21 +12,29 @@ from reports.plots.figure import (
     DOWN,
     INK,
     MODEL,
+    MOST_LETTERS,
+    SIZE,
     UP,
     Picture,
+    format_dates,
     new_figure,
     row_figure_size,
     to_picture,
 )
+from stockpred.arrays import Array
 from stockpred.columns import DATE, LABEL, PRIOR, PROBABILITY_UP
 from stockpred.evaluation.metrics import confusion, row_log_loss
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_GROUPS = 40  # symbols or years in one plot
+HEADLINE = "headline"  # of the page alone
 _CURVES = {
-    "net": ("model, net of costs", MODEL, 1.8),
-    "gross": ("model, before costs", MODEL, 0.8),
-    "buy_and_hold": ("buy and hold", UP, 1.2),
-    "always_long": ("always long, net", DOWN, 1.2),
+    "net": ("model, net of costs", MODEL, 1.8, "-"),
+    "gross": ("model, before costs", MODEL, 0.8, ":"),
+    "buy_and_hold": ("buy and hold", UP, 1.2, "-"),
+    "always_long": ("always long, net", DOWN, 1.2, "-"),
 }
 
 
@@ -48,10 +56,12 @@ def draw_evaluation_plots(
     Returns
     -------
     dict of str to Picture
-        File name to picture. ``importances.png`` is missing where the recipe has no importances.
+        File name to picture; `HEADLINE` has no file. ``importances.png`` is missing where the
+        recipe has no importances.
     """
     labelled = predictions[predictions[LABEL].notna()]
     plots = {
+        HEADLINE: _draw_headline(labelled, curves, evaluation["backtest"]["cost_bps"]),
         "roc.png": _draw_roc_curve(labelled, evaluation["model"]["roc_auc"]),
         "calibration.png": _draw_calibration(
             evaluation["calibration"]["bins"], labelled[LABEL].mean()
@@ -68,21 +78,59 @@ def draw_evaluation_plots(
     return plots
 
 
+def _draw_headline(labelled: pd.DataFrame, curves: pd.DataFrame, cost_bps: float) -> Picture:
+    """Draw the two answers of an evaluation over time: skill, and what it earns net of costs."""
+    title = "Skill (above) and its worth on paper (below) through the holdout"
+    figure, above = new_figure(title, (SIZE[0], 4.8), (1, 1))
+    below = figure.axes[1]
+    lead = _cumulative_lead(labelled)
+    above.axhline(0, color=BASELINE, linestyle="--", linewidth=0.8)
+    above.plot(lead.index.to_numpy(), lead.to_numpy(), color=MODEL, label="lead over the prior")
+    above.set_ylabel("lead over the prior, nats")
+    _plot_worth(below, curves, ("net", "buy_and_hold"))
+    below.set_ylabel(f"worth of 1, {cost_bps:g} bps a side")
+    format_dates(below, lead.index.to_numpy())
+    return to_picture(figure, for_file=False)
+
+
+def _plot_worth(axes: "Axes", curves: pd.DataFrame, names: Iterable[str]) -> None:
+    axes.axhline(1, color=BASELINE, linestyle="--", linewidth=0.8)
+    for name in names:
+        label, colour, width, style = _CURVES[name]
+        worth = np.cumprod(1 + curves[name].to_numpy())
+        axes.plot(
+            curves.index.to_numpy(),
+            worth,
+            color=colour,
+            linewidth=width,
+            linestyle=style,
+            label=label,
+        )
+    # Above the curves: beside them it would hide what they do.
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def _draw_roc_curve(labelled: pd.DataFrame, area: float | None) -> Picture:
     """Draw the ROC curve; only the diagonal where the area is undefined."""
     shown = "undefined: one label only" if area is None else f"{area:.3f}"
     figure, axes = new_figure(f"ROC curve of the holdout, area {shown}")
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="no skill")
     if area is not None:
-        from sklearn.metrics import roc_curve
-
-        false_up, true_up, _ = roc_curve(labelled[LABEL], labelled[PROBABILITY_UP])
+        false_up, true_up = _roc_curve(labelled)
         axes.plot(false_up, true_up, color=MODEL, label="model")
     axes.set_xlabel("share of downs called up")
     axes.set_ylabel("share of ups called up")
     axes.set_aspect("equal")
     axes.legend(frameon=False, loc="lower right")
     return to_picture(figure)
+
+
+def _roc_curve(labelled: pd.DataFrame) -> tuple[Array, Array]:
+    """Compute shares of downs and of ups called up, one point for each threshold."""
+    # Not by scikit-learn, whose import costs more than all plots.
+    counts = labelled.groupby(PROBABILITY_UP)[LABEL].agg(["sum", "size"]).to_numpy()[::-1]
+    ups, rows = np.vstack([[0, 0], counts.cumsum(axis=0)]).T
+    return (rows - ups) / (rows - ups)[-1], ups / ups[-1]
 
 
 def _draw_calibration(bins: Sequence[Mapping[str, Any]], up_share: float) -> Picture:
@@ -104,19 +152,24 @@ def _draw_calibration(bins: Sequence[Mapping[str, Any]], up_share: float) -> Pic
     return to_picture(figure)
 
 
-def _draw_cumulative_lead(labelled: pd.DataFrame) -> Picture:
-    """Draw the cumulative lead in log loss over the expanding prior, by date."""
+def _cumulative_lead(labelled: pd.DataFrame) -> pd.Series:
+    """Sum the lead in log loss over the expanding prior: by date, the mean over symbols."""
     label = labelled[LABEL].to_numpy()
     prior, model = (
         row_log_loss(label, labelled[name].to_numpy()) for name in (PRIOR, PROBABILITY_UP)
     )
-    lead = pd.Series(prior - model, index=labelled[DATE]).groupby(level=0).mean().cumsum()
+    return pd.Series(prior - model, index=labelled[DATE]).groupby(level=0).mean().cumsum()
+
+
+def _draw_cumulative_lead(labelled: pd.DataFrame) -> Picture:
+    """Draw the cumulative lead in log loss over the expanding prior, by date."""
+    lead = _cumulative_lead(labelled)
     figure, axes = new_figure("Cumulative lead over the expanding prior (above 0: better)")
     axes.axhline(0, color=BASELINE, linestyle="--")
     axes.plot(lead.index.to_numpy(), lead.to_numpy(), color=MODEL)
     axes.set_ylabel("nats, mean over symbols, summed over dates")
-    figure.autofmt_xdate()
-    return to_picture(figure)
+    format_dates(axes, lead.index.to_numpy())
+    return to_picture(figure, for_page=False)  # which has it in its headline
 
 
 def _draw_confusion_matrix(labelled: pd.DataFrame) -> Picture:
@@ -137,7 +190,8 @@ def _draw_confusion_matrix(labelled: pd.DataFrame) -> Picture:
     axes.set_xlabel("forecast")
     axes.set_ylabel("outcome")
     axes.spines[:].set_visible(False)
-    return to_picture(figure)
+    axes.grid(visible=False)
+    return to_picture(figure, for_page=False)  # which has a table
 
 
 def _draw_auc_by_group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> Picture:
@@ -155,24 +209,19 @@ def _draw_auc_by_group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> Pi
         if interval:
             axes.plot(interval, [place, place], color=MODEL, linewidth=5, alpha=0.35)
         axes.plot([area], [place], color=MODEL, marker="o")
-    labels = [f"{name[:20]}  ({groups[name]['rows']:,})" for name in names]
-    axes.set_yticks(range(len(names)), labels, parse_math=False)  # a symbol may hold a dollar
+    labels = [f"{name[:MOST_LETTERS]}  ({groups[name]['rows']:,})" for name in names]
+    axes.set_yticks(range(len(names)), labels)
+    axes.grid(visible=False)
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
+    axes.locator_params("x", nbins=5)
     axes.set_xlabel("ROC AUC; 0.5 is no skill; rows in brackets")
     return to_picture(figure)
 
 
 def _draw_equity(curves: pd.DataFrame, cost_bps: float) -> Picture:
     """Draw the worth of one unit of capital for the model and its references."""
-    figure, axes = new_figure(
-        f"Worth of 1 through the holdout, {cost_bps:g} bps a side", (9.0, 4.5)
-    )
-    axes.axhline(1, color=BASELINE, linestyle="--", linewidth=0.8)
-    for name, (label, colour, width) in _CURVES.items():
-        worth = np.cumprod(1 + curves[name].to_numpy())
-        style = ":" if name == "gross" else "-"
-        axes.plot(curves.index.to_numpy(), worth, style, color=colour, linewidth=width, label=label)
+    figure, axes = new_figure(f"Worth of 1 through the holdout, {cost_bps:g} bps a side")
+    _plot_worth(axes, curves, _CURVES)
     axes.set_ylabel("worth")
-    axes.legend(frameon=False, fontsize=9)
-    figure.autofmt_xdate()
+    format_dates(axes, curves.index.to_numpy())
     return to_picture(figure)

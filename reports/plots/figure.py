@@ -32,8 +32,9 @@ COLOURS = {
     "ochre": OCHRE,
     "teal": TEAL,
 }
-SIZE = (6.0, 4.0)  # inches: width, height
+SIZE = (5.4, 3.7)  # inches: width, height; two fit beside each other on a page
 MOST_POINTS = 1000  # of a curve that can be read off by hovering
+MOST_LETTERS = 24  # of a name beside a plot
 FEW_DATES = 7  # or fewer have a tick each
 
 
@@ -67,9 +68,9 @@ class Picture:
     ----------
     title : str
     png : bytes
-        With its title, for a file.
+        With its title, for a file; empty where there is none.
     svg : str
-        Without its title, for a page, which shows that as text.
+        Without its title, for a page, which shows that as text; empty where no page shows it.
     title_height : int
         Of the space left for it, in points.
     readouts : sequence of Readout
@@ -104,7 +105,7 @@ def new_figure(
     # The object-oriented interface: pyplot keeps global state and wants a display.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
     grid = figure.subplots(
         len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": panels}
     )
@@ -127,24 +128,32 @@ def format_dates(axes: "Axes", dates: "ArrayLike") -> None:
     ----------
     axes : matplotlib.axes.Axes
     dates : array_like of datetime64
-        Those that are drawn; not empty.
+        Those that are drawn.
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     distinct = np.unique(np.asarray(dates, "datetime64[D]"))
+    if not len(distinct):
+        return
     if len(distinct) <= FEW_DATES:
-        axes.set_xticks(distinct, [str(date) for date in distinct])
-        if len(distinct) > 3:
-            axes.tick_params(axis="x", labelrotation=30)
-        margin = np.timedelta64(12 * max(1, int((distinct[-1] - distinct[0]).astype(int))), "h")
-        axes.set_xlim(distinct[0] - margin, distinct[-1] + margin)
+        span = max(int((distinct[-1] - distinct[0]).astype(int)), 1)
+        ticks = [distinct[0]]
+        for date in distinct[1:]:
+            if (date - ticks[-1]).astype(int) * FEW_DATES >= span:  # apart enough for its text
+                ticks.append(date)
+        year_first = [str(ticks[0]), *(str(date)[5:] for date in ticks[1:])]
+        axes.set_xticks(ticks, year_first if len(ticks) > 3 else list(map(str, ticks)))
+        axes.set_xlim(
+            distinct[0] - np.timedelta64(6 * span, "h"),
+            distinct[-1] + np.timedelta64(6 * span, "h"),
+        )
         return
     locator = AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
-def to_picture(figure: "Figure") -> Picture:
+def to_picture(figure: "Figure", *, for_file: bool = True, for_page: bool = True) -> Picture:
     """Encode a figure as PNG and SVG; equal figures give equal bytes.
 
     Curves with a label and at least three points can be read off by hovering.
@@ -153,6 +162,8 @@ def to_picture(figure: "Figure") -> Picture:
     ----------
     figure : matplotlib.figure.Figure
         Of `new_figure`. Its texts are shown as they are, without mathematics.
+    for_file, for_page : bool
+        Whether its PNG, its SVG is wanted: each costs a tenth of a second.
 
     Returns
     -------
@@ -170,12 +181,14 @@ def to_picture(figure: "Figure") -> Picture:
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # once for both
-        figure.savefig(png, format="png", metadata={"Software": None})
+        if for_file:
+            figure.savefig(png, format="png", metadata={"Software": None})
         height = (figure.bbox.height - heading.get_window_extent().y0) * 72 / figure.dpi
         heading.set_visible(False)
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(svg, format="svg", transparent=True, metadata=metadata)
-    readouts = _readouts(figure)
+        if for_page:
+            metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(svg, format="svg", transparent=True, metadata=metadata)
+    readouts = _readouts(figure) if for_page else []
     return Picture(" ".join(title.split()), png.getvalue(), svg.getvalue(), round(height), readouts)
 
 

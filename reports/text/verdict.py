@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.text.numbers import format_change, format_interval, format_number, format_p
+
 SKILL_P = 0.05
 # No daily forecast of a direction is known to reach this AUC.
 HOPELESS_AUC = 0.60
+LOW_TURNOVER = 0.05  # of the capital a session: a position is held for weeks
 
 
 def verdict_sentence(evaluation: Mapping[str, Any]) -> str:
@@ -25,7 +28,7 @@ def verdict_sentence(evaluation: Mapping[str, Any]) -> str:
     lead, detectable = evaluation["lead_over_prior"], evaluation["detectable"]
     ours = evaluation["model"]["log_loss"]
     prior = evaluation["baselines"]["prior"]["log_loss"]
-    figures = f"log loss {ours:.4f} against {prior:.4f} for the prior, {_format_p(lead['p_value'])}"
+    figures = f"log loss {ours:.4f} against {prior:.4f} for the prior, {format_p(lead['p_value'])}"
     dates = f"these {lead['dates']:,} dates"
     if detectable["auc"] is None:
         return f"No chance to see skill: {detectable['reason']}; {figures} on {dates}."
@@ -40,7 +43,7 @@ def _own_prior(evaluation: Mapping[str, Any]) -> str:
     own = evaluation["lead_over_prior_by_symbol"]
     if own["mean"] > 0 and own["p_value"] < SKILL_P:
         return ""
-    figure = _format_p(own["p_value"])
+    figure = format_p(own["p_value"])
     return f", but not over each symbol's own prior ({figure}): a base rate is no skill"
 
 
@@ -62,12 +65,15 @@ def trading_summary(evaluation: Mapping[str, Any]) -> str:
     if not traded["turnover"]:
         return f"Nothing was traded: no forecast reached {rule}, the threshold of the folds."
     net, cost = traded["net"], f"{traded['cost_bps']:g} bps a side"
+    limit = format_break_even(traded)
     way = "long or short" if traded["short"] else "long or in cash"
+    gross, held = traded["gross"], traded["buy_and_hold"]["net"]
     earned = (
         f"On paper, {way} at {rule}, {traded['sessions']:,} sessions: "
-        f"{traded['gross']['total_return']:+.1%} before costs, {net['total_return']:+.1%} after "
-        f"{cost} (break-even: {traded['break_even_bps']:.1f} bps); buying and holding the same "
-        f"symbols made {traded['buy_and_hold']['net']['total_return']:+.1%}."
+        f"{format_change(gross['total_return'])} before costs, "
+        f"{format_change(net['total_return'])} after {cost}"
+        f"{f' (break-even: {limit} bps)' if limit else ''}; buying and holding the same symbols "
+        f"made {format_change(held['total_return'])}."
     )
     if net["total_return"] <= 0:
         return f"{earned} At this cost it could not have been traded, whatever its skill."
@@ -84,26 +90,22 @@ def describe_sharpe(traded: Mapping[str, Any]) -> str:
     deflated, count = traded["deflated_sharpe"], traded["trials"]["count"]
     if ratio is None:
         return "no Sharpe ratio, as returns are constant or cover less than a quarter of a year"
-    spread = "too few sessions for an interval"
-    if interval:
-        spread = f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"
-    luck = "undefined" if deflated is None else f"{deflated:.2f}"
-    recipes = "1 recipe" if count == 1 else f"{count} recipes"
-    return f"Sharpe ratio {ratio:.2f} ({spread}), deflated for {recipes} tried: {luck}"
+    spread = (
+        f"95 % interval {format_interval(interval)}"
+        if interval
+        else "too few sessions for an interval"
+    )
+    stated = f"Sharpe ratio {format_number(ratio, interval or (-1, 1))} ({spread})"
+    if deflated is None:
+        return f"{stated}; no deflated one, as the returns have too few moments"
+    best = "what 1 recipe has" if count == 1 else f"what the best of {count} recipes tried has"
+    return f"{stated}; the true one is above {best} by luck with probability {deflated:.2f}"
 
 
-def format_interval(interval: tuple[float, float] | None) -> str | None:
-    """Format an interval; None stays None."""
-    return None if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
-
-
-def format_percent(value: float | None) -> str:
-    """Format a share as a percentage; None is a dash."""
-    return "-" if value is None else f"{value:.1%}"
-
-
-def _format_p(value: float) -> str:
-    return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
+def format_break_even(strategy: Mapping[str, Any]) -> str | None:
+    """Format the cost that leaves nothing; None where too little is traded for it to matter."""
+    cost = strategy["break_even_bps"]
+    return None if cost is None or strategy["turnover"] < LOW_TURNOVER else f"{cost:.1f}"
 
 
 def known_biases(source: str, untradable: Sequence[str] = ()) -> list[str]:
