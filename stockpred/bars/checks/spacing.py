@@ -88,7 +88,8 @@ def check_daily(spacings: Mapping[str, Spacing], source: str) -> None:
     if not spacings:
         return
     symbol, spacing = next(iter(spacings.items()))
-    more = f" and {len(spacings) - 1:,} more symbols" if len(spacings) > 1 else ""
+    others = len(spacings) - 1
+    more = f" and {others:,} more symbol{'s' if others > 1 else ''}" if others else ""
     raise DataError(
         f"source={source!r}",
         expected="daily bars",

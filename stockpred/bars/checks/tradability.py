@@ -194,7 +194,8 @@ def _describe(sign: Sign, years: Sequence[Mapping[str, Any]]) -> str:
     }
     texts = [f"{symbol} ({_spans(own)})" for symbol, own in list(by_symbol.items())[:NAMED]]
     more = len(by_symbol) - len(texts)
-    names = ", ".join(texts) + (f" and {more:,} more symbols" if more else "")
+    names = ", ".join(texts)
+    names += f" and {more:,} more symbol{'s' if more > 1 else ''}" if more else ""
     return (
         f"in {span} % of the sessions of {names} {sign.condition}, above the limit of "
         f"{100 * sign.limit:.0f} %: {sign.meaning}"

@@ -92,6 +92,6 @@ def test_find_spacing_of_few_bars_is_none() -> None:
 
 def test_check_daily_names_source_and_first_symbol() -> None:
     check_daily({}, "a.csv")
-    words = "source='a.csv': expected daily bars, got weekly ones (A and 1 more symbols: a bar"
+    words = "source='a.csv': expected daily bars, got weekly ones (A and 1 more symbol: a bar"
     with pytest.raises(DataError, match=re.escape(words)):
         check_daily({"A": SPACINGS[0], "B": SPACINGS[1]}, "a.csv")

@@ -115,5 +115,5 @@ def test_describe_untradable_joins_years_and_names_three_symbols() -> None:
     ]
     [text] = describe_untradable(years)
     assert "in 30 to 90 % of the sessions of A (2010-2012, 2015), B (" in text
-    assert ") and 1 more symbols the volume is 0, above the limit of 25 %" in text
+    assert ") and 1 more symbol the volume is 0, above the limit of 25 %" in text
     assert describe_untradable([{**year, "above": []} for year in years]) == []
