@@ -9,7 +9,7 @@ from stockpred.arrays import Array, Dates, Mask, Rows
 from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.columns import DAILY_RETURN, DATE, FORWARD_RETURN, PROBABILITY_UP, SYMBOL
 from stockpred.errors import DataError
-from stockpred.evaluation.sharpe import elapsed_years, sharpe
+from stockpred.evaluation.sharpe import DAYS_A_YEAR, elapsed_years, sharpe
 
 GROSS, NET, TURNOVER, EXPOSURE, BORROW = "gross", "net", "turnover", "exposure", "borrow"
 ALWAYS_LONG = -np.inf  # a threshold below every probability
@@ -224,10 +224,13 @@ def buy_and_hold(predictions: pd.DataFrame, costs: TradingCosts) -> pd.DataFrame
 
 
 def _years_a_session(rows: pd.DataFrame) -> pd.Series:
-    """Return the mean time between the rows of each symbol, in years; 0 for a single row."""
-    spans = rows.groupby(SYMBOL, observed=True)[DATE].agg(["min", "max", "size"])
-    years = elapsed_years(spans["min"].to_numpy(), spans["max"].to_numpy())
-    return pd.Series(years / np.maximum(spans["size"].to_numpy() - 1, 1), index=spans.index)
+    """Return the mean time between the rows of each symbol, in years, without long gaps.
+
+    No position spans a gap of more than `GAP_DAYS`. 0 where nothing is left.
+    """
+    dates = rows.sort_values([SYMBOL, DATE], kind="stable").groupby(SYMBOL, observed=True)[DATE]
+    days = dates.diff().dt.days
+    return days.where(days <= GAP_DAYS).groupby(rows[SYMBOL]).mean().fillna(0.0) / DAYS_A_YEAR
 
 
 def sharpe_on_folds(predictions: pd.DataFrame, horizon: int, costs: TradingCosts) -> float | None:

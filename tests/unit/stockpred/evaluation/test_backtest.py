@@ -271,6 +271,16 @@ def test_choose_threshold_maximises_net_return(horizon: int, costs: TradingCosts
     assert result == max(net, key=lambda threshold: net[threshold]) and result > 0.5
 
 
+def test_choose_threshold_charges_no_borrowing_for_a_long_gap() -> None:
+    dates = pd.bdate_range("2012-01-02", periods=100, unit="s")
+    rows = pd.DataFrame({"symbol": "A", "date": dates, "probability_up": [0.4, 0.6] * 50})
+    rows["forward_return"] = np.where(rows["probability_up"] < 0.5, -0.001, 0.0005)
+    late = rows["date"].where(rows.index < 50, rows["date"] + pd.Timedelta(days=365))
+    costs = TradingCosts(0.0, short=True, borrow_bps=1000)  # 4 bps a session, the gap left out
+    assert choose_threshold(rows, costs, 1) == 0.5
+    assert choose_threshold(rows.assign(date=late), costs, 1) == 0.5
+
+
 def test_choose_threshold_at_high_costs_trades_least() -> None:
     rows = predictions_of(bars_of(3, 150, 5), 1, 5)
     result = choose_threshold(rows, TradingCosts(500), 1)
