@@ -26,8 +26,10 @@ def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
     Raises
     ------
     InputError
-        There is none of the name, or the experiment is deleted.
+        There is none of the name or the id, or the experiment is deleted.
     """
+    from mlflow.exceptions import MlflowException
+
     from pipeline.tracking.mlflow_private import current_experiment_id
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
@@ -38,7 +40,17 @@ def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
             got="one that the server does not have",
             fix="set an existing name",
         )
-    experiment = client.get_experiment(str(current_experiment_id()))
+    try:
+        experiment = client.get_experiment(str(current_experiment_id()))
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise InputError(
+            f"MLFLOW_EXPERIMENT_ID={os.environ.get('MLFLOW_EXPERIMENT_ID')!r}",
+            expected="the id of an experiment, that of MLFLOW_EXPERIMENT_NAME where both are set",
+            got="another",
+            fix="set an existing id, or MLFLOW_EXPERIMENT_NAME alone",
+        ) from error
     if experiment.lifecycle_stage == "deleted":
         raise InputError(
             f"experiment {experiment.name!r} is deleted",

@@ -183,7 +183,8 @@ def test_address_with_a_password_is_refused_by_every_command(root: Path, words: 
     [
         ("ci_summary --run_name x", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': expected"),
         ("prune", {"NAME": "a"}, "MLFLOW_EXPERIMENT_NAME='a': expected the name of an experiment"),
-        ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID environment variable value `99` does not ex"),
+        ("prune", {"ID": "99"}, "MLFLOW_EXPERIMENT_ID='99': expected the id of an experiment"),
+        ("prune", {"ID": "99", "NAME": "x"}, "Fix: set an existing id, or MLFLOW_EXPERIMENT_NAME"),
     ],
 )
 def test_reading_commands_create_no_experiment(
