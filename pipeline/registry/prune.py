@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.registry.versions import DEVELOPMENT, versions
+from pipeline.registry.versions import DEVELOPMENT, none_if_missing, versions
 from pipeline.tags import (
     TAG_ENTRY_POINT,
     TAG_MODEL_URI,
@@ -137,24 +137,26 @@ def _evidence_runs(tags: Mapping[str, str]) -> list[str]:
 
 
 def _delete_version(client: "MlflowClient", reference: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
+    """Delete a version `name/version`; return False where it is deleted already."""
     name, _, number = reference.rpartition("/")
-    try:
+
+    def delete() -> bool:
         client.delete_model_version(name, number)
-    except MlflowException:
-        return False  # deleted already
-    return True
+        return True
+
+    return none_if_missing(delete) or False
 
 
 def _delete_model(client: "MlflowClient", uri: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
+    """Delete a logged model and its files; return False where it is deleted already."""
     model_id = uri.removeprefix("models:/")
-    try:
+
+    def delete() -> str:
         location = client.get_logged_model(model_id).artifact_location
         client.delete_logged_model(model_id)
-    except MlflowException:
+        return str(location)
+
+    if (location := none_if_missing(delete)) is None:
         return False
     _delete_artifacts(location)
     return True

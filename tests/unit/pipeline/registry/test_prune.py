@@ -1,5 +1,7 @@
 """Deletions of prune in a real registry."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,26 @@ def test_prune_keeps_the_older_run_that_made_a_versions_model(tmp_path: Path) ->
     done = prune(client, experiment, keep=1)
     assert (done.runs, done.versions) == (1, 0)  # the older registering alone
     assert "pipeline.pruned" not in client.get_run(trains[0]).data.tags
+
+
+@pytest.mark.parametrize("table", ["model_versions", "logged_models"])
+def test_prune_fails_where_the_registry_refuses_a_deletion(tmp_path: Path, table: str) -> None:
+    client = make_client(tmp_path)
+    experiment = client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())
+    client.create_registered_model("m")
+    client.create_model_version("m", tmp_path.as_uri())
+    model = client.create_logged_model(experiment)
+    tags = {
+        "pipeline.output.model": "0",
+        "pipeline.model_uri": f"models:/{model.model_id}",
+        "pipeline.model_version": "m/1",
+    }
+    run_id = client.create_run(experiment, tags=tags).info.run_id
+    client.set_terminated(run_id)
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
+        for event in ("update", "delete"):
+            refusal = "begin select raise(abort, 'refused by policy'); end"
+            database.execute(f"create trigger no_{event} before {event} on {table} {refusal}")
+    with pytest.raises(MlflowException, match="refused by policy"):
+        prune(client, experiment, keep=0)
+    assert "pipeline.pruned" not in client.get_run(run_id).data.tags
