@@ -84,7 +84,7 @@ def one_line(error: BaseException) -> str:
         return f"{text}. Fix: install the package that has it."
     # In SQLAlchemy's words, without the file's name, which may be a source's own cache.
     if "(sqlite3.OperationalError) attempt to write a readonly database" in text:
-        from mlflow import get_tracking_uri  # noqa: PLC0415 - costs 4 s of CPU
+        from mlflow import get_tracking_uri  # noqa: PLC0415 - costs 2 s of CPU
 
         if (uri := get_tracking_uri()).startswith("sqlite"):
             return f"{uri}: is read-only. Fix: make file and folder writable, or {OTHER_STORE}."

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Imports of mlflow (4 s of CPU) and of what imports it are local, as in `main`.
+# Imports of mlflow (2 s of CPU) and of what imports it are local, as in `main`.
 
 DATA, TRAINING = STEPS[:2], STEPS[2:]
 SOUND_BARS = {"bars": Output("validate", "bars.parquet")}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Imports of mlflow (4 s of CPU) and of what imports it are local: wrong parameters are refused
+# Imports of mlflow (2 s of CPU) and of what imports it are local: wrong parameters are refused
 # without them.
 SOURCE_DIGEST = "source_digest"  # in a chain's parameters, beside those of the command line
 

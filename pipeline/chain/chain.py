@@ -207,7 +207,7 @@ class Chain:
 
     def _start(self, step: Step, params: dict[str, str], key: str) -> None:
         """Start a step's process, and with it its run."""
-        import mlflow.projects  # noqa: PLC0415 - costs 4 s of CPU; run_project imports it first
+        import mlflow.projects  # noqa: PLC0415 - costs 2 s of CPU; run_project imports it first
 
         started = time.monotonic()
         log = self.storage_dir / f"{step.name}.log"

@@ -66,7 +66,7 @@ def run_project(
     _check_folder(project.root)
     # Before the imports, which take seconds: `mlflow run` may be stopped meanwhile.
     parents = parent_pids() if "MLFLOW_RUN_ID" in os.environ else None
-    # mlflow costs 4 s of CPU to import. Forks have what the server has imported, and the server
+    # mlflow costs 2 s of CPU to import. Forks have what the server has imported, and the server
     # must be forked before a store opens.
     import mlflow.projects  # noqa: PLC0415
 

@@ -224,7 +224,7 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
     ------
     StepRun
     """
-    from mlflow import MlflowClient  # noqa: PLC0415 - costs 4 s of CPU
+    from mlflow import MlflowClient  # noqa: PLC0415 - costs 2 s of CPU
 
     with scratch_folder(entry_point) as scratch:
         log = Path(os.environ.get(ENV_LOG_FILE) or scratch / "log")

@@ -28,7 +28,18 @@ class Budget:
         self.left = MAX_BYTES
 
     def take(self, size: int) -> None:
-        """Count unpacked bytes; refuse the source where they are more than is left."""
+        """Count unpacked bytes; refuse the source where they are more than is left.
+
+        Parameters
+        ----------
+        size : int
+            Bytes.
+
+        Raises
+        ------
+        ParameterError
+            They are more than is left.
+        """
         if size > self.left:
             raise too_large(self._origin, f"{size + MAX_BYTES - self.left:,} unpacked, or more")
         self.left -= size

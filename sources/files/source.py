@@ -58,7 +58,17 @@ class FileSource:
     def read(
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
     ) -> FetchedBars:
-        """Read bars of some symbols and dates; see `Source.read`.
+        """Read bars of some symbols and dates.
+
+        Parameters
+        ----------
+        symbols, start, end
+            As of `Source.read`.
+
+        Returns
+        -------
+        FetchedBars
+            Their report has the notes on how the files were read.
 
         Raises
         ------

@@ -150,7 +150,7 @@ def _experiment_name() -> str:
 
 def read_version_status(registered: FinishedStep) -> VersionStatus:
     """Read the present status of a version: the version of a cached run may have moved since."""
-    # mlflow costs 4 s of CPU to import, and only a chain that ran has imported it.
+    # mlflow costs 2 s of CPU to import, and only a chain that ran has imported it.
     from mlflow import MlflowClient
 
     from steps.registration.version_tags import TAG_AGE, TAG_GATE

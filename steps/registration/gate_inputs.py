@@ -127,7 +127,7 @@ def read_model(run: StepRun, model_uri: str) -> "LoggedModel":
     DataError
         No such model.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs 4 s of CPU
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs 2 s of CPU
 
     try:
         return run.client.get_logged_model(model_uri.removeprefix("models:/"))

@@ -20,6 +20,11 @@ def split_name(name: object) -> tuple[str, str] | None:
     name : object
         A tuple of two header rows, or its text, as pandas writes it to Parquet.
 
+    Returns
+    -------
+    (str, str) or None
+        None for a name of one part.
+
     Examples
     --------
     >>> split_name("('Close', 'AAPL')"), split_name("Close")
