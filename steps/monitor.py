@@ -21,7 +21,7 @@ from steps.monitoring.inputs import (
     read_source,
     read_versions,
 )
-from stockpred.columns import DATE, LATE
+from stockpred.columns import DATE
 from stockpred.features.table import longest_lookback
 from stockpred.monitoring.age import describe_champion, newest_training, nightly_metrics
 from stockpred.monitoring.alerts import alert_sentence, data_alerts, loss_alerts, needs_training
@@ -68,7 +68,6 @@ def main(
         "training": newest_training(versions.values(), sampler.sessions),
         "horizon": settings.horizon,
         "moves": [transition.to_dict() for transition in history(run.client, registered_model)],
-        "late": int(result.record[LATE].sum()),
         **result.content,
         "data": data,
         "drift": measure_drift(run, resolved, sampler, result.record),

@@ -4,6 +4,7 @@ Forecasts are added to the ledger `to` where one is given.
 """
 
 import dataclasses
+import datetime as dt
 import os
 
 import pyarrow as pa
@@ -21,17 +22,20 @@ from steps.data.source import BarsOptions, fetch_given_bars
 from steps.data.validation import validate_source
 from steps.registration.trained_source import read_trained_source
 from steps.scoring.batch import BatchPrediction, DateSpan, DownloadedModel, download_model
+from steps.scoring.missed import read_last_forecasts
 from steps.scoring.output import print_forecasts, write_csv
 from stockpred.columns import (
+    AS_OF,
     DATE,
     ENTRY_DATE,
     EXIT_DATE,
+    LATE,
     PROBABILITY_UP,
     SCORED_AT,
     SCORED_BY,
     SYMBOL,
 )
-from stockpred.prediction.batch import EXPECTED_DATES
+from stockpred.prediction.batch import EXPECTED_DATES, is_late
 
 PREDICTIONS = "predictions.parquet"
 
@@ -59,6 +63,9 @@ def main(  # noqa: PLR0913 - one argument a parameter
     )
     symbols = options.symbols if options.bars is not None else None  # a source gave no others
     prediction = BatchPrediction(path, model, symbols, dates)
+    if ledger and dates is None:
+        newest: dt.date = prediction.newest.astype("datetime64[D]").item()
+        prediction.since = read_last_forecasts(ledger, model, newest)
     with run.output(PREDICTIONS) as out:
         write_groups(out, prediction.tables())
     counts, path = prediction.counts, run.output_path(PREDICTIONS)
@@ -108,16 +115,22 @@ def _append(ledger: Ledger, model: DownloadedModel, run: StepRun) -> dict[str, i
         known = pc.if_else(rows[EXPECTED_DATES], pa.scalar(None, pa.date32()), rows[name])
         rows = rows.set_column(rows.column_names.index(name), name, known)
     rows = rows.drop_columns(EXPECTED_DATES)
+    exits, as_of = (rows[name].to_numpy() for name in (EXIT_DATE, AS_OF))
+    late = is_late(exits, as_of)
+    rows = rows.append_column(LATE, pa.array(late))
     when = pa.scalar(run.started, pa.timestamp("ms", "UTC"))
     rows = rows.append_column(SCORED_AT, pa.repeat(when, len(rows)))
     rows = rows.append_column(SCORED_BY, pa.repeat(run.run_id, len(rows)).dictionary_encode())
     name = f"{model.name}-{model.version}" if model.name else model.version
-    return dataclasses.asdict(ledger.append(rows, name, SYMBOL, (PROBABILITY_UP,)))
+    counts = ledger.append(rows, name, SYMBOL, (PROBABILITY_UP,))
+    return {**dataclasses.asdict(counts), LATE: int(late.sum())}
 
 
 def _ledger_text(added: dict[str, int]) -> str:
     differing = added["differing"]
     text = f"{added['added']} added, {added['known']} known"
+    if added[LATE]:
+        text += f", {added[LATE]} late (after their outcome)"
     return text + (f", {differing} of them other now and left as they were" if differing else "")
 
 

@@ -40,4 +40,4 @@ AS_OF = "as_of"
 BARS_SHA256 = "bars_sha256"
 SCORED_AT = "scored_at"
 SCORED_BY = "scored_by"
-LATE = "late"  # whether a forecast was entered after the day of its exit
+LATE = "late"  # whether the outcome was known when a forecast was made

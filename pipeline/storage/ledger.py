@@ -111,18 +111,22 @@ class Ledger:
                 start = end
         return total
 
-    def read(self, where: ds.Expression | None = None) -> pa.Table:
+    def read(
+        self, where: ds.Expression | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
         """Read rows, ordered by partition and file.
 
         Parameters
         ----------
         where : Expression, optional
             Filter of `pyarrow.dataset`; by default all rows.
+        columns : sequence of str, optional
+            By default all.
 
         Returns
         -------
         Table
-            With the partition's column as date32.
+            With the partition's column as date32. A column that came later is null in older rows.
 
         Raises
         ------
@@ -135,7 +139,7 @@ class Ledger:
                 self._folder, filesystem=self._files, format="parquet", partitioning=parts
             )
             if dataset.files:
-                return dataset.to_table(filter=where)
+                return _newest_schema(dataset).to_table(filter=where, columns=columns)
         raise InputError(
             repr(self.uri),
             expected="a ledger",
@@ -162,7 +166,11 @@ class Ledger:
             differs |= pc.not_equal(known[column], same[column]).fill_null(False).to_numpy()
         fresh = rows.filter(positions.is_null())
         if fresh.num_rows:
-            whole = pa.concat_tables([existing, fresh.cast(existing.schema)])
+            types = {field.name: field.type for field in existing.schema}
+            schema = [(name, types.get(name, fresh[name].type)) for name in fresh.column_names]
+            # Of a column that one of them lacks, its rows have null.
+            parts = [existing, fresh.cast(pa.schema(schema))]
+            whole = pa.concat_tables(parts, promote_options="default")
             self._write(whole.sort_by(key), folder, name)
         return AppendCounts(fresh.num_rows, known.num_rows, int(differs.sum()))
 
@@ -188,6 +196,12 @@ class Ledger:
         with (Path(self._folder) / LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _newest_schema(dataset: ds.FileSystemDataset) -> ds.FileSystemDataset:
+    """Add the columns of the newest file to a dataset, whose schema is that of the first."""
+    newest = list(dataset.get_fragments())[-1].physical_schema
+    return dataset.replace_schema(pa.unify_schemas([dataset.schema, newest]))
 
 
 def _quoted(name: str) -> str:

@@ -109,8 +109,9 @@ def _today(content: Mapping[str, Any]) -> Iterable[str]:
 
 def _record(content: Mapping[str, Any]) -> Iterable[str]:
     whole, recent, promised = content["record"], content["recent"], content["promise"]
+    late = _late_sentence(content["late"])
     if not whole["rows"]:
-        yield paragraph("No forecast has an outcome yet.")
+        yield paragraph(f"No forecast has an outcome yet. {late}")
         return
     yield table(
         (
@@ -133,15 +134,20 @@ def _record(content: Mapping[str, Any]) -> Iterable[str]:
             for name, words in _FIGURES.items()
         ),
     )
-    late = content["late"]
     yield paragraph(
         f"{whole['rows']:,} forecasts on {whole['dates']:,} dates, {whole['first']} to "
         f"{whole['last']}, each by a model that had not seen its date"
-        + (f"; {late:,} of them were entered after their outcome was known. " if late else ". ")
-        + f"{describe_ties(content['ties'], whole['rows'])}. "
+        f". {late}{describe_ties(content['ties'], whole['rows'])}. "
         "A dash: too few dates for an interval, or for the figure. Intervals of a week are "
         "Student's, of longer stretches those of blocks of dates."
     )
+
+
+def _late_sentence(late: int) -> str:
+    if not late:
+        return ""
+    made = f"{count_of(late, 'forecast')} of missed nights, made after the outcome was known"
+    return f"Not counted in any figure: {made}. "
 
 
 def _versions(content: Mapping[str, Any]) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -143,6 +143,9 @@ class BatchPrediction:
         None: every symbol of the file.
     dates : (date, date), optional
         First and last session to forecast after; None: each symbol's last.
+    since : mapping of str to date, optional
+        Symbol -> session of its last forecast. Without `dates`, the sessions after it are forecast,
+        too.
 
     Attributes
     ----------
@@ -160,8 +163,9 @@ class BatchPrediction:
         model: DownloadedModel,
         symbols: tuple[str, ...] | None,
         dates: DateSpan,
+        since: Mapping[str, dt.date] | None = None,
     ) -> None:
-        self.path, self.model, self.dates = path, model, dates
+        self.path, self.model, self.dates, self.since = path, model, dates, since or {}
         self.info = BarsInfo.from_metadata(read_metadata(path))
         for symbol in symbols or ():
             if symbol not in self.info.calendars:
@@ -188,7 +192,7 @@ class BatchPrediction:
             self.model.name,
             self.model.version,
             self.model.run_id,
-            _end_of_day(self._extent[1]),
+            _end_of_day(self.newest),
             file_sha256(self.path),
         )
         pending: deque[list[SymbolForecasts]] = deque()
@@ -199,7 +203,8 @@ class BatchPrediction:
                 yield request_table(batch)
 
         try:
-            answers = predict_isolated(self.model.folder, requests(), self.dates is not None)
+            every = self.dates is not None or bool(self.since)
+            answers = predict_isolated(self.model.folder, requests(), every)
             for answer in answers:
                 table = prediction_rows(pending.popleft(), answer, provenance)
                 self.counts.rows += table.num_rows
@@ -218,7 +223,6 @@ class BatchPrediction:
 
     def _planned(self) -> Iterator[SymbolForecasts]:
         """Yield the forecasts to request of each symbol; count the symbols."""
-        plan = ForecastPlan(self.dates, self.model.lookback, self.model.horizon)
         read: set[str] = set()
         for group in read_groups(self.path, SCHEMA.names):
             for symbol, bars in split_by_symbol(group):
@@ -232,6 +236,7 @@ class BatchPrediction:
                 read.add(symbol)
                 if symbol not in self.symbols:
                     continue
+                plan = self._plan(symbol, bars)
                 quarantines, sessions = self.info.quarantines_of(symbol), self._sessions(symbol)
                 forecasts = list(
                     symbol_forecasts(symbol, bars, plan, quarantines=quarantines, sessions=sessions)
@@ -245,6 +250,14 @@ class BatchPrediction:
                 yield from forecasts
         self.counts.skipped |= dict.fromkeys(sorted(self.symbols - read), "it has no sound bar")
 
+    def _plan(self, symbol: str, bars: pa.Table) -> ForecastPlan:
+        """Plan the dates asked for; without any, the sessions since the last forecast."""
+        between = self.dates
+        if between is None and symbol in self.since:
+            newest = bars[DATE][-1].as_py()
+            between = (min(self.since[symbol] + dt.timedelta(days=1), newest), newest)
+        return ForecastPlan(between, self.model.lookback, self.model.horizon)
+
     def _sessions(self, symbol: str) -> Dates:
         """Sessions of a symbol's calendar over the bars and up to the last exit."""
         calendar = self.info.calendars[symbol]
@@ -254,6 +267,11 @@ class BatchPrediction:
         # An exit is at most so many days ahead: half of all days are sessions, holidays apart.
         last = newest + np.timedelta64(2 * self.model.horizon + 30, "D")
         return calendar_sessions(calendar, oldest, last)
+
+    @property
+    def newest(self) -> np.datetime64:
+        """Date of the newest bar."""
+        return self._extent[1]
 
     @cached_property
     def _extent(self) -> tuple[np.datetime64, np.datetime64]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 
 from stockpred.columns import (
+    AS_OF,
     DATE,
     DIRECTION,
     EXIT_DATE,
@@ -13,12 +14,12 @@ from stockpred.columns import (
     MODEL,
     MODEL_VERSION,
     PROBABILITY_UP,
-    SCORED_AT,
     SYMBOL,
 )
 from stockpred.errors import DataError
+from stockpred.prediction.batch import is_late
 
-_COLUMNS = (SYMBOL, DATE, EXIT_DATE, PROBABILITY_UP, DIRECTION, IN_RANGE, MODEL_VERSION, SCORED_AT)
+_COLUMNS = (SYMBOL, DATE, EXIT_DATE, PROBABILITY_UP, DIRECTION, IN_RANGE, MODEL_VERSION, AS_OF)
 
 
 def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
     -------
     DataFrame
         symbol, date, probability_up, direction, in_range (NaN where the model does not report it),
-        model_version, late (whether the forecast was entered after the day of its exit).
+        model_version, late (`batch.is_late`; an older ledger lacks this column).
 
     Raises
     ------
@@ -62,8 +63,7 @@ def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
     dates = {
         column: table[column].cast(pa.timestamp("s")).to_numpy() for column in (DATE, EXIT_DATE)
     }
-    # Known after the close of the exit's day; a day's end in UTC comes after any exchange's close.
-    late = table[SCORED_AT].to_numpy() > dates[EXIT_DATE] + np.timedelta64(1, "D")
+    late = is_late(dates[EXIT_DATE], table[AS_OF].to_numpy())
     rows = pd.DataFrame(
         {
             SYMBOL: pd.Series(columns[SYMBOL].to_pandas(), dtype="str"),

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Dates
-from stockpred.columns import DATE, IN_RANGE, KEY, LABEL, MODEL_VERSION, SUPPORTED_SHARE, SYMBOL
+from stockpred.columns import (
+    DATE,
+    IN_RANGE,
+    KEY,
+    LABEL,
+    LATE,
+    MODEL_VERSION,
+    SUPPORTED_SHARE,
+    SYMBOL,
+)
 from stockpred.gate.expected_lead import ExpectedLead
 from stockpred.gate.sequential_looks import complete_dates
 from stockpred.monitoring.change_detector import (
@@ -125,6 +134,7 @@ def champion_record(forecasts: pd.DataFrame, model: MonitoredModel) -> pd.DataFr
     """Collect the record of the champion's recipe, over all its versions.
 
     Of forecasts by several versions for the same symbol and date, the newest version's is kept.
+    Forecasts made when their outcome was known are left out.
 
     Parameters
     ----------
@@ -140,7 +150,7 @@ def champion_record(forecasts: pd.DataFrame, model: MonitoredModel) -> pd.DataFr
         of the version that made the forecast (`change_detector.supported_share`).
     """
     parts = []
-    for number, rows in forecasts.groupby(MODEL_VERSION, sort=False):
+    for number, rows in forecasts[~forecasts[LATE]].groupby(MODEL_VERSION, sort=False):
         version = model.versions.get(str(number))
         if version is None or version.recipe is None or version.recipe != model.champion.recipe:
             continue
@@ -152,6 +162,13 @@ def champion_record(forecasts: pd.DataFrame, model: MonitoredModel) -> pd.DataFr
     record = pd.concat(parts).sort_values("order", kind="stable")
     record = record.drop_duplicates(list(KEY), keep="last").drop(columns="order")
     return record.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
+
+
+def count_late(forecasts: pd.DataFrame, model: MonitoredModel) -> int:
+    """Count the symbols and dates that the champion's recipe forecast too late for its record."""
+    recipes = {number: version.recipe for number, version in model.versions.items()}
+    is_own = forecasts[MODEL_VERSION].map(recipes) == model.champion.recipe
+    return len(forecasts.loc[is_own & forecasts[LATE], list(KEY)].drop_duplicates())
 
 
 def rows_of_other_recipes(rows: pd.DataFrame, model: MonitoredModel) -> dict[str, pd.DataFrame]:
@@ -170,7 +187,7 @@ def rows_of_other_recipes(rows: pd.DataFrame, model: MonitoredModel) -> dict[str
         By number of the version; only versions with a row.
     """
     parts = {}
-    for number, part in rows[rows[LABEL].notna()].groupby(MODEL_VERSION):
+    for number, part in rows[rows[LABEL].notna() & ~rows[LATE]].groupby(MODEL_VERSION):
         version = model.versions.get(str(number))
         if version is not None and version.recipe != model.champion.recipe:
             labelled = out_of_sample(part, version, model.sessions, model.horizon)
@@ -192,8 +209,8 @@ def monitor_champion(forecasts: pd.DataFrame, model: MonitoredModel) -> Monitori
     Returns
     -------
     MonitoringResult
-        Its content has ``record`` and ``recent`` (`performance.overall_metrics`), ``ties`` (their
-        number, which no other figure counts), ``weeks``, ``today``, ``versions``
+        Its content has ``record`` and ``recent`` (`performance.overall_metrics`), ``ties`` and
+        ``late`` (their numbers, which no other figure counts), ``weeks``, ``today``, ``versions``
         (`performance.compare_versions`), ``in_range``, ``promise`` (the expected lead), ``alarm``
         (the change detector) and ``visible`` (the detectable change).
     """
@@ -208,6 +225,7 @@ def monitor_champion(forecasts: pd.DataFrame, model: MonitoredModel) -> Monitori
     content = {
         "record": overall_metrics(labelled, horizon),
         "ties": count_ties(record),
+        "late": count_late(forecasts, model),
         "recent": overall_metrics(recent, horizon),
         "weeks": metrics_by_week(labelled, horizon) if len(labelled) else [],
         "today": latest_by_symbol(record, horizon),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stockpred.arrays import NO_SESSIONS, Dates, Mask
 from stockpred.bars.schema import Quarantine, unbroken_ranges
@@ -73,6 +74,31 @@ class SymbolForecasts:
     entry: Dates
     exit: Dates
     expected: Mask
+
+
+def is_late(exit_dates: Dates, as_of: Dates) -> NDArray[np.bool_]:
+    """Return whether the outcomes of forecasts were known when they were made.
+
+    Parameters
+    ----------
+    exit_dates : array of datetime64, shape (forecasts,)
+        Session of the exit; NaT where it is not known yet.
+    as_of : array of datetime64, shape (forecasts,)
+        End of the day of the newest session in the bars that each forecast came with.
+
+    Returns
+    -------
+    array of bool, shape (forecasts,)
+        Whether the bars reach the exit; False for NaT.
+
+    Examples
+    --------
+    >>> exits = np.array(["2024-01-03", "2024-01-04", "NaT"], "datetime64[D]")
+    >>> is_late(exits, np.full(3, np.datetime64("2024-01-04"))).tolist()
+    [True, False, False]
+    """
+    late: NDArray[np.bool_] = exit_dates.astype("datetime64[D]") < as_of.astype("datetime64[D]")
+    return late
 
 
 @dataclass(frozen=True)

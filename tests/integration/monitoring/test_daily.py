@@ -90,7 +90,11 @@ def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
     # Five sessions after the last one that was trained on.
     code, steps, output = nights.night("2012-06-08")
     assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), output
-    assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-01", "1"), ("2012-06-08", "1")]
+    # The four sessions without a night are forecast, too.
+    days = ["05-31", "06-01", "06-04", "06-05", "06-06", "06-07", "06-08"]
+    assert nights.forecasts() == [(f"2012-{day}", "1") for day in days]
+    content = nights.monitoring()
+    assert (content["record"]["dates"], content["late"]) == (2, 4 * 2)
     parent = nights.newest("daily")
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["pipeline.step.monitor.status"] == "executed"
@@ -121,7 +125,8 @@ def test_daily_with_shadow_scores_the_challenger_too(tmp_path: Path) -> None:
         assert code == 0 and steps[:2] == DATA and steps[-1] == "monitor", output
         assert sorted(steps[2:-1]) == ["score", "shadow_2"], output
     both = [(end, version) for end in ("2012-06-08", "2012-06-11") for version in ("1", "2")]
-    assert nights.forecasts() == [("2012-05-31", "1"), ("2012-06-07", "1"), *both]
+    missed = [(f"2012-06-0{day}", "1") for day in (1, 4, 5, 6)]
+    assert nights.forecasts() == [("2012-05-31", "1"), *missed, ("2012-06-07", "1"), *both]
     # On the one date whose outcome both forecast and is known.
     [beside] = nights.monitoring()["versions"]
     assert (beside["version"], beside["dates"]) == ("2", 1)

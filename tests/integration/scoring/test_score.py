@@ -262,6 +262,51 @@ def test_score_appends_each_row_to_the_ledger_once(world: World, tmp_path: Path)
     assert len(after) - len(before) == again.data.metrics["ledger_added"] > 0
 
 
+def test_score_after_missed_nights_fills_the_ledger_and_flags_late_rows(
+    world: World, tmp_path: Path, everything: Path
+) -> None:
+    to = str(tmp_path / "ledger")
+    short = {symbol: bars.iloc[:-5] for symbol, bars in frames().items()}
+    new = short.pop("BTC")
+    _, first = world.score(to=to, bars=str(write(tmp_path / "first.parquet", short)))
+    assert first.data.metrics["rows"] == 2, "the first night: the newest session alone"
+    # Files of before the column.
+    for path in (tmp_path / "ledger").rglob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns("late"), path)
+    second = {**{symbol: bars.iloc[:-1] for symbol, bars in frames().items()}, "BTC": new}
+    folder, run = world.score(to=to, bars=str(write(tmp_path / "second.parquet", second)))
+    # AAA and UNI miss three sessions before the newest one; BTC is new, and older than they are.
+    scored = table(folder)
+    assert scored.groupby("symbol").size().to_dict() == {"AAA": 4, "BTC": 1, "UNI": 4}
+    assert run.data.metrics["ledger_added"] == 9
+    rows = Ledger(to, Path("/"), "date").read().to_pandas()
+    late = rows.groupby("symbol")["late"].apply(lambda flags: flags.tolist())
+    assert late["AAA"] == late["UNI"] == [None, True, True, True, False]
+    assert run.data.metrics["ledger_late"] == 6 + late["BTC"].count(True)
+    # A missed session is forecast from the bars up to it.
+    joined = scored.merge(table(everything), on=["symbol", "date"], suffixes=("", "_all"))
+    assert len(joined) == 9
+    assert (joined["probability_up"] == joined["probability_up_all"]).all()
+    # Again: nothing is missing, and the newest forecasts stay.
+    again, run = world.score(to=to, bars=str(tmp_path / "second.parquet"))
+    assert len(table(again)) == 3 and run.data.metrics["ledger_added"] == 0
+
+
+def test_score_after_a_year_fills_the_last_year_and_says_so(
+    world: World,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to = str(tmp_path / "ledger")
+    day = pd.Timestamp("2010-09-01").date()
+    world.score(dates=(day, day), to=to)
+    monkeypatch.setattr("steps.scoring.missed.MAX_DAYS", 10)
+    folder, _ = world.score(to=to)
+    assert "the missed sessions of the last 10 days are scored" in capsys.readouterr().err
+    assert str(table(folder).set_index("symbol").loc["AAA", "date"].min())[:10] == "2011-01-03"
+
+
 def test_ledger_has_no_date_that_is_only_expected(world: World, tmp_path: Path) -> None:
     world.score(to=str(tmp_path / "ledger"))
     rows = Ledger(str(tmp_path / "ledger"), Path("/"), "date").read()

@@ -79,5 +79,6 @@ def scored_rows(rows: pd.DataFrame, version: str = "1") -> pd.DataFrame:
         model_version=version,
         direction=(rows["probability_up"] > 0.5).astype(int),
         in_range=1.0,
+        late=False,
         forward_return=(rows["label"] - 0.5) * 0.01,
     )

@@ -98,6 +98,9 @@ class MonitoredRegistry:
                 "in_range": pa.array([True] * len(rows)),
                 "model": [NAME] * len(rows),
                 "model_version": [version] * len(rows),
+                "as_of": pa.array(
+                    rows["date"].to_numpy() + np.timedelta64(1, "D"), pa.timestamp("ms", "UTC")
+                ),
                 "scored_at": pa.array(
                     rows["date"].to_numpy() + np.timedelta64(22, "h"), pa.timestamp("ms", "UTC")
                 ),

@@ -56,6 +56,28 @@ def test_record_that_keeps_its_promise_raises_no_alert(good: dict) -> None:
     json.dumps(good, allow_nan=False)
 
 
+def test_late_forecasts_count_in_no_figure_but_as_late(good: dict) -> None:
+    rows = scored_rows(live_forecasts(0, 130))
+    other = Version("2", "b", "2000-01-03", CHAMPION.expected_lead)
+    beside = rows.assign(model_version="2")
+    content = monitor_content(pd.concat([rows, beside]), other)
+    late = rows[rows["date"] > np.unique(rows["date"])[-31]].assign(late=True)
+    late["probability_up"] = np.where(late["label"] == 1, 0.99, 0.01)
+    earlier = rows[rows["date"] <= np.unique(rows["date"])[-31]]
+    timely = monitor_content(earlier)
+    assert monitor_content(pd.concat([earlier, late])) == {**timely, "late": len(late)}
+    # A late row of a newer version of the recipe does not replace the timely one.
+    refreshed = replace(CHAMPION, version="3")
+    again = monitor_content(pd.concat([rows, late.assign(model_version="3")]), refreshed)
+    assert again == {**good, "late": len(late)}
+    # Nor is a challenger compared by its late forecasts.
+    mixed = pd.concat(
+        [rows, beside[beside["date"].isin(earlier["date"])], late.assign(model_version="2")]
+    )
+    assert monitor_content(mixed, other)["versions"][0]["dates"] == 100
+    assert content["versions"][0]["dates"] == 130
+
+
 def test_record_counts_ties_and_leaves_them_out(good: dict) -> None:
     rows = scored_rows(live_forecasts(0, 130))
     rows.loc[rows.index[5:12], "label"] = np.nan  # the return is known
