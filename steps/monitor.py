@@ -14,7 +14,9 @@ from steps.data.source import BarsOptions, fetch_given_bars
 from steps.data.validation import validate_source
 from steps.monitoring.inputs import (
     describe_data,
+    known_symbols,
     measure_drift,
+    read_evaluation,
     read_feature_settings,
     read_forecasts,
     read_outcomes,
@@ -23,6 +25,7 @@ from steps.monitoring.inputs import (
 )
 from stockpred.columns import DATE
 from stockpred.features.table import longest_lookback
+from stockpred.monitoring.absence import absence_sentence
 from stockpred.monitoring.age import describe_champion, newest_training, nightly_metrics
 from stockpred.monitoring.alerts import alert_sentence, data_alerts, loss_alerts, needs_training
 from stockpred.monitoring.outcomes import join_outcomes
@@ -56,12 +59,15 @@ def main(
     rows = join_outcomes(forecasts, outcomes)
     model = MonitoredModel(versions, champion, sampler.sessions, settings.horizon)
     result = monitor_champion(rows, model)
-    data = describe_data(run, sampler, options.bars, options.as_of)
+    evaluated = read_evaluation(run, resolved)
+    known = known_symbols(forecasts, evaluated, champion.trained_to)
+    data = describe_data(run, sampler, known, options.bars, options.as_of)
     alerts = loss_alerts(result.content)
     alerts += data_alerts(data["stopped"], data["symbols"], data["unsound"], data["late"])
+    sentences = alert_sentence(result.content, alerts), absence_sentence(data["absent"])
     content = {
         "registered_model": registered_model,
-        "sentence": alert_sentence(result.content, alerts),
+        "sentence": " ".join(filter(None, sentences)),
         "alerts": alerts,
         "retrain": on_alert == "retrain" and needs_training(alerts, list(versions.values())),
         "champion": describe_champion(champion, resolved.alias, sampler.sessions),
@@ -70,7 +76,7 @@ def main(
         "moves": [transition.to_dict() for transition in history(run.client, registered_model)],
         **result.content,
         "data": data,
-        "drift": measure_drift(run, resolved, sampler, result.record),
+        "drift": measure_drift(sampler, evaluated, result.record),
     }
     run.write_json("monitoring.json", content)
     others = rows_of_other_recipes(rows, model)

@@ -205,6 +205,11 @@ def _data(data: Mapping[str, Any]) -> Iterable[str]:
             else "none has stopped."
         )
     )
+    if data["absent"]:
+        yield table(
+            ("no new bar of", "known until", "sessions since"),
+            ((item["symbol"], item["last"], item["sessions"]) for item in data["absent"][:SHOWN]),
+        )
     if data["validations"]:
         yield table(
             ("validated", "sound bars", "periods taken out", "symbols dropped", "broken rules"),

@@ -3,7 +3,8 @@
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import read_groups, read_metadata, read_table
 from sources import YAHOO
+from sources.calendars import UNION, calendar_sessions
 from steps.cli.types import ROOT
 from steps.data.trained_source import TrainedSource
 from steps.registration.trained_source import read_trained_source
@@ -29,9 +31,10 @@ from steps.registration.version_tags import (
 from steps.training.tags import TAG_RECIPE
 from stockpred.arrays import Dates
 from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol
-from stockpred.columns import DATE, PROBABILITY_UP
+from stockpred.columns import DATE, PROBABILITY_UP, SYMBOL
 from stockpred.errors import DataError
 from stockpred.gate.metrics import unsound_share
+from stockpred.monitoring.absence import absent_symbols
 from stockpred.monitoring.age import weekdays_late
 from stockpred.monitoring.alerts import stopped_symbols
 from stockpred.monitoring.drift import drift
@@ -39,6 +42,7 @@ from stockpred.monitoring.feature_sample import FeatureSampler
 from stockpred.monitoring.forecasts import forecasts_from_ledger
 from stockpred.monitoring.outcomes import Outcomes, gather_outcomes
 from stockpred.monitoring.record import RECENT, Version
+from stockpred.prediction.expected_sessions import expected_sessions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -174,13 +178,40 @@ def _sessions(path: Path) -> Dates:
     return np.unique(np.concatenate(dates))
 
 
-def _evaluated_probabilities(run: StepRun, resolved: ResolvedModel) -> np.ndarray[Any, Any]:
-    """Read the probabilities of a version's evaluation; empty where they no longer exist."""
+def read_evaluation(run: StepRun, resolved: ResolvedModel) -> pd.DataFrame:
+    """Read symbols and probabilities of a version's evaluation; none where they are gone."""
     tags = run.client.get_model_version(str(resolved.name), str(resolved.version)).tags
     try:
-        return read_table(run.fetch_input(tags[TAG_PREDICTIONS]))[PROBABILITY_UP].to_numpy()
+        rows = read_table(run.fetch_input(tags[TAG_PREDICTIONS])).select([SYMBOL, PROBABILITY_UP])
     except (InputError, KeyError):
-        return np.empty(0)
+        return pd.DataFrame({SYMBOL: pd.Series(dtype="str"), PROBABILITY_UP: np.empty(0)})
+    return rows.to_pandas()
+
+
+def known_symbols(
+    forecasts: pd.DataFrame, evaluated: pd.DataFrame, trained_to: str | None
+) -> dict[str, np.datetime64]:
+    """Collect the symbols of earlier nights and of the champion's training.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        Of `read_forecasts`.
+    evaluated : DataFrame
+        Of `read_evaluation`.
+    trained_to : str or None
+        ISO date of the champion's last training row.
+
+    Returns
+    -------
+    dict of str to datetime64
+        Date of each one's last forecast; of a symbol without one, `trained_to`.
+    """
+    known: dict[str, np.datetime64] = {}
+    if trained_to:
+        known = dict.fromkeys(map(str, evaluated[SYMBOL].unique()), np.datetime64(trained_to, "s"))
+    last = forecasts.groupby(SYMBOL)[DATE].max()
+    return known | dict(zip(map(str, last.index), last.to_numpy(), strict=True))
 
 
 def _validations(run: StepRun) -> list[dict[str, Any]]:
@@ -204,15 +235,21 @@ def _validations(run: StepRun) -> list[dict[str, Any]]:
 
 
 def describe_data(
-    run: StepRun, sampler: FeatureSampler, bars: str | None, as_of: dt.datetime | None
+    run: StepRun,
+    sampler: FeatureSampler,
+    known: Mapping[str, np.datetime64],
+    bars: str | None,
+    as_of: dt.datetime | None,
 ) -> dict[str, Any]:
-    """Describe the bars: source, newest session, stopped symbols, validation.
+    """Describe the bars: source, newest session, absent and stopped symbols, validation.
 
     Parameters
     ----------
     run : StepRun
     sampler : FeatureSampler
         Filled by `read_outcomes`.
+    known : mapping of str to datetime64
+        Of `known_symbols`.
     bars : str, optional
         URI of the bars; None: this run has validated them.
     as_of : datetime, optional
@@ -226,28 +263,47 @@ def describe_data(
     late = None
     if sampler.info.source == YAHOO:
         late = weekdays_late(sampler.sessions, np.datetime64((as_of or run.started).date()))
+    newest, sessions = sampler.newest, sampler.sessions
+    absent = absent_symbols(newest, known, sessions, partial(_is_due, sampler))
+    # A symbol without any bar has stopped like one whose bars ended.
+    gone = {item.symbol: np.datetime64(item.last, "s") for item in absent}
+    newest = {**gone, **newest}
     return {
         "source": sampler.info.source,
-        "symbols": len(sampler.newest),
-        "newest": str(sampler.sessions[-1])[:10],
+        "symbols": len(newest),
+        "newest": str(sessions[-1])[:10],
         "late": late,
-        "stopped": stopped_symbols(sampler.newest, sampler.sessions),
+        "absent": [asdict(item) for item in absent],
+        "stopped": stopped_symbols(newest, sessions),
         "unsound": _unsound_share(run, bars),
         "validations": _validations(run),
     }
 
 
+def _is_due(sampler: FeatureSampler, symbol: str) -> bool:
+    """Whether a symbol trades on a session after its newest bar, as its calendar says."""
+    calendar, last, newest = (
+        sampler.info.calendars[symbol],
+        sampler.newest[symbol],
+        sampler.sessions[-1],
+    )
+    if calendar != UNION:
+        return bool(len(calendar_sessions(calendar, last + np.timedelta64(1, "D"), newest)))
+    ahead = expected_sessions(sampler.recent[symbol], 1)
+    return not len(ahead) or bool(ahead[0] <= newest)
+
+
 def measure_drift(
-    run: StepRun, resolved: ResolvedModel, sampler: FeatureSampler, record: pd.DataFrame
+    sampler: FeatureSampler, evaluated: pd.DataFrame, record: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure the drift of recent forecasts since the evaluation, and of features since training.
 
     Parameters
     ----------
-    run : StepRun
-    resolved : ResolvedModel
     sampler : FeatureSampler
         Filled by `read_outcomes`.
+    evaluated : DataFrame
+        Of `read_evaluation`.
     record : DataFrame
         The champion's record, with date and probability_up.
 
@@ -258,8 +314,8 @@ def measure_drift(
     """
     recent = record[record[DATE].isin(np.unique(record[DATE])[-RECENT:])]
     current = {PROBABILITY_UP: recent[PROBABILITY_UP].to_numpy()}
-    evaluated = {PROBABILITY_UP: _evaluated_probabilities(run, resolved)}
-    return {"forecasts": drift(evaluated, current), "features": drift(*sampler.features())}
+    reference = {PROBABILITY_UP: evaluated[PROBABILITY_UP].to_numpy()}
+    return {"forecasts": drift(reference, current), "features": drift(*sampler.features())}
 
 
 def _unsound_share(run: StepRun, bars: str | None) -> float | None:

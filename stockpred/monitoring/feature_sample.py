@@ -29,6 +29,8 @@ class FeatureSampler:
         Every date, in order.
     newest : dict of str to datetime64
         Date of each symbol's newest bar.
+    recent : dict of str to array of datetime64
+        Dates of each symbol's last `RECENT` bars.
     reference, current : dict of str to list of array
         Values by feature: a sample of those up to the end of training, and those of the last dates
         after it.
@@ -37,6 +39,7 @@ class FeatureSampler:
     info: BarsInfo
     sessions: Dates
     newest: dict[str, np.datetime64] = field(default_factory=dict)
+    recent: dict[str, Dates] = field(default_factory=dict)
     reference: dict[str, list[Any]] = field(default_factory=dict)
     current: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -76,7 +79,8 @@ class FeatureSampler:
         most = max(1, SAMPLE // max(1, len(self.info.calendars)))
         late = self.sessions[self.sessions > end][-RECENT:]
         for symbol, frame in bars:
-            self.newest[symbol] = frame[DATE].to_numpy()[-1]
+            self.recent[symbol] = frame[DATE].to_numpy()[-RECENT:].copy()
+            self.newest[symbol] = self.recent[symbol][-1]
             quarantines = self.info.quarantines_of(symbol)
             sets, length = (known, window) if known else (["direction"], 1)
             rows = feature_rows(frame, sets, length, horizon, quarantines)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.errors import AlertRaised
@@ -57,7 +58,7 @@ def test_monitor_record_agrees_with_the_bars(good: MonitoredRegistry) -> None:
     assert [point.value for point in trend] == pytest.approx(
         [week["log_loss"]["mean"] for week in content["weeks"]]
     )
-    assert content["page"].count("data:image/png") == 5
+    assert content["page"].count("<figure") == 5
     # The last night: its outcome is not known yet.
     short = good.write_bars(bars_with_outcomes(rows, last=-1), "short.parquet")
     fresh = good.monitor(short)
@@ -136,6 +137,33 @@ def test_stopped_feeds_alert_independently_of_forecasts(good: MonitoredRegistry)
     [alert] = content["alerts"]
     assert alert["kind"] == "data" and "3 of 20 symbols" in alert["sentence"]
     assert not content["retrain"]
+
+
+def test_absent_symbols_are_named_at_once_and_alert_after_the_limit(
+    good: MonitoredRegistry,
+) -> None:
+    bars = bars_with_outcomes(good.rows)  # type: ignore[attr-defined]
+    days = np.unique(bars["date"])
+    is_gone = bars["symbol"].isin(["S1", "S2"])
+    # S1 has no bar of tonight, S2 none at all any more; both forecast the night before.
+    until = bars[~is_gone | (bars["symbol"].eq("S1") & (bars["date"] < days[-1]))]
+    content = good.monitor(good.write_bars(until, "absent.parquet"))
+    last = str(days[-2])[:10]
+    assert content["data"]["absent"] == [
+        {"symbol": name, "last": last, "sessions": 1} for name in ("S1", "S2")
+    ]
+    named = f"No new bar of S1 (last {last}), S2 (last {last})."
+    assert content["sentence"].endswith(named) and named in content["page"]
+    assert content["alerts"] == [] and content["run"].data.tags["pipeline.key_figure"].endswith(
+        named
+    )
+    # Six sessions later both, and S2 without any bar, count for the alert.
+    later = bars[bars["symbol"].eq("S3")].tail(6)
+    later = later.assign(date=pd.bdate_range(days[-1], periods=7)[1:].astype("datetime64[s]"))
+    both = pd.concat([until, *(later.assign(symbol=f"S{n}") for n in (0, *range(3, 20)))])
+    content = good.monitor(good.write_bars(both.sort_values(["symbol", "date"]), "later.parquet"))
+    [alert] = content["alerts"]
+    assert "2 of 20 symbols have had no bar for over 5 sessions: S1, S2" in alert["sentence"]
 
 
 def test_monitor_alert_exits_with_3(dead: MonitoredRegistry) -> None:

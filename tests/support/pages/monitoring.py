@@ -31,6 +31,7 @@ def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Pic
             "symbols": 20,
             "newest": "2015-07-01",
             "late": 1,
+            "absent": [{"symbol": "S7", "last": "2015-06-30", "sessions": 1}],
             "stopped": [],
             "unsound": None,
             "validations": [
