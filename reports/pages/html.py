@@ -51,7 +51,7 @@ min-width:3.2rem}}
 th{{font-weight:600}}tbody th{{font-weight:400}}
 .number{{text-align:right;font-variant-numeric:tabular-nums}}td.number{{white-space:nowrap}}
 .wide{{overflow-x:auto;margin:.8rem 0}}
-.facts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem;
+.facts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,11rem),1fr));gap:.7rem;
 max-width:none;margin:1rem 0}}
 .facts div{{background:var(--panel);padding:.5rem .8rem}}
 .facts dt{{color:var(--muted);font-size:13px}}.facts dd{{margin:0;font-size:1.1rem}}

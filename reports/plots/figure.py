@@ -35,7 +35,7 @@ COLOURS = {
 SIZE = (5.4, 3.7)  # inches: width, height; two fit beside each other on a page
 MOST_POINTS = 1000  # of a curve that can be read off by hovering
 MOST_LETTERS = 24  # of a name beside a plot
-FEW_DATES = 7  # or fewer have a tick each
+FEW_DATES = 7  # or fewer are the ticks themselves, as far as there is room
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def new_figure(
 
 
 def format_dates(axes: "Axes", dates: "ArrayLike") -> None:
-    """Label an axis of dates: a tick each for few of them, otherwise round dates, never hours.
+    """Label an axis of dates: few of them by themselves, otherwise round dates, never hours.
 
     Parameters
     ----------
@@ -133,20 +133,14 @@ def format_dates(axes: "Axes", dates: "ArrayLike") -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     distinct = np.unique(np.asarray(dates, "datetime64[D]"))
-    if not len(distinct):
-        return
     if len(distinct) <= FEW_DATES:
-        span = max(int((distinct[-1] - distinct[0]).astype(int)), 1)
-        ticks = [distinct[0]]
+        span = max(np.ptp(distinct.astype(int)), 1) if len(distinct) else 1
+        ticks = list(distinct[:1])
         for date in distinct[1:]:
-            if (date - ticks[-1]).astype(int) * FEW_DATES >= span:  # apart enough for its text
+            if (date - ticks[-1]).astype(int) >= 0.3 * span:  # else their texts overlap
                 ticks.append(date)
-        year_first = [str(ticks[0]), *(str(date)[5:] for date in ticks[1:])]
-        axes.set_xticks(ticks, year_first if len(ticks) > 3 else list(map(str, ticks)))
-        axes.set_xlim(
-            distinct[0] - np.timedelta64(6 * span, "h"),
-            distinct[-1] + np.timedelta64(6 * span, "h"),
-        )
+        axes.set_xticks(ticks, [str(date) for date in ticks])
+        axes.margins(x=0.25)
         return
     locator = AutoDateLocator(minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(locator)
@@ -227,9 +221,9 @@ def _points(line: "Line2D") -> dict[float, float]:
 
 
 def _as_text(axes: "Axes", x: "Array") -> list[str]:
-    from matplotlib.dates import DateConverter, num2date
+    from matplotlib.dates import num2date
 
-    if isinstance(axes.xaxis.get_converter(), DateConverter):
+    if any(np.asarray(line.get_xdata(orig=True)).dtype.kind == "M" for line in axes.lines):
         return [str(date.date()) for date in num2date(x)]
     return [f"{number:.4g}" for number in x]
 

@@ -108,6 +108,25 @@ class Browser:
         """
         return self.evaluate(f"({FINDINGS})({json.dumps(may_scroll)})")
 
+    def layout_findings(self, page: Path) -> list[str]:
+        """What cannot be read of a page in a frame as MLflow's, a wide or narrow window, in print.
+
+        In the frame no script runs. On a phone wide tables may scroll.
+        """
+        found = []
+        self.call("Emulation.setScriptExecutionDisabled", value=True)
+        self.show(page, width=700)
+        self.call("Emulation.setScriptExecutionDisabled", value=False)
+        found += [f"frame of 700 px: {text}" for text in self.findings()]
+        for width, dark in ((1600, True), (400, False)):
+            self.show(page, width=width, dark=dark)
+            self.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+            found += [f"{width} px: {text}" for text in self.findings(may_scroll=width < 700)]
+            found += [f"console at {width} px: {text}" for text in self.errors]
+        self.resize(700, media="print")
+        found += [f"print: {text}" for text in self.findings()]
+        return found
+
     def accessibility_findings(self) -> list[str]:
         """Violations that axe-core finds, contrast included; the test is skipped without axe."""
         if not AXE.exists():

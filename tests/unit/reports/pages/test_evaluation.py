@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from reports.text.verdict import known_biases, trading_summary, verdict_sentence
@@ -135,14 +137,106 @@ def test_known_biases_depend_on_the_source() -> None:
 
 
 @pytest.mark.run
-def test_browser_shows_the_evaluation_page(page: str, browser: Browser, tmp_path: Path) -> None:
+def test_browser_runs_no_script_but_the_page_s_own(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
     report = tmp_path / "report.html"
-    report.write_text(page)
-    browser.show(report)
-    assert browser.evaluate("document.querySelectorAll('svg').length") == 7
-    assert not browser.errors
-    # The policy refuses a script that is not the page's own.
     report.write_text(page.replace("</body>", "<script>document.title = 'run'</script></body>"))
     browser.show(report)
     assert browser.evaluate("document.title") != "run"
     assert "Content Security Policy" in browser.errors[0]
+
+
+@pytest.mark.run
+def test_pointer_and_arrow_keys_read_the_curves_off(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(page)
+    browser.show(report)
+    readout = "document.querySelector('figure output').textContent"
+    assert browser.evaluate(readout).startswith("Point at a curve")
+    box = browser.evaluate("document.querySelector('figure svg').getBoundingClientRect().toJSON()")
+    middle = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 20}
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", **middle)
+    value = r"-?\d+\.\d+"
+    text = browser.evaluate(readout)
+    assert re.fullmatch(
+        rf"(\d{{4}}-\d\d-\d\d) · lead over the prior {value} · model, net of costs {value} "
+        rf"· buy and hold {value}",
+        text,
+    )
+    browser.evaluate("document.querySelector('figure svg').focus()")
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")
+    assert browser.evaluate(readout)[:10] > text[:10]
+
+
+def predictions_of(symbols: int, dates: int, prefix: str = "S") -> pd.DataFrame:
+    """Forecasts of some symbols on some dates, all of them copies of a few."""
+    rows = walked(0.5)
+    rows = rows[rows["date"].isin(np.unique(rows["date"])[:dates])]
+    names = rows["symbol"].unique()
+    copies = [
+        rows[rows["symbol"] == names[number % len(names)]].assign(symbol=f"{prefix}{number}")
+        for number in range(symbols)
+    ]
+    return pd.concat(copies).sort_values(["date", "symbol"], ignore_index=True)
+
+
+LAYOUTS = {
+    "one symbol": {"symbols": 1, "dates": 200},
+    "one date": {"symbols": 3, "dates": 1},
+    "few dates": {"symbols": 2, "dates": 6},
+    "many symbols": {"symbols": 60, "dates": 120},
+    "long names": {"symbols": 7, "dates": 90, "prefix": "A_long_name_on_an_exchange_" * 2},
+}
+
+
+@pytest.mark.run
+def test_evaluation_page_is_readable_in_any_frame(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(page)
+    assert browser.layout_findings(report) == []
+    for dark in (False, True):
+        browser.show(report, dark=dark)
+        browser.evaluate("document.querySelector('details').open = true")
+        assert browser.accessibility_findings() == []
+
+
+@pytest.mark.run
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "long names" else [pytest.mark.long])
+        for name in LAYOUTS
+    ],
+)
+def test_evaluation_page_of_extremes_is_readable_in_any_frame(
+    name: str, browser: Browser, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    long_names = {f"feature_{'with_a_long_name_' * 2}{n}": 1e-5 * n for n in range(30)}
+    text, _ = evaluation_page(predictions_of(**LAYOUTS[name]), importances=long_names)
+    report.write_text(text)
+    assert browser.layout_findings(report) == []
+
+
+@pytest.mark.run
+def test_findings_name_overlaps_cuts_and_tiny_text(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    line = '<text x="{}" y="20" style="font-size:{}px">{}</text>'
+    texts = [("1", 10, "first words"), ("5", 10, "second"), ("90", 10, "cut"), ("60", 3, "tiny")]
+    body = (
+        f'<svg viewBox="0 0 100 40" width="100">{"".join(line.format(*t) for t in texts)}</svg>'
+        '<div class="wide" style="width:50px;overflow:auto"><table><tr><td>Donaudampfschiff'
+        "</td></tr></table></div><script>wrong()</script>"
+    )
+    file.write_text(f"<!doctype html><body>{body}</body>")
+    browser.show(file)
+    found = " ".join(browser.findings())
+    for words in ('overlap: "first words" and "second"', "cut: text of a picture: cut", "tiny: "):
+        assert words in found
+    assert "cut: DIV" in found and "cut: DIV" not in " ".join(browser.findings(may_scroll=True))
+    assert "wrong is not defined" in browser.errors[0]
