@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import mlflow
 import pytest
 
+from pipeline.errors import InputError
+from pipeline.run.active_run import open_run
 from tests.support.runs.kill_at_lines import run_script
 from tests.support.runs.stores import make_store
 from tests.support.runs.toy_project import ENV, long
@@ -68,3 +71,28 @@ def test_open_run_stopped_at_any_line_never_ends_finished(
         # by then may stay FAILED.
         may_be = {"KILLED", "FAILED"} if fails else {"KILLED"}
         assert status in (may_be if code == 143 else {last_status}), where
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+def test_run_that_its_check_refuses_names_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mlflow run` has made the run and sets it to FAILED, but knows no reason."""
+
+    def refuse(client: mlflow.MlflowClient) -> None:
+        raise InputError("registered_model='x': is taken")
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(make_store(tmp_path))
+    try:
+        client = mlflow.MlflowClient()
+        run_id = client.create_run("0").info.run_id
+        monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+        monkeypatch.setenv("PIPELINE_IN_CHAIN", "key")  # whose store is checked
+        with pytest.raises(InputError), open_run(tmp_path, "main", {}, check=refuse):
+            pytest.fail("it began")
+        assert client.get_run(run_id).data.tags["pipeline.error"] == (
+            "registered_model='x': is taken"
+        )
+    finally:
+        mlflow.set_tracking_uri(before)
