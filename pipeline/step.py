@@ -49,6 +49,10 @@ class Step:
         Rows above that must finish first although none of their artifacts is an input.
     entry_point : str
         Entry point in MLproject and module ``steps/<entry_point>.py``; default: `name`.
+    headline : mapping of str to str
+        Metric or tag of the step's run -> its name on the chain's run, which has it, too.
+    judges : str
+        Row above whose logged model the headline figures are of.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Step:
     fixed_params: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[str] = ()
     entry_point: str = ""
+    headline: Mapping[str, str] = field(default_factory=dict)
+    judges: str = ""
 
     def __post_init__(self) -> None:
         """Fill in the default entry point."""
@@ -89,6 +95,8 @@ class FinishedStep:
         Artifact -> sha256 (see `artifacts.model_digest` for the artifact `model`).
     tags : mapping of str to str
         Tags of its run.
+    metrics : mapping of str to float
+        Metrics of its run.
     """
 
     step: str
@@ -97,6 +105,7 @@ class FinishedStep:
     seconds: float
     outputs: Mapping[str, str]
     tags: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def uri(self, artifact: str) -> str:
         """Return the URI of an artifact, as the next step takes it."""

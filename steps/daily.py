@@ -16,7 +16,7 @@ from pipeline.step import FinishedStep, Output, Step
 from pipeline.tags import TAG_STAGE
 from steps.cli.command import OptionError, program, raw_texts
 from steps.cli.types import ROOT
-from steps.main import LAST_STEP, PROJECT, STEPS, resolve_params
+from steps.main import HEADLINES, LAST_STEP, PROJECT, STEPS, resolve_params
 from steps.output.notify import end_notice
 
 if TYPE_CHECKING:
@@ -33,7 +33,15 @@ MAX_SHADOWS = 5  # challengers that forecast, too: the newest
 def score_row(name: str, model_uri: str, ledger: str) -> Step:
     """Make the row that adds one model's forecasts to the ledger."""
     fixed = {"model_uri": model_uri, "to": ledger}
-    return Step(name, ("registered_model",), SOUND_BARS, fixed_params=fixed, entry_point="score")
+    figures = HEADLINES["score"] if name == "score" else {}
+    return Step(
+        name,
+        ("registered_model",),
+        SOUND_BARS,
+        fixed_params=fixed,
+        entry_point="score",
+        headline=figures,
+    )
 
 
 def monitoring_rows(
@@ -74,6 +82,7 @@ def monitoring_rows(
         SOUND_BARS,
         fixed_params={"ledger": ledger, "on_alert": on_alert},
         after=("score", *(step.name for step in shadows)),
+        headline=HEADLINES["monitor"],
     )
     return score_row("score", model_uri, ledger), *shadows, monitor
 
@@ -153,6 +162,7 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
         from mlflow import get_tracking_uri
 
         from pipeline.chain.run_project import run_project
+        from steps.output.chain_description import describe_chain
         from steps.output.chain_summary import print_summary
 
         def next_steps(
@@ -168,6 +178,7 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
             chain_params,
             entry_point="daily",
             next_steps=next_steps,
+            describe=describe_chain(raw, night=chain_params.typed["as_of"].date()),
         )
         result.version = print_summary(result.finished, get_tracking_uri(), raw)
 

@@ -23,11 +23,33 @@ if TYPE_CHECKING:
 # without them.
 SOURCE_DIGEST = "source_digest"  # in a chain's parameters, beside those of the command line
 
+# Entry point -> metric or tag of its run -> name on the run of the chain, by which the list of runs
+# in MLflow's UI ranks and compares.
+HEADLINES: Mapping[str, Mapping[str, str]] = {
+    "acquire": {"symbols": "symbols", "rows": "bars"},
+    "features": {"rows": "rows"},
+    "train": {"candidate": "candidate", "cv_log_loss": "cv_log_loss"},
+    "evaluate": {
+        "holdout_log_loss": "log_loss",
+        "lead_over_prior": "lead",
+        "lead_p_value": "p_value",
+        "holdout_roc_auc": "auc",
+        "holdout_ic": "ic",
+        "backtest_net_total_return": "net_return",
+    },
+    "report": {"verdict": "verdict"},
+    "register": {"decision": "decision"},
+    "score": {"rows": "forecasts"},
+    "monitor": {"alerts": "alerts", "recent_log_loss": "live_log_loss", "recent_lead": "live_lead"},
+}
+
 
 def row(
     name: str,
     inputs: Mapping[str, Output] | None = None,
     source: Callable[[Mapping[str, Any]], str] | None = None,
+    *,
+    judges: str = "",
 ) -> Step:
     """Make the row of a step; its parameters are those of the table that `main` has, too.
 
@@ -39,13 +61,23 @@ def row(
         Input parameter -> artifact of a step above.
     source : callable, optional
         Typed parameters -> digest of data from outside of the chain.
+    judges : str
+        Row above whose model the headline figures are of.
 
     Returns
     -------
     Step
     """
     keyed, unkeyed = of_chain(name), of_chain(name, is_keyed=False)
-    return Step(name, keyed, inputs or {}, source_digest=source, unkeyed_params=unkeyed)
+    return Step(
+        name,
+        keyed,
+        inputs or {},
+        source_digest=source,
+        unkeyed_params=unkeyed,
+        headline=HEADLINES.get(name, {}),
+        judges=judges,
+    )
 
 
 # To add a step: a program in steps/, its name and parameters in steps/cli/parameters.py (and
@@ -67,6 +99,7 @@ STEPS = (
             "recipe": Output("train", "recipe.json"),
             "table": Output("features", "features.parquet"),
         },
+        judges="train",
     ),
     row(
         "report",
@@ -184,11 +217,12 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
         from mlflow import get_tracking_uri
 
         from pipeline.chain.run_project import run_project
+        from steps.output.chain_description import describe_chain
         from steps.output.chain_summary import print_summary
 
         names = [step.name for step in STEPS]
         steps = STEPS[: names.index(LAST_STEP[params["phase"]]) + 1]
-        result.finished = run_project(PROJECT, steps, chain_params)
+        result.finished = run_project(PROJECT, steps, chain_params, describe=describe_chain(raw))
         result.version = print_summary(result.finished, get_tracking_uri(), raw)
 
 

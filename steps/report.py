@@ -45,7 +45,9 @@ def main(run: StepRun, *, evaluation: str, predictions: str, validation: str | N
     )
     with run.output("report.html") as path:
         path.write_text(page)
-    run.set_key_figure(verdict_sentence(judged).partition(":")[0])
+    verdict = verdict_sentence(judged)
+    run.set_tags({"verdict": verdict})
+    run.set_key_figure(verdict.partition(":")[0])
 
 
 def _read(run: StepRun, evaluation: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.chain.code_digest import Code
 from pipeline.file_hashes import file_sha256
 from pipeline.log.console import logger
-from pipeline.run.nested import dataset
+from pipeline.run.nested import dataset, log_training_data
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
 from pipeline.storage.parquet import read_table, write_groups
@@ -81,6 +81,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
         cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
         sha256 = file_sha256(path)
         data = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
+        log_training_data(run.client, run.run_id, data)
         sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
         code = Code(ROOT).of_modules(*RECIPE_CODE)
         recipe_of = partial(_recipe, training=training, info=info, code=code)
@@ -137,6 +138,8 @@ def main(  # noqa: PLR0913 - one argument a parameter
         _tag_model(run, name, model, check)
         means = {candidate: float(np.mean(by_fold)) for candidate, by_fold in losses.items()}
         run.log_metrics({f"cv_log_loss_{candidate}": mean for candidate, mean in means.items()})
+        run.log_metrics({"cv_log_loss": means[name]})
+        run.set_tags({"candidate": name})
         count = f", {len(all_trials)} trials" if trials else ""
         run.set_key_figure(f"{name}, log loss {means[name]:.4f} over {folds} folds{count}")
 

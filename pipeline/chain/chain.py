@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.chain import cache
 from pipeline.chain.code_digest import Code
+from pipeline.chain.parent_run import ParentRun
 from pipeline.errors import StepFailed
 from pipeline.log.console import logger
 from pipeline.process.fork_server import TICK, ForkedProcess
@@ -31,7 +32,7 @@ from pipeline.step import (
     Step,
     check_steps,
 )
-from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_ERROR, TAG_STEP
+from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_ERROR
 from pipeline.tracking.artifacts import output_hashes
 from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.server_check import shorten_retries
@@ -113,6 +114,11 @@ class Chain:
     _steps: list[Step] = field(default_factory=list, init=False)
     _finished: dict[str, FinishedStep] = field(default_factory=dict, init=False)
     _running: dict[str, _Child] = field(default_factory=dict, init=False)
+    _parent_run: ParentRun = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the parent's id."""
+        self._parent_run = ParentRun(self.client, self.parent.info.run_id)
 
     def run(
         self,
@@ -250,23 +256,21 @@ class Chain:
                 if run.info.status in OPEN:
                     store_log_tail(self.client, child.run_id, child.log)
                     close_with_nested(self.client, run, "FAILED")
-                self._tag_parent(name, child.run_id, EXECUTED)
+                self._parent_run.add_failed(name, child.run_id, EXECUTED)
                 raise StepFailed(_failure_reason(name, run, exit_code, logged_error(child.log)))
             self._finish(name, run, EXECUTED, seconds)
 
     def _finish(self, name: str, run: Run, status: str, seconds: float) -> None:
         run_id, tags = run.info.run_id, dict(run.data.tags)
-        self._finished[name] = FinishedStep(
-            name, run_id, status, seconds, output_hashes(tags), tags
+        finished = FinishedStep(
+            name, run_id, status, seconds, output_hashes(tags), tags, dict(run.data.metrics)
         )
-        self._tag_parent(name, run_id, status)
+        self._finished[name] = finished
+        [step] = [step for step in self._steps if step.name == name]
+        self._parent_run.add(step, finished, run)
         fields = {"event": "step_ended", "step": name, "run": run_id, "status": status}
         fields["seconds"] = round(seconds, 3)
         logger.info(f"{name}: {status} in {seconds:.1f} s", extra=fields)
-
-    def _tag_parent(self, name: str, run_id: str, status: str) -> None:
-        tags = {f"{TAG_STEP}{name}.run_id": run_id, f"{TAG_STEP}{name}.status": status}
-        log_run_data(self.client, self.parent.info.run_id, tags=tags)
 
     def _end_all(self) -> None:
         """End every running child, by SIGTERM and then SIGKILL, and set their runs to KILLED."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.chain.summary import markdown_table
+from pipeline.chain.summary import Description, is_random_name, note
 from pipeline.errors import InputError, Interrupted, PipelineError
 from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
@@ -18,13 +18,14 @@ from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.run.active_run import SignalReceived, open_run
 from pipeline.run.orphans import close_orphans
 from pipeline.step import ChainParams, FinishedStep, Project, Step
-from pipeline.tags import TAG_ERROR, TAG_NOTE
+from pipeline.tags import TAG_ERROR, TAG_NOTE, TAG_RUN_NAME
+from pipeline.tracking.run_data import log_run_data
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def run_project(
+def run_project(  # noqa: PLR0913 - what differs between chains
     project: Project,
     steps: Sequence[Step],
     params: ChainParams,
@@ -33,6 +34,7 @@ def run_project(
     next_steps: Callable[[MlflowClient, Sequence[FinishedStep]], Sequence[Step]] = (
         lambda client, finished: ()
     ),
+    describe: Callable[[Sequence[FinishedStep]], Description] | None = None,
 ) -> list[FinishedStep]:
     """Run steps as children of this process's run (see `active_run.open_run`).
 
@@ -47,6 +49,9 @@ def run_project(
     next_steps : callable
         (client, finished steps) -> steps to add when all have finished (see `Chain.run`). A
         `PipelineError` that it raises ends the chain.
+    describe : callable, optional
+        Finished steps, none at the start -> name and description of the parent run. A name that
+        the user gave stays.
 
     Returns
     -------
@@ -100,6 +105,9 @@ def run_project(
                     for orphan, why in orphans
                 )
                 logger.info(f"runs of killed processes, set to FAILED: {closed}")
+            has_own_name = describe is None or not is_random_name(run.info.run_name)
+            if describe is not None and not has_own_name:
+                client.set_tag(run_id, TAG_RUN_NAME, describe(()).name)
             chain = Chain(project, client, run, params, backend, storage_dir)
             try:
                 with catch_stop_signals(parents) as received_signal:
@@ -109,7 +117,11 @@ def run_project(
             except PipelineError as error:
                 client.set_tag(run_id, TAG_ERROR, redact(str(error))[:4000])
                 raise
-            client.set_tag(run_id, TAG_NOTE, markdown_table(finished, run.info.experiment_id))
+            text = describe(finished) if describe is not None else Description("")
+            tags = {TAG_NOTE: note(finished, run.info.experiment_id, text)}
+            if not has_own_name:
+                tags[TAG_RUN_NAME] = text.name
+            log_run_data(client, run_id, tags=tags)
             return finished
     except SignalReceived as received:  # `open_run` has set the run to KILLED
         raise Interrupted(received.signum) from received

@@ -1,7 +1,9 @@
 """Summary of a chain: a table for the terminal and a note for the MLflow UI."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
+from typing import NamedTuple
 
 from pipeline.log.console import text_table
 from pipeline.step import FinishedStep
@@ -21,14 +23,33 @@ def step_table(finished: Sequence[FinishedStep]) -> str:
     return "\n".join(text_table([_HEAD, rule, *rows], right=[_HEAD.index("seconds")]))
 
 
-def markdown_table(finished: Sequence[FinishedStep], experiment_id: str) -> str:
-    """Return the finished steps as a Markdown table with links, a description in the MLflow UI.
+class Description(NamedTuple):
+    """What the run of a chain is called and opens with.
+
+    Attributes
+    ----------
+    name : str
+        Of the run, unless the user gave one.
+    opening : str
+        Markdown above the table of steps.
+    pages : mapping of str to str
+        Step -> its page for people, linked above the table.
+    """
+
+    name: str
+    opening: str = ""
+    pages: Mapping[str, str] = MappingProxyType({})
+
+
+def note(finished: Sequence[FinishedStep], experiment_id: str, text: Description) -> str:
+    """Return the description of a chain's run in the MLflow UI, as Markdown.
 
     Parameters
     ----------
     finished : sequence of FinishedStep
     experiment_id : str
         Part of the links.
+    text : Description
 
     Returns
     -------
@@ -38,6 +59,30 @@ def markdown_table(finished: Sequence[FinishedStep], experiment_id: str) -> str:
     lines = ["| step | | seconds | key figure |", "| --- | --- | ---: | --- |"]
     for step in finished:
         link = f"[{step.step}]({run_page(experiment_id, step.run_id)})"
-        figure = escape(" ".join(step.tags.get(TAG_KEY_FIGURE, "").split())).replace("|", "\\|")
+        figure = escape_markup(step.tags.get(TAG_KEY_FIGURE, ""))
         lines.append(f"| {link} | {step.status} | {step.seconds:.1f} | {figure} |")
-    return "\n".join(lines)
+    pages = [
+        f"[{page}]({run_page(experiment_id, step.run_id, page)})"
+        for step in finished
+        if (page := text.pages.get(step.step)) is not None
+    ]
+    # MLflow shows the first 100 pixels, and the rest on a click.
+    above = [text.opening, " · ".join(pages)]
+    return "\n\n".join([*filter(None, above), "\n".join(lines)])
+
+
+def escape_markup(text: str) -> str:
+    """Return a text as one line of Markdown that is shown as it is, also in a table."""
+    return escape(" ".join(text.split())).replace("|", "\\|")
+
+
+def is_random_name(name: str) -> bool:
+    """Return whether MLflow made a run's name, such as ``calm-ant-12``: the user gave none."""
+    from pipeline.tracking.mlflow_private import (  # noqa: PLC0415 - imports mlflow, 4 s of CPU
+        RANDOM_NOUNS,
+        RANDOM_PREDICATES,
+    )
+
+    predicate, _, rest = name.partition("-")
+    noun, _, number = rest.partition("-")
+    return predicate in RANDOM_PREDICATES and noun in RANDOM_NOUNS and number.isdecimal()

@@ -82,10 +82,7 @@ class NestedRuns:
 
     def log_input(self, run_id: str, dataset: Dataset) -> None:
         """Log the dataset (see `dataset`) that a run was trained on."""
-        from mlflow.entities import DatasetInput, InputTag
-
-        context = InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+        log_training_data(self._client, run_id, dataset)
 
     def log_files(self, run_id: str, folder: Path) -> None:
         """Store every file of a folder as artifacts."""
@@ -155,6 +152,22 @@ def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
         ignore_signals()
         nested.close_all("KILLED")
         raise
+
+
+def log_training_data(client: MlflowClient, run_id: str, dataset: Dataset) -> None:
+    """Log what a run trains on.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+    dataset : Dataset
+        As `dataset` describes it.
+    """
+    from mlflow.entities import DatasetInput, InputTag
+
+    context = InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
 
 
 def dataset(name: str, uri: str, *, sha256: str, schema: pa.Schema, rows: int) -> Dataset:

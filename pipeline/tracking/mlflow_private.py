@@ -37,6 +37,8 @@ from mlflow.tracking._model_registry.utils import _get_store_registry as registr
 from mlflow.tracking._tracking_service.utils import _register as register_tracking_store
 from mlflow.tracking.fluent import _get_experiment_id as current_experiment_id
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.name_utils import _GENERATOR_NOUNS as RANDOM_NOUNS
+from mlflow.utils.name_utils import _GENERATOR_PREDICATES as RANDOM_PREDICATES
 from mlflow.utils.proto_json_utils import parse_dict
 from mlflow.utils.request_utils import _TRANSIENT_FAILURE_RESPONSE_CODES as TRANSIENT_STATUSES
 from mlflow.utils.rest_utils import http_request, verify_rest_response

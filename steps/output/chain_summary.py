@@ -17,18 +17,13 @@ from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from pipeline.tracking.ui_pages import run_page
 from steps.cli.parameters import PARAMETERS, taken_by
 from steps.cli.types import ROOT
+from steps.output.chain_description import PAGES
 
 # Environment variables with addresses for people, where these differ from a container's own.
 UI, MODEL = "STOCKPRED_UI", "STOCKPRED_MODEL"
 MODEL_NAME = "registered_model"  # the parameter that every command names
 DEFAULT = "Default"  # MLflow's experiment where none is set
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` serves
-# Step -> its page for people.
-PAGES = {
-    "features": "data_report.html",
-    "report": "report.html",
-    "monitor": "monitoring.html",
-}
 # Both work whatever the gate decided: `auto` is the champion, or else the candidate.
 COMMANDS = {
     "score": "forecasts of the session to come, as a table and predictions.csv",
