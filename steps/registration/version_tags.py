@@ -9,6 +9,7 @@ from pipeline.errors import InputError
 from pipeline.registry.download import fetch_files
 from pipeline.registry.versions import CHAMPION, version_by_alias, versions
 from pipeline.run.step_run import StepRun
+from reports.text.counts import count_of
 from serving.model.example_check import check_example
 from steps.training.tags import TAG_RECIPE
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
@@ -157,7 +158,8 @@ def update_champion_age(
     sessions = sessions_after(forecasts, trained) if trained else None
     is_too_old = sessions is None or sessions > max_age
     sentence = f"version {champion.version}, trained to {trained or 'an unknown date'}"
-    sentence += f", {sessions} sessions behind the data" if trained else ""
+    if sessions is not None:
+        sentence += f", {count_of(sessions, 'session')} behind the data"
     by_hand = champion.tags.get(TAG_PROMOTED_BY_HAND)
     sentence += f", promoted by hand ({by_hand})" if by_hand else ""
     sentence += f": too old (max_age={max_age})" if is_too_old else ""

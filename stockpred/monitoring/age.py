@@ -34,7 +34,9 @@ def describe_champion(champion: Version, alias: str | None, sessions: Dates) -> 
     age = _sessions_behind(trained, sessions)
     sentence = f"Version {champion.version}"
     sentence += f", {alias}" if alias else ""
-    sentence += f", trained to {trained}, {age} sessions behind the data" if trained else ""
+    if trained:
+        plural = "" if age == 1 else "s"
+        sentence += f", trained to {trained}, {age} session{plural} behind the data"
     return {
         "version": champion.version,
         "alias": alias,

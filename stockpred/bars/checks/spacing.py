@@ -32,8 +32,10 @@ class Spacing:
 
 SPACINGS = (
     Spacing("weekly", 7, 6, 8),
+    Spacing("fortnightly", 14, 12, 17),
     Spacing("monthly", 30, 26, 35),
     Spacing("quarterly", 91, 85, 97),
+    Spacing("half-yearly", 182, 176, 190),
     Spacing("yearly", 365, 358, 372),
 )
 

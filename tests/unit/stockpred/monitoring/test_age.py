@@ -31,7 +31,8 @@ def test_champion_age_is_the_number_of_sessions_after_its_training(
     result = describe_champion(version("3", trained_to), "champion", SESSIONS)
     assert (result["trained_to"], result["sessions"]) == (trained_to, age)
     assert (result["version"], result["alias"], result["recipe"]) == ("3", "champion", "a")
-    words = f", trained to {trained_to}, {age} sessions behind the data" if trained_to else ""
+    behind = "1 session" if age == 1 else f"{age} sessions"
+    words = f", trained to {trained_to}, {behind} behind the data" if trained_to else ""
     assert result["sentence"] == f"Version 3, champion{words}."
     assert (
         describe_champion(version("3", trained_to), None, SESSIONS)["sentence"]
