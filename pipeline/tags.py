@@ -29,6 +29,9 @@ TAG_PARENT = "mlflow.parentRunId"
 TAG_RUN_NAME = "mlflow.runName"
 TAG_SOURCE = "mlflow.source.name"
 
+# Registered model tags.
+TAG_FORECASTER = "forecaster"  # number of the version that forecasts while there is no champion
+
 # Model version tags.
 TAG_MODEL_SHA256 = "model_sha256"  # see `artifacts.model_digest`
 TAG_STAGE = "stage"

@@ -108,7 +108,7 @@ def next_rows(
     AlertRaised
         The monitor alerts, and `on_alert` is ``fail``.
     """
-    from pipeline.registry.model_uri import AUTO, resolve
+    from pipeline.registry.model_uri import AUTO, keep_forecaster, resolve
 
     by_name = {step.step: step for step in finished}
     if "monitor" not in by_name:
@@ -116,6 +116,7 @@ def next_rows(
             resolved = resolve(client, AUTO, params["registered_model"])
         except InputError:
             return TRAINING  # the first night
+        keep_forecaster(client, resolved)
         return monitoring_rows(client, resolved.uri, params)
     content = _read_monitoring(client, by_name["monitor"])
     if content["alerts"] and params["on_alert"] == "fail":

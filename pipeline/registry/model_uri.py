@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InputError
 from pipeline.log.console import logger
 from pipeline.registry.versions import (
+    ARCHIVED,
     CANDIDATE,
     CHAMPION,
     none_if_missing,
     version_at,
     version_by_alias,
 )
-from pipeline.tags import TAG_STAGE
+from pipeline.tags import TAG_FORECASTER, TAG_STAGE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +53,8 @@ def resolve(client: "MlflowClient", model_uri: str, registered_model: str) -> Re
     ----------
     client : MlflowClient
     model_uri : str
-        ``auto`` (the champion of `registered_model`, else its candidate, with a warning),
+        ``auto`` (the champion of `registered_model`; else, with a warning, the version that
+        forecasts until there is one (`keep_forecaster`), or its candidate),
         ``models:/name@alias``, ``models:/name/version`` or ``models:/m-...``.
     registered_model : str
         Registered model for ``auto``, and to look for the version of a ``models:/m-...`` in.
@@ -67,19 +69,7 @@ def resolve(client: "MlflowClient", model_uri: str, registered_model: str) -> Re
         Another form, or no such model.
     """
     if model_uri == AUTO:
-        for alias in (CHAMPION, CANDIDATE):
-            if (version := version_by_alias(client, registered_model, alias)) is not None:
-                warning = (
-                    f"{registered_model} has no champion: using its candidate, version "
-                    f"{version.version} (stage {version.tags.get(TAG_STAGE, 'none')})"
-                )
-                return _resolved(version, alias, None if alias == CHAMPION else warning)
-        raise InputError(
-            f"model_uri={model_uri!r}",
-            expected=f"a champion or a candidate of {registered_model!r}",
-            got="neither",
-            fix="run main first, or give another model_uri",
-        )
+        return _resolve_auto(client, registered_model)
     scheme, _, place = model_uri.partition(":/")
     if scheme != "models" or not place:
         raise _malformed(model_uri, "no URI of a model")
@@ -96,6 +86,51 @@ def resolve(client: "MlflowClient", model_uri: str, registered_model: str) -> Re
     if (version := none_if_missing(lambda: client.get_model_version(name, number))) is None:
         raise _unresolved(model_uri, f"none of {name!r} with the number {number}")
     return _resolved(version, None, None)
+
+
+def keep_forecaster(client: "MlflowClient", resolved: ResolvedModel) -> None:
+    """Let `auto` keep a candidate until there is a champion, whatever is registered after it.
+
+    So a new version that the gate refused does not change the forecasts. A version that was
+    deleted, or rejected by a person, is kept no longer.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    resolved : ResolvedModel
+        As `resolve` gives it for ``auto``; nothing happens where it is no candidate.
+    """
+    if resolved.alias == CANDIDATE and resolved.name and resolved.version:
+        client.set_registered_model_tag(resolved.name, TAG_FORECASTER, resolved.version)
+
+
+def _resolve_auto(client: "MlflowClient", registered_model: str) -> ResolvedModel:
+    if (version := version_by_alias(client, registered_model, CHAMPION)) is not None:
+        return _resolved(version, CHAMPION, None)
+    if (version := _forecaster(client, registered_model)) is not None:
+        return _resolved(version, None, _no_champion(version, "the nights'"))
+    if (version := version_by_alias(client, registered_model, CANDIDATE)) is not None:
+        return _resolved(version, CANDIDATE, _no_champion(version, "its candidate,"))
+    raise InputError(
+        f"model_uri={AUTO!r}",
+        expected=f"a champion or a candidate of {registered_model!r}",
+        got="neither",
+        fix="run main first, or give another model_uri",
+    )
+
+
+def _forecaster(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    model = none_if_missing(lambda: client.get_registered_model(name))
+    if model is None or (number := model.tags.get(TAG_FORECASTER)) is None:
+        return None
+    version = none_if_missing(lambda: client.get_model_version(name, number))
+    is_kept = version is not None and version.tags.get(TAG_STAGE) != ARCHIVED
+    return version if is_kept else None
+
+
+def _no_champion(version: "ModelVersion", role: str) -> str:
+    stage = version.tags.get(TAG_STAGE, "none")
+    return f"{version.name} has no champion: using {role} version {version.version} (stage {stage})"
 
 
 def resolve_and_warn(

@@ -141,7 +141,8 @@ _ROWS = (
         Location(),
         "model: `models:/m-...` of `train` (`register` registers only this form), "
         "`models:/name/version`, `models:/name@alias`, or `auto`: the champion of "
-        "`registered_model`, else its candidate with a warning",
+        "`registered_model`, else with a warning the version that `daily` forecasts with, or "
+        "the candidate",
         "register score serve",
         page="registry",
         is_artifact=True,

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import InputError
-from pipeline.registry.model_uri import ResolvedModel, resolve
+from pipeline.registry.model_uri import ResolvedModel, keep_forecaster, resolve
 from pipeline.registry.versions import (
     TAG_LIMIT,
     model_tags,
@@ -64,6 +64,27 @@ def test_resolve_auto_is_the_champion_else_the_candidate_with_a_warning(
     # Whatever `registered_model` says, a URI names its own; and it stays fixed: no alias in it.
     assert resolve(client, "models:/a b@champion", "stockpred") == champion
     client.delete_registered_model_alias("a b", "champion")
+
+
+def test_resolve_auto_without_champion_keeps_the_nights_version(client: MlflowClient) -> None:
+    client.create_registered_model("nights")
+    source = client.get_model_version("a b", "1").source
+    for _ in range(3):
+        client.create_model_version("nights", source)
+    client.set_registered_model_alias("nights", "candidate", "1")
+    keep_forecaster(client, resolve(client, "auto", "nights"))
+    client.set_registered_model_alias("nights", "candidate", "2")  # trained, and refused
+    resolved = resolve(client, "auto", "nights")
+    assert (resolved.uri, resolved.alias) == ("models:/nights/1", None)
+    assert resolved.warning and "no champion: using the nights' version 1" in resolved.warning
+    keep_forecaster(client, resolved)
+    assert resolve(client, "auto", "nights") == resolved
+    client.set_model_version_tag("nights", "1", "stage", "Archived")  # rejected by a person
+    assert resolve(client, "auto", "nights").alias == "candidate"
+    client.delete_model_version("nights", "1")
+    assert resolve(client, "auto", "nights").version == "2"
+    client.set_registered_model_alias("nights", "champion", "3")
+    assert resolve(client, "auto", "nights").alias == "champion"
 
 
 def test_resolve_finds_versions_and_logged_models(client: MlflowClient) -> None:
