@@ -18,6 +18,7 @@ import pandas as pd
 from pipeline.chain.code_digest import Code
 from pipeline.registry.versions import register_version
 from serving.model.log_model import MODULE, log_model
+from serving.model.metadata import TRAINED_ON
 from stockpred.features.table import feature_rows
 from stockpred.models.recipe import Recipe
 from stockpred.prediction.training_range import training_range
@@ -59,7 +60,7 @@ class Registry:
                 training_range(table),
                 code=Code(root).paths(MODULE),
                 scratch=folder / "scratch",
-                metadata={"git_commit": "c", "table_sha256": "d"},
+                metadata={"git_commit": "c", "table_sha256": "d", TRAINED_ON: {"source": "/a"}},
             )
         mlflow.set_tracking_uri(before)
         uri = f"models:/{info.model_id}"
