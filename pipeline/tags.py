@@ -14,10 +14,11 @@ TAG_PRUNED = "pipeline.pruned"
 TAG_IDEMPOTENCY_KEY = "pipeline.once"  # of a create call: finds what a lost answer had created
 TAG_STEP = "pipeline.step."  # + step + .run_id or .status, on the parent run
 
-# Run tags: the process that works for the run.
+# Run tag: the process that works for the run, and its last heartbeat. Runs of earlier releases
+# have host and heartbeat in tags of their own.
+TAG_PROCESS = "pipeline.process"
 TAG_HEARTBEAT = "pipeline.heartbeat"
 TAG_HOST = "pipeline.host"
-TAG_PROCESS = "pipeline.process"
 
 # Tags of MLflow, of runs and of an experiment.
 TAG_BACKEND = "mlflow.project.backend"

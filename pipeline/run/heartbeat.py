@@ -17,22 +17,25 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 INTERVAL = 15.0  # seconds between two heartbeats
+HEARTBEAT = "heartbeat"  # word of the tag
 
 
 def process_tags(pid: int | None = None) -> dict[str, str]:
-    """Return run tags with a process (None: this one) and a first heartbeat."""
+    """Return the run tag with a process (None: this one) and a first heartbeat."""
     process = process_of(os.getpid() if pid is None else pid)
-    fields = {name: value for name, value in process._asdict().items() if name != "host"}
-    text = " ".join(f"{name}={value}" for name, value in fields.items())
-    return {TAG_HOST: process.host, TAG_PROCESS: text, TAG_HEARTBEAT: now().isoformat()}
+    fields = {**process._asdict(), HEARTBEAT: now().isoformat()}
+    return {TAG_PROCESS: " ".join(f"{name}={value}" for name, value in fields.items())}
 
 
 def read_process_tags(tags: Mapping[str, str]) -> tuple[Process, dt.datetime] | None:
     """Return process and last heartbeat (UTC) from a run's tags; None if missing or malformed."""
     try:
-        fields = dict(word.split("=", 1) for word in tags[TAG_PROCESS].split(" "))
-        process = Process(host=tags[TAG_HOST], pid=int(fields.pop("pid")), **fields)
-        return process, dt.datetime.fromisoformat(tags[TAG_HEARTBEAT]).astimezone(dt.UTC)
+        # A run of an earlier release has host and heartbeat in tags of their own.
+        older = {"host": tags.get(TAG_HOST), HEARTBEAT: tags.get(TAG_HEARTBEAT)}
+        fields = {name: value for name, value in older.items() if value is not None}
+        fields |= dict(word.split("=", 1) for word in tags[TAG_PROCESS].split(" "))
+        beat = dt.datetime.fromisoformat(fields.pop(HEARTBEAT)).astimezone(dt.UTC)
+        return Process(pid=int(fields.pop("pid")), **fields), beat
     except (KeyError, ValueError, TypeError):
         return None
 
@@ -80,7 +83,8 @@ class Heartbeat:
             for run_id in list(self._runs):
                 # A failing server stops the work by itself, with its own message.
                 with contextlib.suppress(Exception):
-                    self._client.set_tag(run_id, TAG_HEARTBEAT, now().isoformat())
+                    [(name, text)] = process_tags().items()
+                    self._client.set_tag(run_id, name, text)
 
 
 def now() -> dt.datetime:

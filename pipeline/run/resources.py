@@ -31,10 +31,11 @@ class ResourceUsage:
         Returns
         -------
         dict
-            ``seconds``; ``bytes`` of the files; ``rows`` of the Parquet files among them (None
-            without any); ``peak_rss_mib``, peak resident memory, with Python and imports (a warm
-            process shares those with the fork server); ``peak_added_mib``, that peak less the
-            memory at the start. Both are None where there is no ``/proc``.
+            ``rows`` of the Parquet files among them (None without any), and under ``system/``, the
+            group that MLflow shows apart: ``seconds``; ``artifact_bytes`` of the files;
+            ``peak_rss_mib``, peak resident memory, with Python and imports (a warm process shares
+            those with the fork server); ``peak_added_mib``, that peak less the memory at the start.
+            The last two are None where there is no ``/proc``.
         """
         files = [path for path in written if path.is_file()]
         tables = [path for path in files if path.suffix == PARQUET]
@@ -42,11 +43,11 @@ class ResourceUsage:
         initial = self._initial_rss
         added = None if peak is None or initial is None else max(peak - initial, 0.0)
         return {
-            "seconds": time.monotonic() - self._started,
-            "bytes": float(sum(path.stat().st_size for path in files)),
+            "system/seconds": time.monotonic() - self._started,
+            "system/artifact_bytes": float(sum(path.stat().st_size for path in files)),
             "rows": float(sum(map(_rows, tables))) if tables else None,
-            "peak_rss_mib": peak,
-            "peak_added_mib": added,
+            "system/peak_rss_mib": peak,
+            "system/peak_added_mib": added,
         }
 
 

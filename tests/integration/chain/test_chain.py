@@ -9,7 +9,7 @@ import pytest
 from pipeline.run.heartbeat import process_tags
 from pipeline.run.resources import ResourceUsage
 from pipeline.step import Step, check_steps
-from pipeline.tags import TAG_HEARTBEAT
+from pipeline.tags import TAG_PROCESS
 from tests.support.runs.toy_project import ALL_EXECUTED, HANGS, Toy, both_backends, wait_until_gone
 
 pytestmark = pytest.mark.run
@@ -114,8 +114,9 @@ def test_backends_run_independent_steps_side_by_side_and_record_the_same_runs(
             read_inputs = {
                 name: metrics.pop(name) for name in ResourceUsage().metrics([]) if name in metrics
             }
-            assert min(read_inputs.pop(name) for name in ("seconds", "bytes", "peak_rss_mib")) > 0
-            assert read_inputs.keys() == {"peak_added_mib"}, "the toy writes no table"
+            used = ("system/seconds", "system/artifact_bytes", "system/peak_rss_mib")
+            assert min(read_inputs.pop(name) for name in used) > 0
+            assert read_inputs.keys() == {"system/peak_added_mib"}, "the toy writes no table"
             [(status, name)] = toy.query(f"select status, name from runs {where}")
             assert (
                 parent
@@ -140,8 +141,9 @@ def test_long_step_renews_its_heartbeat(toy: Toy, backend: str) -> None:
     for run_id in (main[0], done["left"][1]):
         [(began, ended, beat)] = toy.query(
             "select r.start_time, r.end_time, t.value from runs r join tags t using (run_uuid) "
-            f"where r.run_uuid = '{run_id}' and t.key = '{TAG_HEARTBEAT}'"
+            f"where r.run_uuid = '{run_id}' and t.key = '{TAG_PROCESS}'"
         )
+        beat = beat.rpartition("heartbeat=")[2]
         when = dt.datetime.fromisoformat(beat).timestamp() * 1000
         assert began + 10_000 < when <= ended, "the first beat alone is that of its start"
         assert ended - when < 30_000

@@ -21,7 +21,9 @@ from tests.support.runs.stores import environment
 
 pytestmark = pytest.mark.run
 # What every step tells of its cost.
-USAGE = ("seconds", "bytes", "peak_rss_mib", "peak_added_mib")
+USAGE = tuple(
+    f"system/{name}" for name in ("seconds", "artifact_bytes", "peak_rss_mib", "peak_added_mib")
+)
 
 
 def write(path: Path, frames: list[pd.DataFrame], **calendars: str) -> None:

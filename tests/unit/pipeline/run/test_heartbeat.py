@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.process.identity import SLUG, process_of, slug_has_exited
 from pipeline.run.heartbeat import process_tags, read_process_tags
-from pipeline.tags import TAG_HEARTBEAT, TAG_PROCESS
+from pipeline.tags import TAG_HEARTBEAT, TAG_HOST, TAG_PROCESS
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.run
@@ -29,7 +29,13 @@ def test_process_tags_are_read_back_and_malformed_ones_are_none() -> None:
         "pid=1 colour=red",
     ):
         assert read_process_tags({**process_tags(), TAG_PROCESS: text}) is None
-    assert read_process_tags({**process_tags(), TAG_HEARTBEAT: "today"}) is None
+    [text] = process_tags().values()
+    words = [word for word in text.split() if not word.startswith(("host=", "heartbeat="))]
+    assert read_process_tags({TAG_PROCESS: " ".join([*words, "host=h", "heartbeat=today"])}) is None
+    # As earlier releases tagged runs.
+    older = {TAG_PROCESS: " ".join(words), TAG_HOST: process.host, TAG_HEARTBEAT: beat.isoformat()}
+    assert read_process_tags(older) == (process, beat)
+    assert read_process_tags({**older, TAG_HEARTBEAT: "today"}) is None
 
 
 def test_slug_has_exited_only_for_an_exited_process_of_this_place(

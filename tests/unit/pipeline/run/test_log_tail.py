@@ -113,13 +113,13 @@ if os.fork() == 0:  # a fork of a process that was large
     block = bytearray(50 << 20)
     block[::4096] = b"x" * len(block[::4096])
     metrics = usage.metrics([])
-    print(metrics["peak_rss_mib"], metrics["peak_added_mib"], flush=True)
+    print(metrics["system/peak_rss_mib"], metrics["system/peak_added_mib"], flush=True)
     os._exit(0)
 os.wait()
 """
 SMALL = """
 from pipeline.run.resources import ResourceUsage
-print(ResourceUsage().metrics([])["peak_rss_mib"])
+print(ResourceUsage().metrics([])["system/peak_rss_mib"])
 """
 
 
@@ -146,5 +146,7 @@ def test_resource_usage_counts_bytes_and_rows(tmp_path: Path) -> None:
     files = [*tmp_path.iterdir(), tmp_path / "gone.json"]
     metrics = usage.metrics(files)
     assert metrics["rows"] == 6
-    assert metrics["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
-    assert 0 <= (metrics["seconds"] or -1) < 60
+    assert metrics["system/artifact_bytes"] == sum(
+        path.stat().st_size for path in tmp_path.iterdir()
+    )
+    assert 0 <= (metrics["system/seconds"] or -1) < 60

@@ -13,13 +13,11 @@ from mlflow.entities import Run
 from mlflow.store.entities import PagedList
 
 import pipeline.run.heartbeat
-from pipeline.run.heartbeat import Heartbeat, process_tags
+from pipeline.run.heartbeat import Heartbeat, process_tags, read_process_tags
 from pipeline.run.orphans import close_orphans, close_with_nested
 from pipeline.tags import (
     TAG_ENTRY_POINT,
     TAG_ERROR,
-    TAG_HEARTBEAT,
-    TAG_HOST,
     TAG_PARENT,
     TAG_PROCESS,
 )
@@ -68,15 +66,21 @@ def store(uri: str) -> Store:
 def with_process(tags: dict[str, str], **fields: str) -> dict[str, str]:
     """Return tags with other fields of the process."""
     words = dict(word.split("=", 1) for word in tags[TAG_PROCESS].split())
-    host = fields.pop("host", tags[TAG_HOST])
     text = " ".join(f"{name}={value}" for name, value in {**words, **fields}.items())
-    return {**tags, TAG_HOST: host, TAG_PROCESS: text}
+    return {**tags, TAG_PROCESS: text}
 
 
 def with_heartbeat(tags: dict[str, str], age_s: float) -> dict[str, str]:
     """Return tags with a heartbeat so many seconds age_s."""
     when = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_s)
-    return {**tags, TAG_HEARTBEAT: when.isoformat()}
+    return with_process(tags, heartbeat=when.isoformat())
+
+
+def heartbeat_of(tags: dict[str, str]) -> dt.datetime:
+    """Return the last heartbeat in tags."""
+    tagged = read_process_tags(tags)
+    assert tagged is not None
+    return tagged[1]
 
 
 def test_orphan_is_closed_once_its_process_is_killed(
@@ -92,7 +96,7 @@ def test_orphan_is_closed_once_its_process_is_killed(
     assert list(why) == [run.info.run_id] and f"process {process.pid} on " in why[run.info.run_id]
     stored = store.client.get_run(run.info.run_id)
     assert stored.info.status == "FAILED" and stored.data.tags[TAG_ERROR] == why[run.info.run_id]
-    beat = dt.datetime.fromisoformat(stored.data.tags[TAG_HEARTBEAT])
+    beat = heartbeat_of(stored.data.tags)
     assert stored.info.end_time == int(beat.timestamp() * 1000), "the last heartbeat"
     process.wait()
     assert store.closed() == {}
@@ -240,11 +244,11 @@ def test_heartbeat_continues_after_a_failure_of_the_server(
     heartbeat.add(other.info.run_id)
     heartbeat.start()
 
-    def beat(run: Run) -> str:
-        return str(store.client.get_run(run.info.run_id).data.tags[TAG_HEARTBEAT])
+    def beat(run: Run) -> dt.datetime:
+        return heartbeat_of(store.client.get_run(run.info.run_id).data.tags)
 
     deadline = time.monotonic() + 600
-    while old[TAG_HEARTBEAT] in (beat(one), beat(other)):
+    while heartbeat_of(old) in (beat(one), beat(other)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     heartbeat.remove(other.info.run_id)
