@@ -35,7 +35,8 @@ def main(run: StepRun, *, evaluation: str, predictions: str, validation: str | N
     losses = recipe["selection"]["log_loss_by_fold"]
     figures = {**plots, "cv_log_loss.png": draw_fold_losses(losses, recipe["candidate"])}
     for name, picture in figures.items():
-        run.write_report(name, picture.png)
+        if picture.png:  # else it is of the page alone
+            run.write_report(name, picture.png)
     page = render_evaluation_page(
         judged,
         plots,
