@@ -185,10 +185,10 @@ def _question(evaluation: Mapping[str, Any], source: str) -> Iterable[str]:
 def _key_figures(evaluation: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     model, intervals = evaluation["model"], evaluation["intervals"]["model"]
     lead, traded = evaluation["lead_over_prior"], evaluation["backtest"]
-    error = 2 * lead["standard_error"] if lead["standard_error"] else None
+    mean = format_number(lead["mean"], _spread(lead["standard_error"])) or "0"
     yield (
         "Lead in log loss over the prior",
-        f"{format_number(lead['mean'], error and (-error, error))} nats",
+        f"{mean} nats" if float(mean) else "about 0",
         f"{format_p(lead['p_value'])}, one-sided",
     )
     for name, words, chance in (

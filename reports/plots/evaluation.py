@@ -15,6 +15,7 @@ from reports.plots.figure import (
     MOST_LETTERS,
     SIZE,
     UP,
+    VIOLET,
     Picture,
     format_dates,
     new_figure,
@@ -32,7 +33,7 @@ MOST_GROUPS = 40  # symbols or years in one plot
 HEADLINE = "headline"  # of the page alone
 _CURVES = {
     "net": ("model, net of costs", MODEL, 1.8, "-"),
-    "gross": ("model, before costs", MODEL, 0.8, ":"),
+    "gross": ("model, before costs", VIOLET, 1.2, ":"),
     "buy_and_hold": ("buy and hold", UP, 1.2, "-"),
     "always_long": ("always long, net", DOWN, 1.2, "-"),
 }
@@ -57,7 +58,7 @@ def draw_evaluation_plots(
     -------
     dict of str to Picture
         File name to picture; `HEADLINE` has no file. ``importances.png`` is missing where the
-        recipe has no importances.
+        recipe has no importances, or all are 0.
     """
     labelled = predictions[predictions[LABEL].notna()]
     plots = {
@@ -73,7 +74,7 @@ def draw_evaluation_plots(
         "equity.png": _draw_equity(curves, evaluation["backtest"]["cost_bps"]),
     }
     importances = evaluation["recipe"]["selection"].get("importances")
-    if importances:
+    if importances and any(importances.values()):
         plots["importances.png"] = draw_importances(importances, evaluation["recipe"]["candidate"])
     return plots
 

@@ -33,6 +33,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Call a method of the DevTools protocol."""

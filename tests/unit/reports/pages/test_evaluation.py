@@ -206,6 +206,20 @@ def test_evaluation_page_is_readable_in_any_frame(
 
 
 @pytest.mark.run
+def test_printed_evaluation_page_shows_what_is_folded(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(page)
+    seen = "document.querySelector('details pre').checkVisibility()"
+    browser.show(report, dark=True)
+    assert not browser.evaluate(seen)
+    browser.resize(800, dark=True, media="print")
+    assert browser.evaluate(seen)
+    assert browser.evaluate("getComputedStyle(document.body).color") == "rgb(34, 48, 60)"
+
+
+@pytest.mark.run
 @pytest.mark.parametrize(
     "name",
     [
