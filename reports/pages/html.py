@@ -48,7 +48,7 @@ table{{border-collapse:collapse;font-size:13px;line-height:1.4}}
 caption{{text-align:left;color:var(--muted);padding:.2rem 0}}
 th,td{{padding:.25rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--grid);
 min-width:3.2rem}}
-th{{font-weight:600}}tbody th{{font-weight:400}}
+th{{font-weight:600}}thead th{{overflow-wrap:normal}}tbody th{{font-weight:400;min-width:7.5rem}}
 .number{{text-align:right;font-variant-numeric:tabular-nums}}td.number{{white-space:nowrap}}
 .wide{{overflow-x:auto;margin:.8rem 0}}
 .facts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,11rem),1fr));gap:.7rem;

@@ -1,15 +1,17 @@
 """Page of the validation: bars that may reach a model, and the problems of the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.pages.html import bullets, heading, page, paragraph, pictures, table
+from reports.pages.html import bullets, facts, folded, heading, page, paragraph, pictures, table
 from reports.plots.figure import Picture
 from reports.text.counts import count_of
+from reports.text.numbers import format_percent
 from stockpred.bars.checks.limits import UNTRADABLE_ROWS
 from stockpred.bars.checks.tradability import SIGNS, describe_untradable
 
 SHOWN = 50  # rows of a table; validation.json has them all
+OPEN = 10  # of them not folded
 WORDS = (
     "level",
     "rule",
@@ -80,19 +82,13 @@ def render_validation_page(content: Mapping[str, Any], picture: Picture | None) 
     )
     body = [
         paragraph(validation_summary(content), lead=True),
+        _overview(content),
         heading("Checks"),
         paragraph(
             "A failed check quarantines its bars: no look-back and no label crosses them. A "
             "warning keeps them."
         ),
-        table(
-            ("check", "level", "rule", "symbols", "times", "first example"),
-            (
-                (c["check"], c["level"], c["rule"], c["symbols"], c["count"], c["first"])
-                for c in content["checks"]
-            ),
-            WORDS,
-        ),
+        *_checks(content["checks"]),
         heading("Sessions"),
         *(
             [pictures([("Share of sessions missing, by symbol and time", picture)])]
@@ -135,6 +131,38 @@ def render_validation_page(content: Mapping[str, Any], picture: Picture | None) 
     return page("Validation of the bars", body)
 
 
+def _overview(content: Mapping[str, Any]) -> str:
+    missing = sum(gaps["missing"] for gaps in content["sessions"].values())
+    return facts(
+        [
+            ("sound bars", f"{content['bars']:,}", f"of {content['listed']:,}"),
+            ("symbols", f"{content['symbols']:,}", f"{len(content['dropped']):,} dropped whole"),
+            ("periods taken out", f"{len(content['quarantined']):,}", ""),
+            ("sessions missing", f"{missing:,}", "of those that calendars expect"),
+            ("long gaps", f"{content['long_gaps']['count']:,}", "each cuts a history"),
+        ]
+    )
+
+
+def _checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Render the checks that found something as a table, the others folded."""
+    columns = ("check", "level", "rule", "symbols", "times", "first example")
+    found = [
+        (c["check"], c["level"], c["rule"], c["symbols"], c["count"], c["first"])
+        for c in checks
+        if c["count"]
+    ]
+    silent = [(c["check"], c["level"], c["rule"]) for c in checks if not c["count"]]
+    return [
+        table(columns, found, WORDS) if found else paragraph("No check found anything."),
+        *(
+            [folded(f"{len(silent)} checks found nothing", [table(columns[:3], silent, WORDS)])]
+            if silent
+            else []
+        ),
+    ]
+
+
 def _tradability(content: Mapping[str, Any]) -> list[str]:
     """Render the shares above a limit, by symbol and year, and what they mean."""
     limits, years = content["limits"], content["years"]
@@ -143,8 +171,8 @@ def _tradability(content: Mapping[str, Any]) -> list[str]:
     return [
         paragraph(
             "Shares of the sessions of a symbol and year whose prices could hardly be traded at. "
-            f"Where {UNTRADABLE_ROWS:.0%} of the rows that judge a model are of years above a "
-            "limit, the gate promotes it only with require_tradable=off."
+            f"Where {100 * UNTRADABLE_ROWS:.0f} % of the rows that judge a model are of years "
+            "above a limit, the gate promotes it only with require_tradable=off."
         ),
         table(
             ("sign", "condition", "limit", "largest share", "symbols and years above"),
@@ -152,8 +180,8 @@ def _tradability(content: Mapping[str, Any]) -> list[str]:
                 (
                     sign.name,
                     sign.condition,
-                    f"{limits[sign.name]:.0%}",
-                    f"{largest[sign.name]:.1%}",
+                    f"{100 * limits[sign.name]:.0f} %",
+                    format_percent(largest[sign.name]),
                     sum(sign.name in year["above"] for year in years),
                 )
                 for sign in SIGNS
@@ -164,7 +192,12 @@ def _tradability(content: Mapping[str, Any]) -> list[str]:
         *_table(
             ("symbol", "year", "sessions", *names),
             [
-                (y["symbol"], str(y["year"]), y["sessions"], *(f"{y[name]:.1%}" for name in names))
+                (
+                    y["symbol"],
+                    str(y["year"]),
+                    y["sessions"],
+                    *(format_percent(y[name]) for name in names),
+                )
                 for y in years
                 if y["above"]
             ],
@@ -176,7 +209,10 @@ def _tradability(content: Mapping[str, Any]) -> list[str]:
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]], if_none: str) -> list[str]:
     if not rows:
         return [paragraph(if_none)] if if_none else []
-    parts = [table(head, rows[:SHOWN], WORDS)]
+    parts = [table(head, rows[:OPEN], WORDS)]
+    if len(rows) > OPEN:
+        more = rows[OPEN:SHOWN]
+        parts.append(folded(f"{len(more)} more", [table(head, more, WORDS)]))
     if len(rows) > SHOWN:
         parts.append(paragraph(f"{len(rows) - SHOWN:,} more are in validation.json."))
     return parts

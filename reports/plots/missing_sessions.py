@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.plots.figure import BASELINE, Picture, new_figure, to_picture
-from stockpred.arrays import Array, Dates
+from reports.plots.figure import BASELINE, GRID, Picture, format_dates, new_figure, to_picture
+from stockpred.arrays import Array, Dates, Rows
 from stockpred.bars.checks.sessions import SessionGaps
 
 MOST_SYMBOLS = 40  # with a strip of their own; more would be unreadable
 BINS = 120
-# Name, lower bound and colour of the share of missing sessions; white: no session expected.
+# Name, lower bound and colour of the share of missing sessions; blank: no session expected.
 SHARES = (
-    ("none", 0.0, "#e4ebf1"),
+    ("none", 0.0, GRID),
     ("to 5 %", 1e-9, "#f5d08c"),
     ("to 20 %", 0.05, "#e8964a"),
     ("to 50 %", 0.2, "#cb5a33"),
-    ("more", 0.5, "#7d2318"),
+    ("more", 0.5, "#9c2f1d"),
 )
 
 
@@ -64,19 +64,39 @@ def _share(gaps: Sequence[SessionGaps], edges: Dates) -> Array:
         return np.asarray(missing / expected)
 
 
+def _runs(strip: Array) -> tuple[Rows, Rows, Rows]:
+    """Merge neighbouring bins of one level: first bin, end (excluded) and level of each run.
+
+    Bins without an expected session (NaN) are in no run.
+    """
+    lows = [low for _, low, _ in SHARES]
+    level = np.where(np.isnan(strip), -1, np.digitize(strip, lows) - 1)
+    firsts = np.flatnonzero(np.diff(level, prepend=-2))
+    ends = np.append(firsts[1:], len(level))
+    known = level[firsts] >= 0
+    return firsts[known], ends[known], level[firsts][known]
+
+
 def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> Picture:
-    from matplotlib.colors import BoundaryNorm, ListedColormap
+    from matplotlib.dates import date2num
     from matplotlib.patches import Patch
 
     figure, axes = new_figure(title, (9.0, 1.6 + 0.2 * len(names)))
+    axes.grid(visible=False)
+    axes.xaxis_date()
+    days = date2num(edges)
     colours = [colour for _, _, colour in SHARES]
-    norm = BoundaryNorm([low for _, low, _ in SHARES] + [1.01], len(colours))
-    lines = np.arange(len(names) + 1) - 0.5
-    axes.pcolormesh(edges, lines, strips, cmap=ListedColormap(colours), norm=norm)
-    axes.hlines(lines, edges[0], edges[-1], color="white", linewidth=1.5)
+    for number, strip in enumerate(strips):
+        firsts, ends, levels = _runs(strip)
+        spans = list(zip(days[firsts], days[ends] - days[firsts], strict=True))
+        axes.broken_barh(
+            spans, (number - 0.44, 0.88), facecolors=[colours[level] for level in levels]
+        )
+    format_dates(axes, edges)
+    axes.set_xlim(days[0], days[-1])
     axes.axhline(0.5, color=BASELINE, linewidth=0.8)
     axes.set_yticks(range(len(names)), [name[:20] for name in names], fontsize=8, parse_math=False)
-    axes.set_ylim(lines[-1], lines[0])
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     handles = [Patch(color=colour, label=name) for name, _, colour in SHARES]
@@ -87,4 +107,4 @@ def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> Pict
         frameon=False,
         fontsize=8,
     )
-    return to_picture(figure)
+    return to_picture(figure, for_file=False)

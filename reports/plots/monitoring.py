@@ -1,22 +1,41 @@
 """Plots of the monitoring page: weekly figures, change detector, versions over time."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reports.plots.figure import BASELINE, DOWN, MODEL, UP, Picture, new_figure, to_picture
+from reports.plots.figure import (
+    BASELINE,
+    DOWN,
+    FEW_DATES,
+    MODEL,
+    OCHRE,
+    TEAL,
+    UP,
+    VIOLET,
+    Picture,
+    format_dates,
+    new_figure,
+    to_picture,
+)
+from stockpred.arrays import Array, Dates
 from stockpred.monitoring.change_detector import THRESHOLD, ChangeDetection
 from stockpred.monitoring.live_metrics import metrics_by_date
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_VERSIONS = 6  # in one plot
-_OTHERS = (UP, DOWN, "#8a6bb1", "#c99a2e", "#4f9aa8")
-_WEEKLY = {
-    "lead": "lead over the prior, nats",
-    "accuracy": "share of directions that were right",
-    "gap": "forecast less observed share of ups",
+MIN_DATES = 4  # of a week, for an interval
+_OTHERS = (UP, DOWN, VIOLET, OCHRE, TEAL)
+_TITLES = {
+    "lead": "Lead over the prior",
+    "accuracy": "Accuracy",
+    "gap": "Forecast less observed ups",
 }
+_UNITS = {"lead": "nats", "accuracy": "%", "gap": "percentage points"}
 
 
 def draw_monitoring_plots(
@@ -36,72 +55,109 @@ def draw_monitoring_plots(
     Returns
     -------
     dict of str to Picture
-        File name to picture; empty before the first outcome.
+        Name to picture; empty before the first outcome.
     """
     if not content["weeks"]:
         return {}
+    champion = next(iter(versions.values()))
     return {
-        "lead.png": _draw_weeks(content, "lead"),
-        "accuracy.png": _draw_weeks(content, "accuracy"),
-        "gap.png": _draw_weeks(content, "gap"),
-        "alarm.png": _draw_detector(detection),
-        "versions.png": _draw_versions(versions),
+        **{name: _draw_metric(content, champion, name) for name in _TITLES},
+        "alarm": _draw_detector(detection),
+        "versions": _draw_versions(versions),
     }
 
 
-def _draw_weeks(content: Mapping[str, Any], metric: str) -> Picture:
-    """Draw a weekly metric with 95 % intervals; for the lead also what the gate expected."""
+def _draw_metric(content: Mapping[str, Any], record: pd.DataFrame, metric: str) -> Picture:
+    """Draw a metric by week with 95 % intervals, or by date where there are few dates."""
+    scale = 1.0 if metric == "lead" else 100.0
     weeks = content["weeks"]
-    monday = np.array([week["week"] for week in weeks], dtype="datetime64[D]")
-    mean = np.array([week[metric]["mean"] for week in weeks], np.float64)
-    intervals = [week[metric]["interval"] or (week[metric]["mean"],) * 2 for week in weeks]
-    error = np.abs(np.array(intervals, np.float64).T - mean)
-    figure, axes = new_figure(f"By week, with 95 % intervals: {_WEEKLY[metric]}")
-    axes.axhline(0.5 if metric == "accuracy" else 0.0, color=BASELINE, linestyle="--")
+    if content["record"]["dates"] <= FEW_DATES:
+        days = metrics_by_date(record)[metric]
+        dates, mean, error = days.index.to_numpy(), days.to_numpy(np.float64), None
+        period = "date"
+    else:
+        dates = np.array([week["week"] for week in weeks], dtype="datetime64[D]")
+        mean = np.array([week[metric]["mean"] for week in weeks], np.float64)
+        error = scale * np.abs(np.array([_interval(week, metric) for week in weeks]).T - mean)
+        period = "week"
+    figure, axes = new_figure(f"{_TITLES[metric]} by {period}")
+    axes.axhline(50.0 if metric == "accuracy" else 0.0, color=BASELINE, linestyle="--")
     promise = content["promise"]
     if metric == "lead" and promise:
         half_width = 1.96 * promise["standard_error"]
         low, high = promise["lead"] - half_width, promise["lead"] + half_width
         axes.axhspan(low, high, color=UP, alpha=0.2, label="promised, 95 %")
         axes.legend(frameon=False)
-    axes.errorbar(monday, mean, yerr=error, fmt="o", color=MODEL, markersize=4, capsize=2)
+    axes.errorbar(dates, scale * mean, yerr=error, fmt="o", color=MODEL, markersize=4, capsize=2)
     if metric == "accuracy":
-        axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
-    axes.set_ylabel(_WEEKLY[metric])
-    figure.autofmt_xdate()
-    return to_picture(figure)
+        axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 102.0))
+    axes.set_ylabel(_UNITS[metric])
+    format_dates(axes, dates)
+    return to_picture(figure, for_file=False)
+
+
+def _interval(week: Mapping[str, Any], metric: str) -> tuple[float, float]:
+    """Return a week's interval, of no width where it would be so wide that it hides the others."""
+    mean, interval = week[metric]["mean"], week[metric]["interval"]
+    if interval is None or week["dates"] < MIN_DATES:
+        return mean, mean
+    return interval[0], interval[1]
 
 
 def _draw_detector(detection: ChangeDetection) -> Picture:
     """Draw the level of the change detector by date, and its threshold."""
-    figure, axes = new_figure("Bets against the promised lead")
-    axes.plot(detection.dates, np.maximum(detection.level, 1e-3), color=MODEL)
+    from matplotlib.ticker import FuncFormatter
+
+    figure, axes = new_figure("Level of the alarm by date")
+    level = np.maximum(detection.level, 1e-3)
+    _draw_curve(axes, detection.dates, level, MODEL, label="level")
     axes.axhline(THRESHOLD, color=DOWN, linestyle="--", label=f"alarm at {THRESHOLD:,.0f}")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axes.tick_params(axis="y", which="minor", left=False)
     axes.set_ylabel("sum of the wealths begun on each date")
     axes.legend(frameon=False)
-    figure.autofmt_xdate()
-    return to_picture(figure)
+    format_dates(axes, detection.dates)
+    return to_picture(figure, for_file=False)
+
+
+def _draw_curve(  # noqa: PLR0913 - style of a curve
+    axes: "Axes",
+    dates: Dates,
+    values: Array,
+    colour: str,
+    *,
+    label: str,
+    width: float = 1.5,
+    order: int = 2,
+) -> None:
+    """Draw a curve over dates; few of them are points, too, which a line would hide."""
+    marker = "o" if len(dates) <= FEW_DATES else ""
+    axes.plot(
+        dates,
+        values,
+        color=colour,
+        label=label,
+        linewidth=width,
+        zorder=order,
+        marker=marker,
+        markersize=4,
+    )
 
 
 def _draw_versions(versions: Mapping[str, pd.DataFrame]) -> Picture:
     """Draw the cumulative lead over the prior of the champion and the longest other records."""
     champion, *others = versions
     others = sorted(others, key=lambda name: -len(versions[name]))[: MOST_VERSIONS - 1]
-    figure, axes = new_figure("Cumulative lead over the prior, on what was forecast")
+    figure, axes = new_figure("Cumulative lead over the prior")
     axes.axhline(0, color=BASELINE, linestyle="--")
-    for name, color in zip((champion, *others), (MODEL, *_OTHERS), strict=False):
+    dates = []
+    for name, colour in zip((champion, *others), (MODEL, *_OTHERS), strict=False):
         lead = metrics_by_date(versions[name])["lead"].cumsum()
         width, order = (2.2, 3) if name == champion else (1.2, 2)
-        axes.plot(
-            lead.index.to_numpy(),
-            lead.to_numpy(),
-            color=color,
-            label=name,
-            linewidth=width,
-            zorder=order,
-        )
-    axes.set_ylabel("nats, mean over symbols, summed over dates")
+        dates.append(lead.index.to_numpy())
+        _draw_curve(axes, dates[-1], lead.to_numpy(), colour, label=name, width=width, order=order)
+    axes.set_ylabel("nats, summed over dates")
     axes.legend(frameon=False, fontsize=8)
-    figure.autofmt_xdate()
-    return to_picture(figure)
+    format_dates(axes, np.concatenate(dates))
+    return to_picture(figure, for_file=False)

@@ -138,8 +138,9 @@ def _record_words(content: Mapping[str, Any]) -> str:
     record = content["record"]
     if not record["dates"]:
         return "no forecast of the champion has an outcome yet"
+    dates = f"{record['dates']:,} date{'' if record['dates'] == 1 else 's'}"
     return (
-        f"on {record['dates']:,} dates the log loss was {record['log_loss']['mean']:.4f}, "
+        f"on {dates} the log loss was {record['log_loss']['mean']:.4f}, "
         f"a lead over the prior of {record['lead']['mean']:+.4f} nats"
     )
 

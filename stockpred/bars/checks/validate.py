@@ -21,7 +21,7 @@ from stockpred.bars.checks.sessions import (
 )
 from stockpred.bars.checks.tradability import YearShares, measure_years
 from stockpred.bars.schema import NUMBERS, Quarantine, unbroken_ranges
-from stockpred.columns import CLOSE, DATE, SYMBOL
+from stockpred.columns import CLOSE, DATE, SYMBOL, VOLUME
 from stockpred.errors import DataError
 
 CHECKS: tuple[Check | SymbolCheck, ...] = (
@@ -217,7 +217,9 @@ def _problem(check: Check | SymbolCheck, symbol: str, dates: Dates, example: str
 
 
 def _describe_bar(bars: pd.DataFrame, row: int) -> str:
-    values = [f"{name} {bars[name].iloc[row]:g}" for name in NUMBERS]
+    values = [
+        f"{name} {bars[name].iloc[row]:{',.10g' if name == VOLUME else 'g'}}" for name in NUMBERS
+    ]
     before = [f"close before {bars[CLOSE].iloc[row - 1]:g}"] if row else []
     return ", ".join(values + before)
 

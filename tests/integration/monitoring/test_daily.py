@@ -86,7 +86,7 @@ def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
     assert (code, steps) == (0, [*DATA, *TRAINING, *WATCH]), output
     code, steps, output = nights.night("2012-06-01")
     assert (code, steps) == (0, [*DATA, *WATCH]), output
-    assert "No alert: on 1 dates the log loss was" in output
+    assert "No alert: on 1 date the log loss was" in output
     # Five sessions after the last one that was trained on.
     code, steps, output = nights.night("2012-06-08")
     assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), output

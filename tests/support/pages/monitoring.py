@@ -55,6 +55,20 @@ def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Pic
     return content, draw_monitoring_plots(content, record.detection, rows_by_model)
 
 
-def monitoring_page(rows: pd.DataFrame) -> str:
-    """The page of a ledger."""
-    return render_monitoring_page(*monitoring_inputs(rows))
+def monitoring_page(rows: pd.DataFrame, **changes: object) -> str:
+    """The page of a ledger; `changes` replace parts of the content."""
+    content, images = monitoring_inputs(rows)
+    return render_monitoring_page({**content, **changes}, images)
+
+
+def drifted(names: list[str]) -> list[dict[str, Any]]:
+    """Columns of which the first has drifted most."""
+    return [
+        {
+            "name": name,
+            "distance": 0.5 / (number + 1),
+            "reference_mean": 0.01,
+            "current_mean": 0.012345678,
+        }
+        for number, name in enumerate(names)
+    ]

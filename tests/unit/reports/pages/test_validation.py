@@ -1,16 +1,18 @@
 """The validation's page and its picture."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reports.pages.validation import describe_gaps, render_validation_page, validation_summary
-from reports.plots.missing_sessions import _edges, _share
+from reports.plots.missing_sessions import _edges, _runs, _share
 from stockpred.bars.checks.sessions import SessionGaps
 from stockpred.bars.checks.summary import summarise
 from stockpred.bars.checks.validate import validate
 from tests.support.data.bars import make_bars
+from tests.support.pages.browser import Browser
 from tests.support.pages.validation import SESSIONS, judged, picture_of
 
 
@@ -68,11 +70,70 @@ def test_validation_page_lists_symbols_and_years_above_a_limit() -> None:
     text = render_validation_page(content, None)
     assert "of the sessions of B (2010-2011) the open equals the last close" in text
     assert (
-        "<td>the open equals the last close</td><td class=number>25%</td><td class=number>100.0%"
+        "<td>the open equals the last close</td><td class=number>25 %</td><td class=number>100.0 %"
         "</td><td class=number>2</td>" in text
     )
     clean = render_validation_page(summarise({"A": validate(make_bars(500, "A"))}), None)
     assert "require_tradable=off" in clean and "<li>" not in clean
+
+
+def test_validation_page_shows_what_checks_found_and_folds_the_rest() -> None:
+    text = render_validation_page(summarise(judged(1)), None)
+    shown, folded = text.split("checks found nothing</summary>")
+    names = r'<th scope="row">(\w+)</th>'
+    assert re.findall(names, shown) == ["finite", "missing"]
+    assert {"volume", "gap", "jump"} <= set(re.findall(names, folded.split("</details>")[0]))
+    # A volume is a number in full.
+    assert re.search(r"volume [\d,]{7,},", shown) and "e+0" not in shown
+
+
+def test_validation_page_of_many_symbols_folds_all_rows_but_the_first() -> None:
+    text = render_validation_page(summarise(judged(60)), None)
+    assert text.count("<summary>40 more</summary>") == 2
+    assert text.count("10 more are in validation.json.") == 2
+
+
+def test_runs_of_a_strip_merge_neighbours_and_leave_out_what_is_not_expected() -> None:
+    strip = np.array([0.0, 0.0, 0.01, 0.3, 0.3, np.nan, np.nan, 1.0])
+    firsts, ends, levels = _runs(strip)
+    assert list(zip(firsts, ends, levels, strict=True)) == [
+        (0, 2, 0),
+        (2, 3, 1),
+        (3, 5, 3),
+        (7, 8, 4),
+    ]
+
+
+LAYOUTS = {"one symbol": (1, ""), "long names": (12, "a_very_long_name_of_a_symbol_" * 3)}
+
+
+@pytest.mark.run
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_browser_shows_the_whole_validation_page(
+    name: str, browser: Browser, tmp_path: Path
+) -> None:
+    check_layout(*LAYOUTS[name], browser, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.run
+def test_browser_shows_the_whole_validation_page_of_many_symbols(
+    browser: Browser, tmp_path: Path
+) -> None:
+    check_layout(300, "", browser, tmp_path)
+    assert not browser.accessibility_findings()
+
+
+def check_layout(symbols: int, suffix: str, browser: Browser, folder: Path) -> None:
+    file = folder / "validation.html"
+    validations = judged(symbols, suffix)
+    file.write_text(render_validation_page(summarise(validations), picture_of(validations)))
+    for width, dark in ((700, False), (1600, True)):
+        browser.show(file, width=width, dark=dark)
+        assert browser.findings(may_scroll=True) == []
+        assert browser.errors == []
+    browser.resize(800, media="print")
+    assert browser.findings() == []
 
 
 @pytest.mark.long

@@ -119,7 +119,11 @@ def test_validate_real_bars_keeps_all_and_warns_of_the_crash(real_bars: pd.DataF
     assert all(result.quarantines == () and result.reason is None for result in found)
     [only] = [problem for result in found for problem in result.problems]
     assert (only.check, only.symbol, only.count, only.first) == ("jump", "AAPL", 1, "2000-09-29")
-    assert "close 12.875" in only.example and "close before 26.75" in only.example
+    assert (
+        "close 12.875" in only.example
+        and "volume 265," in only.example
+        and "close before 26.75" in only.example
+    )
 
 
 @given(changes=st.lists(st.booleans(), min_size=1, max_size=60))
