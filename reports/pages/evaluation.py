@@ -260,18 +260,13 @@ def _metrics(
     model, intervals = evaluation["model"], evaluation["intervals"]["model"]
     known = {name: evaluation["baselines"].get(name) for name in baselines}
     references = {baselines[name]: values for name, values in known.items() if values}
-    rows = (
-        (
-            words,
-            *(
-                format_number(values.get(name), intervals.get(name))
-                for values in (model, *references.values())
-            ),
-            format_interval(intervals.get(name)),
-        )
-        for name, words in metrics.items()
-    )
-    return table(("metric", "model", *references, "95 % interval"), rows, caption=caption)
+    rows = []
+    for name, words in metrics.items():
+        interval = intervals.get(name)
+        shown = [format_number(v.get(name), interval) for v in (model, *references.values())]
+        rows.append((words, shown[0], format_interval(interval), *shown[1:]))
+    columns = ("metric", "model", "95 % interval", *references)
+    return table(columns, rows, caption=caption)
 
 
 def _calibration(evaluation: Mapping[str, Any]) -> Iterable[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.chain.summary import markdown_table
+from pipeline.chain.summary import Description, note
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
 from reports.pages.evaluation import render_evaluation_page
@@ -256,7 +256,6 @@ def test_only_modules_that_escape_write_markup() -> None:
 
 def test_note_of_a_run_with_hostile_text_has_no_markup() -> None:
     figure = "".join(HOSTILE) + "\n| a | row |"
-    text = markdown_table(
-        [FinishedStep("train", "r", "executed", 1.0, {}, {TAG_KEY_FIGURE: figure})], "1"
-    )
+    step = FinishedStep("train", "r", "executed", 1.0, {}, {TAG_KEY_FIGURE: figure})
+    text = note([step], "1", Description("main"))
     assert len(text.splitlines()) == 3 and "<" not in text and "\\| a \\| row \\|" in text

@@ -199,6 +199,14 @@ def test_evaluation_page_is_readable_in_any_frame(
     report = tmp_path / "report.html"
     report.write_text(page)
     assert browser.layout_findings(report) == []
+
+
+@pytest.mark.run
+def test_evaluation_page_is_accessible_in_light_and_dark(
+    page: str, browser: Browser, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(page)
     for dark in (False, True):
         browser.show(report, dark=dark)
         browser.evaluate("document.querySelector('details').open = true")
