@@ -49,7 +49,7 @@ caption{{text-align:left;color:var(--muted);padding:.2rem 0}}
 th,td{{padding:.25rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--grid);
 min-width:3.2rem}}
 th{{font-weight:600}}thead th{{overflow-wrap:normal}}tbody th{{font-weight:400;min-width:7.5rem}}
-.number{{text-align:right;font-variant-numeric:tabular-nums}}td.number{{white-space:nowrap}}
+.number{{text-align:right;font-variant-numeric:tabular-nums}}td.number,td.date{{white-space:nowrap}}
 .wide{{overflow-x:auto;margin:.8rem 0}}
 .facts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,11rem),1fr));gap:.7rem;
 max-width:none;margin:1rem 0}}
@@ -132,7 +132,8 @@ POLICY = (
     """content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; """
     f"""script-src 'sha256-{_HASH}'">"""
 )
-_NUMBER = re.compile(r"[-+<]?\s?[\d,]*\.?\d+(e[-+]?\d+)?\s?%?( to [-+]?[\d,]*\.?\d+\s?%?)?|-")
+_NUMBER = re.compile(r"[-+<]?\s?[\d,]*\.?\d+(e[-+]?\d+)?\s?%?( to [-+]?[\d,]*\.?\d+\s?%?)?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def page(title: str, body: Iterable[str]) -> str:
@@ -207,13 +208,8 @@ def table(
     """
     lines = [[_cell_text(cell) for cell in row] for row in rows]
     classes = [
-        " class=number" if is_number else ""
-        for is_number in (
-            name not in text_columns
-            and any(line[place] != "-" for line in lines)
-            and all(_NUMBER.fullmatch(line[place]) for line in lines)
-            for place, name in enumerate(columns)
-        )
+        _class_of([line[place] for line in lines], is_text=name in text_columns)
+        for place, name in enumerate(columns)
     ]
     top = _cells(columns, classes, 'th scope="col"')
     body = "".join(f"<tr>{_cells(line, classes)}</tr>" for line in lines)
@@ -223,6 +219,13 @@ def table(
         f"{f'<caption>{escape(caption)}</caption>' if caption else ''}"
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _class_of(cells: Sequence[str], *, is_text: bool) -> str:
+    known = [cell for cell in cells if cell != "-"]
+    if known and not is_text and all(map(_NUMBER.fullmatch, known)):
+        return " class=number"
+    return " class=date" if known and all(map(_DATE.fullmatch, known)) else ""
 
 
 def _cells(row: Sequence[str], classes: Sequence[str], tag: str = "td") -> str:

@@ -32,7 +32,8 @@ def test_monitoring_page_is_self_contained_and_begins_with_the_alert(page: str) 
     assert page.count("<svg ") == 6
     assert "the first to pass" in page and "No forecasts to compare." in page
     newest = re.findall(
-        r'<tr><th scope="row">(S\d+)</th><td>([-\d]+)</td>', page[: page.index("<h2>Outcomes")]
+        r'<tr><th scope="row">(S\d+)</th><td class=date>([-\d]+)</td>',
+        page[: page.index("<h2>Outcomes")],
     )
     assert "20 symbols, 1 without it" in page and '<th scope="row">S7</th>' in page
     assert len(newest) == 20 and len({date for _, date in newest}) == 1
