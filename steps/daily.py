@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import AlertRaised, InputError
@@ -141,9 +142,15 @@ def _read_monitoring(client: "MlflowClient", monitor: FinishedStep) -> dict[str,
         return dict(json.loads(path.read_text()))
 
 
-def is_reusable(client: "MlflowClient", step: str, run: "Run") -> bool:
-    """Whether a finished run may be reused: `score` and `monitor` read what no key holds."""
-    return step in {row.name for row in STEPS} and PROJECT.is_reusable(client, step, run)
+def is_reusable(params: Mapping[str, Any], client: "MlflowClient", step: str, run: "Run") -> bool:
+    """Whether a finished run may be reused; `score` and `monitor` read what no key holds."""
+    if step in {row.name for row in STEPS}:
+        return PROJECT.is_reusable(client, step, run)
+    from steps.monitoring.reuse import is_in_ledger, is_up_to_date
+
+    if step == "monitor":
+        return is_up_to_date(client, run, params["registered_model"], params["ledger"])
+    return is_in_ledger(client, run, params["ledger"])
 
 
 @program("daily")
@@ -165,23 +172,25 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
         from pipeline.chain.run_project import run_project
         from steps.output.chain_description import describe_chain
         from steps.output.chain_summary import print_summary
+        from steps.output.read_summary import read_summary
 
         def next_steps(
             client: "MlflowClient", finished: Sequence[FinishedStep]
         ) -> tuple[Step, ...]:
             if not result.alerts:
                 result.alerts = read_alerts(client, finished)
+            result.summary = read_summary(client, finished)
             return next_rows(client, finished, params)
 
         result.finished = run_project(
-            replace(PROJECT, is_reusable=is_reusable),
+            replace(PROJECT, is_reusable=partial(is_reusable, params)),
             DATA,
             chain_params,
             entry_point="daily",
             next_steps=next_steps,
             describe=describe_chain(raw, night=chain_params.typed["as_of"].date()),
         )
-        result.version = print_summary(result.finished, get_tracking_uri(), raw)
+        result.version = print_summary(result.finished, get_tracking_uri(), raw, result.summary)
 
 
 if __name__ == "__main__":

@@ -214,16 +214,18 @@ def main(**params: Any) -> None:  # noqa: ANN401 - values of every parameter
     raw = raw_texts()
     with end_notice("main") as result:
         chain_params = resolve_params(params, raw)
-        from mlflow import get_tracking_uri
+        from mlflow import MlflowClient, get_tracking_uri
 
         from pipeline.chain.run_project import run_project
         from steps.output.chain_description import describe_chain
         from steps.output.chain_summary import print_summary
+        from steps.output.read_summary import read_summary
 
         names = [step.name for step in STEPS]
         steps = STEPS[: names.index(LAST_STEP[params["phase"]]) + 1]
         result.finished = run_project(PROJECT, steps, chain_params, describe=describe_chain(raw))
-        result.version = print_summary(result.finished, get_tracking_uri(), raw)
+        result.summary = read_summary(MlflowClient(), result.finished)
+        result.version = print_summary(result.finished, get_tracking_uri(), raw, result.summary)
 
 
 if __name__ == "__main__":

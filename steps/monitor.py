@@ -7,6 +7,7 @@ from pipeline.errors import AlertRaised
 from pipeline.registry.history import history
 from pipeline.registry.model_uri import resolve_and_warn
 from pipeline.run.step_run import StepRun
+from pipeline.tags import TAG_MODEL_VERSION
 from reports.pages.monitoring import render_monitoring_page
 from reports.plots.monitoring import draw_monitoring_plots
 from steps.cli.command import step
@@ -23,6 +24,7 @@ from steps.monitoring.inputs import (
     read_source,
     read_versions,
 )
+from steps.monitoring.night import TAG_ALERTS, describe_night
 from stockpred.columns import DATE
 from stockpred.features.table import longest_lookback
 from stockpred.monitoring.absence import absence_sentence
@@ -72,6 +74,7 @@ def main(
         "retrain": on_alert == "retrain" and needs_training(alerts, list(versions.values())),
         "champion": describe_champion(champion, resolved.alias, sampler.sessions),
         "training": newest_training(versions.values(), sampler.sessions),
+        "night": describe_night(run, resolved, forecasts, alerts),
         "horizon": settings.horizon,
         "moves": [transition.to_dict() for transition in history(run.client, registered_model)],
         **result.content,
@@ -96,7 +99,13 @@ def _log(run: StepRun, content: Mapping[str, Any]) -> None:
         run.log_series(f"week_{name}", ((n, week[name]["mean"]) for n, week in enumerate(weeks)))
     run.log_metrics(nightly_metrics(content))
     version = content["champion"]["version"]
-    run.set_tags({"model_version": f"{content['registered_model']}/{version}"})
+    kinds = ",".join(alert["kind"] for alert in content["alerts"])
+    run.set_tags(
+        {
+            TAG_MODEL_VERSION: f"{content['registered_model']}/{version}",
+            TAG_ALERTS: kinds,
+        }
+    )
     run.set_key_figure(content["sentence"])
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from reports.text.verdict import verdict_sentence
+from reports.text.chain_summary import ChainSummary, summarise
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,13 @@ def render_ci_summary(run: FinishedRun) -> str:
             f"- gate: {_text(decision['registered_model'])}, version {_text(decision['version'])}: "
             f"**{_text(decision['stage'])}**, {_text(decision['sentence'])}"
         ]
-    if run.evaluation:
-        lines += [f"- evidence: {_text(verdict_sentence(run.evaluation))}"]
+    summary = summarise(run.evaluation, run.monitoring)
+    if summary.verdict:
+        lines += [f"- evidence: {_text(summary.verdict)}"]
+    if summary.model:
+        lines += [f"- forecasts by {_text(summary.model)}"]
+        lines += [f"- since the night before: {_text('; '.join(summary.changes))}"]
+    lines += _forecasts(summary)
     lines += ["", *_steps(run), *_rules(run.decision)]
     link = f"[run {run.run_id}]({run.link.format(run_id=run.run_id)})" if run.link else run.run_id
     lines += ["", f"{link}, {_text(run.source)} at `{_text(run.commit)}`", ""]
@@ -95,6 +100,14 @@ def _heading(run: FinishedRun) -> str:
         return f"{_text(run.entry_point)}: alert"
     done = {"FINISHED": "done", "FAILED": "failed", "KILLED": "ended from outside"}
     return f"{_text(run.entry_point)}: {done.get(run.status, _text(run.status))}"
+
+
+def _forecasts(summary: ChainSummary) -> list[str]:
+    if not summary.rows:
+        return []
+    head, *rows = (f"| {' | '.join(map(_text, cells))} |" for cells in summary.rows)
+    more = [f"and {summary.more:,} more"] if summary.more else []
+    return ["", head, "| --- | --- | ---: | --- |", *rows, *more]
 
 
 def _steps(run: FinishedRun) -> list[str]:

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from pipeline.chain.summary import step_table
 from pipeline.git.mlflow_clone import clone_of
-from pipeline.log.console import log_context
+from pipeline.log.console import log_context, text_table
 from pipeline.log.redact import public_url, redact_urls
 from pipeline.registry.versions import CHAMPION, aliases_of, version_by_alias
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from pipeline.tracking.ui_pages import run_page
+from reports.text.chain_summary import ChainSummary
 from steps.cli.parameters import PARAMETERS, taken_by
 from steps.cli.types import ROOT
 from steps.output.chain_description import PAGES
@@ -43,7 +44,10 @@ class VersionStatus(NamedTuple):
 
 
 def print_summary(
-    finished: Sequence[FinishedStep], tracking_uri: str, params: Mapping[str, str]
+    finished: Sequence[FinishedStep],
+    tracking_uri: str,
+    params: Mapping[str, str],
+    summary: ChainSummary,
 ) -> VersionStatus | None:
     """Print the end of a chain on stdout.
 
@@ -54,13 +58,14 @@ def print_summary(
         Address of the store that has the runs.
     params : mapping of str to str
         The user's text of each parameter of the chain.
+    summary : ChainSummary
 
     Returns
     -------
     VersionStatus or None
         Status of the version that the chain registered, if it did.
     """
-    lines = ["", step_table(finished), ""]
+    lines = ["", step_table(finished), "", *summary_lines(summary)]
     last, status = finished[-1], None
     if last.step == "register":
         status = read_version_status(last)
@@ -79,6 +84,20 @@ def print_summary(
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return status
+
+
+def summary_lines(summary: ChainSummary) -> list[str]:
+    """Render verdict, forecasts and changes as lines of text, an empty one after each part."""
+    lines = [f"Verdict: {summary.verdict}"] if summary.verdict else []
+    if summary.model:
+        lines += [
+            f"Since the night before: {'; '.join(summary.changes)}",
+            f"Forecasts by {summary.model}",
+            *(f"  {line}" for line in text_table(summary.rows, right=[2])),
+        ]
+    if summary.more:
+        lines.append(f"  and {summary.more:,} more in the ledger")
+    return [*lines, ""] if lines else []
 
 
 def next_commands(

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -17,12 +17,13 @@ from pipeline.log.webhook import host_of, post_json
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
 from pipeline.tracking.ui_pages import run_page
+from reports.text.chain_summary import ChainSummary
 from steps.output.chain_summary import VersionStatus
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
 TIMEOUT = 5.0  # seconds that the webhook may delay the exit
 TIMEOUT_KILLED = 2.0  # shorter: the process that sent the signal is waiting
-MAX_ALERTS = 50  # in the webhook's payload
+MAX_ALERTS, MAX_FORECASTS = 50, 200  # in the webhook's payload
 
 
 @dataclass
@@ -36,11 +37,14 @@ class ChainResult:
         One sentence each.
     version : VersionStatus, optional
         Status of the version that the chain registered.
+    summary : ChainSummary
+        Verdict, forecasts and changes.
     """
 
     finished: Sequence[FinishedStep] = ()
     alerts: Sequence[str] = ()
     version: VersionStatus | None = None
+    summary: ChainSummary = field(default_factory=ChainSummary)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,9 @@ def webhook_payload(end: ChainEnd, result: ChainResult) -> dict[str, Any]:
         "stage": version.stage if version else None,
         "verdict": version.gate if version else None,
         "champion": version.champion if version else None,
+        "evidence": result.summary.verdict,
+        "forecasts": [dict(row) for row in result.summary.forecasts[:MAX_FORECASTS]],
+        "changes": [redact(change) for change in result.summary.changes],
         "alerts": [redact(alert) for alert in result.alerts[:MAX_ALERTS]],
         "figures": {
             name: redact(step.tags.get(TAG_KEY_FIGURE, "")) for name, step in by_name.items()

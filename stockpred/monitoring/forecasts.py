@@ -8,6 +8,7 @@ from stockpred.columns import (
     AS_OF,
     DATE,
     DIRECTION,
+    ENTRY_DATE,
     EXIT_DATE,
     IN_RANGE,
     LATE,
@@ -19,7 +20,17 @@ from stockpred.columns import (
 from stockpred.errors import DataError
 from stockpred.prediction.batch import is_late
 
-_COLUMNS = (SYMBOL, DATE, EXIT_DATE, PROBABILITY_UP, DIRECTION, IN_RANGE, MODEL_VERSION, AS_OF)
+_COLUMNS = (
+    SYMBOL,
+    DATE,
+    ENTRY_DATE,
+    EXIT_DATE,
+    PROBABILITY_UP,
+    DIRECTION,
+    IN_RANGE,
+    MODEL_VERSION,
+    AS_OF,
+)
 
 
 def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
@@ -35,8 +46,9 @@ def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        symbol, date, probability_up, direction, in_range (NaN where the model does not report it),
-        model_version, late (`batch.is_late`; an older ledger lacks this column).
+        symbol, date, entry_date (NaT where not known), probability_up, direction, in_range (NaN
+        where the model does not report it), model_version, late (`batch.is_late`; an older ledger
+        lacks this column).
 
     Raises
     ------
@@ -61,13 +73,15 @@ def forecasts_from_ledger(table: pa.Table, name: str) -> pd.DataFrame:
             fix="give another registered_model",
         )
     dates = {
-        column: table[column].cast(pa.timestamp("s")).to_numpy() for column in (DATE, EXIT_DATE)
+        column: table[column].cast(pa.timestamp("s")).to_numpy()
+        for column in (DATE, ENTRY_DATE, EXIT_DATE)
     }
     late = is_late(dates[EXIT_DATE], table[AS_OF].to_numpy())
     rows = pd.DataFrame(
         {
             SYMBOL: pd.Series(columns[SYMBOL].to_pandas(), dtype="str"),
             DATE: dates[DATE],
+            ENTRY_DATE: dates[ENTRY_DATE],
             PROBABILITY_UP: table[PROBABILITY_UP].to_numpy(),
             DIRECTION: table[DIRECTION].to_numpy(),
             IN_RANGE: table[IN_RANGE].cast(pa.float64()).to_numpy(),

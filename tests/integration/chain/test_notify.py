@@ -18,6 +18,7 @@ from pipeline.errors import AlertRaised, Interrupted, StepFailed
 from pipeline.log.console import log_context
 from pipeline.step import FinishedStep
 from pipeline.tags import ENV_LOG_FORMAT, TAG_KEY_FIGURE
+from reports.text.chain_summary import ChainSummary
 from steps.output.chain_summary import VersionStatus
 from steps.output.notify import WEBHOOK, end_notice
 from tests.support.servers.webhook_server import WebhookServer
@@ -33,6 +34,9 @@ KEYS = [
     "stage",
     "verdict",
     "champion",
+    "evidence",
+    "forecasts",
+    "changes",
     "alerts",
     "figures",
     "link",
@@ -63,6 +67,8 @@ def test_webhook_of_a_finished_chain_has_its_figures(server: WebhookServer) -> N
         ended.finished = [FinishedStep("acquire", "r2", "executed", 1.0, {}, tags)]
         ended.alerts = ["the record is worse than promised"]
         ended.version = VersionStatus("m", "2", "Staging", "challenger", "passed", "version 1")
+        forecast = {"symbol": "A", "date": "2024-01-02", "probability_up": 0.6, "direction": 1}
+        ended.summary = ChainSummary("No evidence of skill", "version 2", [forecast], ["new: A"])
     content = payload_of(server)
     assert (content["entry_point"], content["status"], content["error"]) == (
         "main",
@@ -71,6 +77,8 @@ def test_webhook_of_a_finished_chain_has_its_figures(server: WebhookServer) -> N
     )
     assert content["run_id"] == "r1" and content["figures"] == {"acquire": "9 bars"}
     assert content["alerts"] == ["the record is worse than promised"]
+    assert (content["evidence"], content["changes"]) == ("No evidence of skill", ["new: A"])
+    assert content["forecasts"] == [forecast]
     assert content["link"] is None  # no server
     told_of = [content[name] for name in ("stage", "verdict", "champion")]
     assert told_of == ["Staging", "passed", "version 1"]

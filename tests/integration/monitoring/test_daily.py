@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,14 @@ def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
     code, steps, output = nights.night("2012-06-01")
     assert (code, steps) == (0, [*DATA, *WATCH]), output
     assert "No alert: on 1 date the log loss was" in output
+    assert "Verdict: " in output and "until there is a champion" in output
+    assert re.search(r"\n  AAPL +2012-06-04 +0\.\d{3}  (up|down)\n", output)
+    # Once more, with nothing new: not even score and monitor run.
+    before = nights.newest("score").info.run_id, nights.newest("monitor").info.run_id
+    code, steps, output = nights.night("2012-06-01")
+    assert (code, steps) == (0, [*DATA, *WATCH]), output
+    assert "score: cached" in output and "monitor: cached" in output
+    assert before == (nights.newest("score").info.run_id, nights.newest("monitor").info.run_id)
     # Five sessions after the last one that was trained on.
     code, steps, output = nights.night("2012-06-08")
     assert (code, steps) == (0, [*DATA, *WATCH, *TRAINING]), output
@@ -95,6 +104,9 @@ def test_daily_scores_monitors_and_retrains_on_schedule(tmp_path: Path) -> None:
     assert nights.forecasts() == [(f"2012-{day}", "1") for day in days]
     content = nights.monitoring()
     assert (content["record"]["dates"], content["late"]) == (2, 4 * 2)
+    night = content["night"]
+    assert (night["version"], night["previous_version"]) == ("1", "1")
+    assert {row["date"] for row in night["forecasts"]} == {"2012-06-08"}
     parent = nights.newest("daily")
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["pipeline.step.monitor.status"] == "executed"
