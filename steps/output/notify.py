@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE, TAG_MODEL_VERSION
 from pipeline.tracking.ui_pages import run_page
 from reports.text.chain_summary import ChainSummary
-from steps.output.chain_summary import VersionStatus
+from steps.output.chain_summary import VersionStatus, summary_lines
 
 WEBHOOK = "STOCKPRED_WEBHOOK"
 TIMEOUT = 5.0  # seconds that the webhook may delay the exit
@@ -95,6 +96,8 @@ def end_notice(entry_point: str) -> Iterator[ChainResult]:
         status, error_text = "KILLED" if is_killed else "FAILED", _one_line(error)
         if isinstance(error, AlertRaised) and not result.alerts:
             result.alerts = [str(error)]
+        # A chain that fails late has forecasts all the same.
+        sys.stdout.write("".join(f"{line}\n" for line in summary_lines(result.summary)))
         raise
     finally:
         seconds = round(time.monotonic() - began, 3)

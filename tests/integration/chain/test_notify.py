@@ -60,6 +60,16 @@ def payload_of(server: WebhookServer) -> dict[str, Any]:
     return dict(content)
 
 
+def test_chain_that_fails_late_prints_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StepFailed), end_notice("daily") as ended:
+        ended.summary = ChainSummary("No evidence of skill", "version 2", [], ["new: A"])
+        raise StepFailed("train: no memory")
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "Verdict: No evidence of skill",
+        "Since the night before: new: A",
+    ]
+
+
 def test_webhook_of_a_finished_chain_has_its_figures(server: WebhookServer) -> None:
     log_context.update(run="r1", experiment="1")
     with end_notice("main") as ended:

@@ -1,5 +1,6 @@
 """The step `monitor` on a real registry and ledger: record, alerts, exit codes, page, metrics."""
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import AlertRaised
+from steps.monitoring.reuse import is_up_to_date
 from stockpred.errors import DataError, ParameterError
 from tests.support.data.live_records import live_forecasts, record_losing_skill
 from tests.support.paths import ROOT
@@ -75,7 +77,7 @@ def test_monitor_of_a_source_validates_its_bars_first(good: MonitoredRegistry) -
     outputs = from_source["run"].data.tags
     assert {"pipeline.output.bars.parquet", "pipeline.output.validation.json"} <= set(outputs)
     content = good.monitor(f"runs:/{from_source['run'].info.run_id}/bars.parquet")
-    differ = {"run", "page", "data"}
+    differ = {"run", "page", "data", "night"}  # the night knows of the run before
     assert {k: v for k, v in from_source.items() if k not in differ} == {
         k: v for k, v in content.items() if k not in differ
     }
@@ -164,6 +166,28 @@ def test_absent_symbols_are_named_at_once_and_alert_after_the_limit(
     content = good.monitor(good.write_bars(both.sort_values(["symbol", "date"]), "later.parquet"))
     [alert] = content["alerts"]
     assert "2 of 20 symbols have had no bar for over 5 sessions: S1, S2" in alert["sentence"]
+
+
+def test_monitoring_is_up_to_date_until_ledger_or_registry_change(tmp_path: Path) -> None:
+    world = MonitoredRegistry(tmp_path)
+    rows = live_forecasts(0, 15, symbols=2)
+    world.append_forecasts(rows, world.register("2014-12-31", "a", "champion"))
+    bars, ledger = world.write_bars(bars_with_outcomes(rows)), str(tmp_path / "ledger")
+    first = world.monitor(bars)
+    assert first["night"]["previous_version"] is None
+    assert is_up_to_date(world.client, first["run"], NAME, ledger)
+    other = world.register("2014-12-31", "b")
+    assert not is_up_to_date(world.client, first["run"], NAME, ledger), "a version was added"
+    second = world.monitor(bars)
+    world.client.set_terminated(second["run"].info.run_id)
+    assert is_up_to_date(world.client, second["run"], NAME, ledger)
+    world.client.set_registered_model_alias(NAME, "champion", other)
+    assert not is_up_to_date(world.client, second["run"], NAME, ledger), "another champion"
+    world.append_forecasts(rows, other)
+    third = world.monitor(bars)
+    assert (third["night"]["version"], third["night"]["previous_version"]) == (other, "1")
+    world.append_forecasts(rows, "9", scored_at=dt.datetime.now(dt.UTC))
+    assert not is_up_to_date(world.client, third["run"], NAME, ledger), "new rows"
 
 
 def test_monitor_alert_exits_with_3(dead: MonitoredRegistry) -> None:

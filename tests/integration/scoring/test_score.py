@@ -17,6 +17,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from sources.calendars import calendar_sessions
+from steps.monitoring.reuse import is_in_ledger
 from steps.score import main
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError, NotEnoughData, ParameterError
@@ -290,6 +291,11 @@ def test_score_after_missed_nights_fills_the_ledger_and_flags_late_rows(
     # Again: nothing is missing, and the newest forecasts stay.
     again, run = world.score(to=to, bars=str(tmp_path / "second.parquet"))
     assert len(table(again)) == 3 and run.data.metrics["ledger_added"] == 0
+    # A night with the same bars needs no run, unless the ledger has lost its rows.
+    assert is_in_ledger(world.client, run, to)
+    max((tmp_path / "ledger").rglob("*.parquet")).unlink()
+    assert not is_in_ledger(world.client, run, to)
+    assert not is_in_ledger(world.client, run, str(tmp_path / "elsewhere"))
 
 
 def test_score_after_a_year_fills_the_last_year_and_says_so(

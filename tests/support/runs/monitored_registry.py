@@ -1,5 +1,6 @@
 """Inputs of the monitor: a registry with a champion, a ledger of its forecasts, bars."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,12 @@ class MonitoredRegistry:
             self.client.set_registered_model_alias(NAME, alias, version.version)
         return str(version.version)
 
-    def append_forecasts(self, rows: pd.DataFrame, version: str) -> None:
-        """Add forecasts to the ledger as score does, on the evening of each date."""
+    def append_forecasts(
+        self, rows: pd.DataFrame, version: str, scored_at: dt.datetime | None = None
+    ) -> None:
+        """Add forecasts to the ledger as score does; by default on the evening of each date."""
+        evenings = rows["date"].to_numpy() + np.timedelta64(22, "h")
+        when = evenings if scored_at is None else [scored_at] * len(rows)
         dates = rows["date"].to_numpy().astype("datetime64[D]")
         close = pd.offsets.BusinessDay(1)
         ends = (pd.to_datetime(rows["date"]) + close).to_numpy().astype("datetime64[D]")
@@ -101,9 +106,7 @@ class MonitoredRegistry:
                 "as_of": pa.array(
                     rows["date"].to_numpy() + np.timedelta64(1, "D"), pa.timestamp("ms", "UTC")
                 ),
-                "scored_at": pa.array(
-                    rows["date"].to_numpy() + np.timedelta64(22, "h"), pa.timestamp("ms", "UTC")
-                ),
+                "scored_at": pa.array(when, pa.timestamp("ms", "UTC")),
             }
         )
         self.ledger.append(table, f"{NAME}-{version}", "symbol")
