@@ -163,7 +163,7 @@ def aliases_of(client: "MlflowClient", name: str, version: str) -> list[str]:
     return sorted(client.get_model_version(name, version).aliases)
 
 
-def model_tags(client: "MlflowClient", name: str, prefix: str) -> dict[str, str]:
+def model_tags(client: "MlflowClient", name: str, prefix: str | tuple[str, ...]) -> dict[str, str]:
     """Return the tags of a registered model whose key starts with a prefix.
 
     Parameters
@@ -171,7 +171,8 @@ def model_tags(client: "MlflowClient", name: str, prefix: str) -> dict[str, str]
     client : MlflowClient
     name : str
         Name of the registered model.
-    prefix : str
+    prefix : str or tuple of str
+        One of several.
 
     Returns
     -------

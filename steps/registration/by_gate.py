@@ -28,6 +28,7 @@ from steps.data.artifacts import FORECASTS, fetch_artifact
 from steps.data.trained_source import absolute_source
 from steps.registration.data_kind import DataKind, check_kind, record_kind
 from steps.registration.decision import DecisionRecord, write_decision
+from steps.registration.descriptions import version_facts
 from steps.registration.gate_inputs import (
     GateCase,
     GateInputs,
@@ -155,7 +156,13 @@ def register(
     write_decision(
         run,
         DecisionRecord(
-            "register", version, decision.stage, decision.sentence, champion, transitions
+            "register",
+            version,
+            decision.stage,
+            decision.sentence,
+            champion,
+            transitions,
+            version_facts(evaluation, forecasts),
         ),
         champion=age,
         phase=settings.phase,

@@ -9,6 +9,7 @@ from pipeline.registry.history import Transition
 from pipeline.registry.versions import aliases_of
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
+from steps.registration.descriptions import update_descriptions
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -32,6 +33,8 @@ class DecisionRecord:
         Champion that the decision met.
     transitions : sequence of Transition
         Changes of stages and aliases.
+    facts : str
+        What the version's description says of it; empty: what it says already.
     """
 
     action: str
@@ -40,6 +43,7 @@ class DecisionRecord:
     sentence: str
     champion_before: "ModelVersion | None"
     transitions: Sequence[Transition]
+    facts: str = ""
 
 
 def write_decision(
@@ -47,7 +51,7 @@ def write_decision(
     record: DecisionRecord,
     **grounds: Any,  # noqa: ANN401 - JSON-ready values of several kinds
 ) -> None:
-    """Write decision.json and the run's tags.
+    """Write decision.json, the run's tags and the descriptions of what was decided on.
 
     Parameters
     ----------
@@ -73,6 +77,9 @@ def write_decision(
             **grounds,
         },
     )
+    reasons = {transition.version: transition.reason for transition in record.transitions}
+    facts = {**dict.fromkeys(reasons, ""), str(version.version): record.facts}
+    update_descriptions(run.client, version.name, facts, reasons)
     reference = f"{version.name}/{version.version}"
     run.set_tags({TAG_MODEL_VERSION: reference, "decision": record.sentence})
     run.set_key_figure(f"version {version.version}: {record.stage}")

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-PREFIX = "look."
+# MLflow's UI hides tags of the first: the text of one fills a page. Earlier releases wrote the
+# second.
+PREFIX, OLD_PREFIX = "mlflow.stockpred.look.", "look."
 
 
 def take_look(
@@ -38,9 +40,12 @@ def take_look(
     """
     name = version.name
     key = f"{PREFIX}{hypothesis.id}.{version.version}"
-    if key not in model_tags(client, name, PREFIX):
+    if key not in model_tags(client, name, (PREFIX, OLD_PREFIX)):
         write_model_tag(client, name, key, reserve_look(hypothesis).to_text())
-    stored = {tag: Look.from_text(text) for tag, text in model_tags(client, name, PREFIX).items()}
+    stored = {
+        tag: Look.from_text(text)
+        for tag, text in model_tags(client, name, (PREFIX, OLD_PREFIX)).items()
+    }
     new_look = add_look(stored.values(), hypothesis, data)
     replaced = [
         tag

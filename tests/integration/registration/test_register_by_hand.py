@@ -36,7 +36,17 @@ def test_version_and_recipe_rejected_by_hand_are_not_promoted(
     better = nights.night("seven", rows, "b", "1")
     assert better["aliases"] == ["candidate", "champion"]
     run = StepRun(client, client.create_run(nights.experiment).info.run_id, ROOT, nights.folder)
+    before = client.get_registered_model("seven").description
+    assert "Champion: version 2 since " in before and "models:/seven@champion" in before
+    assert before.startswith("Predicts the probability that ")
     rollback(run, "seven", "fills were bad")
+    one, two = (client.get_model_version("seven", number).description for number in "12")
+    assert "Production: brought back by hand from version 2: fills were bad." in one
+    assert "Archived: version 1 took its place." in two
+    assert "Champion: version 1 since " in client.get_registered_model("seven").description
+    # What a person has written or changed stays.
+    client.update_registered_model("seven", before.replace("Predicts", "Guesses"))
+    client.update_model_version("seven", "2", "Mine.")
     assert nights.tags("seven", "2")["rejected"] == "fills were bad"
     # The same version again, and its recipe in another: neither rises, and the first is no
     # candidate either.
@@ -46,6 +56,8 @@ def test_version_and_recipe_rejected_by_hand_are_not_promoted(
     assert (other["stage"], other["aliases"]) == ("Development", ["candidate"])
     assert other["sentence"] == "its recipe was rejected by hand, as version 2: fills were bad"
     assert all(rule["passed"] for rule in other["rules"][:5])
+    assert client.get_registered_model("seven").description.startswith("Guesses")
+    assert client.get_model_version("seven", "2").description == "Mine."
     # The recipe that is in service is refreshed all the same.
     assert nights.night("seven", timid, "a", "2")["stage"] == "Production"
 
@@ -110,6 +122,12 @@ def test_concurrent_looks_get_separate_indices(nights: GateNights, skilled: pd.D
 
     with ThreadPoolExecutor(4) as pool:
         indices = sorted(pool.map(ask, versions))
+    # A look that an earlier release stored is replaced by the next one at its hypothesis.
+    old, [(key, text), *_] = "look.old.1", sorted(model_tags(nights.client, "five", PREFIX).items())
+    nights.client.set_registered_model_tag("five", old, text)
+    nights.client.delete_registered_model_tag("five", key)
+    ask(versions[int(key.rpartition(".")[2]) - 1])
+    assert not model_tags(nights.client, "five", "look.")
     record = [Look.from_text(text) for text in model_tags(nights.client, "five", PREFIX).values()]
     assert len({entry.hypothesis for entry in record}) == 4 and all(entry.looks for entry in record)
     by_hypothesis = sorted({entry.hypothesis: entry.index for entry in record}.values())
