@@ -228,8 +228,9 @@ class TableSummary:
             float(np.sqrt(self._squares[place] / (self.rows - 1))) if self.rows > 1 else np.nan,
             float(self._lowest[place]),
             float(self._highest[place]),
-            # Spearman's by its definition: pandas' own imports scipy.stats, a second.
-            float(values.rank().corr(label.rank())) if is_varied else None,
+            # Spearman's: ranks of a label of two values are on a line with it. pandas' own imports
+            # scipy.stats, a second.
+            float(values.rank().corr(label)) if is_varied else None,
             _distribution(values.to_numpy()),
         )
 
