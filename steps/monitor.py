@@ -25,6 +25,7 @@ from steps.monitoring.inputs import (
     read_versions,
 )
 from steps.monitoring.night import TAG_ALERTS, describe_night
+from steps.monitoring.nights_run import log_night
 from stockpred.columns import DATE
 from stockpred.features.table import longest_lookback
 from stockpred.monitoring.absence import absence_sentence
@@ -34,6 +35,8 @@ from stockpred.monitoring.outcomes import join_outcomes
 from stockpred.monitoring.record import MonitoredModel, monitor_champion, rows_of_other_recipes
 
 WEEKS = 104  # of the trend in the MLflow UI
+# Name on the run of all nights -> metric of a night.
+NIGHTLY = {"live_log_loss": "recent_log_loss", "live_lead": "recent_lead", "alerts": "alerts"}
 TREND = ("log_loss", "lead", "accuracy", "gap", "ic")
 
 
@@ -97,7 +100,12 @@ def _log(run: StepRun, content: Mapping[str, Any]) -> None:
     for name in TREND:
         weeks = content["weeks"][-WEEKS:]
         run.log_series(f"week_{name}", ((n, week[name]["mean"]) for n, week in enumerate(weeks)))
-    run.log_metrics(nightly_metrics(content))
+    figures = nightly_metrics(content)
+    run.log_metrics(figures)
+    shown = {name: figures.get(metric) for name, metric in NIGHTLY.items()}
+    experiment = run.client.get_run(run.run_id).info.experiment_id
+    shown["forecasts"] = content["record"].get("rows")
+    log_night(run.client, experiment, content["registered_model"], content["data"]["newest"], shown)
     version = content["champion"]["version"]
     kinds = ",".join(alert["kind"] for alert in content["alerts"])
     run.set_tags(
