@@ -11,7 +11,9 @@ from pipeline.registry.versions import CHAMPION, TAG_LIMIT, model_tags, write_mo
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PREFIX = "moves."  # of the names of the tags, which are numbered pages of JSON rows
+# Of the names of the tags, which are numbered pages of JSON rows. MLflow's UI hides tags of the
+# first: one fills the page of the model. Earlier releases wrote the second.
+PREFIX, OLD_PREFIX = "mlflow.stockpred.moves.", "moves."
 REASON_LIMIT = 300  # characters of a reason on record
 
 
@@ -85,8 +87,8 @@ def history(client: "MlflowClient", name: str) -> list[Transition]:
 
     The record outlives versions and runs.
     """
-    pages = model_tags(client, name, PREFIX)
-    return [_from_row(row) for key in sorted(pages) for row in json.loads(pages[key])]
+    pages = model_tags(client, name, (PREFIX, OLD_PREFIX))
+    return [_from_row(row) for key in sorted(pages, key=_number) for row in json.loads(pages[key])]
 
 
 def champion_periods(transitions: Iterable[Transition]) -> list[ChampionPeriod]:
@@ -146,16 +148,26 @@ def append_transitions(
     """
     if not transitions:
         return
-    pages = model_tags(client, name, PREFIX)
-    key = max(pages, default=f"{PREFIX}00001")
+    pages = model_tags(client, name, (PREFIX, OLD_PREFIX))
+    last = max(pages, key=_number, default=_page(1))
+    # A page of an earlier release is left as it is.
+    key = last if last.startswith(PREFIX) else _page(_number(last) + 1)
     rows = json.loads(pages.get(key, "[]"))
     for transition in transitions:
         row = _row(transition)
         if len(_text([*rows, row])) > TAG_LIMIT:
             write_model_tag(client, name, key, _text(rows))
-            key, rows = f"{PREFIX}{int(key.removeprefix(PREFIX)) + 1:05}", []
+            key, rows = _page(_number(key) + 1), []
         rows.append(row)
     write_model_tag(client, name, key, _text(rows))
+
+
+def _page(number: int) -> str:
+    return f"{PREFIX}{number:05}"
+
+
+def _number(page: str) -> int:
+    return int(page.rpartition(".")[2])
 
 
 def _text(rows: Sequence[Any]) -> str:

@@ -137,10 +137,14 @@ def check_kind(
     kind = kind_of_name(client, name, fetch)
     if kind is None or kind.is_same(source, universe):
         return
+    data = DataKind(source, kind.universe)
+    shown = f"source={source}"
+    if data.origin == kind.origin:  # the symbols are what differs
+        shown = str(DataKind(source, universe()))
     raise ParameterError(
         "registered_model",
         name,
-        expected=f"a name of models of source={source}",
+        expected=f"a name of models of {shown}",
         got=f"one that belongs to {kind}, target {kind.target}",
         fix=f"give -P registered_model={_free_name(client, name, source)}",
     )

@@ -74,10 +74,9 @@ def version_facts(evaluation: Mapping[str, Any], forecasts: pd.DataFrame) -> str
         f"session, for {symbols}; a {recipe['candidate']} on bars of "
         f"{evaluation.get('source', 'an unknown source')}."
     )
-    if (loss := evaluation["model"].get("log_loss")) is not None and lead.get(
-        "p_value"
-    ) is not None:
-        prior = loss + lead["mean"]
+    loss = evaluation["model"].get("log_loss")
+    prior = evaluation.get("baselines", {}).get("prior", {}).get("log_loss")
+    if None not in (loss, prior, lead.get("p_value")):
         text += (
             f" On {lead['dates']:,} dates that it was not chosen on: log loss {loss:.4f} against "
             f"{prior:.4f} for the prior, p = {lead['p_value']:.2g}."

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from pipeline.registry.history import (
+    OLD_PREFIX,
     PREFIX,
     REASON_LIMIT,
     Transition,
@@ -156,6 +157,23 @@ def test_record_fills_pages_and_loses_nothing(client: MlflowClient) -> None:
     wordy = Transition(DAY, "1", "", "Staging", (), (), "r", "x" * 9999, False)
     append_transitions(client, "four", [wordy])
     assert history(client, "four")[-1].reason == "x" * REASON_LIMIT
+
+
+@pytest.mark.run
+def test_record_of_an_earlier_release_is_read_and_continued(client: MlflowClient) -> None:
+    create_model_versions(client, "five", 1)
+    moves = [
+        Transition(DAY + dt.timedelta(days=i), "1", "", "Staging", (), (), "r", "why", False)
+        for i in range(3)
+    ]
+    append_transitions(client, "five", moves[:2])
+    for key, text in model_tags(client, "five", PREFIX).items():
+        client.set_registered_model_tag("five", key.replace(PREFIX, OLD_PREFIX), text)
+        client.delete_registered_model_tag("five", key)
+    append_transitions(client, "five", moves[2:])
+    assert history(client, "five") == moves
+    assert set(model_tags(client, "five", OLD_PREFIX)) == {f"{OLD_PREFIX}00001"}
+    assert set(model_tags(client, "five", PREFIX)) == {f"{PREFIX}00002"}
 
 
 def test_next_instant_is_after_the_last_where_the_clock_lags() -> None:
