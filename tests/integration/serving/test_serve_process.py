@@ -99,10 +99,10 @@ def test_serve_of_a_model_that_cannot_be_loaded_fails_in_one_line(registry: Regi
 
 
 @pytest.mark.long
-def test_readme_commands_of_serving_work(registry: Registry) -> None:
+def test_documented_commands_of_serving_work(registry: Registry) -> None:
     """Its commands and its script as they stand, but for the ports and the environment's place."""
-    text = (registry.root / "README.md").read_text()
-    section = text.partition("## Serve\n")[2].partition("\n## ")[0]
+    text = (registry.root / "docs" / "serving.md").read_text()
+    section = text.partition("## Try it\n")[2].partition("\n## ")[0]
     for port in ("5001", "5002"):
         section = section.replace(port, str(free_port()))
     blocks = re.findall(r"```(bash|python)\n(.*?)```", section.replace(".venv/bin/", ""), re.DOTALL)

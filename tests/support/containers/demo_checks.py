@@ -83,10 +83,10 @@ def check_cached(printed: str, before: str) -> None:
 
 
 def check_model(model: str) -> dict[str, Any]:
-    """Check answers to the README's request and to bad ones; return the forecast."""
+    """Check answers to the documented request and to bad ones; return the forecast."""
     status, payload = request_json(f"{model}/model")
     assert (status, payload["name"], str(payload["version"])) == (200, "stockpred", "1")
-    forecast = json.loads(readme_request(model))["predictions"][0]
+    forecast = json.loads(documented_request(model))["predictions"][0]
     assert 0 < forecast["probability_up"] < 1 and forecast["direction"] in (0, 1)
     for bad, words in (
         ({"dataframe_records": []}, "row"),
@@ -98,9 +98,9 @@ def check_model(model: str) -> dict[str, Any]:
     return dict(forecast)
 
 
-def readme_request(model: str) -> str:
-    """Run the README's command against a test's server; return its output."""
-    text = (ROOT / "README.md").read_text()
+def documented_request(model: str) -> str:
+    """Run the documented command against a test's server; return its output."""
+    text = (ROOT / "docs" / "serving.md").read_text()
     [command] = re.findall(r"^```bash\n(curl [^`]*)```", text, re.MULTILINE)
     assert command.count("http://127.0.0.1:5001") == 2
     command = command.replace("http://127.0.0.1:5001", model)
