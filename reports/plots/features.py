@@ -83,10 +83,11 @@ def group_dates(dates: Dates, most: int) -> tuple[str, list[str], Rows]:
 
     Examples
     --------
-    >>> days = np.array(["2024-01-31", "2024-02-01", "2024-08-01"], dtype="datetime64[s]")
+    >>> texts = ["2024-01-31", "2024-02-01", "2024-05-31", "2024-08-01"]
+    >>> days = np.array(texts, dtype="datetime64[s]")
     >>> unit, names, period = group_dates(days, most=3)
     >>> unit, names, period.tolist()
-    ('quarter', ['2024 Q1', '2024 Q2', '2024 Q3'], [0, 0, 2])
+    ('quarter', ['2024 Q1', '2024 Q2', '2024 Q3'], [0, 0, 1, 2])
     """
     if len(dates) <= min(most, 7):
         return "date", [str(date)[:10] for date in dates], np.arange(len(dates))

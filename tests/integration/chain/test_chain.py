@@ -42,7 +42,7 @@ def test_failed_step_stores_its_log_tail(toy: Toy, backend: str, how: dict[str, 
     assert process.returncode == 1 and printed[0] in err
     [(uri, seconds)] = toy.query(
         "select r.artifact_uri, max(m.value) from runs r join tags t on t.run_uuid = r.run_uuid "
-        "left join metrics m on m.run_uuid = r.run_uuid and m.key = 'seconds' "
+        "left join metrics m on m.run_uuid = r.run_uuid and m.key = 'system/seconds' "
         "where t.key = 'mlflow.project.entryPoint' and t.value = 'left' "
         "and r.status = 'FAILED' group by r.run_uuid order by r.start_time desc limit 1"
     )

@@ -44,7 +44,10 @@ TABLES = {
     "registered": "select name, 1, 1 from registered_models",
     "versions": "select name, version, status from model_versions",
     "version_tags": "select version, key, 1 from model_version_tags",
-    "notes": "select name, split_part(key, '.', 1), 1 from registered_model_tags",
+    # Of records, whose names end in ids and numbers, the kind alone.
+    "notes": "select name, case when key like 'data.%' then key "
+    "else split_part(replace(key, 'mlflow.stockpred.', ''), '.', 1) end, 1 "
+    "from registered_model_tags",
     "aliases": "select name, alias, version from registered_model_aliases",
 }
 NAMES = """

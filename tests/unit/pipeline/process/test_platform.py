@@ -9,7 +9,7 @@ from tests.support.paths import ROOT
 
 # In a process that has imported third-party modules.
 ON_WINDOWS = """
-import click, json, runpy, sys
+import click, json, pyarrow.compute, runpy, sys
 sys.platform = "win32"
 runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
 """
