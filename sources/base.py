@@ -15,6 +15,7 @@ from stockpred.columns import DATE, SYMBOL
 from stockpred.errors import DataError, ParameterError
 
 SHOWN_SYMBOLS = 20  # in an error message
+SNAPSHOT_BARS = "the snapshot"  # as a message names it
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def unknown_symbol(symbol: str, available: Sequence[str], origin: str) -> Parame
     if len(parts) > 1 and set(parts) <= set(available):
         fix = "put a comma between symbols, or each on a line of its own in @file"
     else:
-        fix = f"use {near[0]}" if near else "use one of these"
+        other = "" if origin != SNAPSHOT_BARS else ", or source=yahoo for others"
+        fix = f"use {near[0]}" if near else f"use one of these{other}"
     more = ", ..." if len(available) > SHOWN_SYMBOLS else ""
     return ParameterError(
         "symbols",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from sources.base import FetchedBars, select_bars, summarise_bars
+from sources.base import SNAPSHOT_BARS, FetchedBars, select_bars, summarise_bars
 from stockpred.bars.parse import parse_bars
 from stockpred.bars.schema import BarsInfo
 
@@ -42,8 +42,8 @@ class SnapshotSource:
     ) -> FetchedBars:
         """Read bars of some symbols and dates; see `Source.read`."""
         raw = pq.read_table(self._path).to_pandas(date_as_object=False)
-        bars, notes = parse_bars(raw, "the snapshot")
-        bars = select_bars(bars, symbols, start, end, "the snapshot")
+        bars, notes = parse_bars(raw, SNAPSHOT_BARS)
+        bars = select_bars(bars, symbols, start, end, SNAPSHOT_BARS)
         extent = summarise_bars(bars)
         info = BarsInfo("snapshot", CONVENTION, dict.fromkeys(extent["symbols"], CALENDAR))
         return FetchedBars(bars, info, {"source": "snapshot", **notes, **extent})

@@ -64,8 +64,9 @@ def gone():
 
 def runs():
     return query(
-        "select t.value, r.status, r.run_uuid from runs r left join tags t "
-        "on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' order by r.rowid"
+        "select t.value, r.status, r.run_uuid, k.value from runs r left join tags t "
+        "on t.run_uuid = r.run_uuid and t.key = 'mlflow.project.entryPoint' left join tags k "
+        "on k.run_uuid = r.run_uuid and k.key = 'pipeline.cache_key' order by r.rowid"
     )[known:]
 
 
@@ -109,7 +110,7 @@ def test_chain_ended_at_any_line_leaves_no_process_and_the_next_resumes(
     assert len(tries) >= 300 // stride, "no lines were traced"
     for (_, where, code), is_gone, ended, then, steps, is_gone_then, after in tries:
         assert is_gone and is_gone_then, where
-        status = {step: status for step, status, _ in ended}
+        status = {step: status for step, status, *_ in ended}
         if not where:
             assert code == 0 and set(status.values()) == {"FINISHED"}
         elif signum == signal.SIGKILL:
@@ -127,8 +128,8 @@ def test_chain_ended_at_any_line_leaves_no_process_and_the_next_resumes(
             assert set(status) <= {"main"} or status["main"] == "FINISHED", where
         # The next chain finishes, reuses finished steps, and closes orphans.
         assert then == 0, steps
-        for step, status, run_id in ended:
-            assert step == "main" or status != "FINISHED" or steps[step] == ["cached", run_id], (
-                where
-            )
-        assert "RUNNING" not in [status for _, status, _ in after], where
+        for step, status, run_id, key in ended:
+            # A quick step may end before its chain, killed in that moment, has tagged its key.
+            if step != "main" and status == "FINISHED" and key is not None:
+                assert steps[step] == ["cached", run_id], where
+        assert "RUNNING" not in [status for _, status, *_ in after], where

@@ -81,7 +81,7 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     # The training chain alone; what a person types is data, never shell.
     fifth = nights.night(entry_point="main", symbols="AAPL; touch /tmp/pwned $(id)")
     assert fifth.outcomes["Night"] == "failure" and not Path("/tmp/pwned").exists()
-    assert "is no symbol" in fifth.outputs["Night"]
+    assert "Fix: " in fifth.outputs["Night"] and "symbols=" in fifth.outputs["Night"]
     # No secret is in what the machine showed or kept, nor in the store.
     outputs = [
         text for job in (first, second, third, fourth, fifth) for text in job.outputs.values()

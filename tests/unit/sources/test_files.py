@@ -89,6 +89,7 @@ def test_read_selects_symbols_and_dates_both_ends_included(tmp_path: Path) -> No
     ("symbols", "start", "end", "words"),
     [
         (("APPL",), None, None, "symbols='APPL': .*AAPL, FB, GOOG, IBM, MSFT.* Fix: use AAPL"),
+        (("TSLA",), None, None, "symbols='TSLA': .* Fix: use one of these, or source=yahoo"),
         (None, dt.date(2014, 1, 1), None, "start='2014-01-01': .* 2000-03-01 to 2013-03-01"),
         (None, None, dt.date(1999, 1, 1), "end='1999-01-01': .* got no session"),
         (None, dt.date(2012, 1, 7), dt.date(2012, 1, 8), "start='2012-01-07': .* got no session"),
