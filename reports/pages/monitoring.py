@@ -99,7 +99,7 @@ def _overview(content: Mapping[str, Any]) -> str:
             (
                 "lead over the prior",
                 f"{_number('lead', lead)} nats",
-                f"promised: {promised['lead']:+.4f}"
+                f"promised: {promised['lead']:+z.4f}"
                 if promised
                 else _interval_words(lead["interval"], "lead"),
             ),
@@ -208,7 +208,7 @@ def _record(content: Mapping[str, Any]) -> Iterable[str]:
                     for _, span in spans
                     for cell in (_number(name, span[name]), _interval(name, span[name]["interval"]))
                 ),
-                f"{promised['lead']:+.4f}" if promised and name == "lead" else None,
+                f"{promised['lead']:+z.4f}" if promised and name == "lead" else None,
             )
             for name, words in _FIGURES.items()
         ),

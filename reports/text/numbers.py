@@ -36,10 +36,10 @@ def format_number(value: float | None, interval: Sequence[float] | None = None) 
 
     Examples
     --------
-    >>> format_number(0.55019, (0.5277, 0.5744))
-    '0.550'
+    >>> format_number(0.55019, (0.5277, 0.5744)), format_number(-0.00001)
+    ('0.550', '0.0000')
     """
-    return None if value is None else f"{value:.{decimals_of(interval)}f}"
+    return None if value is None else f"{value:z.{decimals_of(interval)}f}"
 
 
 def format_interval(interval: Sequence[float] | None) -> str | None:
@@ -80,7 +80,7 @@ def format_change(value: float) -> str:
     >>> format_change(0.2519), format_change(-0.2)
     ('+25.2 %', '-20.0 %')
     """
-    return f"{100 * value:+.1f} %"
+    return f"{100 * value:+z.1f} %"
 
 
 def format_p(value: float) -> str:

@@ -85,10 +85,10 @@ def loss_alerts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     since = content["alarm"]["since"]
     sentence = (
         f"the forecasts are worse than was promised, as of {since}: lead over the prior "
-        f"{lead:+.4f} nats on the last {content['recent']['dates']} dates"
+        f"{lead:+z.4f} nats on the last {content['recent']['dates']} dates"
     )
     if promised:
-        sentence += f", promised {promised['lead']:+.4f}"
+        sentence += f", promised {promised['lead']:+z.4f}"
     return [{"kind": LOSS, "since": since, "sentence": sentence}]
 
 
@@ -141,7 +141,7 @@ def _record_words(content: Mapping[str, Any]) -> str:
     dates = f"{record['dates']:,} date{'' if record['dates'] == 1 else 's'}"
     return (
         f"on {dates} the log loss was {record['log_loss']['mean']:.4f}, "
-        f"a lead over the prior of {record['lead']['mean']:+.4f} nats"
+        f"a lead over the prior of {record['lead']['mean']:+z.4f} nats"
     )
 
 
