@@ -41,9 +41,10 @@ def test_champion_after_a_changed_comment_is_refreshed(tmp_path: Path) -> None:
         with (store.root / "reports" / name).open("a") as out:
             out.write("\nCHANGED = 1\n")
     drawn = decision_of(store, **night)["statuses"]
-    # What `validate` writes for later steps stays the same.
+    # What `validate` and `features` write for later steps stays the same.
     assert {step for step, status in drawn.items() if status == "executed"} == {
         "validate",
+        "features",
         "report",
     }
     refreshed = decision_of(store, **{**night, "end": newest})

@@ -51,7 +51,7 @@ def test_clients_without_a_shared_disk_can_do_everything(
         return output
 
     ledger = str(tmp_path / "ledger")
-    assert "5 forecasts of 5 symbols" in figure(shared, step("score", to=ledger), "score")
+    assert "2 forecasts of 2 symbols" in figure(shared, step("score", to=ledger), "score")
     step("monitor", ledger=ledger)
     for version in ("1", "2"):
         uri = f"models:/stockpred/{version}"
