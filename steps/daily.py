@@ -3,6 +3,7 @@
 All are children of one run. Where there is no model yet, the training chain comes first.
 """
 
+import datetime as dt
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -149,7 +150,8 @@ def is_reusable(params: Mapping[str, Any], client: "MlflowClient", step: str, ru
     from steps.monitoring.reuse import is_in_ledger, is_up_to_date
 
     if step == "monitor":
-        return is_up_to_date(client, run, params["registered_model"], params["ledger"])
+        today = dt.datetime.now(dt.UTC).date()
+        return is_up_to_date(client, run, params["registered_model"], params["ledger"], today)
     return is_in_ledger(client, run, params["ledger"])
 
 

@@ -1,7 +1,9 @@
 """Whether the forecasts and the monitoring of an earlier night are those of tonight, too."""
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.compute as pc
 
 from pipeline.errors import InputError
@@ -14,6 +16,8 @@ from pipeline.tags import TAG_MODEL_VERSION
 from pipeline.tracking.artifacts import fetch
 from steps.cli.types import ROOT
 from stockpred.columns import DATE, MODEL_VERSION, SCORED_AT, SYMBOL
+from stockpred.monitoring.age import DAYS_LATE
+from stockpred.monitoring.alerts import BEHIND
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,8 +54,8 @@ def is_in_ledger(client: "MlflowClient", run: "Run", uri: str) -> bool:
     return set(wanted) <= set(held)
 
 
-def is_up_to_date(client: "MlflowClient", run: "Run", name: str, uri: str) -> bool:
-    """Whether a `monitor` run of the same bars is newer than the ledger and the registry.
+def is_up_to_date(client: "MlflowClient", run: "Run", name: str, uri: str, today: dt.date) -> bool:
+    """Whether a `monitor` run of the same bars is what one would find today.
 
     Parameters
     ----------
@@ -62,13 +66,17 @@ def is_up_to_date(client: "MlflowClient", run: "Run", name: str, uri: str) -> bo
         Registered model.
     uri : str
         Ledger.
+    today : date
+        UTC.
 
     Returns
     -------
     bool
-        Whether the same version forecasts, no version has been added or moved since, and the
-        ledger has got no row since.
+        Whether the same version forecasts, no version has been added or moved since, the ledger
+        has got no row since, and the newest bar is not so old by now that this is an alert.
     """
+    if _is_feed_behind(run, today):
+        return False
     try:
         resolved = resolve(client, AUTO, name)
         scored = Ledger(uri, ROOT, DATE).read(columns=[SCORED_AT])[SCORED_AT]
@@ -79,3 +87,12 @@ def is_up_to_date(client: "MlflowClient", run: "Run", name: str, uri: str) -> bo
     began = run.info.start_time  # ms
     changed = max(int(version.last_updated_timestamp or 0) for version in versions(client, name))
     return changed < began and pc.max(scored).as_py().timestamp() * 1000 < began
+
+
+def _is_feed_behind(run: "Run", today: dt.date) -> bool:
+    """Whether the newest bar that a `monitor` run saw is over `BEHIND` weekdays old today."""
+    late = run.data.metrics.get(DAYS_LATE)
+    if late is None:  # the source has an end
+        return False
+    began = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC).date()
+    return bool(late + np.busday_count(began, today) > BEHIND)

@@ -11,6 +11,8 @@ from stockpred.columns import DATE
 from stockpred.gate.metrics import sessions_after
 from stockpred.monitoring.record import Version
 
+DAYS_LATE = "days_late"  # metric: weekdays from the newest bar to the night
+
 
 def describe_champion(champion: Version, alias: str | None, sessions: Dates) -> dict[str, Any]:
     """Describe the age of a champion.
@@ -85,7 +87,7 @@ def nightly_metrics(content: Mapping[str, Any]) -> dict[str, float | None]:
         "alarm_level": content["alarm"]["level"],
         "dates": content["record"]["dates"],
         "champion_age": content["champion"]["sessions"],
-        "days_late": content["data"]["late"],
+        DAYS_LATE: content["data"]["late"],
         "symbols_stopped": len(content["data"]["stopped"]),
         "in_range": content["in_range"],
         "largest_drift": drifted[0]["distance"] if drifted else None,

@@ -169,6 +169,9 @@ def test_absent_symbols_are_named_at_once_and_alert_after_the_limit(
     assert "2 of 20 symbols have had no bar for over 5 sessions: S1, S2" in alert["sentence"]
 
 
+TODAY = dt.datetime.now(dt.UTC).date()
+
+
 def test_monitoring_is_up_to_date_until_ledger_or_registry_change(tmp_path: Path) -> None:
     world = MonitoredRegistry(tmp_path)
     rows = live_forecasts(0, 15, symbols=2)
@@ -176,19 +179,25 @@ def test_monitoring_is_up_to_date_until_ledger_or_registry_change(tmp_path: Path
     bars, ledger = world.write_bars(bars_with_outcomes(rows)), str(tmp_path / "ledger")
     first = world.monitor(bars)
     assert first["night"]["previous_version"] is None
-    assert is_up_to_date(world.client, first["run"], NAME, ledger)
+    assert is_up_to_date(world.client, first["run"], NAME, ledger, TODAY)
+    # Bars of a source that goes on: the same ones are an alert once they are too old.
+    late = first["run"].info.run_id
+    world.client.log_metric(late, "days_late", 1)
+    late_run, week = world.client.get_run(late), dt.timedelta(days=7)
+    assert is_up_to_date(world.client, late_run, NAME, ledger, TODAY)
+    assert not is_up_to_date(world.client, late_run, NAME, ledger, TODAY + week), "a dead feed"
     other = world.register("2014-12-31", "b")
-    assert not is_up_to_date(world.client, first["run"], NAME, ledger), "a version was added"
+    assert not is_up_to_date(world.client, first["run"], NAME, ledger, TODAY), "a version was added"
     second = world.monitor(bars)
     world.client.set_terminated(second["run"].info.run_id)
-    assert is_up_to_date(world.client, second["run"], NAME, ledger)
+    assert is_up_to_date(world.client, second["run"], NAME, ledger, TODAY)
     world.client.set_registered_model_alias(NAME, "champion", other)
-    assert not is_up_to_date(world.client, second["run"], NAME, ledger), "another champion"
+    assert not is_up_to_date(world.client, second["run"], NAME, ledger, TODAY), "another champion"
     world.append_forecasts(rows, other)
     third = world.monitor(bars)
     assert (third["night"]["version"], third["night"]["previous_version"]) == (other, "1")
     world.append_forecasts(rows, "9", scored_at=dt.datetime.now(dt.UTC))
-    assert not is_up_to_date(world.client, third["run"], NAME, ledger), "new rows"
+    assert not is_up_to_date(world.client, third["run"], NAME, ledger, TODAY), "new rows"
 
 
 def test_monitor_alert_exits_with_3(dead: MonitoredRegistry) -> None:
