@@ -1,4 +1,4 @@
-"""What the run of a chain shows of its steps: where they ran, figures, datasets, models."""
+"""Data of its steps on the run of a chain: run ids, headline figures, datasets, models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ParentRun:
-    """Logs to the run of a chain what its steps have found, as each of them ends.
+    """Log the data of each step to the run of its chain, as the step ends.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class ParentRun:
 
     def _link(self, name: str, run: Run) -> None:
         """Make a step's datasets inputs of the chain's run, and its model an output."""
-        from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - costs 4 s of CPU
+        from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - costs 2 s of CPU
 
         datasets: list[DatasetInput] = list(run.inputs.dataset_inputs) if run.inputs else []
         if datasets:

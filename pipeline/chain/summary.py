@@ -24,7 +24,7 @@ def step_table(finished: Sequence[FinishedStep]) -> str:
 
 
 class Description(NamedTuple):
-    """What the run of a chain is called and opens with.
+    """Name of a chain's run, and the text above its table of steps.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ def escape_markup(text: str) -> str:
 
 def is_random_name(name: str) -> bool:
     """Return whether MLflow made a run's name, such as ``calm-ant-12``: the user gave none."""
-    from pipeline.tracking.mlflow_private import (  # noqa: PLC0415 - imports mlflow, 4 s of CPU
+    from pipeline.tracking.mlflow_private import (  # noqa: PLC0415 - imports mlflow, 2 s of CPU
         RANDOM_NOUNS,
         RANDOM_PREDICATES,
     )

@@ -49,7 +49,7 @@ def mark_as_training(client: MlflowClient, experiment_id: str) -> None:
     client : MlflowClient
     experiment_id : str
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs 4 s of CPU
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs 2 s of CPU
 
     if TAG_EXPERIMENT_KIND in client.get_experiment(experiment_id).tags:
         return

@@ -131,7 +131,7 @@ def render_evaluation_page(
                 "else. A lead over it that grows steadily is skill; one that comes from few dates "
                 "need not be. Skill is not profit: costs decide."
             ),
-            heading("What these figures leave out", 3),
+            heading("Limits of these figures", 3),
             bullets(known_biases(source, untradable)),
             heading("For a quant"),
             *_scores(evaluation),

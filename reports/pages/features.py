@@ -130,7 +130,7 @@ def _label(summary: TableSummary) -> Iterable[str]:
     picture = draw_label_balance(counts)
     yield pictures([(f"{picture.title}; of all rows {_percent(summary.up_share)}", picture)])
     yield note(
-        "What a forecast that knows nothing else is measured against. An interval counts the rows "
+        "The base rate, which forecasts are measured against. An interval counts the rows "
         "of a date as one observation, as symbols move together."
     )
 

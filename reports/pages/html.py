@@ -199,7 +199,7 @@ def table(
     text_columns : sequence of str
         Names of columns of text, whatever their cells look like.
     caption : str
-        What the table shows; also its name for screen readers.
+        Text above the table; also its name for screen readers.
 
     Returns
     -------

@@ -17,7 +17,7 @@ FIRST_NIGHT = "this is the first night"
 
 @dataclass(frozen=True)
 class ChainSummary:
-    """What a chain found.
+    """Verdict, forecasts and changes of a chain.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class ChainSummary:
     forecasts : sequence of mapping
         As `night.describe_forecasts` gives them.
     changes : sequence of str
-        What changed since the night before, or that nothing did.
+        Changes since the night before; one sentence says so where there are none.
     """
 
     verdict: str | None = None
