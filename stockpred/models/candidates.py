@@ -76,9 +76,9 @@ def _logistic_space() -> Space:
 
 
 def _random_forest(hyperparameters: Hyperparameters, random_state: int) -> "ClassifierMixin":
-    from sklearn.ensemble import RandomForestClassifier
+    from stockpred.models.direct_forest import DirectForest
 
-    return RandomForestClassifier(random_state=random_state, n_jobs=1, **hyperparameters)
+    return DirectForest(random_state=random_state, n_jobs=1, **hyperparameters)
 
 
 def _random_forest_space() -> Space:
@@ -147,7 +147,7 @@ CANDIDATES: Mapping[str, Candidate] = {
         _random_forest,
         {"n_estimators": 200, "max_depth": 6, "min_samples_leaf": 50, "max_features": "sqrt"},
         _random_forest_space,
-        trusted=("sklearn.tree._tree.Tree",),
+        trusted=("sklearn.tree._tree.Tree", "stockpred.models.direct_forest.DirectForest"),
     ),
     "hist_gradient_boosting": Candidate(
         _hist_gradient_boosting,
