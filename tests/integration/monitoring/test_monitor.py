@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import AlertRaised
+from pipeline.registry.transitions import move_version
 from steps.monitoring.reuse import is_up_to_date
 from stockpred.errors import DataError, ParameterError
 from tests.support.data.live_records import live_forecasts, record_losing_skill
@@ -196,6 +197,17 @@ def test_monitoring_is_up_to_date_until_ledger_or_registry_change(tmp_path: Path
     world.append_forecasts(rows, other)
     third = world.monitor(bars)
     assert (third["night"]["version"], third["night"]["previous_version"]) == (other, "1")
+    assert is_up_to_date(world.client, third["run"], NAME, ledger, TODAY)
+    world.client.set_registered_model_alias(NAME, "candidate", other)
+    world.client.delete_registered_model_alias(NAME, "champion")
+    assert not is_up_to_date(world.client, third["run"], NAME, ledger, TODAY), "no champion"
+    world.client.set_registered_model_alias(NAME, "champion", other)
+    assert is_up_to_date(world.client, third["run"], NAME, ledger, TODAY)
+    move = {"stage": "Archived", "run_id": "", "reason": "r", "by_hand": True}
+    move_version(world.client, NAME, "1", champion=other, **move)
+    assert not is_up_to_date(world.client, third["run"], NAME, ledger, TODAY), "a stage changed"
+    third = world.monitor(bars)
+    assert is_up_to_date(world.client, third["run"], NAME, ledger, TODAY)
     world.append_forecasts(rows, "9", scored_at=dt.datetime.now(dt.UTC))
     assert not is_up_to_date(world.client, third["run"], NAME, ledger, TODAY), "new rows"
 

@@ -293,6 +293,9 @@ def test_score_after_missed_nights_fills_the_ledger_and_flags_late_rows(
     assert len(table(again)) == 3 and run.data.metrics["ledger_added"] == 0
     # A night with the same bars needs no run, unless the ledger has lost its rows.
     assert is_in_ledger(world.client, run, to)
+    other = world.client.get_run(run.info.run_id)
+    other.data.tags["pipeline.model_version"] = "another/1"
+    assert not is_in_ledger(world.client, other, to), "forecasts of the same version of another"
     max((tmp_path / "ledger").rglob("*.parquet")).unlink()
     assert not is_in_ledger(world.client, run, to)
     assert not is_in_ledger(world.client, run, str(tmp_path / "elsewhere"))
