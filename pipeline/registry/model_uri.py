@@ -104,10 +104,20 @@ def keep_forecaster(client: "MlflowClient", resolved: ResolvedModel) -> None:
         client.set_registered_model_tag(resolved.name, TAG_FORECASTER, resolved.version)
 
 
+def kept_forecaster(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    """Return the version that `keep_forecaster` kept; None where there is none any more."""
+    model = none_if_missing(lambda: client.get_registered_model(name))
+    if model is None or (number := model.tags.get(TAG_FORECASTER)) is None:
+        return None
+    version = none_if_missing(lambda: client.get_model_version(name, number))
+    is_kept = version is not None and version.tags.get(TAG_STAGE) != ARCHIVED
+    return version if is_kept else None
+
+
 def _resolve_auto(client: "MlflowClient", registered_model: str) -> ResolvedModel:
     if (version := version_by_alias(client, registered_model, CHAMPION)) is not None:
         return _resolved(version, CHAMPION, None)
-    if (version := _forecaster(client, registered_model)) is not None:
+    if (version := kept_forecaster(client, registered_model)) is not None:
         return _resolved(version, None, _no_champion(version, "the nights'"))
     if (version := version_by_alias(client, registered_model, CANDIDATE)) is not None:
         return _resolved(version, CANDIDATE, _no_champion(version, "its candidate,"))
@@ -117,15 +127,6 @@ def _resolve_auto(client: "MlflowClient", registered_model: str) -> ResolvedMode
         got="neither",
         fix="run main first, or give another model_uri",
     )
-
-
-def _forecaster(client: "MlflowClient", name: str) -> "ModelVersion | None":
-    model = none_if_missing(lambda: client.get_registered_model(name))
-    if model is None or (number := model.tags.get(TAG_FORECASTER)) is None:
-        return None
-    version = none_if_missing(lambda: client.get_model_version(name, number))
-    is_kept = version is not None and version.tags.get(TAG_STAGE) != ARCHIVED
-    return version if is_kept else None
 
 
 def _no_champion(version: "ModelVersion", role: str) -> str:

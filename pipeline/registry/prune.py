@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.registry.model_uri import kept_forecaster
 from pipeline.registry.versions import DEVELOPMENT, none_if_missing, versions
 from pipeline.tags import (
     TAG_ENTRY_POINT,
@@ -43,9 +44,10 @@ def prune(
     """Delete artifacts and models of old steps; the runs stay, with parameters and metrics.
 
     Kept is what the newest `keep` finished parent runs are made of (each step that they ran or
-    took from the cache), the versions that they registered, and each version with an alias or
-    beyond the stage Development, with the run that holds its evidence; also what a run in progress
-    made. Idempotent: a call that was cut short is completed by the next.
+    took from the cache), the versions that they registered, and each version with an alias, beyond
+    the stage Development or kept by `model_uri.keep_forecaster`, with the run that holds its
+    evidence; also what a run in progress made. Idempotent: a call that was cut short is completed
+    by the next.
 
     Parameters
     ----------
@@ -122,11 +124,13 @@ def _kept_versions(
     client: "MlflowClient", runs: "list[Run]", references: set[str]
 ) -> "Iterator[ModelVersion]":
     for name in {reference.rpartition("/")[0] for reference in _references(runs)}:
+        forecaster = kept_forecaster(client, name)
         for listed in versions(client, name):
             version = client.get_model_version(name, str(listed.version))
             stage = version.tags.get(TAG_STAGE, DEVELOPMENT)
             is_named = f"{name}/{version.version}" in references
-            if version.aliases or stage != DEVELOPMENT or is_named:
+            is_forecaster = forecaster is not None and version.version == forecaster.version
+            if version.aliases or stage != DEVELOPMENT or is_named or is_forecaster:
                 yield version
 
 

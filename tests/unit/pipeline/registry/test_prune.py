@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
+from pipeline.registry.model_uri import ResolvedModel, keep_forecaster
 from pipeline.registry.prune import prune
+from pipeline.registry.versions import versions
 from tests.support.runs.stores import make_client
 
 pytestmark = [
@@ -67,6 +69,21 @@ def test_prune_keeps_the_older_run_that_made_a_versions_model(tmp_path: Path) ->
     done = prune(client, experiment, keep=1)
     assert (done.runs, done.versions) == (1, 0)  # the older registering alone
     assert "pipeline.pruned" not in client.get_run(trains[0]).data.tags
+
+
+def test_prune_keeps_the_version_that_forecasts_until_there_is_a_champion(tmp_path: Path) -> None:
+    client = make_client(tmp_path)
+    experiment = client.create_experiment("e", artifact_location=(tmp_path / "a").as_uri())
+    client.create_registered_model("m")
+    for number in (1, 2, 3):
+        client.create_model_version("m", tmp_path.as_uri())
+        tags = {"pipeline.model_version": f"m/{number}", "pipeline.output.x": "0"}
+        client.set_terminated(client.create_run(experiment, tags=tags).info.run_id)
+    # Two was refused by the gate, and three is the newest by now.
+    client.set_registered_model_alias("m", "candidate", "3")
+    keep_forecaster(client, ResolvedModel("models:/m/2", "m", "2", "candidate", None))
+    assert prune(client, experiment, keep=1).versions == 1
+    assert sorted(int(version.version) for version in versions(client, "m")) == [2, 3]
 
 
 @pytest.mark.parametrize("table", ["model_versions", "logged_models"])
