@@ -109,6 +109,8 @@ def next_rows(
     ------
     AlertRaised
         The monitor alerts, and `on_alert` is ``fail``.
+    InputError
+        Training made no model that forecasts: a person rejected its recipe.
     """
     from pipeline.registry.model_uri import AUTO, keep_forecaster, resolve
 
@@ -117,7 +119,9 @@ def next_rows(
         try:
             resolved = resolve(client, AUTO, params["registered_model"])
         except InputError:
-            return TRAINING  # the first night
+            if "register" not in by_name:
+                return TRAINING  # the first night
+            raise _no_forecaster(params["registered_model"]) from None
         keep_forecaster(client, resolved)
         return monitoring_rows(client, resolved.uri, params)
     content = _read_monitoring(client, by_name["monitor"])
@@ -126,6 +130,15 @@ def next_rows(
     age = content["training"]["sessions"]
     is_due = content["retrain"] or age is None or age >= params["retrain_every"]
     return TRAINING if is_due and "train" not in by_name else ()
+
+
+def _no_forecaster(name: str) -> InputError:
+    return InputError(
+        f"registered_model={name!r}",
+        expected="a champion or a candidate after training",
+        got="neither: a person rejected what these parameters train",
+        fix="promote a version (register with action=promote), or change the parameters",
+    )
 
 
 def read_alerts(client: "MlflowClient", finished: Sequence[FinishedStep]) -> list[str]:

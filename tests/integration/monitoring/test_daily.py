@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from pipeline.errors import InputError
 from pipeline.registry.transitions import move_version, registry_state
+from pipeline.step import FinishedStep
 from pipeline.storage.ledger import Ledger
-from steps.daily import monitoring_rows
+from steps.daily import TRAINING as TRAINING_ROWS
+from steps.daily import monitoring_rows, next_rows
 from tests.support.data.live_records import record_losing_skill
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
@@ -202,6 +205,16 @@ def test_daily_in_a_phase_without_registration_is_refused(tmp_path: Path) -> Non
     assert code == 2 and not steps
     [line] = [line for line in output.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: phase='ideation': expected a phase that registers a model")
+
+
+def test_daily_after_training_a_rejected_model_is_refused_with_a_fix(tmp_path: Path) -> None:
+    client, params = make_client(tmp_path), {"registered_model": "m"}
+    assert next_rows(client, [], params) == TRAINING_ROWS
+    trained = [FinishedStep(row.name, "r", "executed", 1.0, {}, {}) for row in TRAINING_ROWS]
+    client.create_registered_model("m")
+    client.create_model_version("m", str(tmp_path), tags={"rejected": "by hand"})
+    with pytest.raises(InputError, match=r"a person rejected .* Fix: promote a version"):
+        next_rows(client, trained, params)
 
 
 def test_monitoring_rows_with_shadow_score_staged_versions(tmp_path: Path) -> None:
