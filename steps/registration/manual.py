@@ -1,6 +1,6 @@
 """Promotion, rejection and rollback by hand: they skip the gate, but not the check of the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -59,8 +59,8 @@ def promote(run: StepRun, model_uri: str, registered_model: str, reason: str) ->
             fix="give another version, such as models:/name/version",
         )
     sentence = f"promoted by hand, past the gate: {reason}"
-    _make_champion(run, "promote", version, champion, sentence)
-    run.client.set_model_version_tag(version.name, version.version, TAG_PROMOTED_BY_HAND, reason)
+    tags = {TAG_GATE: sentence, TAG_PROMOTED_BY_HAND: reason}
+    _make_champion(run, "promote", version, champion, tags)
 
 
 def rollback(run: StepRun, registered_model: str, reason: str) -> None:
@@ -96,7 +96,7 @@ def rollback(run: StepRun, registered_model: str, reason: str) -> None:
         )
     sentence = f"brought back by hand from version {champion.version}: {reason}"
     with _rejection(run, champion, reason):
-        _make_champion(run, "rollback", previous, champion, sentence)
+        _make_champion(run, "rollback", previous, champion, {TAG_GATE: sentence})
 
 
 def reject(run: StepRun, model_uri: str, registered_model: str, reason: str) -> None:
@@ -158,7 +158,7 @@ def _make_champion(
     action: str,
     version: "ModelVersion",
     champion: "ModelVersion | None",
-    sentence: str,
+    tags: Mapping[str, str],
 ) -> None:
     if (reason := unfit_reason(run, version)) is not None:
         raise InputError(
@@ -167,6 +167,7 @@ def _make_champion(
             got=reason,
             fix="give another version",
         )
+    sentence = tags[TAG_GATE]
     transitions = move_version(
         run.client,
         version.name,
@@ -178,7 +179,7 @@ def _make_champion(
         run_id=run.run_id,
         reason=sentence,
         by_hand=True,
-        tags={TAG_GATE: sentence},
+        tags=tags,
     )
     run.client.delete_model_version_tag(version.name, version.version, TAG_REJECTED)
     record = DecisionRecord(action, version, PRODUCTION, sentence, champion, transitions)

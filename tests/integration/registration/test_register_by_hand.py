@@ -10,6 +10,7 @@ import pytest
 from pipeline.registry.history import history
 from pipeline.registry.versions import model_tags, version_by_alias
 from pipeline.run.step_run import StepRun
+from steps.registration.decision import DecisionRecord, write_decision
 from steps.registration.look_store import PREFIX, take_look
 from steps.registration.manual import promote, rollback
 from steps.registration.version_tags import unfit_reason
@@ -72,7 +73,7 @@ def test_model_that_fails_its_example_check_is_not_promoted(
 
 
 def test_refresh_of_a_recipe_promoted_by_hand_is_marked_so(
-    nights: GateNights, skilled: pd.DataFrame
+    nights: GateNights, skilled: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = first_dates(skilled, 500).assign(probability_up=lambda rows: rows["prior"])
     assert nights.night("ten", noise, "a", "1")["stage"] == "Development"
@@ -81,6 +82,13 @@ def test_refresh_of_a_recipe_promoted_by_hand_is_marked_so(
     run = StepRun(
         nights.client, nights.client.create_run(nights.experiment).info.run_id, ROOT, folder
     )
+
+    def check_tag(run: StepRun, record: DecisionRecord) -> None:
+        # A kill from here on leaves a champion that is marked.
+        assert nights.tags("ten", "1")["promoted_by_hand"] == "for the demo"
+        write_decision(run, record)
+
+    monkeypatch.setattr("steps.registration.manual.write_decision", check_tag)
     promote(run, "models:/ten/1", "ten", "for the demo")
     decision = json.loads((folder / "decision.json").read_text())
     assert decision["by_hand"] and decision["aliases"] == ["candidate", "champion"]
