@@ -1,5 +1,6 @@
 """Summary of a chain: a table for the terminal and a note for the MLflow UI."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
@@ -10,6 +11,8 @@ from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
 from pipeline.tracking.ui_pages import run_page
 
+# Markdown, but for an underscore within a word, which it shows.
+_MARKUP = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
 _HEAD = ("step", "", "seconds", "key figure", "run id")
 
 
@@ -72,8 +75,14 @@ def note(finished: Sequence[FinishedStep], experiment_id: str, text: Description
 
 
 def escape_markup(text: str) -> str:
-    """Return a text as one line of Markdown that is shown as it is, also in a table."""
-    return escape(" ".join(text.split())).replace("|", "\\|")
+    r"""Return a text as one line of Markdown that is shown as it is, also in a table.
+
+    Examples
+    --------
+    >>> print(escape_markup("max_age=5 of *A|B* and [C](http://c)"))
+    max_age=5 of \*A\|B\* and \[C\](http://c)
+    """
+    return _MARKUP.sub(r"\\\g<0>", escape(" ".join(text.split()), quote=False))
 
 
 def is_random_name(name: str) -> bool:

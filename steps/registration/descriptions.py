@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.chain.summary import escape_markup
 from pipeline.registry.history import champion_periods, history
 from pipeline.registry.versions import CHAMPION
 from pipeline.tags import TAG_STAGE
@@ -68,11 +69,12 @@ def version_facts(evaluation: Mapping[str, Any], forecasts: pd.DataFrame) -> str
     names = sorted(map(str, forecasts[SYMBOL].unique()))
     symbols = ", ".join(names) if len(names) <= MOST_SYMBOLS else f"{len(names)} symbols"
     horizon = recipe["horizon"]
+    source = evaluation.get("source", "an unknown source")
     session = "next session" if horizon == 1 else f"session {horizon} from now"
     text = (
         f"Predicts the probability that the close of the {session} is above the open of the next "
-        f"session, for {symbols}; a {recipe['candidate']} on bars of "
-        f"{evaluation.get('source', 'an unknown source')}."
+        f"session, for {escape_markup(symbols)}; a {recipe['candidate']} on bars of "
+        f"{escape_markup(source)}."
     )
     loss = evaluation["model"].get("log_loss")
     prior = evaluation.get("baselines", {}).get("prior", {}).get("log_loss")
@@ -110,7 +112,7 @@ def update_descriptions(
         texts[number] = facts.get(number) or (kept or "").partition("\n\n")[0]
         tags = version.tags
         reason = reasons.get(number) or tags.get(TAG_GATE, "no decision")
-        stage = f"{tags.get(TAG_STAGE, 'No stage')}: {reason}."
+        stage = f"{tags.get(TAG_STAGE, 'No stage')}: {escape_markup(reason)}."
         trained = f"Trained to {tags[TAG_TRAINED_TO]}. " if TAG_TRAINED_TO in tags else ""
         text = signed("\n\n".join(filter(None, (texts[number], trained + stage))))
         if kept is not None and number in facts and text != version.description:
@@ -130,7 +132,7 @@ def _model_paragraphs(
     number = str(champion)
     periods = [p for p in champion_periods(history(client, name)) if p.began.version == number]
     since = f" since {periods[-1].began.when:%Y-%m-%d %H:%M} UTC" if periods else ""
-    reason = f": {periods[-1].began.reason}" if periods else ""
+    reason = f": {escape_markup(periods[-1].began.reason)}" if periods else ""
     uri = f"models:/{name}@{CHAMPION}"
     return [
         *filter(None, [texts.get(number)]),

@@ -6,6 +6,19 @@ from steps.registration.descriptions import version_facts
 from stockpred.columns import SYMBOL
 
 
+def test_version_facts_of_odd_names_show_them_as_they_are() -> None:
+    evaluation = {
+        "recipe": {"candidate": "random_forest", "horizon": 1},
+        "source": "bars/*_day_*.csv",
+        "model": {},
+    }
+    text = version_facts(evaluation, pd.DataFrame({SYMBOL: ["[A](http://evil)", "<b>"]}))
+    assert (
+        r"for &lt;b&gt;, \[A\](http://evil); a random_forest on bars of bars/\*\_day\_\*.csv."
+        in text
+    )
+
+
 def test_version_facts_has_the_figures_of_the_evaluation() -> None:
     evaluation = {
         "recipe": {"candidate": "logistic", "horizon": 1},
