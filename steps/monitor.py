@@ -77,7 +77,9 @@ def main(
         "retrain": on_alert == "retrain" and needs_training(alerts, list(versions.values())),
         "champion": describe_champion(champion, resolved.alias, sampler.sessions),
         "training": newest_training(versions.values(), sampler.sessions),
-        "night": describe_night(run, resolved, forecasts, alerts),
+        "night": describe_night(
+            run, resolved, forecasts, alerts, recent=sampler.recent_without_gap()
+        ),
         "horizon": settings.horizon,
         "moves": [transition.to_dict() for transition in history(run.client, registered_model)],
         **result.content,

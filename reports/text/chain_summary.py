@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reports.text.forecasts import format_day
 from reports.text.verdict import verdict_sentence
 from stockpred.columns import DATE, DIRECTION, ENTRY_DATE, PROBABILITY_UP, SYMBOL
 from stockpred.monitoring.absence import absence_sentence
@@ -97,7 +98,7 @@ def _changes(night: Mapping[str, Any], monitoring: Mapping[str, Any]) -> list[st
 def _cells(forecast: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(forecast[SYMBOL]),
-        forecast[ENTRY_DATE] or f"the session after {forecast[DATE]}",
+        format_day(forecast, ENTRY_DATE, f"the session after {forecast[DATE]}"),
         f"{forecast[PROBABILITY_UP]:.3f}",
         "up" if forecast[DIRECTION] else "down",
     )

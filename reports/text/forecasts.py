@@ -36,9 +36,9 @@ def forecast_rows(forecasts: Sequence[Mapping[str, Any]], horizon: int) -> list[
     """
     rows: list[tuple[str, ...]] = [HEAD if horizon == 1 else HEAD_OF_SPAN]
     for forecast in forecasts:
-        days = [_day(forecast, ENTRY_DATE, NEXT)]
+        days = [format_day(forecast, ENTRY_DATE, NEXT)]
         if horizon > 1:
-            days.append(_day(forecast, EXIT_DATE, f"{horizon} sessions on"))
+            days.append(format_day(forecast, EXIT_DATE, f"{horizon} sessions on"))
         rows.append(
             (
                 str(forecast[SYMBOL]),
@@ -51,7 +51,8 @@ def forecast_rows(forecasts: Sequence[Mapping[str, Any]], horizon: int) -> list[
     return rows
 
 
-def _day(forecast: Mapping[str, Any], column: str, unknown: str) -> str:
+def format_day(forecast: Mapping[str, Any], column: str, unknown: str) -> str:
+    """Format a day of a forecast, marked where it is expected by weekdays; or say it in words."""
     if forecast[column] is None:
         return unknown
-    return f"{forecast[column]}{' (expected)' if forecast[EXPECTED_DATES] else ''}"
+    return f"{forecast[column]}{' (expected)' if forecast.get(EXPECTED_DATES) else ''}"

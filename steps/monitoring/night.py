@@ -13,6 +13,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
 from reports.text.verdict import verdict_sentence
 from steps.registration.version_tags import TAG_EVALUATION
+from stockpred.arrays import Dates
 from stockpred.monitoring.night import describe_forecasts
 
 TAG_ALERTS = "alert_kinds"
@@ -24,6 +25,8 @@ def describe_night(
     resolved: ResolvedModel,
     forecasts: pd.DataFrame,
     alerts: Sequence[Mapping[str, Any]],
+    *,
+    recent: Mapping[str, Dates],
 ) -> dict[str, Any]:
     """Describe the night beside the one before, which is the monitor's last run.
 
@@ -36,6 +39,8 @@ def describe_night(
         Of `inputs.read_forecasts`.
     alerts : sequence of mapping
         Of tonight.
+    recent : mapping of str to array of datetime64[s]
+        Of `FeatureSampler.recent_without_gap`.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def describe_night(
         "is_champion": resolved.alias == CHAMPION,
         "verdict": _verdict(run, resolved),
         "previous_version": earlier.get(TAG_MODEL_VERSION, "").rpartition("/")[2] or None,
-        **describe_forecasts(forecasts, str(resolved.version)),
+        **describe_forecasts(forecasts, str(resolved.version), recent),
         "new_alerts": [alert["sentence"] for alert in alerts if alert["kind"] not in known],
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Dates
-from stockpred.bars.schema import BarsInfo
+from stockpred.bars.schema import BarsInfo, unbroken_ranges
 from stockpred.columns import DATE
 from stockpred.features.registry import FEATURE_SETS
 from stockpred.features.table import feature_columns, feature_rows
@@ -92,6 +92,13 @@ class FeatureSampler:
                     self.reference.setdefault(name, []).append(before[name].to_numpy()[::step])
                     self.current.setdefault(name, []).append(after[name].to_numpy())
             yield rows
+
+    def recent_without_gap(self) -> dict[str, Dates]:
+        """Return each symbol's `recent` dates after its last long gap or quarantined period."""
+        return {
+            symbol: dates[unbroken_ranges(dates, self.info.quarantines_of(symbol))[-1][0] :]
+            for symbol, dates in self.recent.items()
+        }
 
     def features(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the values of all symbols by feature: of the reference, and of the last dates."""

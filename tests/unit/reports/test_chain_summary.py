@@ -39,7 +39,7 @@ def monitoring(**night: Any) -> dict[str, Any]:
         "verdict": "No evidence of skill",
         "previous_version": "2",
         "new_alerts": [],
-        **describe_forecasts(ledger(ROWS), "2"),
+        **describe_forecasts(ledger(ROWS), "2", {}),
         **night,
     }
     return {
@@ -53,19 +53,40 @@ def monitoring(**night: Any) -> dict[str, Any]:
 
 
 def test_describe_forecasts_compares_with_the_last_night_in_time() -> None:
-    night = describe_forecasts(ledger(ROWS), "2")
+    night = describe_forecasts(ledger(ROWS), "2", {})
     assert [row["symbol"] for row in night["forecasts"]] == ["A", "B", "NEW"]
     assert night["forecasts"][0] == {
         "symbol": "A",
         "date": "2024-01-04",
         "entry_date": "2024-01-05",
+        "expected_dates": False,
         "probability_up": 0.25,
         "direction": 0,
     }
     assert night["forecasts"][1]["entry_date"] is None
     assert (night["flips"], night["new_symbols"]) == (["A"], ["NEW"])
-    first = describe_forecasts(ledger(ROWS[:1] + ROWS[4:5]), "1")
+    first = describe_forecasts(ledger(ROWS[:1] + ROWS[4:5]), "1", {})
     assert (len(first["forecasts"]), first["flips"], first["new_symbols"]) == (2, [], [])
+
+
+def test_describe_forecasts_of_a_version_without_any_is_empty() -> None:
+    assert set(map(len, describe_forecasts(ledger(ROWS), "4", {}).values())) == {0}
+
+
+def test_forecasts_of_a_symbol_without_calendar_are_for_the_day_its_weekdays_expect() -> None:
+    days = np.arange("2023-11-01", "2024-01-05", dtype="datetime64[D]")
+    recent = {"B": days[np.is_busday(days)].astype("datetime64[s]")}
+    night = describe_forecasts(ledger(ROWS), "2", recent)  # B: of Thursday 2024-01-04
+    assert (night["forecasts"][1]["entry_date"], night["forecasts"][1]["expected_dates"]) == (
+        "2024-01-05",
+        True,
+    )
+    lines = summary_lines(summarise(None, monitoring(**night)))
+    assert "  B       2024-01-05 (expected)  0.750  up" in lines
+    # The next bar has come, but no forecast after it.
+    recent["B"] = np.append(recent["B"], np.datetime64("2024-01-08", "s"))
+    known = describe_forecasts(ledger(ROWS), "2", recent)["forecasts"][1]
+    assert (known["entry_date"], known["expected_dates"]) == ("2024-01-08", False)
 
 
 @pytest.mark.parametrize(
