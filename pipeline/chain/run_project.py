@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.chain.summary import Description, is_random_name, note
+from pipeline.chain.summary import Description, note
 from pipeline.errors import InputError, Interrupted, PipelineError
 from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
@@ -20,6 +20,7 @@ from pipeline.run.orphans import close_orphans
 from pipeline.step import ChainParams, FinishedStep, Project, Step
 from pipeline.tags import TAG_ERROR, TAG_NOTE, TAG_RUN_NAME
 from pipeline.tracking.run_data import log_run_data
+from pipeline.tracking.ui_pages import is_random_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

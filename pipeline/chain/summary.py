@@ -83,15 +83,3 @@ def escape_markup(text: str) -> str:
     max_age=5 of \*A\|B\* and \[C\](http://c)
     """
     return _MARKUP.sub(r"\\\g<0>", escape(" ".join(text.split()), quote=False))
-
-
-def is_random_name(name: str) -> bool:
-    """Return whether MLflow made a run's name, such as ``calm-ant-12``: the user gave none."""
-    from pipeline.tracking.mlflow_private import (  # noqa: PLC0415 - imports mlflow, 2 s of CPU
-        RANDOM_NOUNS,
-        RANDOM_PREDICATES,
-    )
-
-    predicate, _, rest = name.partition("-")
-    noun, _, number = rest.partition("-")
-    return predicate in RANDOM_PREDICATES and noun in RANDOM_NOUNS and number.isdecimal()

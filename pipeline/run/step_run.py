@@ -29,9 +29,11 @@ from pipeline.tags import (
     TAG_KEPT,
     TAG_KEY_FIGURE,
     TAG_OUTPUT,
+    TAG_RUN_NAME,
 )
 from pipeline.tracking.artifacts import atomic_write, fetch
 from pipeline.tracking.run_data import Point, log_run_data
+from pipeline.tracking.ui_pages import is_random_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -212,6 +214,8 @@ class StepRun:
 def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterator[StepRun]:
     """Open a step's run with a scratch folder; on an error log its line and the log's tail.
 
+    A run outside of a chain is named by its entry point, unless the user gave it a name.
+
     Parameters
     ----------
     root : Path
@@ -231,6 +235,8 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
         with open_run(root, entry_point, params) as (active, heartbeat), tee_output(log) as append:
             step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heartbeat)
             try:
+                if ENV_IN_CHAIN not in os.environ and is_random_name(active.info.run_name):
+                    step.client.set_tag(step.run_id, TAG_RUN_NAME, entry_point)
                 log_context.update(run=step.run_id, step=entry_point)
                 yield step
                 step.end()

@@ -1,4 +1,4 @@
-"""Addresses of pages in MLflow's UI, and the tag that says what kind of experiment it shows."""
+"""What MLflow's UI goes by: addresses of pages, names of runs, the kind of an experiment."""
 
 from __future__ import annotations
 
@@ -59,3 +59,15 @@ def mark_as_training(client: MlflowClient, experiment_id: str) -> None:
         # A user who may add runs but not change the experiment loses a default of the UI only.
         if error.error_code != "PERMISSION_DENIED":
             raise
+
+
+def is_random_name(name: str) -> bool:
+    """Return whether MLflow made a run's name, such as ``calm-ant-12``: the user gave none."""
+    from pipeline.tracking.mlflow_private import (  # noqa: PLC0415 - imports mlflow, 2 s of CPU
+        RANDOM_NOUNS,
+        RANDOM_PREDICATES,
+    )
+
+    predicate, _, rest = name.partition("-")
+    noun, _, number = rest.partition("-")
+    return predicate in RANDOM_PREDICATES and noun in RANDOM_NOUNS and number.isdecimal()

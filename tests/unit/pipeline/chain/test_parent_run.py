@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.chain.parent_run import ParentRun
-from pipeline.chain.summary import is_random_name
 from pipeline.run.nested import dataset, log_training_data
 from pipeline.step import FinishedStep, Step
 from pipeline.tags import TAG_MODEL_URI, TAG_NOTE, TAG_RUN_NAME
 from pipeline.tracking.run_data import Point, log_run_data
+from pipeline.tracking.ui_pages import is_random_name
 from tests.support.runs.stores import make_client
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")

@@ -3,8 +3,11 @@
 import signal
 from pathlib import Path
 
+import mlflow
 import pytest
 
+from pipeline.run.step_run import step_run
+from pipeline.tags import TAG_RUN_NAME
 from tests.support.runs.kill_at_lines import run_script
 from tests.support.runs.stores import make_store
 from tests.support.runs.toy_project import ENV, long
@@ -102,3 +105,32 @@ def test_step_run_ended_at_any_line_offers_only_whole_outputs(
         if handles and not again:
             assert status != "RUNNING", where
     assert handles == (signum == signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.parametrize(
+    ("given", "in_chain", "name"),
+    [
+        ("calm-ant-12", False, "score"),
+        ("my forecasts", False, "my forecasts"),
+        ("calm-ant-12", True, "calm-ant-12"),  # the chain has named its steps' runs
+    ],
+)
+def test_run_of_a_step_is_named_by_its_entry_point_unless_the_user_named_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, in_chain: bool, name: str
+) -> None:
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(make_store(tmp_path))
+    try:
+        client = mlflow.MlflowClient()
+        run_id = client.create_run("0", run_name=given).info.run_id
+        monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+        monkeypatch.setenv("PIPELINE_LOG_FILE", str(tmp_path / "log"))
+        if in_chain:
+            monkeypatch.setenv("PIPELINE_IN_CHAIN", "key")
+        with pytest.raises(ValueError, match="so"), step_run(tmp_path, "score", {}):
+            raise ValueError("so")  # a failed run has its name, too
+        run = client.get_run(run_id)
+        assert (run.info.run_name, run.data.tags[TAG_RUN_NAME]) == (name, name)
+    finally:
+        mlflow.set_tracking_uri(before)
