@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,11 +12,26 @@ if TYPE_CHECKING:
 
 
 class Point(NamedTuple):
-    """One value of a metric at a step of its axis."""
+    """One value of a metric at a step of its axis, and its time if that is not the present.
+
+    Attributes
+    ----------
+    metric : str
+    value : float
+    step : int
+    time : datetime, optional
+        Aware; charts draw against it, too.
+    """
 
     metric: str
     value: float
     step: int
+    time: dt.datetime | None = None
+
+    @property
+    def milliseconds(self) -> int:
+        """Time of the value in milliseconds since 1970."""
+        return int((self.time.timestamp() if self.time else time.time()) * 1000)
 
 
 class ModelLink(NamedTuple):
@@ -51,11 +67,10 @@ def log_run_data(  # noqa: PLR0913 - the parts of one request
     """
     from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415 - costs 2 s of CPU
 
-    now = int(time.time() * 1000)
     link = model._asdict() if model else {}
     client.log_batch(
         run_id,
-        metrics=[Metric(point.metric, point.value, now, point.step, **link) for point in points],
+        metrics=[Metric(p.metric, p.value, p.milliseconds, p.step, **link) for p in points],
         params=[Param(name, str(value)) for name, value in (params or {}).items()],
         tags=[RunTag(name, value) for name, value in (tags or {}).items()],
     )

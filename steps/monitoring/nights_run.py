@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG_NIGHTS = "stockpred.nights_of"
-NOTE = "One point a session that the monitor looked at, at the step YYYYMMDD: its charts are lines."
+NOTE = (
+    "One point a session that the monitor looked at, at the step YYYYMMDD. For an axis of dates "
+    "choose *Time (wall)* for the X-axis, with the gear of the tab *Model metrics*."
+)
 
 
 def log_night(
@@ -25,7 +29,8 @@ def log_night(
     """Add a session to the run ``nights of <registered model>``, which is made where there is none.
 
     The run has no process: it is FINISHED at all times. A missed night is a gap; a second night of
-    a session adds a second value at its step.
+    a session adds a second value at its step. The time of a value is the present time of day on the
+    day of the session, so that of two values on one day the later one counts.
 
     Parameters
     ----------
@@ -59,7 +64,9 @@ def log_night(
         )
     )
     step = int(session.replace("-", ""))
-    points = [Point(name, float(v), step) for name, v in figures.items() if v is not None]
+    now = dt.datetime.now(dt.UTC)
+    time = dt.datetime.combine(dt.date.fromisoformat(session), now.timetz())
+    points = [Point(name, float(v), step, time) for name, v in figures.items() if v is not None]
     run_id = str(run.info.run_id)
     log_run_data(client, run_id, points=points)
     if run.info.status == "RUNNING":

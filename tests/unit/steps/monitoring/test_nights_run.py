@@ -1,5 +1,6 @@
 """The run of all nights of a registered model."""
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,5 @@ def test_nights_of_a_model_are_points_of_one_finished_run(tmp_path: Path) -> Non
         (20261125, 0.01),
         (20261125, 0.02),
     ]
+    times = [dt.datetime.fromtimestamp(m.timestamp / 1000, dt.UTC) for m in history]
+    assert [time.date().isoformat() for time in times] == list(sessions), "the axis of dates"
