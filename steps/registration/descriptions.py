@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -127,8 +128,12 @@ def update_descriptions(
 def _model_paragraphs(
     client: "MlflowClient", name: str, champion: str | None, texts: Mapping[str, str]
 ) -> list[str]:
+    command = f"mlflow run . -e score --env-manager local -P {quote(f'registered_model={name}')}"
     if champion is None:
-        return ["No version is champion: none has passed the gate, or it was withdrawn."]
+        return [
+            "No version is champion: none has passed the gate, or it was withdrawn.",
+            f"Forecasts until then, with a warning: `{command}`.",
+        ]
     number = str(champion)
     periods = [p for p in champion_periods(history(client, name)) if p.began.version == number]
     since = f" since {periods[-1].began.when:%Y-%m-%d %H:%M} UTC" if periods else ""
@@ -137,6 +142,5 @@ def _model_paragraphs(
     return [
         *filter(None, [texts.get(number)]),
         f"Champion: version {number}{since}{reason}.",
-        f"Forecasts: `mlflow run . -e score -P 'registered_model={name}'`, or "
-        f'`mlflow.pyfunc.load_model("{uri}").predict(bars)`.',
+        f'Forecasts: `{command}`, or `mlflow.pyfunc.load_model("{uri}").predict(bars)`.',
     ]

@@ -1,9 +1,13 @@
 """Descriptions of registered models and versions."""
 
-import pandas as pd
+from pathlib import Path
 
-from steps.registration.descriptions import version_facts
+import pandas as pd
+import pytest
+
+from steps.registration.descriptions import own_text, update_descriptions, version_facts
 from stockpred.columns import SYMBOL
+from tests.support.runs.stores import create_model_versions, make_client
 
 
 def test_version_facts_of_odd_names_show_them_as_they_are() -> None:
@@ -31,3 +35,18 @@ def test_version_facts_has_the_figures_of_the_evaluation() -> None:
     text = version_facts(evaluation, pd.DataFrame({SYMBOL: ["B", "A", "A"]}))
     assert "for A, B; a logistic on bars of snapshot" in text
     assert "641 dates" in text and "0.6895 against 0.6932" in text and "p = 0.014" in text
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.parametrize("is_champion", [False, True])
+def test_description_of_a_model_prints_a_command_that_needs_no_environment_manager(
+    tmp_path: Path, is_champion: bool
+) -> None:
+    client = make_client(tmp_path)
+    create_model_versions(client, "my bars", 1)
+    if is_champion:
+        client.set_registered_model_alias("my bars", "champion", "1")
+    update_descriptions(client, "my bars", {"1": "Predicts."}, {"1": "first"})
+    text = own_text(client.get_registered_model("my bars").description)
+    assert text is not None and ("No version is champion" in text) != is_champion
+    assert "`mlflow run . -e score --env-manager local -P 'registered_model=my bars'`" in text
