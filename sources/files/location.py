@@ -127,7 +127,8 @@ def _read_filesystem(
         skipped = [entry.base_name for entry in entries if entry not in chosen]
         if not chosen:
             held = f" ({path} holds {', '.join(skipped[:5])})" if skipped else f" ({path})"
-            raise _no_file(uri, "files of bars (.csv, .txt, .parquet, .zip, .gz)", f"none{held}")
+            expected = "files of bars (.csv, .txt, .parquet, .zip, .gz)"
+            raise _no_file(uri, expected, f"none{held}", fix="give a folder that has some")
     elif WILDCARD in PurePosixPath(path).name:
         folder, _, pattern = path.rpartition("/")
         is_folder = filesystem.get_file_info(folder or "/").type == pafs.FileType.Directory
@@ -140,7 +141,8 @@ def _read_filesystem(
             and entry.base_name.startswith(".") <= pattern.startswith(".")  # as a shell does
         ]
         if not chosen:
-            raise _no_file(uri, "files of this pattern", f"none ({path})")
+            fix = "give a pattern that some fit"
+            raise _no_file(uri, "files of this pattern", f"none ({path})", fix=fix)
     else:
         got = "no such file" if info.type == pafs.FileType.NotFound else "no regular file"
         raise _no_file(uri, "a file of bars", f"{got} ({path})")
@@ -180,5 +182,5 @@ def _read_all(
         yield SourceFile(str(info.base_name), origin, content)
 
 
-def _no_file(uri: str, expected: str, got: str) -> ParameterError:
-    return ParameterError("source", uri, expected=expected, got=got, fix="give its path")
+def _no_file(uri: str, expected: str, got: str, *, fix: str = "give its path") -> ParameterError:
+    return ParameterError("source", uri, expected=expected, got=got, fix=fix)

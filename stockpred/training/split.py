@@ -244,7 +244,7 @@ class PurgedWalkForward:
                 expected=f"at least {self.n_splits + 1 + self.gap} dates before the holdout, "
                 "better many more",
                 got=f"{len(distinct)} dates",
-                fix="give fewer folds, a smaller gap, or more dates",
+                fix="give fewer folds, a smaller gap, a shorter horizon, or more dates",
             )
         starts = range(len(distinct) - self.n_splits * length, len(distinct), length)
         return [(distinct[start], distinct[start + length - 1]) for start in starts]

@@ -140,6 +140,7 @@ def test_two_spellings_of_a_symbol_in_two_files_are_refused(tmp_path: Path) -> N
         ("none/*.csv", "expected files of this pattern, got none ("),
         ("bars/*.doc", "expected files of this pattern, got none ("),
         ("empty", "expected files of bars (.csv, .txt, .parquet, .zip, .gz), got none ("),
+        ("empty", "Fix: give a folder that has some."),
         ("texts", "holds a.doc"),
         ("blank", "got an empty file"),
     ],
