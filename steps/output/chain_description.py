@@ -13,6 +13,7 @@ from steps.cli.parameters import taken_by
 
 # Step -> its page for people.
 PAGES = {
+    "validate": "validation.html",
     "features": "data_report.html",
     "report": "report.html",
     "monitor": "monitoring.html",

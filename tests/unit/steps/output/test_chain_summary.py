@@ -57,6 +57,7 @@ def test_pages_of_a_chain_are_addresses_of_its_run_and_reports(
     monkeypatch.setitem(log_context, "run", "abc")
     monkeypatch.setitem(log_context, "experiment", "7")
     report = FinishedStep("report", "4567", "cached", 1.0, {}, {})
+    validate = FinishedStep("validate", "89ab", "cached", 1.0, {}, {})
     query = "?workflowType=machine_learning"
     for uri, server in (
         ("sqlite:////a/b.db", "http://127.0.0.1:5000"),
@@ -64,6 +65,7 @@ def test_pages_of_a_chain_are_addresses_of_its_run_and_reports(
     ):
         first, *_ = next_commands(LAST, uri, DEFAULTS)
         assert f"open {server}/#/experiments/7/runs/abc{query}" in first
-        [line] = page_lines([report, LAST], uri)
+        of_bars, line = page_lines([validate, report, LAST], uri)
+        assert of_bars.endswith(f"/runs/89ab/artifacts/validation.html{query}")
         page = f"{server}/#/experiments/7/runs/4567/artifacts/report.html{query}"
         assert line.split() == ["report.html", page]
