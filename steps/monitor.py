@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.errors import AlertRaised
 from pipeline.registry.history import history
 from pipeline.registry.model_uri import resolve_and_warn
+from pipeline.registry.versions import CHAMPION
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
 from reports.pages.monitoring import render_monitoring_page
@@ -88,7 +89,8 @@ def main(
     }
     run.write_json("monitoring.json", content)
     others = rows_of_other_recipes(rows, model)
-    records = {f"champion's recipe, now version {champion.version}": result.record}
+    owner = "champion's recipe, now" if resolved.alias == CHAMPION else "recipe of"
+    records = {f"{owner} version {champion.version}": result.record}
     records |= {f"version {name}": part for name, part in others.items()}
     images = draw_monitoring_plots(content, result.detection, records)
     run.write_report("monitoring.html", render_monitoring_page(content, images).encode())

@@ -53,6 +53,7 @@ def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, Pict
         A self-contained HTML document.
     """
     champion = content["champion"]
+    is_champion = champion["alias"] == "champion"
     return page(
         f"Monitoring of {content['registered_model']}, version {champion['version']}",
         [
@@ -69,7 +70,7 @@ def render_monitoring_page(content: Mapping[str, Any], images: Mapping[str, Pict
             heading("Outcomes"),
             *_record(content),
             *_pictures(content, images),
-            heading("Champion and challengers"),
+            heading("Champion and challengers" if is_champion else "Versions"),
             *_versions(content),
             heading("Data"),
             *_data(content["data"]),
@@ -143,7 +144,7 @@ def _interval(name: str, interval: Sequence[float] | None) -> str | None:
 def _today(content: Mapping[str, Any]) -> Iterable[str]:
     shown = content["today"]
     if not shown:
-        yield paragraph("The ledger has no forecast of this champion yet.")
+        yield paragraph("The ledger has no forecast by this recipe yet.")
         return
     columns = (
         "symbol",
@@ -258,7 +259,7 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
                 "version",
                 "dates in common",
                 "rows",
-                "lead over the champion, nats",
+                f"lead over version {content['champion']['version']}, nats",
                 "95 % interval",
                 "p, one-sided",
             ),

@@ -184,7 +184,7 @@ def _draw_confusion_matrix(labelled: pd.DataFrame) -> Picture:
     figure, axes = new_figure(f"Forecast against outcome, {rows:,} rows of the holdout")
     axes.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max() * 1.4, 1))
     for (outcome, called), count in np.ndenumerate(counts):
-        text = f"{count:,}\n{count / max(rows, 1):.1%}"
+        text = f"{count:,}\n{100 * count / max(rows, 1):.1f} %"
         axes.text(called, outcome, text, ha="center", va="center", color=INK, fontsize=12)
     axes.set_xticks([0, 1], ["down", "up"])
     axes.set_yticks([0, 1], ["down", "up"])

@@ -25,7 +25,10 @@ class EProcess:
     Under the null, that the reference gives the true probability of each outcome given what was
     known before, the expected wealth is at most the initial 1. By Ville's inequality the
     probability that it ever reaches 1 / alpha is at most alpha. Symbols of one date may depend on
-    each other in any way.
+    each other in any way, if they share a calendar. Dates are those of all symbols together: of
+    mixed calendars (a coin among stocks) an outcome of a symbol with fewer sessions comes after the
+    bets on the dates between, and the bound holds only as far as these outcomes do not depend on
+    it.
 
     Wealth is split evenly among `STAKES` and, where outcomes of `horizon` > 1 sessions overlap,
     among a few bettors that take turns: each bets on a block of dates, and pauses during the blocks

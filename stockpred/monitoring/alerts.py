@@ -60,7 +60,10 @@ def data_alerts(
             f"{shown}"
         )
     if unsound is not None and unsound >= UNSOUND:
-        alerts.append(f"validation took out {unsound:.1%} of the bars, to be below {UNSOUND:.0%}")
+        alerts.append(
+            f"validation took out {100 * unsound:.1f} % of the bars, "
+            f"to be below {100 * UNSOUND:.0f} %"
+        )
     if late is not None and late > BEHIND:
         alerts.append(f"the newest bar is {late} weekdays old, to be at most {BEHIND}")
     return [{"kind": DATA, "since": None, "sentence": sentence} for sentence in alerts]
@@ -137,7 +140,7 @@ def alert_sentence(content: Mapping[str, Any], alerts: Sequence[Mapping[str, Any
 def _record_words(content: Mapping[str, Any]) -> str:
     record = content["record"]
     if not record["dates"]:
-        return "no forecast of the champion has an outcome yet"
+        return "no forecast by this recipe has an outcome yet"
     dates = f"{record['dates']:,} date{'' if record['dates'] == 1 else 's'}"
     return (
         f"on {dates} the log loss was {record['log_loss']['mean']:.4f}, "

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from stockpred.arrays import Array
 from stockpred.columns import (
@@ -68,6 +68,8 @@ def mean_with_interval(
     """Compute a mean over dates and its 95 % interval by Student's t.
 
     For periods too short for a block bootstrap; standard errors as in `paired_test.paired_lead`.
+    Symbols of one date move together, so a date is one observation: for a share of hits, too, where
+    an interval for independent rows would be too narrow.
 
     Parameters
     ----------
@@ -93,6 +95,42 @@ def mean_with_interval(
         return lead.mean, None
     half_width = float(stdtrit(lead.dates - 1, (1 + LEVEL) / 2)) * lead.standard_error
     return lead.mean, (lead.mean - half_width, lead.mean + half_width)
+
+
+def hit_interval(rate: float, outcomes: int, horizon: int) -> tuple[float, float]:
+    """Compute Wilson's 95 % interval of the hit rate of one symbol.
+
+    Within [0, 1], and wide where every one of a few outcomes is a hit. Outcomes of `horizon`
+    sessions overlap, so that they count as ``outcomes / horizon`` independent ones.
+
+    Parameters
+    ----------
+    rate : float
+        Share of hits.
+    outcomes : int
+        Number of outcomes, each of another date; at least 1.
+    horizon : int
+        Sessions from entry to exit.
+
+    Returns
+    -------
+    (float, float)
+
+    References
+    ----------
+    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
+    Journal of the American Statistical Association 22, 209-212.
+
+    Examples
+    --------
+    >>> "{:.3f} to {:.3f}".format(*hit_interval(1.0, 5, 1))
+    '0.566 to 1.000'
+    """
+    count = outcomes / horizon
+    z = float(ndtri((1 + LEVEL) / 2))
+    centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2) / (1 + z**2 / count)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def metrics_by_week(rows: pd.DataFrame, horizon: int) -> list[dict[str, Any]]:
@@ -195,9 +233,7 @@ def latest_by_symbol(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]
         newest = rows.iloc[-1]
         known = rows[rows[LABEL].notna()]
         hit = np.asarray((known[PROBABILITY_UP] > 0.5) == (known[LABEL] == 1), np.float64)
-        rate, interval = mean_with_interval(known[DATE], hit, horizon)
-        if interval:
-            interval = (max(interval[0], 0.0), min(interval[1], 1.0))
+        rate = float(hit.mean()) if len(hit) else None
         shown.append(
             {
                 "symbol": str(name),
@@ -206,7 +242,7 @@ def latest_by_symbol(record: pd.DataFrame, horizon: int) -> list[dict[str, Any]]
                 "direction": int(newest[DIRECTION]),
                 "outcomes": len(known),
                 "hit_rate": rate,
-                "interval": interval,
+                "interval": None if rate is None else hit_interval(rate, len(hit), horizon),
             }
         )
     return shown

@@ -148,7 +148,9 @@ SYMBOL_CHECKS = (
     SymbolCheck("extra", "each bar is of a session of the symbol's calendar", _extra),
     SymbolCheck(GAP, f"each bar is at most {GAP_DAYS} days after the one before", _gap),
     SymbolCheck(
-        "calendar", f"at most {MISFIT:.0%} of the dates differ from the calendar's", _misfit
+        "calendar",
+        f"at most {100 * MISFIT:.0f} % of the dates differ from the calendar's",
+        _misfit,
     ),
     SymbolCheck("history", f"there are {SPARE_BARS} bars more than the longest look-back", _short),
 )

@@ -201,6 +201,7 @@ def test_monitoring_is_up_to_date_until_ledger_or_registry_change(tmp_path: Path
     world.client.set_registered_model_alias(NAME, "candidate", other)
     world.client.delete_registered_model_alias(NAME, "champion")
     assert not is_up_to_date(world.client, third["run"], NAME, ledger, TODAY), "no champion"
+    assert "champion" not in world.monitor(bars)["page"].lower()
     world.client.set_registered_model_alias(NAME, "champion", other)
     assert is_up_to_date(world.client, third["run"], NAME, ledger, TODAY)
     move = {"stage": "Archived", "run_id": "", "reason": "r", "by_hand": True}

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import pearsonr
+from scipy.stats import binom, binomtest, pearsonr
 from scipy.stats import t as student
 
 from stockpred.features.table import feature_rows
 from stockpred.monitoring.drift import distance, drift
 from stockpred.monitoring.live_metrics import (
     compare_versions,
+    hit_interval,
     latest_by_symbol,
     mean_with_interval,
     metrics_by_date,
@@ -127,6 +128,24 @@ def test_weekly_interval_covers_the_mean() -> None:
         is_covered.append(low <= 3 <= high)
     assert 0.92 <= np.mean(is_covered) <= 0.98
     assert mean_with_interval(np.arange(3), np.full(3, np.nan), 1) == (None, None)
+
+
+def test_hit_interval_is_wilsons_and_wider_where_outcomes_overlap() -> None:
+    exact = binomtest(7, 12).proportion_ci(0.95, "wilson")
+    assert hit_interval(7 / 12, 12, 1) == pytest.approx((exact.low, exact.high))
+    assert hit_interval(7 / 12, 60, 5) == pytest.approx((exact.low, exact.high))
+    for hits in (0, 4):  # an interval by Student's t has no width here
+        low, high = hit_interval(hits / 4, 4, 1)
+        assert 0 <= low <= hits / 4 <= high <= 1 and high - low > 0.4
+
+
+def test_hit_interval_covers_the_rate_of_few_outcomes() -> None:
+    for rate, count in ((0.53, 4), (0.53, 9), (0.65, 25)):
+        hits = np.arange(count + 1)
+        covers = [
+            low <= rate <= high for low, high in (hit_interval(k / count, count, 1) for k in hits)
+        ]
+        assert binom.pmf(hits, count, rate) @ covers >= 0.91
 
 
 def test_overall_metrics_are_those_of_all_rows(record: pd.DataFrame) -> None:

@@ -106,7 +106,7 @@ def test_short_record_reports_the_smallest_detectable_change() -> None:
     assert short["record"]["log_loss"]["interval"] is None
     none = monitor_content(scored_rows(live_forecasts(0, 15)).iloc[:0])
     assert alert_sentence(none, []).startswith(
-        "No alert: no forecast of the champion has an outcome yet."
+        "No alert: no forecast by this recipe has an outcome yet."
     )
     versions = {"1": replace(CHAMPION, expected_lead=None)}
     blank = monitor_champion(
@@ -174,6 +174,6 @@ def test_data_alerts_follow_fixed_limits() -> None:
     assert alert["sentence"].endswith("C, D, E")
     sentences = [alert["sentence"] for alert in data_alerts([], 40, 0.05, 6)]
     assert sentences == [
-        "validation took out 5.0% of the bars, to be below 5%",
+        "validation took out 5.0 % of the bars, to be below 5 %",
         "the newest bar is 6 weekdays old, to be at most 5",
     ]
