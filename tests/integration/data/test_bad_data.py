@@ -1,4 +1,4 @@
-"""Bad files and unknown symbols: reported with row and value by the step that reads them."""
+"""Bad files and unknown symbols: reported with row and value before the work that they spoil."""
 
 from pathlib import Path
 
@@ -87,10 +87,11 @@ def test_bad_data_fails_the_step_that_detects_it(
 def test_symbol_missing_in_the_source_is_reported_with_a_suggestion(
     root: Path, store: Path
 ) -> None:
+    before = started_steps(store)
     line = run_refused(root, store, "--symbols", "AAPL,APPL")
     assert "symbols='APPL': " in line and "AAPL, FB, GOOG, IBM, MSFT" in line
     assert "Fix: use AAPL" in line
-    assert started_steps(store)[-1] == "acquire"
+    assert started_steps(store) == before, "refused before a run"
 
 
 def test_missing_input_is_reported_with_its_absolute_path(root: Path, store: Path) -> None:

@@ -96,9 +96,13 @@ def test_read_selects_symbols_and_dates_both_ends_included(tmp_path: Path) -> No
         (("FB", "IBM"), None, dt.date(2001, 1, 1), "symbols='FB': "),
     ],
 )
-def test_read_of_missing_symbol_or_range_names_it(symbols, start, end, words: str) -> None:
-    with pytest.raises((ParameterError, DataError), match=words):
-        open_source("snapshot", ROOT).read(symbols, start, end)
+def test_missing_symbol_or_range_is_refused_by_read_and_by_digest_before_a_run(
+    symbols, start, end, words: str
+) -> None:
+    source = open_source("snapshot", ROOT)
+    for refuse in (source.read, source.digest):
+        with pytest.raises((ParameterError, DataError), match=words):
+            refuse(symbols, start, end)
 
 
 def test_csv_symbols_like_numbers_or_na_stay_text(tmp_path: Path) -> None:
