@@ -29,24 +29,31 @@ class Rule:
         In the metric's unit.
     meaning : str
         Completes "it must hold that ...".
+    fix : str
+        What to do where an input lacks the metric; empty where none can.
     """
 
     metric: str
     direction: str
     limit: float
     meaning: str
+    fix: str = ""
 
 
 _CALIBRATED = Rule(
     "excess_calibration_error", "below", 0.05, "its probabilities are near the observed shares"
 )
-_SOUND = Rule("unsound_share", "below", 0.05, "the bars were validated and nearly all are sound")
+_VALIDATE = "give validation.json of a new run of validate"
+_SOUND = Rule(
+    "unsound_share", "below", 0.05, "the bars were validated and nearly all are sound", _VALIDATE
+)
 UNTRADABLE_SHARE = "untradable_share"
 _TRADABLE = Rule(
     UNTRADABLE_SHARE,
     "below",
     UNTRADABLE_ROWS,
     "nearly all prices it was judged on could be traded at",
+    _VALIDATE,
 )
 MIN_SHARED_SYMBOLS = 0.5
 _SAME_SYMBOLS = Rule(
@@ -245,7 +252,9 @@ def _refusal(results: Sequence[RuleResult]) -> str:
     broken = next(result for result in results if not result.passed)
     shown = "undefined" if broken.value is None else f"{broken.value:.4g}"
     direction = broken.rule.direction.replace("_", " ")
-    return (
+    sentence = (
         f"not shown that {broken.rule.meaning} "
         f"({broken.rule.metric} {shown}, to be {direction} {broken.rule.limit:g})"
     )
+    is_lacking = broken.value is None and broken.rule.fix
+    return f"{sentence}; fix: {broken.rule.fix}" if is_lacking else sentence
