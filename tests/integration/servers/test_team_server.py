@@ -13,8 +13,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 import requests
+from mlflow import MlflowClient
 
-from benchmarks.chains import STEPS
+from benchmarks.chains import STEPS, table
 from tests.support.servers.model_server import read_address
 from tests.support.servers.team_server import QUICK, TeamClient, TeamServer, run_team_server
 from tests.support.servers.tracking_server import free_port
@@ -33,7 +34,16 @@ def test_clients_without_a_shared_disk_can_do_everything(
     assert first.main() == EXECUTED
     shutil.rmtree(tmp_path / "a")
     client = TeamClient(tmp_path / "b", uri, folder)
-    assert client.main() == CACHED
+    code, output = client.run("main", **QUICK)
+    assert code == 0 and {step: how for step, (how, _) in table(output).items()} == CACHED
+    check_run_pages(uri)
+    # As printed: the command names the server and the experiment.
+    pasted = output.split("Try next:")[1].strip().splitlines()[1]
+    unset = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+    env = {name: value for name, value in client.env.items() if name not in unset}
+    done = subprocess.run(["bash", "-c", pasted], cwd="/", env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 forecasts of 2 symbols" in figure(shared, done.stdout, "score")
     versions = dict(
         shared.query("select version, value from model_version_tags where key = 'git_commit'")
     )
@@ -97,6 +107,29 @@ def test_two_concurrent_mains_register_one_version(shared: TeamServer, tmp_path:
         assert not [row for row in shared.census() if row[:3] == ("notes", "stockpred", "turn")]
         assert clients[1].main(start=start) == CACHED
     clients[1].load(f"models:/stockpred/{version}" for version in range(1, number + 1))
+
+
+def check_run_pages(uri: str) -> None:
+    """Ask the API for what MLflow's UI shows of an executed and of a cached chain."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("team").experiment_id
+    is_main = "tags.`mlflow.project.entryPoint` = 'main'"
+    listed = client.search_runs([experiment], is_main, order_by=["metrics.log_loss ASC"])
+    runs = [client.get_run(run.info.run_id) for run in listed]
+    one, other = runs
+    shown = {"symbols", "bars", "rows", "cv_log_loss", "log_loss", "lead", "p_value", "auc"}
+    assert one.data.metrics == other.data.metrics and shown <= one.data.metrics.keys()
+    assert one.info.run_name == other.info.run_name
+    assert one.info.run_name == f"us2 h1 {one.data.tags['candidate']} folds=3 refit_every=200"
+    assert {run.data.tags["pipeline.step.train.status"] for run in runs} == {"executed", "cached"}
+    models = [[model.model_id for model in run.outputs.model_outputs] for run in runs]
+    assert models[0] == models[1] and len(models[0]) == 1
+    data = [{d.dataset.digest for d in run.inputs.dataset_inputs} for run in runs]
+    assert data[0] == data[1] and data[0]
+    ranking = [{"field_name": "metrics.log_loss", "ascending": True}]
+    [ranked] = client.search_logged_models([experiment], order_by=ranking)
+    assert [ranked.model_id] == models[0]
+    assert "log_loss" in {metric.key for metric in ranked.metrics}
 
 
 def figure(shared: TeamServer, output: str, name: str) -> str:
