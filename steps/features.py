@@ -16,7 +16,7 @@ from reports.pages.features import render_features_page
 from reports.text.counts import count_of
 from reports.text.ties import describe_ties
 from steps.cli.command import step
-from steps.data.artifacts import ACQUIRED, fetch_artifact
+from steps.data.artifacts import SOUND, fetch_artifact
 from stockpred.arrays import Dates
 from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.bars.price_history import PriceSummary, thin_prices
@@ -48,7 +48,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     holdout: float,
 ) -> None:
     """Compute features and labels, symbol by symbol."""
-    source = fetch_artifact(run, "bars", bars, ACQUIRED)
+    source = fetch_artifact(run, "bars", bars, SOUND)
     info = BarsInfo.from_metadata(read_metadata(source))
     features = list_features(feature_sets, window)
     names = [feature.name for feature in features]

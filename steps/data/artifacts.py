@@ -33,12 +33,15 @@ class ArtifactKind:
         Key of the metadata that these steps write.
     fix : str
         An imperative.
+    refused_key : bytes, optional
+        Key of the metadata that another step writes.
     """
 
     name: str
     columns: tuple[str, ...]
     metadata_key: bytes | None
     fix: str
+    refused_key: bytes | None = None
 
 
 ACQUIRED = ArtifactKind(
@@ -46,6 +49,16 @@ ACQUIRED = ArtifactKind(
     BARS,
     schema.METADATA_KEY,
     "give a file of your own as source= (of main, acquire, score or monitor)",
+)
+# Key of the metadata of bars that `validate` has not seen. Files of earlier releases lack it.
+UNVALIDATED = b"stockpred.unvalidated"
+SOUND = ArtifactKind(
+    "bars.parquet of validate",
+    BARS,
+    schema.METADATA_KEY,
+    "give bars.parquet of a validate run, or a file of your own as source= (of main, score or "
+    "monitor)",
+    UNVALIDATED,
 )
 EXAMPLE = ArtifactKind(
     "example.parquet of validate",
@@ -102,4 +115,6 @@ def _difference(path: Path, kind: ArtifactKind) -> str | None:
         return f"a file without the column {missing[0]!r}"
     if kind.metadata_key is not None and kind.metadata_key not in metadata:
         return "a file that no such step wrote"
+    if kind.refused_key is not None and kind.refused_key in metadata:
+        return "that of acquire, which is not validated"
     return None

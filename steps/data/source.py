@@ -12,7 +12,7 @@ from reports.text.counts import count_of
 from sources import YAHOO, FetchedBars, Source, open_source
 from sources.base import SHOWN_SYMBOLS
 from steps.cli.types import ROOT
-from steps.data.artifacts import ACQUIRED, fetch_artifact
+from steps.data.artifacts import SOUND, fetch_artifact
 from steps.data.stored_bars import stored_bars
 from steps.data.trained_source import TrainedSource
 from stockpred.bars.missing_symbols import check_missing_symbols
@@ -126,7 +126,7 @@ def fetch_given_bars(run: StepRun, options: BarsOptions) -> Path | None:
     """Fetch the bars that are given as an artifact; None where they come from a source."""
     if options.bars is None:
         return None
-    return fetch_artifact(run, "bars", options.bars, ACQUIRED)
+    return fetch_artifact(run, "bars", options.bars, SOUND)
 
 
 def open_step_source(run: StepRun, options: SourceOptions) -> Source:

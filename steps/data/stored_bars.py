@@ -15,6 +15,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups, write_groups
 from pipeline.tags import TAG_OUTPUT
 from sources import FetchedBars, StoredBars
+from steps.data.artifacts import UNVALIDATED
 from stockpred.bars.schema import from_arrow, to_arrow
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError
@@ -61,10 +62,10 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
 
 
 def write_bars(path: Path, fetched: FetchedBars) -> int:
-    """Write bars as Parquet, one row group a symbol; return the number of rows."""
+    """Write bars, marked as not validated, one row group a symbol; return the number of rows."""
     by_symbol = fetched.bars.groupby(SYMBOL, sort=True, observed=True)
     tables = (to_arrow(bars) for _, bars in by_symbol)
-    return write_groups(path, tables, fetched.info.to_metadata)
+    return write_groups(path, tables, lambda: fetched.info.to_metadata() | {UNVALIDATED: b"true"})
 
 
 def _read(path: Path, report: dict[str, Any], symbols: set[str]) -> dict[str, StoredBars]:

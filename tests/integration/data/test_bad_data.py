@@ -120,5 +120,6 @@ def test_raw_bars_in_the_place_of_an_artifact_are_refused_before_the_work(
     words = ("--bars", str(path), *(("--ledger", str(tmp_path)) if module == "monitor" else ()))
     line = run_refused(root, store, *words, module=module, code=1)
     # The store has no model, which the steps that need one would report next.
-    assert line.startswith(f"bars='{path}': expected bars.parquet of acquire or validate, got ")
+    kind = "acquire or validate" if module == "validate" else "validate"
+    assert line.startswith(f"bars='{path}': expected bars.parquet of {kind}, got ")
     assert "Fix: give a file of your own as source= (of main" in line

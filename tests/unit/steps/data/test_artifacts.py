@@ -3,17 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputError
 from pipeline.run.step_run import StepRun
-from steps.data.artifacts import ACQUIRED, FORECASTS, ArtifactKind, fetch_artifact
+from pipeline.storage.parquet import write_groups
+from sources import FetchedBars
+from steps.data.artifacts import ACQUIRED, FORECASTS, SOUND, ArtifactKind, fetch_artifact
 from steps.data.feature_table import FEATURES
+from steps.data.stored_bars import write_bars
+from steps.data.validation import FileValidation
 from stockpred.bars.schema import SCHEMA, BarsInfo
 from stockpred.columns import BARS
 from stockpred.errors import ParameterError
+from tests.support.data.bars import make_bars
 
 
 def table_of(*columns: str, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
@@ -70,7 +76,22 @@ def test_artifact_of_the_right_kind_is_fetched(step: StepRun, tmp_path: Path) ->
         ("bars.parquet", ACQUIRED),
         ("features.parquet", FEATURES),
         ("predictions.parquet", FORECASTS),
+        ("bars.parquet", SOUND),  # also of an earlier release, or of a user's own making
     ):
         assert fetch_artifact(step, "thing", name, kind) == tmp_path / name
     with pytest.raises(InputError):
         fetch_artifact(step, "thing", "none.parquet", ACQUIRED)
+
+
+def test_bars_of_acquire_are_refused_where_sound_ones_are_read(
+    step: StepRun, tmp_path: Path
+) -> None:
+    info, path = BarsInfo("x", "y", {"AAA": "union"}), tmp_path / "bars.parquet"
+    write_bars(path, FetchedBars(make_bars(300), info, {}))
+    assert fetch_artifact(step, "bars", "bars.parquet", ACQUIRED) == path
+    with pytest.raises(ParameterError, match=r"expected bars.parquet of validate, got that of acq"):
+        fetch_artifact(step, "bars", "bars.parquet", SOUND)
+    validation = FileValidation(path, info, np.datetime64("2030-01-01", "s"), 5)
+    sound = tmp_path / "sound.parquet"
+    write_groups(sound, validation.sound_bars(), lambda: validation.sound_info().to_metadata())
+    assert fetch_artifact(step, "bars", "sound.parquet", SOUND) == sound
