@@ -14,6 +14,7 @@ NAMED = 10  # symbols of a list in a sentence
 HEAD = ("symbol", "for", "P(up)", "direction")
 NOTHING = "no direction, symbol, model or alert"
 FIRST_NIGHT = "this is the first night"
+REUSED = "no new bar, forecast or version"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class ChainSummary:
 
 
 def summarise(
-    evaluation: Mapping[str, Any] | None, monitoring: Mapping[str, Any] | None
+    evaluation: Mapping[str, Any] | None,
+    monitoring: Mapping[str, Any] | None,
+    *,
+    is_reused: bool = False,
 ) -> ChainSummary:
     """Summarise what the steps of a chain wrote.
 
@@ -59,6 +63,8 @@ def summarise(
     ----------
     evaluation, monitoring : mapping, optional
         Content of evaluation.json and monitoring.json; None where the chain wrote none.
+    is_reused : bool
+        Whether `monitor` was answered from the cache: its changes are those of an earlier run.
 
     Returns
     -------
@@ -72,9 +78,12 @@ def summarise(
     model = f"version {night['version']} of {monitoring['registered_model']}"
     if not night["is_champion"]:
         model += ", until there is a champion: no version has passed the gate yet"
-    return ChainSummary(
-        verdict or night["verdict"], model, night["forecasts"], _changes(night, monitoring)
-    )
+    changes = _changes(night, monitoring)
+    if is_reused:
+        changes = [REUSED, *(f"at the last run: {change}" for change in changes)]
+    elif not changes:
+        changes = [FIRST_NIGHT if night["previous_version"] is None else NOTHING]
+    return ChainSummary(verdict or night["verdict"], model, night["forecasts"], changes)
 
 
 def _changes(night: Mapping[str, Any], monitoring: Mapping[str, Any]) -> list[str]:
@@ -92,7 +101,7 @@ def _changes(night: Mapping[str, Any], monitoring: Mapping[str, Any]) -> list[st
     if sentence := absence_sentence(monitoring["data"]["absent"]):
         changes.append(sentence.removesuffix("."))
     changes += [f"new alert: {sentence}" for sentence in night["new_alerts"]]
-    return changes or [FIRST_NIGHT if night["previous_version"] is None else NOTHING]
+    return changes
 
 
 def _cells(forecast: Mapping[str, Any]) -> tuple[str, ...]:

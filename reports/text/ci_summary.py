@@ -82,7 +82,8 @@ def render_ci_summary(run: FinishedRun) -> str:
             f"- gate: {_text(decision['registered_model'])}, version {_text(decision['version'])}: "
             f"**{_text(decision['stage'])}**, {_text(decision['sentence'])}"
         ]
-    summary = summarise(run.evaluation, run.monitoring)
+    is_reused = any((name, status) == ("monitor", "cached") for name, status, *_ in run.steps)
+    summary = summarise(run.evaluation, run.monitoring, is_reused=is_reused)
     if summary.verdict:
         lines += [f"- evidence: {_text(summary.verdict)}"]
     if summary.model:

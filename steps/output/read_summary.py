@@ -41,4 +41,5 @@ def read_summary(client: "MlflowClient", finished: Sequence[FinishedStep]) -> Ch
         with scratch_folder("summary") as folder:
             path = fetch(client, by_name[name].uri(artifact), ROOT, folder)
             contents.append(json.loads(path.read_text()))
-    return summarise(*contents)
+    monitor = by_name.get("monitor")
+    return summarise(*contents, is_reused=monitor is not None and monitor.status == "cached")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.text.chain_summary import FIRST_NIGHT, NOTHING, summarise
+from reports.text.chain_summary import FIRST_NIGHT, NOTHING, REUSED, summarise
 from reports.text.ci_summary import FinishedRun, render_ci_summary
 from steps.output.chain_summary import summary_lines
 from stockpred.monitoring.night import describe_forecasts
@@ -103,6 +103,23 @@ def test_summary_names_each_change_since_the_night_before(
     night: dict[str, Any], changes: list[str]
 ) -> None:
     assert list(summarise(None, monitoring(**night)).changes)[: len(changes)] == changes
+
+
+@pytest.mark.parametrize(
+    ("night", "changes"),
+    [
+        ({"flips": [], "new_symbols": [], "previous_version": None}, [REUSED]),
+        ({"new_symbols": []}, [REUSED, "at the last run: turned down: A"]),
+    ],
+)
+def test_summary_of_a_reused_night_claims_no_change_of_tonight(
+    night: dict[str, Any], changes: list[str]
+) -> None:
+    content = monitoring(**night)
+    assert list(summarise(None, content, is_reused=True).changes) == changes
+    steps = [("monitor", "cached", "r", "")]
+    page = render_ci_summary(FinishedRun("daily", "FINISHED", "r", steps=steps, monitoring=content))
+    assert f"since the night before: {REUSED}" in page
 
 
 def test_every_output_has_verdict_forecasts_and_changes() -> None:
