@@ -190,6 +190,11 @@ class StepRun:
         """Set the step's one figure in the chain's summary."""
         self._tags[TAG_KEY_FIGURE] = text
 
+    @property
+    def key_figure(self) -> str | None:
+        """The step's one figure, if it has set one."""
+        return self._tags.get(TAG_KEY_FIGURE)
+
     def end(self) -> None:
         """Log all that was collected, and the resources that the step used."""
         used = self._usage.metrics(self._stored)

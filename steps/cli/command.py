@@ -17,6 +17,7 @@ from pipeline.run.active_run import SignalReceived
 from pipeline.run.log_tail import append_error
 from pipeline.run.step_run import step_run
 from pipeline.tags import ENV_IN_CHAIN
+from pipeline.tracking.artifacts import local_folder
 from steps.cli.parameters import PARAMETERS, Parameter, taken_by
 from steps.cli.types import ROOT, Refused, expected_by
 from stockpred.errors import StockpredError
@@ -219,7 +220,9 @@ def program(entry_point: str) -> Callable[[Callable[..., None]], Program]:
 def step(entry_point: str) -> Callable[[Callable[..., None]], Program]:
     """Make a function the program of a step: like `program`, with the step's run open.
 
-    The function's first argument is the open `StepRun`. Dataclasses are made before it opens.
+    The function's first argument is the open `StepRun`. Dataclasses are made before it opens. A
+    step alone ends with its key figure on stdout, and where its artifacts are; in a chain the
+    summary has both.
     """
 
     def wrap(function: Callable[..., None]) -> Program:
@@ -227,6 +230,10 @@ def step(entry_point: str) -> Callable[[Callable[..., None]], Program]:
             arguments = grouped(function, values)
             with step_run(ROOT, entry_point, raw_texts()) as run:
                 function(run, **arguments)
+            if run.key_figure is not None and ENV_IN_CHAIN not in os.environ:
+                uri = run.client.get_run(run.run_id).info.artifact_uri
+                where = local_folder(uri) or f"run {run.run_id}"
+                click.echo(f"{entry_point}: {run.key_figure}\nArtifacts in {where}")
 
         made = program(entry_point)(function)
         made.command.callback = callback

@@ -11,7 +11,6 @@ import pyarrow.csv as pacsv
 from pipeline.log.console import logger, text_table
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_groups
-from pipeline.tracking.artifacts import local_folder
 from reports.text.forecasts import HEAD, forecast_rows
 from stockpred.columns import AS_OF, DATE
 
@@ -60,9 +59,7 @@ def print_forecasts(run: StepRun, path: Path, horizon: int) -> None:
     lines = ["", *text_table(cells, right=[cells[0].index(HEAD[2])])]
     if total > len(rows):
         lines.append(f"... and {total - len(rows):,} more")
-    uri = run.client.get_run(run.run_id).info.artifact_uri
-    where = local_folder(uri) or f"the artifacts of run {run.run_id}"
-    lines += ["", f"With all columns: {path.name} and {CSV} in {where}"]
+    lines += ["", f"With all columns: {path.name} and {CSV}"]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import mlflow
 import pytest
 
-from steps.cli.command import OptionError, grouped, option, program, usage_message
+from pipeline.run.step_run import StepRun
+from steps.cli.command import OptionError, grouped, option, program, step, usage_message
 from steps.cli.parameters import PARAMETERS, defaults, of_chain, taken_by, value_of
 from steps.cli.types import Date, DateSpan, Flag, Instant, Location, Names, Number, Or, Symbols
+from tests.support.runs.stores import make_store
 
 VALUES: dict[str, tuple[Any, str, object]] = {
     "word": (Or("all", click.IntRange(1, 9)), "all", None),
@@ -156,6 +159,34 @@ def test_program_of_a_function_unlike_the_table_is_an_error() -> None:
 
         @program("evaluate")
         def main(*, recipe: str, colour: str) -> None: ...
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.parametrize("in_chain", [False, True])
+def test_step_alone_prints_its_key_figure_and_where_its_artifacts_are(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_chain: bool,
+) -> None:
+    @step("monitor")
+    def main(run: StepRun, **values: object) -> None:
+        run.set_key_figure("No alert")
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(make_store(tmp_path))
+    try:
+        run = mlflow.MlflowClient().create_run("0").info
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.run_id)
+        if in_chain:
+            monkeypatch.setenv("PIPELINE_IN_CHAIN", "key")
+            monkeypatch.setenv("PIPELINE_LOG_FILE", str(tmp_path / "log"))
+        main.command.main(["--ledger", "x"], standalone_mode=False)
+    finally:
+        mlflow.set_tracking_uri(before)
+    folder = tmp_path / "default" / run.run_id / "artifacts"
+    expected = "" if in_chain else f"monitor: No alert\nArtifacts in {folder}\n"
+    assert capsys.readouterr().out == expected
 
 
 def test_texts_of_one_value_are_one_typed_value() -> None:
