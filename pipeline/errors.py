@@ -3,6 +3,7 @@
 PipelineError
 ├── InputError      an input artifact is missing or differs from what its producer wrote
 ├── StoreError      the tracking server or database is out of reach, refuses access or does not fit
+├── EngineError     the engine is out of reach, its workers die, or they have other code
 ├── StepFailed      a child run did not finish
 ├── AlertRaised     a step did its work and found a reason for an alert
 └── Interrupted     a signal stopped the chain
@@ -53,6 +54,10 @@ class InputError(PipelineError):
 
 class StoreError(PipelineError):
     """The tracking server or database is out of reach, refuses access or does not fit."""
+
+
+class EngineError(PipelineError):
+    """The engine is out of reach, its workers die, or they have other code."""
 
 
 class StepFailed(PipelineError):

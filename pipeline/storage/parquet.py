@@ -1,6 +1,8 @@
 """Parquet tables that steps pass on: one row group a symbol, so that a step can stream them."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -42,10 +44,61 @@ def read_metadata(path: Path) -> dict[bytes, bytes]:
         return dict(file.metadata.metadata or {})
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """Read a file's schema."""
+    with open_table(path) as file:
+        return file.schema_arrow
+
+
 def read_table(path: Path) -> pa.Table:
     """Read a whole file."""
     with open_table(path) as file:
         return file.read()
+
+
+@dataclass(frozen=True)
+class SharedFile:
+    """A Parquet file that several machines read.
+
+    Attributes
+    ----------
+    location : str
+        Path, or URI of a store that fsspec reads.
+    sha256 : str
+        Of its bytes, hex.
+    """
+
+    location: str
+    sha256: str
+
+
+def read_shared(file: SharedFile) -> pa.Table:
+    """Read a whole file from where it is shared, and check its bytes.
+
+    Raises
+    ------
+    InputError
+        It is out of reach from this machine, or has other bytes.
+    """
+    import fsspec
+
+    fix = "keep artifacts where every worker reads them: a shared folder, s3:// or gs://"
+    try:
+        with fsspec.open(file.location, "rb") as stream:
+            content = stream.read()
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            repr(file.location), expected="a file that a worker can read", got=reason, fix=fix
+        ) from error
+    if (got := hashlib.sha256(content).hexdigest()) != file.sha256:
+        raise InputError(
+            repr(file.location),
+            expected=f"the bytes that its run wrote (sha256 {file.sha256[:12]}...)",
+            got=f"others ({got[:12]}...)",
+            fix=fix,
+        )
+    return pq.ParquetFile(pa.BufferReader(content)).read()
 
 
 def write_groups(

@@ -176,6 +176,43 @@ def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
     return path
 
 
+def shared_location(client: "MlflowClient", uri: str, root: Path) -> str:
+    """Return where other machines read an input, without MLflow.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    uri : str
+        As `fetch` takes it.
+    root : Path
+        The project's folder.
+
+    Returns
+    -------
+    str
+        Absolute path, or URI of a store.
+
+    Raises
+    ------
+    InputError
+        Only the tracking server hands it out.
+    """
+    location = uri
+    if uri[:6].lower() == "runs:/":
+        run_id, _, artifact = uri[6:].partition("/")
+        location = f"{client.get_run(run_id).info.artifact_uri}/{artifact}"
+    if urlsplit(location).scheme in ("mlflow-artifacts", "models", "dbfs"):
+        raise InputError(
+            repr(location),
+            expected="an artifact that workers of a cluster can read without MLflow",
+            got="one that only the tracking server hands out",
+            fix="give engine=local, or an experiment whose artifacts are on a shared folder, "
+            "s3:// or gs://",
+        )
+    path = local_folder(location)
+    return location if path is None else str((root / path).resolve())
+
+
 def _no_file(uri: str, path: Path) -> InputError:
     return InputError(f"{uri!r}: no such file ({path})", fix="give an existing one")
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,21 @@ def test_package_imports_only_allowed_packages(path: Path) -> None:
             assert is_daily, f"programs never import each other: {module}"
     if room == "stockpred":
         assert not {m.split(".")[0] for m in imports(path)} & {"mlflow", "os", "time", "click"}
+
+
+def test_only_the_package_of_engines_names_dask_in_code() -> None:
+    room = ROOT / "pipeline" / "parallel"
+    named = set()
+    for path in FILES:
+        names = {t.string.lower() for t in tokens(path) if t.type == tokenize.NAME}
+        if any("dask" in name or name == "distributed" for name in names):
+            named.add(path.parent)
+    assert named == {room}
+
+
+def tokens(path: Path) -> Iterator[tokenize.TokenInfo]:
+    with path.open("rb") as file:
+        yield from tokenize.tokenize(file.readline)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
