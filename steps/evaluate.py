@@ -1,25 +1,25 @@
 """Reads recipe.json and features.parquet; writes evaluation.json, holdout_predictions.parquet."""
 
 import json
-import os
 from collections.abc import Mapping
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.file_hashes import file_sha256
 from pipeline.log.console import Progress
+from pipeline.parallel.engine import open_engine
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read_table, write_groups
+from pipeline.storage.parquet import write_groups
 from steps.cli.command import step
 from steps.data.feature_table import fetch_feature_table
+from steps.training.units import WalkPlan, forecast_block, rows_of, walk_of
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import Selection, evaluate_holdout
-from stockpred.features.table import rows_from_arrow
 from stockpred.models.recipe import Recipe
-from stockpred.training.walk_forward import walk_forward
 
 
 @step("evaluate")
@@ -31,6 +31,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     refit_every: int,
     costs: TradingCosts,
     seed: int | None,
+    engine: str,
 ) -> None:
     """Walk a recipe forward through the holdout and evaluate its forecasts."""
     path, info = fetch_feature_table(run, table)
@@ -47,22 +48,28 @@ def main(  # noqa: PLR0913 - one argument a parameter
     chosen = Recipe.from_dict(content)
     selection = Selection.from_dict(content["selection"])
     random_state = selection.random_state if seed is None else seed
-    predictions = walk_forward(
-        rows_from_arrow(read_table(path)),
-        chosen,
-        holdout_start,
-        refit_every,
-        random_state=random_state,
-        jobs=os.cpu_count() or 1,
-        progress=Progress("refits"),
-    )
+    shared = run.share_input(table, path, engine)
+    rows_of(shared, path)
+    plan = WalkPlan(shared, chosen, holdout_start, refit_every, random_state)
+    walk = walk_of(plan)
+    progress = Progress("refits")
+    ended = count(1)
+    with open_engine(engine, forecast_block) as opened:
+        forecasts = opened.map(
+            partial(forecast_block, plan),
+            walk.numbers,
+            on_result=lambda forecast: progress(
+                next(ended), len(walk.numbers), f"{forecast.training_rows:,} training rows"
+            ),
+        )
+        predictions = walk.predictions(forecasts)
     results = evaluate_holdout(
         predictions, chosen.horizon, selection, costs, random_state=random_state
     )
     evaluation = {
         "recipe": content,
         "source": info.source,
-        "table_sha256": file_sha256(path),
+        "table_sha256": shared.sha256,
         **results,
     }
     with run.output("holdout_predictions.parquet") as out:

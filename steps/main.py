@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.parallel.engine import check_reachable
 from pipeline.step import ChainParams, Output, Project, Step
 from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
 from steps.cli.command import OptionError, program, raw_texts
@@ -187,7 +188,10 @@ def resolve_params(typed: Mapping[str, Any], raw: Mapping[str, str]) -> ChainPar
         `end` is before `start`.
     StockpredError
         The source is not there or refuses the symbols; no child run exists by then.
+    EngineError
+        The engine's address takes no connection.
     """
+    check_reachable(typed["engine"])
     start, end = typed["start"], typed["end"]
     if start and end and end < start:
         raise OptionError(

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.chain.code_digest import Code
-from pipeline.file_hashes import file_sha256
 from pipeline.log.console import logger
+from pipeline.parallel.engine import open_engine
 from pipeline.run.nested import dataset, log_training_data
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
-from pipeline.storage.parquet import read_table, write_groups
+from pipeline.storage.parquet import read_schema, read_table, write_groups
 from pipeline.tags import TAG_MODEL_URI, TAG_OUTPUT
 from pipeline.tracking.artifacts import local_folder, model_digest
 from serving.model.forked_check import forked_check
@@ -27,23 +27,24 @@ from steps.data.artifacts import EXAMPLE, fetch_artifact
 from steps.data.feature_table import fetch_feature_table
 from steps.data.trained_source import TrainedSource, absolute_source
 from steps.training.nested_runs import SearchPlan, run_search
+from steps.training.units import FoldPlan, fit_fold, folds_of, rows_of
 from stockpred.bars.origins import UNKNOWN
 from stockpred.bars.schema import from_arrow
 from stockpred.columns import CANDIDATE, DATE, LABEL_END, SYMBOL
 from stockpred.errors import DataError, ParameterError
 from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
-from stockpred.features.table import TableInfo, longest_lookback, rows_from_arrow
+from stockpred.features.table import TableInfo, longest_lookback
 from stockpred.models.recipe import Recipe, Training
 from stockpred.prediction.training_range import training_range
 from stockpred.training.fit import fit, labelled
-from stockpred.training.folds import Folds
 from stockpred.training.selection import (
     choose_candidate,
     fold_losses,
     predictions,
     threshold_and_trials,
 )
-from stockpred.training.split import holdout_start, rows_before, training_rows
+from stockpred.training.split import holdout_start, training_rows
+from stockpred.training.threads import shared_settings
 from stockpred.training.trial import Trial, best_trial
 
 if TYPE_CHECKING:
@@ -70,23 +71,28 @@ def main(  # noqa: PLR0913 - one argument a parameter
     trials: int,
     costs: TradingCosts,
     seed: int,
+    engine: str,
 ) -> None:
     """Choose the recipe before the holdout, then fit it on every labelled row."""
     with forked_check() as check:  # before any data is read
         path, info = fetch_feature_table(run, table)
         example_bars = _read_example(run, example, info)
-        arrow = read_table(path)
-        rows = rows_from_arrow(arrow)
+        shared = run.share_input(table, path, engine)
+        rows = rows_of(shared, path)
         start = holdout_start(rows[DATE], holdout)
-        cv_folds = Folds(rows_before(rows, start), folds, gap, seed, training=training)
-        sha256 = file_sha256(path)
-        data = dataset("features", table, sha256=sha256, schema=arrow.schema, rows=arrow.num_rows)
+        plan = FoldPlan(shared, start, folds, gap, seed, training)
+        cv_folds, sha256 = folds_of(plan), shared.sha256
+        data = dataset("features", table, sha256=sha256, schema=read_schema(path), rows=len(rows))
         log_training_data(run.client, run.run_id, data)
         sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
         code = Code(ROOT).of_modules(*RECIPE_CODE)
         recipe_of = partial(_recipe, training=training, info=info, code=code)
-        plan = SearchPlan(cv_folds, models, trials, data, sharpe, recipe_of)
-        search, importances = run_search(run, plan)
+        with open_engine(engine, fit_fold) as opened:
+            search, importances = run_search(
+                run,
+                SearchPlan(cv_folds, models, trials, data, sharpe, recipe_of),
+                lambda task: opened.submit(fit_fold, plan, task),
+            )
         forecasts = predictions(search)
         losses = fold_losses(forecasts)
         name = choose_candidate(losses)
@@ -121,7 +127,8 @@ def main(  # noqa: PLR0913 - one argument a parameter
             rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
         )
         training_table = labelled(rows[in_window])
-        estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
+        with shared_settings():
+            estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
         model = log_model(
             recipe,
             estimator,

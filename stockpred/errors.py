@@ -9,6 +9,10 @@ A message is one line: ``name=value: expected X, got Y. Fix: Z.`` Commands print
 non-zero; any other exception is a bug of the project.
 """
 
+from typing import Any, TypeVar
+
+Error = TypeVar("Error", bound="StockpredError")
+
 
 class StockpredError(ValueError):
     """Root of the errors that a user can fix.
@@ -39,6 +43,10 @@ class StockpredError(ValueError):
             message += f": expected {expected}" + (f", got {got}" if got else "")
         super().__init__(f"{message}. Fix: {fix}." if fix else message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by message and attributes, as a worker process sends an error."""
+        return _restored, (type(self), str(self), dict(vars(self)))
+
 
 class ParameterError(StockpredError):
     """A parameter's value breaks its rule.
@@ -67,3 +75,9 @@ class DataError(StockpredError):
 
 class NotEnoughData(DataError):
     """The data is sound, but there are too few rows, sessions or symbols."""
+
+
+def _restored(kind: type[Error], message: str, attributes: dict[str, Any]) -> Error:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(attributes)
+    return error

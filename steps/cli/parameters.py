@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from pipeline.log.console import JSON
+from pipeline.parallel.engine import LOCAL
 from steps.cli.types import (
     Date,
     DateSpan,
+    Engine,
     Flag,
     Instant,
     Location,
@@ -400,6 +402,16 @@ _ROWS = (
         "start of the steps: in `warm` processes, or by MLflow's `local` backend",
         "main daily",
         page="pipeline",
+    ),
+    Parameter(
+        "engine",
+        LOCAL,
+        Engine(),
+        "machines that fit models: `local` uses the cores of this one, `tcp://host:port` or "
+        "`tls://host:port` the workers of a Dask cluster by its scheduler's address. Not in the "
+        "cache's key: no result depends on it",
+        "main train evaluate daily",
+        is_keyed=False,
     ),
     Parameter(
         "seed",

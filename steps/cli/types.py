@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pipeline.log.redact import redact_urls
+from pipeline.parallel.engine import EXTRA, LOCAL, SCHEMES, missing_package
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SYMBOLS_FILE = 1 << 20  # bytes
@@ -281,6 +282,29 @@ class Location(Own):
                 "give these in the environment, or fetch the file first and give its path",
             )
         return str(value)
+
+
+class Engine(Own):
+    """``local``, or the address of a Dask scheduler."""
+
+    name, expected = "engine", "local, tcp://host:port or tls://host:port"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the form of the address, and that the package is installed which connects."""
+        if value != LOCAL:
+            parts = urlsplit(value)
+            rest = parts.path + parts.query + parts.fragment
+            if parts.scheme not in SCHEMES or not parts.hostname or rest or "@" in parts.netloc:
+                raise Refused(repr(value))
+            try:
+                port = parts.port
+            except ValueError as error:
+                raise Refused(str(error)) from error
+            if not port:
+                raise Refused("an address without a port", f"give one such as {value}:8786")
+            if lack := missing_package(value):
+                raise Refused(lack, f"install it: uv sync --extra {EXTRA}")
+        return value
 
 
 class Text(Own):

@@ -1,7 +1,6 @@
 """The search of `train` as nested runs: candidates below its run, trials below a candidate."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from pipeline.tracking.run_data import Point
 from steps.training.tags import TAG_NUMBER, TAG_RECIPE, TAG_STATE, TAG_TRIAL
 from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Folds
-from stockpred.training.importance import permutation_importances
-from stockpred.training.search import Search
+from stockpred.training.search import Search, Submit
+from stockpred.training.selection import mean_importances
 from stockpred.training.trial import FAILED, Trial, best_trial
 
 if TYPE_CHECKING:
@@ -52,7 +51,9 @@ class SearchPlan:
     recipe_of: Callable[[Trial], Recipe]
 
 
-def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mapping[str, float]]]:
+def run_search(
+    run: StepRun, plan: SearchPlan, submit: Submit
+) -> tuple[Search, dict[str, Mapping[str, float]]]:
     """Search with every candidate and trial as a nested run.
 
     Without trials a candidate has one run. Every run is tagged with the id of the recipe that it
@@ -63,6 +64,8 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
     run : StepRun
         Parent of the candidates' runs.
     plan : SearchPlan
+    submit : callable
+        Starts a fit (`Search.run`).
 
     Returns
     -------
@@ -87,14 +90,14 @@ def run_search(run: StepRun, plan: SearchPlan) -> tuple[Search, dict[str, Mappin
                 _log_trial(nested, run_ids[candidate], trial, plan.recipe_of(trial))
             if trials:
                 logger.info(f"{candidate}: {len(trials)} trials reused from an interrupted run")
-        with closing(search.run(os.cpu_count() or 1)) as finished:
+        with closing(search.run(submit)) as finished:
             for trial in finished:
                 logger.info(_result_line(trial))
                 if plan.trials:
                     _log_trial(nested, run_ids[trial.candidate], trial, plan.recipe_of(trial))
         for candidate, trials in search.trials.items():
             best, run_id = best_trial(trials), run_ids[candidate]
-            importances[candidate] = permutation_importances(plan.folds, best)
+            importances[candidate] = mean_importances(plan.folds, best)
             tags = {TAG_NUMBER: str(best.number), TAG_RECIPE: plan.recipe_of(best).id}
             nested.log(run_id, best.hyperparameters, _points(best), tags)
             nested.log_input(run_id, plan.dataset)

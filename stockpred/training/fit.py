@@ -1,5 +1,6 @@
 """Fit of one candidate on one training window, and the probabilities of the fitted classifier."""
 
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,10 +25,11 @@ Features = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int8]]
 
 INNER_FOLDS = 3
+_IMPORTS = threading.Lock()
 
 
 def import_libraries(names: Iterable[str], training: Training = Training()) -> None:  # noqa: B008
-    """Import what fits of some candidates need, before they run in threads.
+    """Import what fits of some candidates need, one thread at a time.
 
     Two threads that import parts of one package at the same time can each see it half initialised.
 
@@ -43,11 +45,12 @@ def import_libraries(names: Iterable[str], training: Training = Training()) -> N
     ParameterError
         An unknown candidate, or one whose library is not installed.
     """
-    for name in {*names, "prior"}:
-        get_candidate(name).build(get_candidate(name).defaults, 0)
-    if training.calibration != "none":
-        import sklearn.isotonic  # noqa: PLC0415 - seconds, and only calibration needs it
-        import sklearn.linear_model  # noqa: F401, PLC0415 - as above
+    with _IMPORTS:
+        for name in {*names, "prior"}:
+            get_candidate(name).build(get_candidate(name).defaults, 0)
+        if training.calibration != "none":
+            import sklearn.isotonic  # noqa: PLC0415 - seconds, and only calibration needs it
+            import sklearn.linear_model  # noqa: F401, PLC0415 - as above
 
 
 def labelled(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """Folds that candidates are fitted and scored on before the holdout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
+from stockpred.arrays import Array
 from stockpred.columns import (
     CANDIDATE,
     DAILY_RETURN,
@@ -18,29 +19,53 @@ from stockpred.columns import (
     SYMBOL,
 )
 from stockpred.evaluation.metrics import row_log_loss
+from stockpred.features.table import feature_columns
 from stockpred.models.candidates import Hyperparameters
 from stockpred.models.recipe import Training
-from stockpred.training.fit import Classifier, fit, probability_up
+from stockpred.training.fit import fit, import_libraries, probabilities
+from stockpred.training.importance import MAX_FORECASTS, permutation_importances
 from stockpred.training.split import PurgedWalkForward
+from stockpred.training.threads import one_thread
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a candidate on the training window of a fold.
+
+    Attributes
+    ----------
+    candidate : str
+    hyperparameters : mapping of str to value
+        Of the candidate.
+    fold : int
+        From 1.
+    with_importances : bool
+        Whether to measure the importance of each feature, too.
+    """
+
+    candidate: str
+    hyperparameters: Hyperparameters
+    fold: int
+    with_importances: bool = False
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One fit and its forecasts of the test window of a fold.
+    """What one fit says of the test window of its fold.
 
     Attributes
     ----------
-    estimator : ClassifierMixin or Calibrated
-        Fitted on the training window of the fold.
-    predictions : DataFrame
-        symbol, date, candidate, fold (from 1), probability_up, label, forward_return, daily_return.
+    probability : array, shape (rows,)
+        Forecasts of the rows of `Folds.test_rows`; finite.
     loss : float
-        Mean log loss of the fold's rows, in nats.
+        Their mean log loss, in nats.
+    importances : array, shape (features,), optional
+        Permutation importances (`importance.permutation_importances`), where requested.
     """
 
-    estimator: Classifier
-    predictions: pd.DataFrame
+    probability: Array = field(compare=False)
     loss: float
+    importances: Array | None = field(default=None, compare=False)
 
 
 class Folds:
@@ -63,6 +88,8 @@ class Folds:
     ----------
     numbers : range
         Numbers of the folds, from 1, in time order.
+    features : list of str
+        Feature columns.
 
     Raises
     ------
@@ -93,58 +120,79 @@ class Folds:
         self.training = training
         self.random_state = random_state
         self.numbers = range(1, count + 1)
+        self.features = feature_columns(table)
 
     def test_rows(self, number: int) -> pd.DataFrame:
         """Return the rows of the test window of a fold."""
         return self._table.iloc[self._windows[number - 1][1]]
 
-    def run(self, name: str, hyperparameters: Hyperparameters, number: int) -> FoldResult:
+    def run(self, task: Fit) -> FoldResult:
         """Fit a candidate on the training window of a fold and forecast its test window.
 
-        Parameters
-        ----------
-        name : str
-            Candidate.
-        hyperparameters : mapping of str to value
-            Of the candidate.
-        number : int
-            Fold, from 1.
-
-        Returns
-        -------
-        FoldResult
-            Of this fit.
+        Safe in several threads: a fit writes to nothing shared.
 
         Raises
         ------
         ArithmeticError
             A forecast is NaN or infinite.
         """
-        train, _ = self._windows[number - 1]
-        rows = self.test_rows(number)
-        # Limits this thread alone: fits in other threads use the other cores.
-        with threadpool_limits(1, user_api="openmp"):
+        train, _ = self._windows[task.fold - 1]
+        rows = self.test_rows(task.fold)
+        x = rows[self.features].to_numpy(np.float32)
+        label = rows[LABEL].to_numpy()
+        import_libraries([task.candidate], self.training)
+        with one_thread():
             estimator = fit(
                 self._table.iloc[train],
-                name,
-                hyperparameters,
+                task.candidate,
+                task.hyperparameters,
                 self.random_state,
                 training=self.training,
             )
-            probability = probability_up(estimator, rows)
-        if not np.isfinite(probability).all():
-            raise ArithmeticError(f"{name}, fold {number}: a forecast is not finite")
-        label = rows[LABEL].to_numpy()
-        predictions = pd.DataFrame(
+            probability = probabilities(estimator, x)
+            if not np.isfinite(probability).all():
+                raise ArithmeticError(
+                    f"{task.candidate}, fold {task.fold}: a forecast is not finite"
+                )
+            importances = None
+            if task.with_importances:
+                importances = permutation_importances(
+                    partial(probabilities, estimator),
+                    x,
+                    label,
+                    seed=(self.random_state, task.fold),
+                    max_forecasts=MAX_FORECASTS // len(self.numbers),
+                )
+        loss = float(row_log_loss(label, probability).mean())
+        return FoldResult(probability, loss, importances)
+
+    def predictions(self, candidate: str, fold: int, probability: Array) -> pd.DataFrame:
+        """Join a fit's forecasts with the rows that they are of.
+
+        Parameters
+        ----------
+        candidate : str
+        fold : int
+            From 1.
+        probability : array, shape (rows,)
+            Of `FoldResult`.
+
+        Returns
+        -------
+        DataFrame
+            symbol, date, candidate, fold, probability_up, label, forward_return, daily_return; NaN
+            as in the table.
+        """
+        rows = self.test_rows(fold)
+        return pd.DataFrame(
             {
                 SYMBOL: rows[SYMBOL].to_numpy(),
                 DATE: rows[DATE].to_numpy(),
-                CANDIDATE: name,
-                FOLD: np.int32(number),
+                CANDIDATE: candidate,
+                FOLD: np.int32(fold),
                 PROBABILITY_UP: probability,
-                LABEL: label,
+                LABEL: rows[LABEL].to_numpy(),
                 FORWARD_RETURN: rows[FORWARD_RETURN].to_numpy(),
                 DAILY_RETURN: rows[DAILY_RETURN].to_numpy(),
             }
         )
-        return FoldResult(estimator, predictions, float(row_log_loss(label, probability).mean()))

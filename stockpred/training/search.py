@@ -1,35 +1,33 @@
 """Search over candidates and hyperparameters: the defaults first, then further trials."""
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from stockpred.models.candidates import Hyperparameters, get_candidate
-from stockpred.training.fit import import_libraries
-from stockpred.training.folds import FoldResult, Folds
+from stockpred.training.folds import Fit, FoldResult, Folds
 from stockpred.training.trial import (
     COMPLETE,
     FAILED,
+    MIN_COMPLETE,
+    MIN_FOLDS,
     PRUNED,
     Trial,
     best_trial,
     propose,
     should_prune,
 )
-from stockpred.training.warning_filters import shared_warning_filters
 
 # Errors of a fit whose hyperparameters do not suit the data: the trial fails, the search goes on.
 FIT_ERRORS = (ValueError, ArithmeticError, MemoryError)
 
+Submit = Callable[[Fit], "Future[FoldResult]"]
+
 
 class Search:
     """A search over candidates and their hyperparameters.
-
-    Fits run in threads, which is safe and parallel because scikit-learn's trees, boosting and
-    linear algebra release the interpreter's lock and a fit writes to nothing shared.
 
     Parameters
     ----------
@@ -45,13 +43,14 @@ class Search:
     sharpe : callable, optional
         Predictions -> Sharpe ratio by session, recorded with each trial.
     progress : callable, optional
-        Called after each fit, by one thread at a time, with the fits done, their number, and a
-        text on the last one. Fits that a trial leaves out count as done.
+        Called after each fit with the fits done, their number, and a text on the last one. Fits
+        that a trial leaves out count as done.
 
     Attributes
     ----------
+    folds : Folds
     trials : dict of str to list of Trial
-        All trials of each candidate so far; the best holds its results.
+        All trials of each candidate so far; once the search has ended the best holds its results.
 
     Raises
     ------
@@ -69,151 +68,186 @@ class Search:
         sharpe: Callable[[pd.DataFrame], float | None] | None = None,
         progress: Callable[[int, int, str], None] = lambda done, count, text: None,
     ) -> None:
-        self._folds = folds
+        self.folds = folds
         self._sharpe = sharpe
-        self._stopped = threading.Event()
-        self._counts = {
-            name: trials if get_candidate(name).space else min(trials, 1) for name in models
-        }
+        self._counts = {name: max(trials, 1) if get_candidate(name).space else 1 for name in models}
         self.trials: dict[str, list[Trial]] = {name: [] for name in models}
         for name in models:
             earlier = {trial.number: trial for trial in (adopted or {}).get(name, ())}
-            for number in range(self._counts[name]):
+            for number in range(self._counts[name] if trials else 0):
                 if number not in earlier:
                     break
                 self.trials[name].append(earlier[number])
-        self._progress, self._lock, self._done = progress, threading.Lock(), 0
-        wanted = sum(max(self._counts[name], 1) - len(self.trials[name]) for name in models)
-        self._fits = wanted * len(folds.numbers)
+        self._progress, self._done = progress, 0
+        missing = {name: count - len(self.trials[name]) for name, count in self._counts.items()}
+        fitted_again = sum(count > 1 or not missing[name] for name, count in self._counts.items())
+        self._fits = (sum(missing.values()) + fitted_again) * len(folds.numbers)
 
-    def run(self, jobs: int = 1) -> Generator[Trial, None, None]:
+    def run(self, submit: Submit) -> Generator[Trial, None, None]:
         """Yield each trial when it has ended, those of one candidate in the order of numbers.
 
-        Adopted trials are not repeated. When the iterator is closed early, no further fit starts.
+        Adopted trials are not repeated. Candidates are tried side by side, the trials of one after
+        each other, since each proposal depends on the trials before. A candidate that has several
+        is at last fitted once more with its best trial's hyperparameters, for the results that
+        other trials do without.
 
         Parameters
         ----------
-        jobs : int
-            Fits that run at a time, in threads; the result does not depend on it.
+        submit : callable
+            Starts a fit (`Folds.run`) on some machine, in any order, and returns its future; the
+            result of the search does not depend on how. When the iterator is closed early, fits
+            that have not begun are cancelled.
 
         Yields
         ------
         Trial
-            With its results where it is the candidate's best so far.
         """
-        import_libraries(self.trials, self._folds.training)
-        with shared_warning_filters():
-            yield from self._run(jobs)
-
-    def _run(self, jobs: int) -> Iterator[Trial]:
-        executor = ThreadPoolExecutor(jobs)
+        running: dict[str, _Attempt] = {}
         try:
-            defaults = {
-                name: get_candidate(name).defaults
-                for name, trials in self.trials.items()
-                if not trials
-            }
-            for name, results in self._fit_all_folds(executor, defaults):
-                yield self._add(self._complete(name, 0, defaults[name], results))
-            yield from self._further_trials(executor)
-            # An adopted trial comes without results; those of the best are needed.
-            bare = {name: best_trial(trials) for name, trials in self.trials.items()}
-            bare = {name: trial for name, trial in bare.items() if not trial.results}
-            wanted = {name: trial.hyperparameters for name, trial in bare.items()}
-            self._fits += len(wanted) * len(self._folds.numbers)
-            for name, results in self._fit_all_folds(executor, wanted):
-                number = bare[name].number
-                self.trials[name][number] = replace(bare[name], results=results)
+            for name in self.trials:
+                self._start_next(name, running, submit)
+            while running:
+                futures = [future for attempt in running.values() for future in attempt.futures]
+                wait([f for f in futures if not f.done()], return_when=FIRST_COMPLETED)
+                for name, attempt in list(running.items()):
+                    if (trial := self._advance(attempt, submit)) is None:
+                        continue
+                    if attempt.is_fitted_again:
+                        self.trials[name][trial.number] = trial
+                    else:
+                        self.trials[name].append(trial)
+                    self._start_next(name, running, submit)
+                    if not attempt.is_fitted_again:
+                        yield trial
         finally:
-            self._stopped.set()
-            executor.shutdown(wait=False, cancel_futures=True)
+            for attempt in running.values():
+                attempt.cancel()
 
-    def _fit_all_folds(
-        self, executor: ThreadPoolExecutor, wanted: Mapping[str, Hyperparameters]
-    ) -> Iterator[tuple[str, tuple[FoldResult, ...]]]:
-        """Fit some candidates on all folds in parallel; yield each when all its folds are done."""
-        futures = {
-            name: [
-                executor.submit(self._fit, name, hyperparameters, n) for n in self._folds.numbers
-            ]
-            for name, hyperparameters in wanted.items()
-        }
-        for name, parts in futures.items():
-            yield name, tuple(part.result() for part in parts)
+    def predictions(self, candidate: str, results: Sequence[FoldResult]) -> pd.DataFrame:
+        """Concatenate the predictions of one candidate's fits, of fold 1 and those after it."""
+        parts = [
+            self.folds.predictions(candidate, fold, result.probability)
+            for fold, result in enumerate(results, start=1)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
-    def _further_trials(self, executor: ThreadPoolExecutor) -> Iterator[Trial]:
-        """Run trials beyond the defaults, one at a time a candidate: each depends on the last."""
-        running: dict[Future[Trial], str] = {}
+    def _start_next(self, name: str, running: dict[str, "_Attempt"], submit: Submit) -> None:
+        """Start the attempt that follows on a candidate's trials so far, if any does."""
+        running.pop(name, None)
+        trials, count = self.trials[name], self._counts[name]
+        if not trials:
+            hyperparameters = get_candidate(name).defaults
+            attempt = _Attempt(name, 0, hyperparameters, is_strict=True, is_last=count == 1)
+        elif len(trials) < count:
+            hyperparameters = propose(trials, self.folds.random_state)
+            attempt = _Attempt(name, len(trials), hyperparameters)
+        elif not (best := best_trial(trials)).results:
+            attempt = _Attempt(
+                name, best.number, best.hyperparameters, is_strict=True, is_last=True, best=best
+            )
+        else:
+            return
+        running[name] = attempt
+        self._submit(attempt, submit)
 
-        def submit(name: str) -> None:
-            if len(self.trials[name]) < self._counts[name]:
-                # Proposed by this thread, since it may import Optuna.
-                hyperparameters = propose(self.trials[name], self._folds.random_state)
-                running[executor.submit(self._try, name, hyperparameters)] = name
+    def _submit(self, attempt: "_Attempt", submit: Submit) -> None:
+        """Submit the fits that the attempt needs in any case, given the folds that have ended."""
+        ended, folds = len(attempt.counted), self.folds.numbers
+        complete = sum(t.state == COMPLETE for t in self.trials[attempt.candidate])
+        may_be_pruned = not attempt.is_strict and complete >= MIN_COMPLETE
+        needed = max(MIN_FOLDS, ended + 1) if may_be_pruned else len(folds)
+        for fold in folds[len(attempt.futures) : needed]:
+            task = Fit(attempt.candidate, attempt.hyperparameters, fold, attempt.is_last)
+            attempt.futures.append(submit(task))
 
-        for name in self.trials:
-            submit(name)
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                name = running.pop(future)
-                trial = self._add(future.result())
-                submit(name)
-                yield trial
+    def _advance(self, attempt: "_Attempt", submit: Submit) -> Trial | None:
+        """Take in the fits that have ended; return the trial if it is complete, pruned or failed.
 
-    def _try(self, name: str, hyperparameters: Hyperparameters) -> Trial:
-        """Fit fold after fold until the trial is complete, pruned or failed."""
-        history = self.trials[name]
-        number = len(history)
+        Otherwise submit the fits that it needs next.
+        """
+        for fold, future in enumerate(attempt.futures, start=1):
+            if fold not in attempt.counted and future.done():
+                attempt.counted.add(fold)
+                self._count(1, f"{attempt.candidate}, fold {fold}")
         results: list[FoldResult] = []
-        losses: tuple[float, ...] = ()
-        for fold in self._folds.numbers:
+        for future in attempt.futures:
+            if not future.done():
+                break
             try:
-                results.append(self._fit(name, hyperparameters, fold))
+                results.append(future.result())
             except FIT_ERRORS as error:
-                self._count(len(self._folds.numbers) - fold + 1, f"{name}, trial {number}, failed")
+                if attempt.is_strict:
+                    raise
                 line = " ".join(str(error).split()) or type(error).__name__
-                return Trial(name, number, hyperparameters, FAILED, losses, None, line[:400])
-            losses = tuple(result.loss for result in results)
-            if fold < len(self._folds.numbers) and should_prune(losses, history):
-                self._count(len(self._folds.numbers) - fold, f"{name}, trial {number}, pruned")
-                sharpe = self._sharpe_of(results)
-                return Trial(name, number, hyperparameters, PRUNED, losses, sharpe)
-        return self._complete(name, number, hyperparameters, tuple(results))
+                return self._trial(attempt, FAILED, results, line[:400])
+            losses, is_last_fold = (
+                [r.loss for r in results],
+                len(results) == len(self.folds.numbers),
+            )
+            if is_last_fold:
+                return self._trial(attempt, COMPLETE, results)
+            if not attempt.is_strict and should_prune(losses, self.trials[attempt.candidate]):
+                return self._trial(attempt, PRUNED, results)
+        self._submit(attempt, submit)
+        return None
 
-    def _fit(self, name: str, hyperparameters: Hyperparameters, fold: int) -> FoldResult:
-        if self._stopped.is_set():
-            raise RuntimeError("the search was ended")
-        result = self._folds.run(name, hyperparameters, fold)
-        self._count(1, f"{name}, fold {fold}")
-        return result
+    def _trial(
+        self, attempt: "_Attempt", state: str, results: Sequence[FoldResult], error: str = ""
+    ) -> Trial:
+        """Make the trial of an attempt that has ended."""
+        attempt.cancel()
+        if left_out := len(self.folds.numbers) - len(attempt.counted):
+            self._count(left_out, f"{attempt.candidate}, trial {attempt.number}, {state}")
+        if attempt.best is not None:
+            return replace(attempt.best, results=tuple(results))
+        sharpe = None
+        if self._sharpe is not None and state != FAILED:
+            sharpe = self._sharpe(self.predictions(attempt.candidate, results))
+        return Trial(
+            attempt.candidate,
+            attempt.number,
+            attempt.hyperparameters,
+            state,
+            tuple(result.loss for result in results),
+            sharpe,
+            error,
+            tuple(results) if attempt.is_last else (),
+        )
 
     def _count(self, fits: int, text: str) -> None:
-        with self._lock:
-            self._done += fits
-            self._progress(self._done, self._fits, text)
+        self._done += fits
+        self._progress(self._done, self._fits, text)
 
-    def _complete(
-        self,
-        name: str,
-        number: int,
-        hyperparameters: Hyperparameters,
-        results: tuple[FoldResult, ...],
-    ) -> Trial:
-        losses = tuple(result.loss for result in results)
-        sharpe = self._sharpe_of(results)
-        return Trial(name, number, hyperparameters, COMPLETE, losses, sharpe, results=results)
 
-    def _sharpe_of(self, results: Sequence[FoldResult]) -> float | None:
-        if self._sharpe is None:
-            return None
-        parts = [result.predictions for result in results]
-        return self._sharpe(pd.concat(parts, ignore_index=True))
+@dataclass
+class _Attempt:
+    """A trial whose fits are under way, by fold.
 
-    def _add(self, trial: Trial) -> Trial:
-        """Append a trial; of its candidate's trials only the best keeps its results."""
-        trials = self.trials[trial.candidate]
-        trials.append(trial)
-        best = best_trial(trials)
-        trials[:] = [other if other is best else replace(other, results=()) for other in trials]
-        return trial
+    Attributes
+    ----------
+    candidate, number, hyperparameters
+        Of the trial.
+    is_strict : bool
+        Whether the error of a fit ends the search: of defaults, and of what was fitted before.
+    is_last : bool
+        Whether its results are kept, with importances.
+    best : Trial, optional
+        The trial of an earlier attempt that is fitted once more.
+    """
+
+    candidate: str
+    number: int
+    hyperparameters: Hyperparameters
+    is_strict: bool = False
+    is_last: bool = False
+    best: Trial | None = None
+    futures: list["Future[FoldResult]"] = field(default_factory=list)
+    counted: set[int] = field(default_factory=set)
+
+    @property
+    def is_fitted_again(self) -> bool:
+        return self.best is not None
+
+    def cancel(self) -> None:
+        for future in self.futures:
+            future.cancel()

@@ -1,6 +1,7 @@
 """Selection of a candidate and its hyperparameters on the folds before the holdout."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ def cross_validate(folds: Folds, models: Sequence[str], *, jobs: int = 1) -> pd.
         See `predictions`.
     """
     search = Search(folds, models)
-    for _ in search.run(jobs):
-        pass
+    with ThreadPoolExecutor(jobs) as executor:
+        for _ in search.run(lambda task: executor.submit(folds.run, task)):
+            pass
     return predictions(search)
 
 
@@ -52,8 +54,26 @@ def predictions(search: Search) -> pd.DataFrame:
         (the returns are log returns; NaN as in the table).
     """
     best = [best_trial(trials) for trials in search.trials.values()]
-    parts = [result.predictions for trial in best for result in trial.results]
+    parts = [search.predictions(trial.candidate, trial.results) for trial in best]
     return pd.concat(parts, ignore_index=True)
+
+
+def mean_importances(folds: Folds, trial: Trial) -> dict[str, float]:
+    """Average the permutation importances over folds.
+
+    Parameters
+    ----------
+    folds : Folds
+    trial : Trial
+        Best of its candidate in a search that has ended.
+
+    Returns
+    -------
+    dict of str to float
+        Nats by feature, in the order of the columns; about 0 or below for a feature without use.
+    """
+    rises = [result.importances for result in trial.results if result.importances is not None]
+    return dict(zip(folds.features, np.mean(rises, axis=0).tolist(), strict=True))
 
 
 def fold_losses(predictions: pd.DataFrame) -> dict[str, list[float]]:

@@ -36,7 +36,7 @@ class Trial:
     error : str
         Message of the fit that failed, on one line; empty otherwise.
     results : tuple of FoldResult
-        Kept by the best trial of a candidate alone; not compared.
+        Of the best trial of a candidate once the search has ended; not compared.
     """
 
     candidate: str

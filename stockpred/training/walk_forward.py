@@ -1,13 +1,13 @@
 """Walk-forward prediction of the holdout: refit, predict the next block of dates, repeat."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
-from stockpred.arrays import Array, Dates
+from stockpred.arrays import Array
 from stockpred.columns import (
     DAILY_RETURN,
     DATE,
@@ -24,26 +24,35 @@ from stockpred.errors import NotEnoughData
 from stockpred.models.recipe import Recipe
 from stockpred.training.fit import fit, import_libraries, probability_up
 from stockpred.training.split import training_rows
-from stockpred.training.warning_filters import shared_warning_filters
+from stockpred.training.threads import one_thread
 
 REFIT = "refit"
 LAST_DIRECTION = "up_0"
 
 
-def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
-    table: pd.DataFrame,
-    recipe: Recipe,
-    start: np.datetime64,
-    refit_every: int,
-    *,
-    random_state: int,
-    jobs: int = 1,
-    progress: Callable[[int, int, str], None] = lambda done, count, text: None,
-) -> pd.DataFrame:
-    """Predict every date from `start` on with a model fitted on what was known before.
+@dataclass(frozen=True)
+class BlockForecast:
+    """Forecasts of a block of dates by the model that was fitted before it.
 
-    Every `refit_every` sessions the recipe is fitted on all rows whose label was known before the
-    block's first date, and predicts the block.
+    Attributes
+    ----------
+    probability : array, shape (rows,)
+        Of label 1, of the block's rows in the table's order.
+    prior : float
+        Share of ups in the training rows, each class counted once more.
+    prior_symbol : array, shape (rows,)
+        The same of the row's own symbol, `prior` where it has no training row.
+    training_rows : int
+    """
+
+    probability: Array
+    prior: float
+    prior_symbol: Array
+    training_rows: int
+
+
+class WalkForward:
+    """The walk of a recipe through the dates from `start` on, in blocks with a refit before each.
 
     Parameters
     ----------
@@ -58,22 +67,139 @@ def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
         Sessions of a block.
     random_state : int
         Seed of every fit.
+
+    Attributes
+    ----------
+    numbers : range
+        Numbers of the blocks, from 1, in time order.
+
+    Raises
+    ------
+    NotEnoughData
+        No date from `start` on.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        recipe: Recipe,
+        start: np.datetime64,
+        refit_every: int,
+        *,
+        random_state: int,
+    ) -> None:
+        dates = np.unique(table[DATE].to_numpy())
+        dates = dates[dates >= start]
+        if not len(dates):
+            raise NotEnoughData(
+                f"holdout start {str(start)[:10]}",
+                expected="a date of the table from there on",
+                got="none",
+                fix="give more dates",
+            )
+        self._table, self._recipe, self._random_state = table, recipe, random_state
+        firsts = range(0, len(dates), refit_every)
+        self._blocks = [dates[first : first + refit_every] for first in firsts]
+        self.numbers = range(1, len(self._blocks) + 1)
+
+    def forecast(self, number: int) -> BlockForecast:
+        """Fit the recipe on all rows whose label was known before a block, and predict the block.
+
+        Safe in several threads: a fit writes to nothing shared.
+
+        Raises
+        ------
+        NotEnoughData
+            No labelled row before the block.
+        """
+        table, recipe, block = self._table, self._recipe, self._blocks[number - 1]
+        is_known = training_rows(
+            table[DATE].to_numpy(),
+            table[LABEL_END].to_numpy(),
+            block[0],
+            train_window=recipe.train_window,
+        )
+        known = table[is_known & table[LABEL].notna().to_numpy()]
+        rows = self._rows(number)
+        import_libraries([recipe.candidate], recipe.training)
+        with one_thread():
+            estimator = fit(
+                known,
+                recipe.candidate,
+                recipe.hyperparameters,
+                self._random_state,
+                training=recipe.training,
+            )
+            probability = probability_up(estimator, rows)
+        prior = float((known[LABEL].sum() + 1) / (len(known) + 2))
+        by_symbol = _prior_by_symbol(known, rows[SYMBOL], prior)
+        return BlockForecast(probability, prior, by_symbol, len(known))
+
+    def predictions(self, forecasts: Iterable[BlockForecast]) -> pd.DataFrame:
+        """Join the forecasts of all blocks, in the order of numbers, with the table.
+
+        Parameters
+        ----------
+        forecasts : iterable of BlockForecast
+
+        Returns
+        -------
+        DataFrame
+            One row a symbol and date, sorted by date and symbol:
+
+            - symbol, date, probability_up
+            - prior: share of ups in the same training rows, each class counted once more
+            - prior_symbol: the same of the symbol's own rows, `prior` where it has none
+            - previous_up: direction of the session itself (NaN where the table has no ``up_0``)
+            - label, forward_return, daily_return: NaN where not known
+            - refit: block, from 1
+        """
+        parts = []
+        for number, forecast in zip(self.numbers, forecasts, strict=True):
+            rows = self._rows(number)
+            columns = {
+                SYMBOL: rows[SYMBOL].to_numpy(),
+                DATE: rows[DATE].to_numpy(),
+                PROBABILITY_UP: forecast.probability,
+                PRIOR: forecast.prior,
+                PRIOR_SYMBOL: forecast.prior_symbol,
+                PREVIOUS_UP: _column_or_nan(rows, LAST_DIRECTION),
+                LABEL: rows[LABEL].to_numpy(),
+                FORWARD_RETURN: rows[FORWARD_RETURN].to_numpy(),
+                DAILY_RETURN: _column_or_nan(rows, DAILY_RETURN),
+                REFIT: np.int32(number),
+            }
+            parts.append(pd.DataFrame(columns))
+        walked = pd.concat(parts, ignore_index=True)
+        return walked.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
+
+    def _rows(self, number: int) -> pd.DataFrame:
+        dates, block = self._table[DATE].to_numpy(), self._blocks[number - 1]
+        return self._table[(dates >= block[0]) & (dates <= block[-1])]
+
+
+def walk_forward(  # noqa: PLR0913 - `jobs` changes no result
+    table: pd.DataFrame,
+    recipe: Recipe,
+    start: np.datetime64,
+    refit_every: int,
+    *,
+    random_state: int,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Predict every date from `start` on with a model fitted on what was known before.
+
+    Parameters
+    ----------
+    table, recipe, start, refit_every, random_state
+        See `WalkForward`.
     jobs : int
         Blocks at a time, in threads; the result does not depend on it.
-    progress : callable
-        Called after each block with the blocks done, their number, and a text on the last one.
 
     Returns
     -------
     DataFrame
-        One row a symbol and date, sorted by date and symbol:
-
-        - symbol, date, probability_up
-        - prior: share of ups in the same training rows, each class counted once more
-        - prior_symbol: the same of the symbol's own rows, `prior` where it has none
-        - previous_up: direction of the session itself (NaN where the table has no ``up_0``)
-        - label, forward_return, daily_return: NaN where not known
-        - refit: block, from 1
+        See `WalkForward.predictions`.
 
     Raises
     ------
@@ -93,64 +219,9 @@ def walk_forward(  # noqa: PLR0913 - `jobs` and `progress` change no result
     0 2024-01-08        0.666667      1
     1 2024-01-09        0.714286      2
     """
-    dates = np.unique(table[DATE].to_numpy())
-    dates = dates[dates >= start]
-    if not len(dates):
-        raise NotEnoughData(
-            f"holdout start {str(start)[:10]}",
-            expected="a date of the table from there on",
-            got="none",
-            fix="give more dates",
-        )
-    blocks = [dates[first : first + refit_every] for first in range(0, len(dates), refit_every)]
-    import_libraries([recipe.candidate], recipe.training)
-    parts = []
-    with shared_warning_filters():
-        results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
-            delayed(_predict_block)(table, recipe, block, random_state) for block in blocks
-        )
-        for number, (part, known) in enumerate(results, start=1):
-            parts.append(part.assign(**{REFIT: np.int32(number)}))
-            progress(number, len(blocks), f"{known:,} training rows")
-    walked = pd.concat(parts, ignore_index=True)
-    return walked.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
-
-
-def _predict_block(
-    table: pd.DataFrame, recipe: Recipe, block: Dates, random_state: int
-) -> tuple[pd.DataFrame, int]:
-    """Predict a block of dates; return the predictions and the number of training rows."""
-    dates = table[DATE].to_numpy()
-    is_known = training_rows(
-        dates, table[LABEL_END].to_numpy(), block[0], train_window=recipe.train_window
-    )
-    known = table[is_known & table[LABEL].notna().to_numpy()]
-    rows = table[(dates >= block[0]) & (dates <= block[-1])]
-    # Limits this thread alone: fits in other threads use the other cores.
-    with threadpool_limits(1, user_api="openmp"):
-        estimator = fit(
-            known,
-            recipe.candidate,
-            recipe.hyperparameters,
-            random_state,
-            training=recipe.training,
-        )
-        probability = probability_up(estimator, rows)
-    prior = (known[LABEL].sum() + 1) / (len(known) + 2)
-    part = pd.DataFrame(
-        {
-            SYMBOL: rows[SYMBOL].to_numpy(),
-            DATE: rows[DATE].to_numpy(),
-            PROBABILITY_UP: probability,
-            PRIOR: prior,
-            PRIOR_SYMBOL: _prior_by_symbol(known, rows[SYMBOL], prior),
-            PREVIOUS_UP: _column_or_nan(rows, LAST_DIRECTION),
-            LABEL: rows[LABEL].to_numpy(),
-            FORWARD_RETURN: rows[FORWARD_RETURN].to_numpy(),
-            DAILY_RETURN: _column_or_nan(rows, DAILY_RETURN),
-        }
-    )
-    return part, len(known)
+    walk = WalkForward(table, recipe, start, refit_every, random_state=random_state)
+    with ThreadPoolExecutor(jobs) as executor:
+        return walk.predictions(executor.map(walk.forecast, walk.numbers))
 
 
 def _prior_by_symbol(known: pd.DataFrame, symbols: pd.Series, pooled: float) -> Array:

@@ -14,13 +14,14 @@ from stockpred.errors import NotEnoughData, ParameterError
 from stockpred.evaluation.backtest import TradingCosts, choose_threshold, sharpe_on_folds
 from stockpred.models.candidates import CANDIDATES, Hyperparameters
 from stockpred.models.recipe import Training
+from stockpred.training.fit import fit
 from stockpred.training.folds import Folds
-from stockpred.training.importance import permutation_importances
 from stockpred.training.search import Search
 from stockpred.training.selection import (
     choose_candidate,
     cross_validate,
     fold_losses,
+    mean_importances,
     predictions,
     threshold_and_trials,
 )
@@ -166,21 +167,34 @@ def test_permutation_importances_agree_with_scikit_learn() -> None:
     search = Search(cv_folds, ["logistic", "prior"])
     run_search(search)
     best = search.trials["logistic"][0]
-    importances = permutation_importances(cv_folds, best)
+    importances = mean_importances(cv_folds, best)
     expected = []
-    for number in cv_folds.numbers:
-        rows = cv_folds.test_rows(number)
+    for number, (train, test) in enumerate(cv_folds._windows, start=1):
+        rows = table.iloc[test]
+        assert rows.equals(cv_folds.test_rows(number))
         x, y = rows[list(importances)].to_numpy(np.float32), rows["label"]
-        model = best.results[number - 1].estimator
+        model = fit(table.iloc[train], "logistic", best.hyperparameters, 0)
         result = permutation_importance(
             model, x, y, scoring="neg_log_loss", n_repeats=20, random_state=0
         )
         expected.append(result.importances_mean)
     np.testing.assert_allclose(list(importances.values()), np.mean(expected, axis=0), atol=0.02)
     assert max(importances, key=lambda name: importances[name]) == "x0" and importances["x0"] > 0.05
-    assert permutation_importances(cv_folds, best) == importances
-    constant = permutation_importances(cv_folds, search.trials["prior"][0])
+    constant = mean_importances(cv_folds, search.trials["prior"][0])
     assert set(constant.values()) == {0.0}
+
+
+def test_importances_of_the_best_trial_do_not_depend_on_the_search_around_it() -> None:
+    alone, among_many = Search(make_folds(), ["logistic"]), Search(make_folds(), ["logistic"], 2)
+    for search in (alone, among_many):
+        run_search(search, jobs=2)
+    trials = among_many.trials["logistic"]
+    assert [bool(t.results) for t in trials] == [t == best_trial(trials) for t in trials]
+    if best_trial(trials).number == 0:
+        folds = make_folds()
+        assert mean_importances(folds, trials[0]) == mean_importances(
+            folds, alone.trials["logistic"][0]
+        )
 
 
 @pytest.mark.parametrize("trials", [0, 16])
@@ -191,7 +205,8 @@ def test_progress_counts_every_fit_once_and_ends_at_all_of_them(trials: int) -> 
     )
     run_search(search, jobs=2)
     done, counts, texts = zip(*calls, strict=True)
-    assert set(counts) == {(max(trials, 1) + 1) * 3}
+    # The best of several is fitted once more, for its results.
+    assert set(counts) == {(max(trials, 1) + 1 + bool(trials)) * 3}
     assert list(done) == sorted(done) and done[-1] == counts[0]
     assert "logistic, fold 3" in texts
     assert any("pruned" in text for text in texts) == bool(trials)

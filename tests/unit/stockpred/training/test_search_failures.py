@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from stockpred.models.candidates import CANDIDATES
+from stockpred.training.folds import Fit, FoldResult
 from stockpred.training.search import Search
 from stockpred.training.selection import predictions
 from stockpred.training.trial import COMPLETE, FAILED, Trial, best_trial
-from tests.support.data.small_search import make_folds, run_search
+from tests.support.data.small_search import fit_at_once, make_folds, run_search
 
 LOGISTIC = ("prior", "logistic")
 
@@ -53,7 +55,7 @@ def whole() -> Search:
 @pytest.mark.parametrize("finished", [1, 6, 12])
 def test_interrupted_search_resumed_gives_the_same_result(whole: Search, finished: int) -> None:
     broken = Search(make_folds(), LOGISTIC, 12)
-    with closing(broken.run()) as trials:
+    with closing(broken.run(fit_at_once(broken))) as trials:
         for _ in range(finished):
             next(trials)
     # What is left behind goes through JSON, as it does in MLflow's tags.
@@ -77,15 +79,29 @@ def test_missing_trial_of_a_resumed_search_is_fitted_again() -> None:
     assert resumed.trials == whole.trials
 
 
-def test_closed_search_starts_no_fit() -> None:
-    search = Search(make_folds(), ["logistic"], 1000)
-    trials = search.run()
+def test_closed_search_cancels_the_fits_that_have_not_begun() -> None:
+    search, submitted = Search(make_folds(), ["logistic"], 1000), list[Future[FoldResult]]()
+    at_once = fit_at_once(search)
+
+    def submit(task: Fit) -> Future[FoldResult]:
+        submitted.append(at_once(task) if len(submitted) < 6 else Future())
+        return submitted[-1]
+
+    trials = search.run(submit)
     next(trials)
     next(trials)
     trials.close()
     assert len(search.trials["logistic"]) == 2
-    with pytest.raises(RuntimeError, match="the search was ended"):
-        search._fit("logistic", CANDIDATES["logistic"].defaults, 1)
+    assert [future.cancelled() for future in submitted] == [False] * 6 + [True] * 3
+
+
+def test_failed_fit_of_the_defaults_ends_the_search_and_cancels_the_others() -> None:
+    waiting, failed = Future[FoldResult](), Future[FoldResult]()
+    failed.set_exception(ValueError("no such luck"))
+    submitted = iter([failed, waiting, waiting])
+    with pytest.raises(ValueError, match="no such luck"):
+        list(Search(make_folds(), ["logistic"], 4).run(lambda task: next(submitted)))
+    assert waiting.cancelled()
 
 
 IMPORTS = """
@@ -97,10 +113,12 @@ from stockpred.training.folds import Folds
 from stockpred.training.fit import import_libraries
 from stockpred.models.recipe import Training
 from stockpred.training.search import Search
+from tests.support.data.small_search import run_search
 training = Training("isotonic")
 import_libraries(CANDIDATES, training)
 before = set(sys.modules)
-list(Search(Folds(generate_table(dates=80), 2, 2, 0, training=training), tuple(CANDIDATES)).run())
+folds = Folds(generate_table(dates=80), 2, 2, 0, training=training)
+run_search(Search(folds, tuple(CANDIDATES)))
 late = {{name for name in set(sys.modules) - before if name.startswith(("sklearn", "xgboost"))}}
 assert not late, late
 """

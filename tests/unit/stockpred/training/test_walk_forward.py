@@ -4,19 +4,22 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from stockpred.training.fit import import_libraries
 from stockpred.training.folds import Folds
 from stockpred.training.search import Search
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
 from stockpred.training.split import holdout_start, rows_before
-from stockpred.training.walk_forward import walk_forward
+from stockpred.training.threads import one_thread
+from stockpred.training.walk_forward import WalkForward, walk_forward
 from tests.support.data.generated_tables import generate_table
-from tests.support.data.small_search import make_recipe
+from tests.support.data.small_search import make_recipe, run_search
 
 FAST = ("prior", "logistic")
 
@@ -134,21 +137,36 @@ def test_forests_in_threads_leave_the_warning_filters_as_they_were() -> None:
     before = list(warnings.filters)
     walk_forward(table, recipe, holdout_start(table["date"], 0.4), 4, random_state=0, jobs=4)
     assert warnings.filters == before
-    for _ in Search(Folds(table, 4, 5, 0), [recipe.candidate]).run(4):
-        pass
+    run_search(Search(Folds(table, 4, 5, 0), [recipe.candidate]), jobs=4)
     assert warnings.filters == before
 
 
-def test_walk_forward_reports_each_refit() -> None:
-    calls: list[tuple[int, int, str]] = []
+def test_fits_beside_each_other_use_one_thread_each_and_leave_the_limits_as_they_were() -> None:
+    def blas_threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    import_libraries(["logistic"])
+    inside, seen = [Event(), Event()], list[set[int]]()
+
+    def work(own: Event, other: Event) -> None:
+        with one_thread():
+            own.set()
+            assert other.wait(10)
+            seen.append(blas_threads())
+
+    with threadpool_limits(2, user_api="blas"):
+        threads = [Thread(target=work, args=events) for events in (inside, inside[::-1])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert blas_threads() == {2}
+    assert seen == [{1}, {1}]
+
+
+def test_blocks_say_how_many_rows_they_were_trained_on() -> None:
     table = generate_table(dates=120)
-    walk_forward(
-        table,
-        make_recipe("prior"),
-        holdout_start(table["date"], 0.1),
-        5,
-        random_state=0,
-        progress=lambda *arguments: calls.append(arguments),
-    )
-    assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
-    assert calls[0][2] == "535 training rows"
+    start = holdout_start(table["date"], 0.1)
+    walk = WalkForward(table, make_recipe("prior"), start, 5, random_state=0)
+    assert walk.forecast(1).training_rows == 535
+    assert list(walk.numbers) == [1, 2, 3]
