@@ -15,13 +15,11 @@ from pipeline.errors import one_line
 from pipeline.file_hashes import file_sha256
 from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
-from pipeline.parallel.engine import LOCAL
 from pipeline.process.scratch import scratch_folder
 from pipeline.run.active_run import open_run
 from pipeline.run.heartbeat import Heartbeat
 from pipeline.run.log_tail import ERROR, store_log_tail, tee_output
 from pipeline.run.resources import ResourceUsage
-from pipeline.storage.parquet import SharedFile
 from pipeline.tags import (
     ENV_IN_CHAIN,
     ENV_LOG_FILE,
@@ -33,7 +31,7 @@ from pipeline.tags import (
     TAG_OUTPUT,
     TAG_RUN_NAME,
 )
-from pipeline.tracking.artifacts import atomic_write, fetch, shared_location
+from pipeline.tracking.artifacts import atomic_write, fetch
 from pipeline.tracking.run_data import Point, log_run_data
 from pipeline.tracking.ui_pages import is_random_name
 
@@ -84,30 +82,6 @@ class StepRun:
         into = self._folder / "inputs"
         into.mkdir(exist_ok=True)
         return fetch(self.client, uri, self.root, into)
-
-    def share_input(self, uri: str, path: Path, engine: str) -> SharedFile:
-        """Describe a fetched Parquet file so that units of work read it wherever they run.
-
-        Parameters
-        ----------
-        uri : str
-        path : Path
-            As `fetch_input` returned it.
-        engine : str
-            That runs the units (`open_engine`).
-
-        Returns
-        -------
-        SharedFile
-
-        Raises
-        ------
-        InputError
-            Workers of a cluster cannot read it.
-        """
-        is_local = engine == LOCAL
-        location = str(path) if is_local else shared_location(self.client, uri, self.root)
-        return SharedFile(location, file_sha256(path))
 
     @property
     def git_commit(self) -> str:
