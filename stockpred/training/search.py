@@ -107,8 +107,8 @@ class Search:
             for name in self.trials:
                 self._start_next(name, running, submit)
             while running:
-                futures = [future for attempt in running.values() for future in attempt.futures]
-                wait([f for f in futures if not f.done()], return_when=FIRST_COMPLETED)
+                pending = [future for attempt in running.values() for future in attempt.pending]
+                wait(pending, return_when=FIRST_COMPLETED)
                 for name, attempt in list(running.items()):
                     if (trial := self._advance(attempt, submit)) is None:
                         continue
@@ -243,6 +243,11 @@ class _Attempt:
     best: Trial | None = None
     futures: list["Future[FoldResult]"] = field(default_factory=list)
     counted: set[int] = field(default_factory=set)
+
+    @property
+    def pending(self) -> list["Future[FoldResult]"]:
+        """Futures whose end has not been taken in."""
+        return [f for fold, f in enumerate(self.futures, start=1) if fold not in self.counted]
 
     @property
     def is_fitted_again(self) -> bool:

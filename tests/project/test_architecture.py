@@ -210,7 +210,7 @@ def test_chain_passes_every_step_its_parameters() -> None:
         required = {name for name, default in taken_by(step.name).items() if default is None}
         chain = set(taken_by(step.name)) & set(taken_by("main"))
         assert required | chain <= handed <= set(taken_by(step.name))
-    assert {name for step in STEPS for name in step.unkeyed_params} == {"as_of"}
+    assert {name for step in STEPS for name in step.unkeyed_params} == {"as_of", "engine"}
 
 
 def test_daily_takes_every_parameter_of_main() -> None:
