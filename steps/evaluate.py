@@ -20,6 +20,7 @@ from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
 from stockpred.evaluation.holdout import Selection, evaluate_holdout
 from stockpred.models.recipe import Recipe
+from stockpred.training.threads import shared_settings
 
 
 @step("evaluate")
@@ -54,7 +55,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     walk = walk_of(plan)
     progress = Progress("refits")
     ended = count(1)
-    with open_engine(engine, forecast_block) as opened:
+    with shared_settings(), open_engine(engine, forecast_block) as opened:
         forecasts = opened.map(
             partial(forecast_block, plan),
             walk.numbers,

@@ -87,7 +87,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
         sharpe = partial(sharpe_on_folds, horizon=info.horizon, costs=costs)
         code = Code(ROOT).of_modules(*RECIPE_CODE)
         recipe_of = partial(_recipe, training=training, info=info, code=code)
-        with open_engine(engine, fit_fold) as opened:
+        with shared_settings(), open_engine(engine, fit_fold) as opened:
             search, importances = run_search(
                 run,
                 SearchPlan(cv_folds, models, trials, data, sharpe, recipe_of),

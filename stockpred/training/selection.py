@@ -12,6 +12,7 @@ from stockpred.evaluation.backtest import TradingCosts, choose_threshold
 from stockpred.evaluation.metrics import row_log_loss
 from stockpred.training.folds import Folds
 from stockpred.training.search import Search
+from stockpred.training.threads import shared_settings
 from stockpred.training.trial import Trial, best_trial
 
 
@@ -33,7 +34,7 @@ def cross_validate(folds: Folds, models: Sequence[str], *, jobs: int = 1) -> pd.
         See `predictions`.
     """
     search = Search(folds, models)
-    with ThreadPoolExecutor(jobs) as executor:
+    with shared_settings(), ThreadPoolExecutor(jobs) as executor:
         for _ in search.run(lambda task: executor.submit(folds.run, task)):
             pass
     return predictions(search)

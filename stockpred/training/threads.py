@@ -42,7 +42,8 @@ def shared_settings() -> Iterator[None]:
     filters are what they were.
 
     BLAS may add in another order where it has several threads: with one, a fit has the same bits
-    on any number of cores.
+    on any number of cores. Only the thread that set this limit can lift it: enter the context
+    before the threads, which enter it once more.
 
     Yields
     ------

@@ -24,7 +24,7 @@ from stockpred.errors import NotEnoughData
 from stockpred.models.recipe import Recipe
 from stockpred.training.fit import fit, import_libraries, probability_up
 from stockpred.training.split import training_rows
-from stockpred.training.threads import one_thread
+from stockpred.training.threads import one_thread, shared_settings
 
 REFIT = "refit"
 LAST_DIRECTION = "up_0"
@@ -220,7 +220,7 @@ def walk_forward(  # noqa: PLR0913 - `jobs` changes no result
     1 2024-01-09        0.714286      2
     """
     walk = WalkForward(table, recipe, start, refit_every, random_state=random_state)
-    with ThreadPoolExecutor(jobs) as executor:
+    with shared_settings(), ThreadPoolExecutor(jobs) as executor:
         return walk.predictions(executor.map(walk.forecast, walk.numbers))
 
 

@@ -7,6 +7,7 @@ from stockpred.models.candidates import CANDIDATES
 from stockpred.models.recipe import Recipe
 from stockpred.training.folds import Fit, FoldResult, Folds
 from stockpred.training.search import Search, Submit
+from stockpred.training.threads import shared_settings
 from stockpred.training.trial import Trial
 from tests.support.data.generated_tables import generate_table
 
@@ -20,7 +21,7 @@ def make_folds(dates: int = 120, **options: object) -> Folds:
 
 
 def run_search(search: Search, jobs: int = 1) -> list[Trial]:
-    with ThreadPoolExecutor(jobs) as executor:
+    with shared_settings(), ThreadPoolExecutor(jobs) as executor:
         return list(search.run(partial(executor.submit, search.folds.run)))
 
 

@@ -16,7 +16,7 @@ from stockpred.training.folds import Folds
 from stockpred.training.search import Search
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
 from stockpred.training.split import holdout_start, rows_before
-from stockpred.training.threads import one_thread
+from stockpred.training.threads import one_thread, shared_settings
 from stockpred.training.walk_forward import WalkForward, walk_forward
 from tests.support.data.generated_tables import generate_table
 from tests.support.data.small_search import make_recipe, run_search
@@ -155,11 +155,12 @@ def test_fits_beside_each_other_use_one_thread_each_and_leave_the_limits_as_they
             seen.append(blas_threads())
 
     with threadpool_limits(2, user_api="blas"):
-        threads = [Thread(target=work, args=events) for events in (inside, inside[::-1])]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with shared_settings():
+            threads = [Thread(target=work, args=events) for events in (inside, inside[::-1])]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         assert blas_threads() == {2}
     assert seen == [{1}, {1}]
 
