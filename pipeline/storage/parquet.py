@@ -1,4 +1,7 @@
-"""Parquet tables that steps pass on: one row group a symbol, so that a step can stream them."""
+"""Parquet tables that steps pass on, in row groups of whole symbols for a step to stream.
+
+Bars have one row group a symbol.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +39,47 @@ def read_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa
     with open_table(path) as file:
         for number in range(file.num_row_groups):
             yield file.read_row_group(number, columns)
+
+
+def batch_groups(path: Path, rows: int) -> list[list[int]]:
+    """Divide a file's row groups into batches of about as many rows.
+
+    Parameters
+    ----------
+    path : Path
+    rows : int
+        A batch ends with the group that reaches this number.
+
+    Returns
+    -------
+    list of list of int
+        Numbers of row groups, in order.
+    """
+    batches: list[list[int]] = []
+    with open_table(path) as file:
+        room = 0
+        for number in range(file.num_row_groups):
+            if room <= 0:
+                batches.append([])
+                room = rows
+            batches[-1].append(number)
+            room -= file.metadata.row_group(number).num_rows
+    return batches
+
+
+def read_batch(path: Path, groups: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
+    """Read some of a file's row groups as one table.
+
+    Parameters
+    ----------
+    path : Path
+    groups : sequence of int
+        Their numbers.
+    columns : sequence of str, optional
+        None: all.
+    """
+    with open_table(path) as file:
+        return file.read_row_groups(groups, columns)
 
 
 def read_metadata(path: Path) -> dict[bytes, bytes]:

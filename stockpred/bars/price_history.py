@@ -91,5 +91,15 @@ class PriceSummary:
         self.symbols += 1
         self.cut_symbols += history.cuts > 0
         self.cuts += history.cuts
-        shown = [*self.shown, history]
+        self._show([history])
+
+    def merge(self, other: "PriceSummary") -> None:
+        """Take in the symbols of another summary."""
+        self.symbols += other.symbols
+        self.cut_symbols += other.cut_symbols
+        self.cuts += other.cuts
+        self._show(other.shown)
+
+    def _show(self, more: Sequence[PriceHistory]) -> None:
+        shown = [*self.shown, *more]
         self.shown = sorted(shown, key=lambda kept: (-kept.cuts, kept.symbol))[:MOST_SHOWN]

@@ -163,7 +163,7 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
     DataError
         A column is missing or has another type, or a symbol or date is empty.
     """
-    _check_columns(table, BARS)
+    check_columns(table, BARS)
     data: dict[str, Any] = {
         SYMBOL: pd.Series(table[SYMBOL].cast(pa.string()).to_pandas(), dtype="str"),
         DATE: table[DATE].cast(pa.timestamp("s")).to_numpy(),
@@ -172,7 +172,13 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(data)
 
 
-def _check_columns(table: pa.Table, names: Sequence[str]) -> None:
+def check_columns(table: pa.Table, names: Sequence[str]) -> None:
+    """Refuse a table that lacks one of some columns, or has it in another type or with empty keys.
+
+    Raises
+    ------
+    DataError
+    """
     for name in names:
         if name not in table.column_names:
             raise DataError(
@@ -211,11 +217,39 @@ def split_by_symbol(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     DataError
         As `from_arrow`, of the columns symbol and date.
     """
-    _check_columns(table, KEY)
-    symbols = table.unify_dictionaries()[SYMBOL].combine_chunks()
-    codes = symbols.indices.to_numpy()
-    for start, end in pairwise(np.flatnonzero(np.diff(codes, prepend=-1, append=-1))):
-        yield symbols.dictionary[codes[start]].as_py(), table.slice(start, end - start)
+    symbols, edges = symbol_runs(table)
+    for symbol, (start, end) in zip(symbols, pairwise(edges.tolist()), strict=True):
+        yield symbol, table.slice(start, end - start)
+
+
+def symbol_runs(table: pa.Table) -> tuple[list[str], Rows]:
+    """Find the runs of rows of one symbol.
+
+    Parameters
+    ----------
+    table : Table
+        As for `split_by_symbol`.
+
+    Returns
+    -------
+    symbols : list of str
+        Symbol of each run; repeated where its rows are not together.
+    edges : array of int, shape (runs + 1,)
+        First row of each run, and the number of rows.
+
+    Raises
+    ------
+    DataError
+        As `from_arrow`, of the columns symbol and date.
+    """
+    check_columns(table, KEY)
+    column = table.select([SYMBOL]).unify_dictionaries()[SYMBOL].combine_chunks()
+    codes = column.indices.to_numpy()
+    edges = (
+        np.flatnonzero(np.diff(codes, prepend=-1, append=-1)) if len(codes) else np.zeros(1, int)
+    )
+    names = column.dictionary.to_pylist()
+    return [names[code] for code in codes[edges[:-1]]], edges
 
 
 def to_arrow(bars: pd.DataFrame) -> pa.Table:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from stockpred.arrays import Array, Dates
-from stockpred.columns import DATE, LABEL, SYMBOL
+from stockpred.arrays import Array, Dates, Mask, Rows
+from stockpred.features.table import TablePart, Values
 
 # Rows for rank correlations and distributions, which need all values: 47 features take 38 MB.
 SAMPLE_ROWS = 200_000
@@ -103,6 +101,106 @@ class DateCounts:
     ups: Array
 
 
+@dataclass(frozen=True, eq=False)
+class PartSummary:
+    """Statistics of some rows of a `TablePart`.
+
+    Attributes
+    ----------
+    symbols : list of SymbolSummary
+        Of the symbols that have such a row.
+    by_date : DateCounts
+    mean, squares : array of float64, shape (features,)
+        Of the labelled rows: means, and sums of squared deviations from them.
+    lowest, highest : array, shape (features,)
+        Of the labelled rows; infinite without one.
+    sample : array of float32, shape (features, sampled rows)
+    sample_labels : array of float64, shape (sampled rows,)
+    """
+
+    symbols: list[SymbolSummary]
+    by_date: DateCounts
+    mean: Array
+    squares: Array
+    lowest: Array
+    highest: Array
+    sample: Values
+    sample_labels: Array
+
+
+def summarise_part(part: TablePart, known: Mask, every: int = 1) -> PartSummary:
+    """Gather the statistics of some rows.
+
+    Parameters
+    ----------
+    part : TablePart
+    known : array of bool, shape (rows,)
+        Rows that count: with an outcome, up, down or tie, that may be looked at.
+    every : int
+        The sample is every n-th labelled row, the first included.
+
+    Returns
+    -------
+    PartSummary
+    """
+    rows = np.flatnonzero(known)
+    labelled = rows[~np.isnan(part.label[rows])]
+    label = part.label[labelled]
+    count = len(part.features)
+    mean, squares = np.zeros((2, count))
+    lowest, highest = np.full(count, np.inf), np.full(count, -np.inf)
+    for number, column in enumerate(part.values if len(labelled) else ()):
+        values = column[labelled].astype(np.float64)
+        lowest[number], highest[number] = values.min(), values.max()
+        mean[number] = values.mean()
+        values -= mean[number]
+        squares[number] = values @ values
+    chosen = labelled[::every]
+    return PartSummary(
+        _summarise_symbols(part, rows, labelled, label),
+        _count_dates(part.date[labelled], label),
+        mean,
+        squares,
+        lowest,
+        highest,
+        part.values[:, chosen],
+        part.label[chosen],
+    )
+
+
+def _summarise_symbols(
+    part: TablePart, rows: Rows, labelled: Rows, label: Array
+) -> list[SymbolSummary]:
+    ends = np.searchsorted(rows, part.edges).tolist()
+    labelled_ends = np.searchsorted(labelled, part.edges)
+    ups = np.diff(np.append(0.0, np.cumsum(label))[labelled_ends]).tolist()
+    counts = np.diff(labelled_ends).tolist()
+    return [
+        SymbolSummary(
+            symbol,
+            counts[number],
+            end - start - counts[number],
+            part.date[rows[start]],
+            part.date[rows[end - 1]],
+            ups[number],
+        )
+        for number, (symbol, start, end) in enumerate(
+            zip(part.symbols, ends[:-1], ends[1:], strict=True)
+        )
+        if end > start
+    ]
+
+
+def _count_dates(dates: Dates, label: Array) -> DateCounts:
+    days = dates.astype("datetime64[D]").astype(np.int64)
+    first = days.min() if len(days) else 0
+    rows = np.bincount(days - first).astype(np.float64)
+    known = np.flatnonzero(rows)
+    known_days = (known + first).astype("datetime64[D]").astype("datetime64[s]")
+    ups = np.bincount(days - first, label).astype(np.float64)
+    return DateCounts(known_days, rows[known], ups[known])
+
+
 class TableSummary:
     """Statistics of labelled rows, beside a count of ties; memory holds a bounded sample.
 
@@ -112,11 +210,10 @@ class TableSummary:
     ----------
     features : sequence of str
         Columns to describe; their values are finite.
-    total : int
-        At least the number of rows to come. Beyond `SAMPLE_ROWS`, rank correlations and
-        distributions are of every n-th row.
     dates : array of datetime64, shape (dates,)
         All dates that rows may have, in order.
+    every : int
+        The parts' sample is of every n-th row; 1: of all.
 
     Attributes
     ----------
@@ -131,21 +228,12 @@ class TableSummary:
     ----------
     .. [1] Chan, Golub and LeVeque (1983). Algorithms for computing the sample variance:
        analysis and recommendations. The American Statistician 37(3), 242-247.
-
-    Examples
-    --------
-    >>> dates = pd.date_range("2020-01-01", periods=4)
-    >>> summary = TableSummary(["up_0"], total=4, dates=dates.to_numpy())
-    >>> rows = {"symbol": "AAA", "date": dates, "label": [0.0, 1, 1, 0], "up_0": [0.0, 1, 1, 1]}
-    >>> summary.add(pd.DataFrame(rows))
-    >>> summary.up_share, summary.feature("up_0").mean
-    (0.5, 0.75)
     """
 
-    def __init__(self, features: Sequence[str], total: int, dates: Dates) -> None:
+    def __init__(self, features: Sequence[str], dates: Dates, every: int = 1) -> None:
         self.rows = 0
         self.ties = 0
-        self.every = max(1, -(-total // SAMPLE_ROWS))
+        self.every = every
         self._features = list(features)
         self._mean = np.zeros(len(features))
         self._squares = np.zeros(len(features))  # sums of squared deviations from the mean
@@ -154,48 +242,30 @@ class TableSummary:
         self._dates = dates
         self._rows_by_date, self._ups_by_date = np.zeros((2, len(dates)))
         self._symbols: dict[str, SymbolSummary] = {}
-        self._sample: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        self._sample: list[Values] = []
+        self._labels: list[Array] = []
 
-    def add(self, rows: pd.DataFrame) -> None:
-        """Take in some more rows: symbol, date, label (1, 0, or NaN for a tie) and the features."""
-        self._add_symbols(rows)
-        rows = rows[rows[LABEL].notna()]
-        if rows.empty:
+    def add(self, part: PartSummary) -> None:
+        """Take in the next rows."""
+        for new in part.symbols:
+            self.ties += new.ties
+            known = self._symbols.get(new.symbol)
+            self._symbols[new.symbol] = new if known is None else _merge(known, new)
+        place = np.searchsorted(self._dates, part.by_date.dates)
+        self._rows_by_date[place] += part.by_date.rows
+        self._ups_by_date[place] += part.by_date.ups
+        count = int(part.by_date.rows.sum())
+        if not count:
             return
-        self._add_dates(rows)
-        values = rows[self._features].to_numpy()
-        self._add_moments(values.astype(np.float64))
-        self._lowest = np.minimum(self._lowest, values.min(axis=0))
-        self._highest = np.maximum(self._highest, values.max(axis=0))
-        chosen = slice(-self.rows % self.every, None, self.every)
-        self._sample.append((values[chosen].copy(), rows[LABEL].to_numpy()[chosen].copy()))
-        self.rows += len(rows)
-
-    def _add_symbols(self, rows: pd.DataFrame) -> None:
-        for name, part in rows.groupby(SYMBOL, observed=True):
-            symbol, dates, label = str(name), part[DATE].to_numpy(), part[LABEL]
-            first, last, count = dates.min(), dates.max(), int(label.count())
-            ties, ups = len(part) - count, float(label.sum())
-            self.ties += ties
-            if (before := self._symbols.get(symbol)) is not None:
-                first, last = min(first, before.first), max(last, before.last)
-                ups += before.ups
-                count, ties = count + before.rows, ties + before.ties
-            self._symbols[symbol] = SymbolSummary(symbol, count, ties, first, last, ups)
-
-    def _add_dates(self, rows: pd.DataFrame) -> None:
-        place = np.searchsorted(self._dates, rows[DATE].to_numpy())
-        label, count = rows[LABEL].to_numpy(np.float64), len(self._dates)
-        self._rows_by_date += np.bincount(place, minlength=count)
-        self._ups_by_date += np.bincount(place, weights=label, minlength=count)
-
-    def _add_moments(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-        count, total = len(values), self.rows + len(values)
-        mean = values.mean(axis=0)
-        shift = mean - self._mean
-        self._squares += ((values - mean) ** 2).sum(axis=0)
-        self._squares += shift**2 * (self.rows * count / total)
+        total = self.rows + count
+        shift = part.mean - self._mean
+        self._squares += part.squares + shift**2 * (self.rows * count / total)
         self._mean = self._mean + shift * (count / total)
+        self._lowest = np.minimum(self._lowest, part.lowest)
+        self._highest = np.maximum(self._highest, part.highest)
+        self._sample.append(part.sample)
+        self._labels.append(part.sample_labels)
+        self.rows = total
 
     @property
     def up_share(self) -> float:
@@ -218,29 +288,53 @@ class TableSummary:
         place = self._features.index(name)
         if not self.rows:
             return FeatureSummary(np.nan, np.nan, np.nan, np.nan, None, None)
-        values = pd.Series(
-            np.concatenate([part[:, place] for part, _ in self._sample]), dtype=float
-        )
-        label = pd.Series(np.concatenate([part for _, part in self._sample]))
-        is_varied = values.nunique() > 1
+        values = np.concatenate([part[place] for part in self._sample])
+        order = np.argsort(values)
+        values = values[order].astype(np.float64)
         return FeatureSummary(
             float(self._mean[place]),
             float(np.sqrt(self._squares[place] / (self.rows - 1))) if self.rows > 1 else np.nan,
             float(self._lowest[place]),
             float(self._highest[place]),
-            # Spearman's: ranks of a label of two values are on a line with it. pandas' own imports
-            # scipy.stats, a second.
-            float(values.rank().corr(label)) if is_varied else None,
-            _distribution(values.to_numpy()),
+            _rank_correlation(values, np.concatenate(self._labels)[order]),
+            _distribution(values),
         )
 
 
-def _distribution(values: Array) -> Distribution | None:
-    if not len(values):
+def _merge(one: SymbolSummary, other: SymbolSummary) -> SymbolSummary:
+    return SymbolSummary(
+        one.symbol,
+        one.rows + other.rows,
+        one.ties + other.ties,
+        min(one.first, other.first),
+        max(one.last, other.last),
+        one.ups + other.ups,
+    )
+
+
+def _rank_correlation(values: Array, label: Array) -> float | None:
+    """Compute Spearman's correlation of sorted values with a label of 0 and 1.
+
+    Equal values share the mean of their ranks; the ranks of a label of two values are on a line
+    with it. None where all values are equal, NaN where all labels are.
+    """
+    starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    if len(starts) < 2:
         return None
+    sizes = np.diff(starts, append=len(values))
+    ranks = starts + (sizes - 1) / 2 - (len(values) - 1) / 2  # less the mean rank
+    covariance = (ranks * np.add.reduceat(label, starts)).sum()
+    ups = label.sum()
+    variance = (sizes * ranks**2).sum() * (ups * (1 - ups / len(values)))
+    return float(covariance / np.sqrt(variance)) if variance else np.nan
+
+
+def _distribution(values: Array) -> Distribution:
+    """Count sorted values, at least one, in bins."""
     low, high = (float(edge) for edge in np.quantile(values, (TAIL, 1 - TAIL)))
     if low == high:
-        low, high = float(values.min()), float(values.max())
-    bins = BINS if low < high else 1
-    counts, _ = np.histogram(np.clip(values, low, high), bins, (low, high))
+        low, high = float(values[0]), float(values[-1])
+    edges = np.linspace(low, high, BINS + 1 if low < high else 2)
+    places = np.searchsorted(values, edges[1:-1])
+    counts = np.diff(places, prepend=0, append=len(values))
     return Distribution(low, high, tuple((counts / len(values)).tolist()))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stockpred.arrays import Array
-from stockpred.bars.bar_arrays import BarArrays
-from stockpred.bars.schema import Quarantine, unbroken_ranges
+from stockpred.arrays import Array, Dates, Rows
+from stockpred.bars.bar_arrays import BarArrays, SymbolRuns
+from stockpred.bars.schema import Quarantine
 from stockpred.columns import (
     DAILY_RETURN,
     DATE,
@@ -30,6 +30,8 @@ from stockpred.targets.open_to_close import daily_return, outcome
 
 _FIX = "give a features.parquet that features wrote"
 METADATA_KEY = b"stockpred.table"
+BLOCK_ROWS = 8192  # computed at once: the arrays of a block fit into a core's cache
+Values = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,167 @@ def feature_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name not in (*KEY, *OUTCOME)]
 
 
+@dataclass(frozen=True, eq=False)
+class TablePart:
+    """Some rows of a feature table as arrays, one symbol behind another in the order of dates.
+
+    Attributes
+    ----------
+    features : tuple of str
+        Names.
+    symbols : list of str
+        Symbols, also those without a row.
+    edges : array of int, shape (symbols + 1,)
+        First row of each symbol, and the number of rows.
+    date : array of datetime64[s], shape (rows,)
+    values : array of float32, shape (features, rows)
+        Finite.
+    label, label_end, forward_return, daily_return : array, shape (rows,)
+        As `feature_rows` has them.
+    """
+
+    features: tuple[str, ...]
+    symbols: list[str]
+    edges: Rows
+    date: Dates
+    values: Values
+    label: Array
+    label_end: Dates
+    forward_return: Array
+    daily_return: Array
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.date)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows as `feature_rows` does."""
+        names = np.array(self.symbols, object)
+        columns: dict[str, Any] = {
+            SYMBOL: np.repeat(names, np.diff(self.edges)),
+            DATE: self.date,
+            **dict(zip(self.features, self.values, strict=True)),
+            **{name: getattr(self, name) for name in OUTCOME},
+        }
+        return pd.DataFrame(columns).astype({SYMBOL: "str"})
+
+    def to_arrow(self) -> pa.Table:
+        """Return the rows in the form of features.parquet, without a copy of the features.
+
+        Dates are date32, features float32, outcomes float64; NaN and NaT of an outcome are null.
+        """
+        codes = np.repeat(np.arange(len(self.symbols), dtype=np.int32), np.diff(self.edges))
+        names = pa.array(self.symbols, pa.string())
+        columns = {
+            SYMBOL: pa.DictionaryArray.from_arrays(codes, names),
+            DATE: pa.array(self.date.astype("datetime64[D]"), pa.date32()),
+            **{name: pa.array(row) for name, row in zip(self.features, self.values, strict=True)},
+            LABEL: pa.array(self.label, from_pandas=True),
+            LABEL_END: pa.array(self.label_end.astype("datetime64[D]"), pa.date32()),
+            FORWARD_RETURN: pa.array(self.forward_return, from_pandas=True),
+            DAILY_RETURN: pa.array(self.daily_return, from_pandas=True),
+        }
+        return pa.table(columns)
+
+
+def complete_rows(
+    runs: SymbolRuns, needed: int, quarantines: Sequence[Quarantine] = ()
+) -> tuple[Rows, Rows]:
+    """Find the rows that have a whole look-back in their own unbroken range.
+
+    Parameters
+    ----------
+    runs : SymbolRuns
+    needed : int
+        Sessions of the longest look-back.
+    quarantines : sequence of Quarantine
+        Of any of the symbols.
+
+    Returns
+    -------
+    rows : array of int
+        Positions.
+    remaining : array of int, same shape
+        Number of later rows of the same range.
+    """
+    edges = runs.range_edges(quarantines)
+    lengths = np.diff(edges)
+    every = np.arange(len(runs.dates))
+    rows = np.flatnonzero(every - np.repeat(edges[:-1], lengths) >= needed - 1)
+    return rows, (np.repeat(edges[1:], lengths) - every - 1)[rows]
+
+
+def compute_part(  # noqa: PLR0913 - two of them say which bars, four what to compute
+    runs: SymbolRuns,
+    bars: BarArrays,
+    feature_sets: Sequence[str],
+    window: int,
+    horizon: int,
+    quarantines: Sequence[Quarantine] = (),
+) -> TablePart:
+    """Compute features and outcome of the sessions of some symbols.
+
+    A row has the same bits whatever symbols are computed with it.
+
+    Parameters
+    ----------
+    runs : SymbolRuns
+        Symbols and dates of the bars.
+    bars : BarArrays
+        Sound bars, shape (rows,), without NaN.
+    feature_sets : sequence of str
+    window, horizon : int
+        As for `feature_rows`.
+    quarantines : sequence of Quarantine
+        Of any of the symbols.
+
+    Returns
+    -------
+    TablePart
+        The rows of `feature_rows` of each symbol.
+
+    Raises
+    ------
+    ParameterError
+        A set is unknown.
+    """
+    features = list_features(feature_sets, window)
+    needed = longest_lookback(feature_sets, window)
+    rows, remaining = complete_rows(runs, needed, quarantines)
+    values = np.empty((len(features), len(rows)), np.float32)
+    # Before and after a range are bars of another: what is computed across them is left out.
+    with np.errstate(all="ignore"):
+        for start in range(0, len(bars), BLOCK_ROWS):
+            first = max(start - needed + 1, 0)
+            block = bars.select(slice(first, start + BLOCK_ROWS))
+            left, right = np.searchsorted(rows, [start, start + BLOCK_ROWS])
+            if left < right:
+                chosen = rows[left:right] - first
+                computed = feature_arrays(block, feature_sets, window)
+                for out, column in zip(values, computed.values(), strict=True):
+                    np.take(column, chosen, out=out[left:right])
+        result = outcome(bars, horizon)
+        daily = daily_return(bars)
+    is_unknown = remaining < horizon
+    label, label_end = result.label[rows], result.label_end[rows]
+    forward_return, daily = result.forward_return[rows], daily[rows]
+    label[is_unknown] = forward_return[is_unknown] = np.nan
+    label_end[is_unknown] = np.datetime64("NaT")
+    if needed == 1:
+        daily[np.isin(rows, runs.range_edges(quarantines))] = np.nan
+    return TablePart(
+        tuple(feature.name for feature in features),
+        runs.symbols,
+        np.searchsorted(rows, runs.edges),
+        bars.date[rows],
+        values,
+        label,
+        label_end,
+        forward_return,
+        daily,
+    )
+
+
 def feature_rows(
     bars: pd.DataFrame,
     feature_sets: Sequence[str],
@@ -153,20 +316,13 @@ def feature_rows(
     ParameterError
         A set is unknown.
     """
-    needed = longest_lookback(feature_sets, window)
-    ranges = unbroken_ranges(bars[DATE].to_numpy(), quarantines)
-    # A symbol that seldom trades has thousands of short ranges, which hold no row.
-    whole = [(first, last) for first, last in ranges if last - first >= needed] or [(0, 0)]
-    parts = [
-        _rows_of_range(bars.iloc[first:last], feature_sets, window, horizon)
-        for first, last in whole
-    ]
-    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    symbols = [str(bars[SYMBOL].iloc[0])] if len(bars) else []
+    arrays = BarArrays.from_frame(bars)
+    runs = SymbolRuns(symbols, np.unique([0, len(bars)]), arrays.date)
+    return compute_part(runs, arrays, feature_sets, window, horizon, quarantines).to_frame()
 
 
-def feature_arrays(
-    bars: BarArrays, feature_sets: Sequence[str], window: int
-) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+def feature_arrays(bars: BarArrays, feature_sets: Sequence[str], window: int) -> dict[str, Values]:
     """Compute each feature of some sets.
 
     Parameters
@@ -194,53 +350,6 @@ def feature_arrays(
     for name in feature_sets:
         computed.update(FEATURE_SETS[name].compute(bars, window))
     return {feature.name: computed[feature.name].astype(np.float32) for feature in features}
-
-
-def _rows_of_range(
-    bars: pd.DataFrame, feature_sets: Sequence[str], window: int, horizon: int
-) -> pd.DataFrame:
-    arrays = BarArrays.from_frame(bars)
-    computed = feature_arrays(arrays, feature_sets, window)
-    first = longest_lookback(feature_sets, window) - 1
-    result = outcome(arrays, horizon)
-    columns = {SYMBOL: bars[SYMBOL].to_numpy()[first:], DATE: arrays.date[first:]}
-    columns |= {name: values[first:] for name, values in computed.items()}
-    columns |= {
-        LABEL: result.label[first:],
-        LABEL_END: result.label_end[first:],
-        FORWARD_RETURN: result.forward_return[first:],
-        DAILY_RETURN: daily_return(arrays)[first:],
-    }
-    return pd.DataFrame(columns).astype({SYMBOL: "str"})
-
-
-def rows_to_arrow(table: pd.DataFrame) -> pa.Table:
-    """Convert rows to the form of features.parquet.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As from `feature_rows`.
-
-    Returns
-    -------
-    Table
-        Dates as date32, features as float32, outcomes as float64; NaN and NaT of an outcome as
-        null.
-    """
-    arrays = []
-    for name in table.columns:
-        values = table[name]
-        if name == SYMBOL:
-            array = pa.array(values, pa.string()).dictionary_encode()
-        elif name in (DATE, LABEL_END):
-            array = pa.array(values.to_numpy().astype("datetime64[D]"), pa.date32())
-        elif name in OUTCOME:
-            array = pa.array(values.to_numpy(np.float64), pa.float64(), from_pandas=True)
-        else:
-            array = pa.array(values.to_numpy(np.float32), pa.float32())
-        arrays.append(array)
-    return pa.table(arrays, names=list(table.columns))
 
 
 def rows_from_arrow(table: pa.Table) -> pd.DataFrame:

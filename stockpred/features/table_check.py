@@ -1,23 +1,87 @@
 """Checks of a feature table for repeated rows and for features that hold the label.
 
-`check_table` takes a whole table; `LeakageCheck` takes one symbol at a time, in bounded memory.
+`check_table` takes a whole table; `LeakageCheck` takes the extremes of one part after another.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stockpred.arrays import Array
 from stockpred.columns import DATE, KEY, LABEL, SYMBOL
 from stockpred.errors import DataError
 
 MIN_ROWS_PER_LABEL = 20  # ups and downs each: chance separates that many once in 10^11 tables
+FIRST_ROWS = 4096  # of a part, in which ups and downs share values of nearly every feature
+
+
+@dataclass(frozen=True, eq=False)
+class LabelExtremes:
+    """Lowest and highest value of each feature for downs and for ups, of some rows.
+
+    Attributes
+    ----------
+    counts : array of int, shape (2,)
+        Number of downs and of ups.
+    lowest, highest : array of float64, shape (2, features)
+        Infinite without a row. Where the two ranges of a feature overlap, they may leave rows out:
+        no further row can part them.
+    """
+
+    counts: np.ndarray[Any, np.dtype[np.int64]]
+    lowest: Array
+    highest: Array
+
+    def merge(self, other: "LabelExtremes") -> "LabelExtremes":
+        """Return the extremes of the rows of both."""
+        return LabelExtremes(
+            self.counts + other.counts,
+            np.minimum(self.lowest, other.lowest),
+            np.maximum(self.highest, other.highest),
+        )
+
+    def separates(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Mark the features whose values for ups are all above, or below, all those for downs."""
+        (down_lowest, up_lowest), (down_highest, up_highest) = self.lowest, self.highest
+        return (up_lowest > down_highest) | (up_highest < down_lowest)
+
+
+def label_extremes(
+    label: Array, columns: Sequence[np.ndarray[Any, Any]] | np.ndarray[Any, Any]
+) -> LabelExtremes:
+    """Find the extremes of each feature for downs and for ups.
+
+    Parameters
+    ----------
+    label : array, shape (rows,)
+        1, 0 or NaN.
+    columns : sequence of array, each of shape (rows,)
+        Features; finite.
+
+    Returns
+    -------
+    LabelExtremes
+    """
+    counts = np.array([np.count_nonzero(label == side) for side in (0, 1)])
+    shape = 2, len(columns)
+    found = LabelExtremes(counts, np.full(shape, np.inf), np.full(shape, -np.inf))
+    for start, end in ((0, FIRST_ROWS), (FIRST_ROWS, len(label))):
+        for side in (0, 1):
+            rows = np.flatnonzero(label[start:end] == side) + start
+            for number in np.flatnonzero(found.separates()).tolist() if len(rows) else ():
+                values = columns[number][rows]
+                found.lowest[side, number] = min(found.lowest[side, number], values.min())
+                found.highest[side, number] = max(found.highest[side, number], values.max())
+    return found
 
 
 class LeakageCheck:
-    """The check of a feature table that is made symbol by symbol.
+    """The check of a feature table that is made part by part.
 
-    Memory holds two numbers a feature and label, and a date a symbol.
+    Memory holds two numbers a feature and label.
 
     Parameters
     ----------
@@ -26,10 +90,9 @@ class LeakageCheck:
 
     Examples
     --------
-    >>> dates = pd.date_range("2020-01-01", periods=60)
     >>> label = np.arange(60) % 2
     >>> check = LeakageCheck(["up_0"])
-    >>> check.add(pd.DataFrame({"symbol": "AAA", "date": dates, "label": label, "up_0": label}))
+    >>> check.add(label_extremes(label, [label]))
     >>> check.finish()  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     stockpred.errors.DataError: table, feature 'up_0': expected ...
@@ -37,46 +100,11 @@ class LeakageCheck:
 
     def __init__(self, features: Sequence[str]) -> None:
         self._features = list(features)
-        self._counts = dict.fromkeys((0, 1), 0)
-        self._lowest = {side: np.full(len(features), np.inf) for side in (0, 1)}
-        self._highest = {side: np.full(len(features), -np.inf) for side in (0, 1)}
-        self._last: dict[str, np.datetime64] = {}
+        self._found = label_extremes(np.empty(0), [np.empty(0)] * len(features))
 
-    def add(self, rows: pd.DataFrame) -> None:
-        """Take in the next rows.
-
-        Parameters
-        ----------
-        rows : DataFrame
-            symbol, date, label (1, 0 or NaN) and the features, of one symbol, at least one row.
-
-        Raises
-        ------
-        DataError
-            A date is repeated, or not after the symbol's rows that were added before.
-        """
-        dates = rows[DATE].to_numpy()
-        if not (dates[1:] > dates[:-1]).all():
-            _refuse_repeated_rows(rows)
-        symbol, first = str(rows[SYMBOL].iloc[0]), dates.min()
-        if symbol in self._last and first <= self._last[symbol]:
-            raise DataError(
-                f"table: {symbol} {str(first)[:10]}",
-                expected=f"a date after {str(self._last[symbol])[:10]}, the symbol's last so far",
-                fix="sort the bars by symbol and date, as acquire does",
-            )
-        self._last[symbol] = dates.max()
-        self._add_extremes(rows)
-
-    def _add_extremes(self, rows: pd.DataFrame) -> None:
-        label = rows[LABEL].to_numpy()
-        values = rows[self._features].to_numpy()
-        for side in (0, 1):
-            part = values[label == side]
-            if len(part):
-                self._counts[side] += len(part)
-                self._lowest[side] = np.minimum(self._lowest[side], part.min(axis=0))
-                self._highest[side] = np.maximum(self._highest[side], part.max(axis=0))
+    def add(self, extremes: LabelExtremes) -> None:
+        """Take in the next rows."""
+        self._found = self._found.merge(extremes)
 
     def finish(self) -> None:
         """Refuse a feature that is the label, or is computed from it.
@@ -86,10 +114,9 @@ class LeakageCheck:
         DataError
             All values of a feature for ups are above, or below, all of its values for downs.
         """
-        if min(self._counts.values()) < MIN_ROWS_PER_LABEL:
+        if self._found.counts.min() < MIN_ROWS_PER_LABEL:
             return
-        separates = (self._lowest[1] > self._highest[0]) | (self._highest[1] < self._lowest[0])
-        for name in np.array(self._features)[separates]:
+        for name in np.array(self._features)[self._found.separates()]:
             raise DataError(
                 f"table, feature {str(name)!r}",
                 expected="values that ups and downs share",
@@ -116,7 +143,8 @@ def check_table(table: pd.DataFrame, features: Sequence[str]) -> None:
     """
     _refuse_repeated_rows(table)
     check = LeakageCheck(features)
-    check._add_extremes(table)
+    columns = [table[name].to_numpy() for name in features]
+    check.add(label_extremes(table[LABEL].to_numpy(), columns))
     check.finish()
 
 

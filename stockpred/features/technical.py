@@ -1,11 +1,14 @@
 """The feature set `technical`: returns, volatility, range, momentum, position and volume.
 
 All features are ratios of prices of one symbol, or logs of them, over fixed windows: independent of
-the price scale, and of all bars before the window. TA-Lib computes those that it takes from one
-window alone (extremes, positions, single bars). Sums and deviations are computed here, window by
-window, since TA-Lib's running sums depend on earlier bars. Its recursive indicators (EMA, MACD,
-Wilder's RSI, ATR, ADX, OBV) depend on every bar since the first, and are left out; the RSI here is
-Cutler's, over plain sums.
+the price scale, and of all bars before the window. Sums, moments and extremes come from
+`windows.Windows`: TA-Lib's running sums depend on earlier bars. TA-Lib computes the true range and
+the Aroon oscillator, which choose values of one window without any rounding. Its recursive
+indicators (EMA, MACD, Wilder's RSI, ATR, ADX, OBV) depend on every bar since the first, and are
+left out; the RSI here is Cutler's, over plain sums.
+
+Identities save work: the gain overnight is the daily return less the intraday one, and gains less
+losses of some sessions are their return.
 
 Inputs are sound bars without NaN. A feature is NaN before its look-back is reached, finite after.
 
@@ -29,7 +32,8 @@ import talib
 
 from stockpred.arrays import Array
 from stockpred.bars.bar_arrays import BarArrays
-from stockpred.features.base import Feature, FeatureSet, deviation, lag, mean, ratio, rolling
+from stockpred.features.base import Feature, FeatureSet, lag, ratio
+from stockpred.features.windows import Windows
 
 RETURN_SESSIONS = (1, 2, 5, 10, 20, 60)
 DAY_SCALE = 0.01  # added to deviations in denominators: 1 % a day, so that flat prices give 0
@@ -49,15 +53,15 @@ FEATURES = (
     Feature("parkinson_20", 20, "root of mean squared log range over 20 sessions (Parkinson 1980)"),
     Feature("true_range", 2, "true range over the close before"),
     Feature("range_ratio", 20, "log of log range over its mean over 20 sessions"),
-    Feature("body", 1, "TA-Lib BOP: (close - open) / (high - low)"),
+    Feature("body", 1, "(close - open) / (high - low), the balance of power"),
     Feature("zscore_20", 21, "daily log return over the standard deviation of the last 20"),
     Feature("sma_5", 5, "log of close over its mean over 5 sessions"),
     Feature("sma_20", 20, "log of close over its mean over 20 sessions"),
     Feature("sma_60", 60, "log of close over its mean over 60 sessions"),
     Feature("bollinger_20", 20, "close less its mean over 20 sessions, in standard deviations"),
-    Feature("williams_14", 14, "TA-Lib WILLR over 14 sessions, from 0 (at the low) to 1"),
-    Feature("williams_60", 60, "TA-Lib WILLR over 60 sessions, from 0 (at the low) to 1"),
-    Feature("aroon_25", 26, "TA-Lib AROONOSC over 25 sessions, from -1 to 1"),
+    Feature("williams_14", 14, "close in the range of 14 sessions, from 0 (low) to 1 (high)"),
+    Feature("williams_60", 60, "close in the range of 60 sessions, from 0 (low) to 1 (high)"),
+    Feature("aroon_25", 26, "Aroon oscillator over 25 sessions (TA-Lib), from -1 to 1"),
     Feature("rsi_14", 15, "relative strength index over 14 sessions, plain sums (Cutler)"),
     Feature("up_share_20", 20, "share of 20 sessions that closed above their open"),
     Feature("autocorrelation_20", 22, "correlation of a return with the one before, 20 sessions"),
@@ -69,76 +73,56 @@ FEATURES = (
 
 
 def _compute(bars: BarArrays, window: int) -> Mapping[str, Array]:
-    dividends = bars.adj_close / bars.close
+    close, value = bars.close, bars.close * bars.volume  # in currency: a split leaves it as it is
     log_adjusted = np.log(bars.adj_close)
-    daily = log_adjusted - lag(log_adjusted, 1)
-    intraday = np.log(bars.close / bars.open)
-    overnight = np.log(bars.open * dividends) - lag(log_adjusted, 1)
-    log_range = np.log(bars.high / bars.low)
-    value = bars.close * bars.volume  # in currency: a split leaves it as it is
-    vol5, vol20, vol60 = (deviation(daily, n) for n in (5, 20, 60))
-    up = bars.close > bars.open
-    down = bars.close < bars.open
     out = {f"return_{n}": log_adjusted - lag(log_adjusted, n) for n in RETURN_SESSIONS}
+    daily, intraday, log_range = out["return_1"], np.log(close / bars.open), bars.high / bars.low
+    np.log(log_range, out=log_range)
+    body, low, high = close - bars.open, Windows(bars.low), Windows(bars.high)
+    closes, returns, values = Windows(close), Windows(daily), Windows(value)
+    vol5, vol20, vol60 = (returns.deviation(n) for n in (5, 20, 60))
+    mean_intraday = Windows(intraday).sum(5) / 5
+    mean_range = Windows(log_range).sum(20) / 20
+    value5, value20, value60 = (values.sum(n) / n for n in (5, 20, 60))
     out |= {
-        "overnight": overnight,
+        "overnight": daily - intraday,
         "intraday": intraday,
-        "overnight_5": mean(overnight, 5),
-        "intraday_5": mean(intraday, 5),
+        "overnight_5": out["return_5"] / 5 - mean_intraday,
+        "intraday_5": mean_intraday,
         "volatility_5": vol5,
         "volatility_20": vol20,
         "volatility_60": vol60,
         "volatility_ratio": np.log((vol5 + DAY_SCALE) / (vol60 + DAY_SCALE)),
-        "parkinson_20": np.sqrt(mean(log_range**2, 20) / (4 * np.log(2))),
-        "true_range": talib.TRANGE(bars.high, bars.low, bars.close) / lag(bars.close, 1),
-        "range_ratio": np.log((log_range + DAY_SCALE) / (mean(log_range, 20) + DAY_SCALE)),
-        "body": ratio(bars.close - bars.open, bars.high - bars.low, 0.0),
+        "parkinson_20": np.sqrt(Windows(log_range * log_range).sum(20) / (80 * np.log(2))),
+        "true_range": talib.TRANGE(bars.high, bars.low, close) / lag(close, 1),
+        "range_ratio": np.log((log_range + DAY_SCALE) / (mean_range + DAY_SCALE)),
+        "body": ratio(body, bars.high - bars.low, 0.0),
         "zscore_20": daily / (vol20 + DAY_SCALE),
-        "williams_14": _position(bars, 14),
-        "williams_60": _position(bars, 60),
         "aroon_25": _aroon(bars, 25),
-        "rsi_14": _rsi(daily, 14),
-        "up_share_20": mean(up.astype(np.float64), 20),
-        "autocorrelation_20": _autocorrelation(daily, 20),
-        "skew_20": third_moment(daily, 20) / (vol20 + DAY_SCALE) ** 3,
-        "volume_ratio": _log_ratio(value, mean(value, 20)),
-        "volume_trend": _log_ratio(mean(value, 5), mean(value, 60)),
-        "volume_balance": ratio(
-            mean(value * up, 20) - mean(value * down, 20), mean(value, 20), 0.0
-        ),
+        "rsi_14": _rsi(daily, log_adjusted, 14),
+        "up_share_20": Windows((body > 0).astype(np.float64)).sum(20) / 20,
+        "autocorrelation_20": _autocorrelation(returns, 20),
+        "skew_20": returns.cubes(20) / (20 * (vol20 + DAY_SCALE) ** 3),
+        "volume_ratio": _log_ratio(value, value20),
+        "volume_trend": _log_ratio(value5, value60),
+        "volume_balance": ratio(Windows(value * np.sign(body)).sum(20), values.sum(20), 0.0),
     }
+    for n in (14, 60):
+        lowest = low.lowest(n)
+        out[f"williams_{n}"] = ratio(close - lowest, high.highest(n) - lowest, 0.5)
     for n in (5, 20, 60):
-        out[f"sma_{n}"] = np.log(bars.close / mean(bars.close, n))
-    # Relative to the close; a tenth of `DAY_SCALE` is added, so that flat prices give 0.
-    spread = deviation(bars.close, 20) / bars.close + DAY_SCALE / 10
-    out["bollinger_20"] = (1 - mean(bars.close, 20) / bars.close) / spread
+        out[f"sma_{n}"] = np.log(close / closes.mean(n))
+    # A tenth of `DAY_SCALE` is added to the spread, so that flat prices give 0.
+    spread = closes.deviation(20) + close * (DAY_SCALE / 10)
+    out["bollinger_20"] = (close - closes.mean(20)) / spread
     return out
 
 
-def third_moment(values: Array, window: int) -> Array:
-    """Compute the third central moment over a trailing window; NaN as in `base.rolling`."""
-
-    def reduce(windows: Array, axis: int) -> Array:
-        return np.asarray(np.mean(_centred(windows) ** 3, axis=axis))
-
-    return rolling(values, window, reduce)
-
-
-def _centred(windows: Array) -> Array:
-    return windows - windows.mean(axis=-1, keepdims=True)
-
-
-def _autocorrelation(daily: Array, window: int) -> Array:
+def _autocorrelation(returns: Windows, window: int) -> Array:
     """Correlate returns with those before them; shrunk to 0 where prices do not move."""
-    pairs = np.column_stack([daily, lag(daily, 1)])
-    out = np.full(len(daily), np.nan)
-    if len(daily) >= window:
-        windows = np.lib.stride_tricks.sliding_window_view(pairs, window, axis=0)
-        centred = _centred(windows)  # (rows - window + 1, 2, window)
-        product = (centred[:, 0] * centred[:, 1]).mean(axis=-1)
-        scale = (centred**2).mean(axis=-1).prod(axis=-1) ** 0.5
-        out[window - 1 :] = product / (scale + (DAY_SCALE / 10) ** 2)
-    return out
+    squares = returns.squares(window)
+    scale = np.sqrt(squares * lag(squares, 1))
+    return returns.products(window) / (scale + window * (DAY_SCALE / 10) ** 2)
 
 
 def _log_ratio(value: Array, average: Array) -> Array:
@@ -147,18 +131,8 @@ def _log_ratio(value: Array, average: Array) -> Array:
     A tenth of the average is added to both, so that a session without trade is finite.
     """
     floor = average / 10
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log((value + floor) / (average + floor))
-    return np.where(average == 0, 0.0, logs)
-
-
-def _position(bars: BarArrays, window: int) -> Array:
-    """Locate the close between the window's low (0) and high (1); 0.5 on a flat window."""
-    if len(bars.close) < window:
-        return np.full(len(bars.close), np.nan)
-    flat = talib.MAX(bars.high, window) == talib.MIN(bars.low, window)
-    position = 1 + talib.WILLR(bars.high, bars.low, bars.close, window) / 100
-    return np.where(flat, 0.5, position)
+    out = ratio(value + floor, average + floor, 1.0)
+    return np.log(out, out=out)
 
 
 def _aroon(bars: BarArrays, window: int) -> Array:
@@ -168,11 +142,10 @@ def _aroon(bars: BarArrays, window: int) -> Array:
     return talib.AROONOSC(bars.high, bars.low, window) / 100
 
 
-def _rsi(daily: Array, window: int) -> Array:
+def _rsi(daily: Array, log_adjusted: Array, window: int) -> Array:
     """Compute gains / (gains + losses) of daily returns; 0.5 where prices do not move."""
-    gains = mean(np.maximum(daily, 0), window)
-    losses = mean(np.maximum(-daily, 0), window)
-    return ratio(gains, gains + losses, 0.5)
+    moves = Windows(np.abs(daily)).sum(window)  # gains + losses; gains - losses is the return
+    return 0.5 + 0.5 * ratio(log_adjusted - lag(log_adjusted, window), moves, 0.0)
 
 
 TECHNICAL_SET = FeatureSet("technical", lambda window: FEATURES, _compute)

@@ -106,7 +106,7 @@ def test_first_run_writes_the_documented_artifacts(store: ChainStore, first: str
         folder = store.artifact(run_id, "")
         assert {path.name for path in folder.iterdir()} == expected[step]
     features = store.artifact(table(first)["features"][1], "features.parquet")
-    assert pq.ParquetFile(features).num_row_groups == 5
+    assert pq.ParquetFile(features).num_row_groups == 1  # of many symbols
 
 
 def test_decision_matches_the_registry(store: ChainStore, first: str, root: Path) -> None:
@@ -203,7 +203,7 @@ def test_registered_model_predicts_with_its_own_code(
     assert before["symbols"] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
     assert str(checkout) not in before["code"]
     technical = checkout / "stockpred" / "features" / "technical.py"
-    technical.write_text(technical.read_text().replace("talib.WILLR(", "0 * talib.WILLR("))
+    technical.write_text(technical.read_text().replace("talib.AROONOSC(", "0 * talib.AROONOSC("))
     assert predict(store, checkout, bars) == before
 
 

@@ -19,9 +19,10 @@ import yaml
 
 from pipeline.storage.parquet import write_groups
 from stockpred.bars.schema import BarsInfo, to_arrow
-from stockpred.features.table import TableInfo, feature_rows, rows_to_arrow
+from stockpred.features.table import TableInfo, feature_rows
 from stockpred.models.candidates import CANDIDATES
 from tests.support.data.bars import make_bars
+from tests.support.data.feature_tables import rows_to_arrow
 from tests.support.project_files import copy_project
 from tests.support.runs.stores import make_store
 

@@ -7,6 +7,7 @@ from stockpred.bars.price_history import PriceSummary, thin_prices
 from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
 from tests.support.data.bars import make_bars
+from tests.support.data.feature_tables import add_rows
 from tests.support.data.generated_tables import generate_table
 
 
@@ -17,8 +18,8 @@ def features_page(
     table = generate_table(dates, symbols, strength=0.5, features=features)
     names = {f"x{i}": f"{prefix}x{i}" for i in range(features)}
     table = table.assign(symbol=prefix + table["symbol"], x1=(table["x1"] > 0).astype(np.float32))
-    summary = TableSummary(list(names.values()), len(table), np.unique(table["date"]))
-    summary.add(table.rename(columns=names))
+    summary = TableSummary(list(names.values()), np.unique(table["date"]))
+    add_rows(summary, table.rename(columns=names))
     prices = PriceSummary()
     for number in range(symbols):
         bars = make_bars(dates, f"{prefix}S{number}", seed=number)

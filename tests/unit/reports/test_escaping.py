@@ -27,6 +27,7 @@ from stockpred.bars.price_history import PriceSummary, thin_prices
 from stockpred.features.base import Feature
 from stockpred.features.summary import TableSummary
 from tests.support.data.bars import make_bars
+from tests.support.data.feature_tables import add_rows
 from tests.support.data.live_records import record_losing_skill, scored_rows
 from tests.support.pages.evaluation import evaluation_inputs, walked
 from tests.support.pages.monitoring import monitoring_inputs
@@ -143,8 +144,8 @@ def features_page() -> str:
         [make_bars(30, symbol).assign(label=[0.0, 1.0] * 15, x=range(30)) for symbol in HOSTILE]
     )
     name = "".join(HOSTILE)
-    summary, prices = TableSummary([name], len(rows), np.unique(rows["date"])), PriceSummary()
-    summary.add(rows.rename(columns={"x": name}))
+    summary, prices = TableSummary([name], np.unique(rows["date"])), PriceSummary()
+    add_rows(summary, rows[["symbol", "date", "label", "x"]].rename(columns={"x": name}))
     for symbol, bars in rows.groupby("symbol"):
         prices.add(thin_prices(str(symbol), bars["date"].to_numpy(), bars["close"].to_numpy()))
     return render_features_page(summary, prices, [Feature(name, 1, name)], name)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockpred.features.base import Feature, FeatureSet, lag, rolling
+from stockpred.features.base import Feature, FeatureSet, lag
 from stockpred.features.registry import FEATURE_SETS
+from stockpred.features.windows import Windows
 from tests.support.data import leak_guards
 from tests.support.data.bars import make_bars
 
@@ -105,7 +106,7 @@ def _share_volume(bars, window):
 
 
 def _understated(bars, window):  # looks back further than it declares
-    out = rolling(bars.close, 10, np.mean) / bars.close
+    out = Windows(bars.close).sum(10) / bars.close
     return {"planted": np.nan_to_num(out, nan=1.0)}
 
 
@@ -141,21 +142,74 @@ def test_direction_matches_a_loop() -> None:
             assert values[f"up_{k}"][t] == float(bars.close[t - k] > bars.open[t - k])
 
 
-def test_technical_features_match_their_formulas() -> None:
-    bars = make_bars(80)
-    values = leak_guards.compute_float32(
-        FEATURE_SETS["technical"], leak_guards.bar_arrays(bars), WINDOW
+def formulas(bars: pd.DataFrame, t: int) -> dict[str, float]:
+    """Compute every technical feature of one session from its own window, without a shortcut."""
+    b = {name: bars[name].to_numpy() for name in bars.columns}
+    open_, high, low, close, adjusted = (
+        b[n] for n in ("open", "high", "low", "close", "adj_close")
     )
-    close, t = bars["close"].to_numpy(), 75
-    daily = np.diff(np.log(close))[t - 20 : t]
-    gains, losses = np.maximum(daily[-14:], 0).sum(), np.maximum(-daily[-14:], 0).sum()
-    low, high = bars["low"][t - 13 : t + 1].min(), bars["high"][t - 13 : t + 1].max()
-    expected = {
-        "return_5": np.log(close[t] / close[t - 5]),
-        "volatility_20": daily.std(),
-        "rsi_14": gains / (gains + losses),
-        "williams_14": (close[t] - low) / (high - low),
-        "sma_20": np.log(close[t] / close[t - 19 : t + 1].mean()),
+    last = {n: slice(t - n + 1, t + 1) for n in (5, 14, 20, 26, 60)}
+    log_adjusted, intraday, log_range = np.log(adjusted), np.log(close / open_), np.log(high / low)
+    daily = np.append(np.nan, np.diff(log_adjusted))
+    overnight = np.log(open_ * adjusted / close) - np.append(np.nan, log_adjusted[:-1])
+    value, up, down = close * b["volume"], close > open_, close < open_
+
+    def or_neutral(numerator: float, denominator: float, neutral: float) -> float:
+        return numerator / denominator if denominator else neutral
+
+    def log_ratio(one: float, average: float) -> float:
+        return np.log((one + average / 10) / (average * 1.1)) if average else 0.0
+
+    def place(n: int) -> float:
+        lowest, highest = low[last[n]].min(), high[last[n]].max()
+        return or_neutral(close[t] - lowest, highest - lowest, 0.5)
+
+    now, before = daily[last[20]], daily[t - 20 : t]
+    product = np.mean((now - now.mean()) * (before - before.mean()))
+    gains, losses = (np.maximum(sign * daily[last[14]], 0).sum() for sign in (1, -1))
+    newest = {  # sessions since the window's high and low, the newest of equal ones
+        "high": np.argmax(high[last[26]][::-1]),
+        "low": np.argmin(low[last[26]][::-1]),
     }
+    return {
+        **{f"return_{n}": log_adjusted[t] - log_adjusted[t - n] for n in (1, 2, 5, 10, 20, 60)},
+        "overnight": overnight[t],
+        "intraday": intraday[t],
+        "overnight_5": overnight[last[5]].mean(),
+        "intraday_5": intraday[last[5]].mean(),
+        **{f"volatility_{n}": daily[last[n]].std() for n in (5, 20, 60)},
+        "volatility_ratio": np.log((daily[last[5]].std() + 0.01) / (daily[last[60]].std() + 0.01)),
+        "parkinson_20": np.sqrt((log_range[last[20]] ** 2).mean() / (4 * np.log(2))),
+        "true_range": (max(high[t], close[t - 1]) - min(low[t], close[t - 1])) / close[t - 1],
+        "range_ratio": np.log((log_range[t] + 0.01) / (log_range[last[20]].mean() + 0.01)),
+        "body": or_neutral(close[t] - open_[t], high[t] - low[t], 0.0),
+        "zscore_20": daily[t] / (now.std() + 0.01),
+        **{f"sma_{n}": np.log(close[t] / close[last[n]].mean()) for n in (5, 20, 60)},
+        "bollinger_20": (close[t] - close[last[20]].mean())
+        / (close[last[20]].std() + close[t] * 0.001),
+        "williams_14": place(14),
+        "williams_60": place(60),
+        "aroon_25": (newest["low"] - newest["high"]) / 25,
+        "rsi_14": or_neutral(gains, gains + losses, 0.5),
+        "up_share_20": up[last[20]].mean(),
+        "autocorrelation_20": product / (np.sqrt(now.var() * before.var()) + 0.001**2),
+        "skew_20": np.mean((now - now.mean()) ** 3) / (now.std() + 0.01) ** 3,
+        "volume_ratio": log_ratio(value[t], value[last[20]].mean()),
+        "volume_trend": log_ratio(value[last[5]].mean(), value[last[60]].mean()),
+        "volume_balance": or_neutral(
+            (value * up)[last[20]].sum() - (value * down)[last[20]].sum(),
+            value[last[20]].sum(),
+            0.0,
+        ),
+    }
+
+
+@given(bars=hard_bars(), t=st.integers(60, SESSIONS - 1))
+@settings(max_examples=40, deadline=None)
+def test_technical_features_match_their_formulas(bars: pd.DataFrame, t: int) -> None:
+    values = FEATURE_SETS["technical"].compute(leak_guards.bar_arrays(bars), WINDOW)
+    expected = formulas(bars, t)
+    assert sorted(expected) == sorted(values)
     for name, value in expected.items():
-        assert values[name][t] == pytest.approx(value, rel=1e-5), name
+        # Rounding of prices is 1e-16; deviations have 0.01 or 0.001 added in denominators.
+        assert values[name][t] == pytest.approx(value, rel=1e-9, abs=1e-12), name

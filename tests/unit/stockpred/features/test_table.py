@@ -8,19 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stockpred.bars.bar_arrays import BarArrays, SymbolRuns
 from stockpred.bars.schema import Quarantine, unbroken_ranges
 from stockpred.errors import ParameterError
+from stockpred.features import table as table_module
 from stockpred.features.table import (
     TableInfo,
+    compute_part,
     feature_columns,
     feature_rows,
     list_features,
     longest_lookback,
+    part_from_arrow,
     rows_from_arrow,
-    rows_to_arrow,
 )
 from stockpred.targets.open_to_close import count_ties, daily_return, outcome
 from tests.support.data.bars import make_bars
+from tests.support.data.feature_tables import rows_to_arrow
 from tests.support.data.leak_guards import bar_arrays
 
 SETS = ("direction", "technical")
@@ -165,6 +169,43 @@ def test_feature_rows_do_not_depend_on_other_symbols() -> None:
     alone = feature_rows(one, SETS, 14, 1)
     grouped = both.groupby("symbol").get_group("AAA").reset_index(drop=True)
     pd.testing.assert_frame_equal(feature_rows(grouped, SETS, 14, 1), alone)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 150), min_size=1, max_size=4),
+    horizon=st.integers(1, 5),
+    sets=st.sampled_from([("direction",), ("technical",), SETS]),
+    window=st.sampled_from([1, 14]),
+    block_rows=st.sampled_from([7, 64, 8192]),
+)
+@settings(max_examples=40, deadline=None)
+def test_symbols_computed_at_once_have_the_bits_of_each_alone(
+    lengths: list[int], horizon: int, sets: tuple[str, ...], window: int, block_rows: int
+) -> None:
+    frames, quarantines = [], []
+    for number, length in enumerate(lengths):
+        bars = make_bars(180, f"S{number}", seed=number)
+        if number % 2:
+            bars = bars.drop(index=range(70, 75))  # a removed period
+            days = [f"{date:%Y-%m-%d}" for date in make_bars(75)["date"].iloc[[70, 74]]]
+            quarantines.append(Quarantine(f"S{number}", *days))
+        else:
+            bars = bars.drop(index=range(70, 95))  # a gap
+        frames.append(bars.iloc[:length].reset_index(drop=True))
+    alone = [feature_rows(bars, sets, window, horizon, quarantines) for bars in frames]
+    stack = pd.concat(frames, ignore_index=True)
+    runs = SymbolRuns(
+        [f"S{number}" for number, length in enumerate(lengths) if length],
+        np.unique(np.cumsum([0, *lengths])),
+        stack["date"].to_numpy(),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_module, "BLOCK_ROWS", block_rows)
+        arrays = BarArrays.from_frame(stack)
+        part = compute_part(runs, arrays, sets, window, horizon, quarantines)
+    whole = pd.concat(alone, ignore_index=True)
+    pd.testing.assert_frame_equal(part.to_frame(), whole, check_exact=True)
+    pd.testing.assert_frame_equal(part_from_arrow(part.to_arrow()), whole, check_exact=True)
 
 
 def test_round_trip_through_arrow() -> None:
