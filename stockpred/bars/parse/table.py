@@ -1,6 +1,7 @@
 """The parser of one raw table."""
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -219,6 +220,11 @@ def _without_blank_rows(raw: RawTable, date: int) -> RawTable:
     return raw
 
 
+def _is_symbol(text: str) -> bool:
+    """Whether a text may be printed: line breaks and escape sequences would change any output."""
+    return bool(text) and not any(unicodedata.category(letter) == "Cc" for letter in text)
+
+
 def _symbols(
     raw: RawTable, cells: pd.Series | None
 ) -> tuple[list[str], Rows, list[tuple[str, str, int]]]:
@@ -228,12 +234,12 @@ def _symbols(
         return [raw.symbol.upper()], codes, [(raw.symbol.upper(), raw.symbol, int(raw.rows[0]))]
     codes, values = pd.factorize(cells)
     texts = [cell_text(value) for value in values]
-    empty = codes < 0
-    empty |= np.isin(codes, [number for number, text in enumerate(texts) if not text])
-    if empty.any():
-        position = int(np.argmax(empty))
+    wrong = codes < 0
+    wrong |= np.isin(codes, [number for number, text in enumerate(texts) if not _is_symbol(text)])
+    if wrong.any():
+        position = int(np.argmax(wrong))
         got = show_value(cells.iloc[position])
-        raise raw.bad_cell(position, SYMBOL, "a symbol", got=got)
+        raise raw.bad_cell(position, SYMBOL, "a symbol, in printable characters", got=got)
     symbols = list(dict.fromkeys(text.upper() for text in texts))
     number_of = {symbol: number for number, symbol in enumerate(symbols)}
     first = np.unique(codes, return_index=True)[1]

@@ -76,6 +76,8 @@ def test_parse_bars_without_adj_close_uses_close() -> None:
         ({"date": [1, 2, 3]}, "row 1, column 'date': expected .* got .*1"),
         ({"symbol": ["A", " ", "B"]}, "row 2, column 'symbol': expected .* got ' '"),
         ({"symbol": ["A", None, "B"]}, "row 2, column 'symbol': expected a symbol"),
+        ({"symbol": ["A", "A", "B\nC"]}, "row 3, column 'symbol': expected a symbol, in"),
+        ({"symbol": ["A\x1b[2J", "A", "B"]}, "row 1, column 'symbol': expected a symbol, in"),
     ],
 )
 def test_parse_bars_bad_cell_raises_with_row_and_column(change: dict, words: str) -> None:
