@@ -23,7 +23,7 @@ def monitoring_inputs(rows: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Pic
         "registered_model": "<script>alert(1)</script>",
         "sentence": alert_sentence(record.content, alerts),
         "alerts": alerts,
-        "champion": {"version": "1", "sentence": "Version 1, champion."},
+        "champion": {"version": "1", "alias": "champion", "sentence": "Version 1, champion."},
         "moves": [{**MOVE, "why": "the first to pass"}],
         "late": 0,
         **record.content,

@@ -39,6 +39,15 @@ def test_monitoring_page_is_self_contained_and_begins_with_the_alert(page: str) 
     assert len(newest) == 20 and len({date for _, date in newest}) == 1
 
 
+def test_monitoring_page_without_a_champion_names_none(page: str) -> None:
+    assert "<h2>Champion and challengers" in page and "lead over version 1, nats" in page
+    content, images = monitoring_inputs(scored_rows(live_forecasts(0, 15)))
+    content["champion"] = {"version": "1", "alias": "candidate", "sentence": "Version 1."}
+    content["moves"], images = [], {}
+    text = render_monitoring_page(content, images)
+    assert "<h2>Versions" in text and "champion" not in text.lower()
+
+
 @pytest.mark.parametrize("outcomes", [0, 1, 15])
 def test_monitoring_page_of_the_first_days_has_no_nan(outcomes: int) -> None:
     rows = scored_rows(live_forecasts(0, 15))
