@@ -149,6 +149,7 @@ def _serve(channel: Connection, root: Path, preload: list[str]) -> NoReturn:
         # the whole group (Ctrl-C on a terminal, a cancelled job) is for the chain.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        gc.disable()  # what modules hold is no garbage: each step begins with it frozen
         _drop_modules_below(root)
         _Server(channel, preload).loop()
     except BaseException as error:
@@ -184,7 +185,6 @@ class _Server:
 
     def _fork(self, order: dict[str, Any]) -> None:
         self._has_started = True
-        gc.collect()
         gc.freeze()
         server = os.getpid()
         pid = os.fork()
@@ -236,6 +236,7 @@ def _run_step(order: dict[str, Any], server: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with(server)
+    gc.enable()
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
