@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sources import StoredBars, YahooSource
+from sources import StoredBars
 from sources.base import FetchedBars
-from sources.yahoo.source import POOL
+from sources.yahoo.source import POOL, YahooSource
 from tests.support.yahoo_standin import Standin, standin_bars
 
 Result = TypeVar("Result")

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from sources.base import FetchedBars, Source
-from sources.files import FileSource
 from sources.snapshot import SnapshotSource
 from sources.yahoo.merge import StoredBars
-from sources.yahoo.source import YahooSource
 from stockpred.bars.origins import SNAPSHOT, YAHOO
 
 __all__ = ["SNAPSHOT", "YAHOO", "FetchedBars", "Source", "StoredBars", "open_source"]
@@ -48,5 +46,10 @@ def open_source(
     if source == YAHOO:
         if as_of is None:
             raise ValueError("yahoo needs as_of")
+        # A process reads one source: the modules of the others only cost it time.
+        from sources.yahoo.source import YahooSource  # noqa: PLC0415
+
         return YahooSource(as_of, **yahoo)
+    from sources.files import FileSource  # noqa: PLC0415 - as above
+
     return FileSource(source, root)

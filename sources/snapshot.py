@@ -49,7 +49,7 @@ class SnapshotSource:
         self, symbols: Sequence[str] | None, start: dt.date | None, end: dt.date | None
     ) -> FetchedBars:
         """Read bars of some symbols and dates; see `Source.read`."""
-        raw = pq.read_table(self._path).to_pandas(date_as_object=False)
+        raw = pq.ParquetFile(self._path).read().to_pandas(date_as_object=False)
         bars, notes = parse_bars(raw, SNAPSHOT_BARS)
         bars = select_bars(bars, symbols, start, end, SNAPSHOT_BARS)
         extent = summarise_bars(bars)

@@ -22,12 +22,9 @@ from sources import YAHOO
 from sources.calendars import UNION, calendar_sessions
 from steps.cli.types import ROOT
 from steps.data.trained_source import TrainedSource
+from steps.registration.tags import TAG_PREDICTIONS, TAG_TRAINED_TO
 from steps.registration.trained_source import read_trained_source
-from steps.registration.version_tags import (
-    TAG_PREDICTIONS,
-    TAG_TRAINED_TO,
-    expected_lead_of,
-)
+from steps.registration.version_tags import expected_lead_of
 from steps.training.tags import TAG_RECIPE
 from stockpred.arrays import Dates
 from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol
@@ -41,7 +38,8 @@ from stockpred.monitoring.drift import drift
 from stockpred.monitoring.feature_sample import FeatureSampler
 from stockpred.monitoring.forecasts import forecasts_from_ledger
 from stockpred.monitoring.outcomes import Outcomes, gather_outcomes
-from stockpred.monitoring.record import RECENT, Version
+from stockpred.monitoring.recent_period import RECENT
+from stockpred.monitoring.record import Version
 from stockpred.prediction.expected_sessions import expected_sessions
 
 if TYPE_CHECKING:

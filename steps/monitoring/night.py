@@ -12,7 +12,7 @@ from pipeline.registry.versions import CHAMPION
 from pipeline.run.step_run import StepRun
 from pipeline.tags import TAG_MODEL_VERSION
 from reports.text.verdict import verdict_sentence
-from steps.registration.version_tags import TAG_EVALUATION
+from steps.registration.tags import TAG_EVALUATION
 from stockpred.arrays import Dates
 from stockpred.monitoring.night import describe_forecasts
 

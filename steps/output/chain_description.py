@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pipeline.chain.summary import Description, escape_markup
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_KEY_FIGURE
-from sources import SNAPSHOT, YAHOO
 from steps.cli.parameters import taken_by
+from stockpred.bars.origins import SNAPSHOT, YAHOO
 
 # Step -> its page for people.
 PAGES = {

@@ -12,7 +12,7 @@ from pipeline.chain.summary import escape_markup
 from pipeline.registry.history import champion_periods, history
 from pipeline.registry.versions import CHAMPION
 from pipeline.tags import TAG_STAGE
-from steps.registration.version_tags import TAG_GATE, TAG_TRAINED_TO
+from steps.registration.tags import TAG_GATE, TAG_TRAINED_TO
 from stockpred.columns import SYMBOL
 
 if TYPE_CHECKING:

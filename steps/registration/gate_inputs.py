@@ -11,11 +11,8 @@ from pipeline.errors import InputError
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_table
 from steps.registration.look_store import take_look
-from steps.registration.version_tags import (
-    TAG_PREDICTIONS,
-    expected_lead_of,
-    is_same_version,
-)
+from steps.registration.tags import TAG_PREDICTIONS
+from steps.registration.version_tags import expected_lead_of, is_same_version
 from steps.training.tags import TAG_RECIPE
 from stockpred.columns import CHAMPION as CHAMPION_COLUMN
 from stockpred.errors import DataError

@@ -19,14 +19,8 @@ from pipeline.registry.versions import (
 )
 from pipeline.run.step_run import StepRun
 from steps.registration.decision import DecisionRecord, write_decision
-from steps.registration.version_tags import (
-    TAG_GATE,
-    TAG_PROMOTED_BY_HAND,
-    TAG_REJECTED,
-    is_same_version,
-    unfit_reason,
-    version_number,
-)
+from steps.registration.tags import TAG_GATE, TAG_PROMOTED_BY_HAND, TAG_REJECTED
+from steps.registration.version_tags import is_same_version, unfit_reason, version_number
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

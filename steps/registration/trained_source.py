@@ -11,7 +11,7 @@ from pipeline.registry.model_uri import ResolvedModel
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import read_table
 from steps.data.trained_source import TrainedSource, absolute_source
-from steps.registration.version_tags import TAG_EVALUATION, TAG_PREDICTIONS
+from steps.registration.tags import TAG_EVALUATION, TAG_PREDICTIONS
 from stockpred.bars.origins import UNKNOWN
 from stockpred.columns import SYMBOL
 

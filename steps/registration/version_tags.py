@@ -11,6 +11,15 @@ from pipeline.registry.versions import CHAMPION, version_by_alias, versions
 from pipeline.run.step_run import StepRun
 from reports.text.counts import count_of
 from serving.model.example_check import check_example
+from steps.registration.tags import (
+    TAG_AGE,
+    TAG_EVALUATION,
+    TAG_PREDICTIONS,
+    TAG_PROMOTED_BY_HAND,
+    TAG_REJECTED,
+    TAG_TRAINED_TO,
+    TAGS_EXPECTED_LEAD,
+)
 from steps.training.tags import TAG_RECIPE
 from stockpred.gate.expected_lead import ExpectedLead, expected_lead
 from stockpred.gate.metrics import sessions_after, trained_to
@@ -18,13 +27,6 @@ from stockpred.gate.metrics import sessions_after, trained_to
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-TAG_EVALUATION, TAG_PREDICTIONS = "evaluation", "predictions"  # URIs of artifacts
-TAG_TRAINED_TO, TAG_AGE = "trained_to", "age"
-TAG_PROMOTED_BY_HAND, TAG_REJECTED = "promoted_by_hand", "rejected"  # the reason of each
-TAG_GATE = "gate"  # sentence of the latest decision
-# Lead, standard error, last date and implied lead of the recipe's evaluation.
-TAGS_EXPECTED_LEAD = ("promise", "promise_error", "promised_to", "promise_claim")
 
 
 def new_version_tags(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stockpred.arrays import Dates
-from stockpred.monitoring.record import RECENT
+from stockpred.monitoring.recent_period import RECENT
 
 SHOWN = 5  # symbols of a sentence
 

@@ -12,7 +12,7 @@ from stockpred.bars.schema import BarsInfo, unbroken_ranges
 from stockpred.columns import DATE
 from stockpred.features.registry import FEATURE_SETS
 from stockpred.features.table import feature_columns, feature_rows
-from stockpred.monitoring.record import RECENT
+from stockpred.monitoring.recent_period import RECENT
 
 SAMPLE = 20_000  # rows of the training reference, in all
 

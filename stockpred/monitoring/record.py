@@ -33,9 +33,8 @@ from stockpred.monitoring.live_metrics import (
     metrics_by_week,
     overall_metrics,
 )
+from stockpred.monitoring.recent_period import RECENT
 from stockpred.targets.open_to_close import count_ties
-
-RECENT = 63  # dates of the recent period
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pipeline.run.step_run import StepRun
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.parquet import write_groups
 from steps.monitor import main
-from steps.registration.version_tags import TAGS_EXPECTED_LEAD
+from steps.registration.tags import TAGS_EXPECTED_LEAD
 from stockpred.bars.schema import BarsInfo, to_arrow
 from tests.support.runs.stores import make_store
 

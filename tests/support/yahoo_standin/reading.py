@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from sources import StoredBars, YahooSource
+from sources import StoredBars
 from sources.base import FetchedBars
 from sources.yahoo.rate_limit import RetryPolicy
+from sources.yahoo.source import YahooSource
 from stockpred.bars.schema import to_arrow
 
 from .bars import standin_bars

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from sources import YahooSource
 from sources.calendars import last_closed_session
 from sources.yahoo.rate_limit import LimiterStopped, RateLimiter, RetryPolicy
+from sources.yahoo.source import YahooSource
 from sources.yahoo.symbols import calendar_of, check_spelling
 from stockpred.errors import ParameterError
 

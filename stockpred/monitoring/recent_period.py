@@ -1,0 +1,3 @@
+"""Length of the recent period that monitoring looks at."""
+
+RECENT = 63  # dates
