@@ -60,13 +60,15 @@ def command(run_name: str, folder: Path | None) -> None:
     condition = _condition(run_name)
     from mlflow import MlflowClient, get_tracking_uri
 
-    from pipeline.tracking.experiment import experiment_id
+    from pipeline.tracking.experiment import current_experiment
     from pipeline.tracking.server_check import prepare_store
 
     prepare_store(get_tracking_uri())
     client = MlflowClient()
     try:
-        runs = client.search_runs([experiment_id(client)], condition, max_results=1)
+        runs = client.search_runs(
+            [current_experiment(client).experiment_id], condition, max_results=1
+        )
         if not runs:
             _end(f"no run named {run_name!r}: MLflow ended before it created one")
         finished = read_finished_run(client, runs[0], folder)

@@ -107,9 +107,10 @@ def _log(run: StepRun, content: Mapping[str, Any]) -> None:
     figures = nightly_metrics(content)
     run.log_metrics(figures)
     shown = {name: figures.get(metric) for name, metric in NIGHTLY.items()}
-    experiment = run.client.get_run(run.run_id).info.experiment_id
     shown["forecasts"] = content["record"].get("rows")
-    log_night(run.client, experiment, content["registered_model"], content["data"]["newest"], shown)
+    log_night(
+        run.client, run.experiment_id, content["registered_model"], content["data"]["newest"], shown
+    )
     version = content["champion"]["version"]
     kinds = ",".join(alert["kind"] for alert in content["alerts"])
     run.set_tags(

@@ -21,12 +21,12 @@ def command(keep: int) -> None:
     from mlflow import MlflowClient, get_tracking_uri
 
     from pipeline.registry.prune import prune
-    from pipeline.tracking.experiment import experiment_id
+    from pipeline.tracking.experiment import current_experiment
     from pipeline.tracking.server_check import prepare_store
 
     prepare_store(get_tracking_uri())
     client = MlflowClient()
-    done = prune(client, experiment_id(client), keep)
+    done = prune(client, str(current_experiment(client).experiment_id), keep)
     click.echo(
         f"removed the artifacts of {done.runs} runs, {done.models} models, {done.versions} versions"
     )

@@ -95,7 +95,7 @@ def _repeat(run: StepRun, evaluation: str) -> str:
     """Write the commands that evaluate again, as the run that evaluated was started."""
     commit, params = run.git_commit, {"recipe": "recipe.json", "table": "features.parquet"}
     if evaluation.startswith("runs:/"):
-        data = run.client.get_run(evaluation.split("/")[1]).data
+        data = run.get_run(evaluation.split("/")[1]).data
         commit, params = data.tags.get(TAG_COMMIT, "unknown"), data.params
     words = [word for name, value in params.items() for word in ("-P", f"{name}={value}")]
     return f"git checkout {commit}\n{shlex.join(['mlflow', 'run', '.', '-e', 'evaluate', *words])}"

@@ -32,7 +32,14 @@ from pipeline.step import (
     Step,
     check_steps,
 )
-from pipeline.tags import ENV_IN_CHAIN, ENV_LOG_FILE, TAG_CACHE_KEY, TAG_ERROR
+from pipeline.tags import (
+    ENV_IN_CHAIN,
+    ENV_LOG_FILE,
+    TAG_BACKEND,
+    TAG_CACHE_KEY,
+    TAG_ERROR,
+    TAG_RUN_NAME,
+)
 from pipeline.tracking.artifacts import output_hashes
 from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.server_check import shorten_retries
@@ -103,6 +110,7 @@ class Chain:
     >>> chain = Chain(project, client, run, params, "local", folder)  # doctest: +SKIP
     >>> [step.status for step in chain.run(steps, lambda: None)]  # doctest: +SKIP
     ['cached', 'executed']
+    >>> chain.parent_run.log()  # doctest: +SKIP
     """
 
     project: Project
@@ -111,14 +119,14 @@ class Chain:
     params: ChainParams
     backend: str
     storage_dir: Path
+    parent_run: ParentRun = field(init=False)
     _steps: list[Step] = field(default_factory=list, init=False)
     _finished: dict[str, FinishedStep] = field(default_factory=dict, init=False)
     _running: dict[str, _Child] = field(default_factory=dict, init=False)
-    _parent_run: ParentRun = field(init=False)
 
     def __post_init__(self) -> None:
         """Take the parent's id."""
-        self._parent_run = ParentRun(self.client, self.parent.info.run_id)
+        self.parent_run = ParentRun(self.client, self.parent.info.run_id)
 
     def run(
         self,
@@ -127,6 +135,9 @@ class Chain:
         next_steps: Callable[[Sequence[FinishedStep]], Sequence[Step]] = lambda finished: (),
     ) -> list[FinishedStep]:
         """Run the steps and return them finished, in the table's order.
+
+        The caller logs what `parent_run` has collected by then: data of a step that ran is logged
+        as the step ends, that of cached ones when the next process starts or the chain fails.
 
         Parameters
         ----------
@@ -213,23 +224,28 @@ class Chain:
 
     def _start(self, step: Step, params: dict[str, str], key: str) -> None:
         """Start a step's process, and with it its run."""
-        import mlflow.projects  # noqa: PLC0415 - costs 2 s of CPU; run_project imports it first
+        import mlflow  # noqa: PLC0415 - costs 2 s of CPU; run_project imports it first
 
+        from pipeline.tracking.mlflow_private import (  # noqa: PLC0415 - as above
+            load_backend,
+            local_run_config,
+        )
+
+        self.parent_run.log()
         started = time.monotonic()
         log = self.storage_dir / f"{step.name}.log"
         variables = {ENV_IN_CHAIN: key, ENV_LOG_FILE: str(log)}
         os.environ.update(variables)
         try:
-            submitted = mlflow.projects.run(
+            # `mlflow.projects.run` does this, too, and then sets each tag in a request of its own.
+            submitted = load_backend(self.backend).run(
                 str(self.project.root),
-                entry_point=step.entry_point,
-                parameters=params,
-                experiment_id=self.parent.info.experiment_id,
-                backend=self.backend,
-                env_manager="local",
-                storage_dir=str(self.storage_dir),
-                synchronous=False,
-                run_name=step.name,
+                step.entry_point,
+                params,
+                None,
+                local_run_config(self.storage_dir),
+                mlflow.get_tracking_uri(),
+                self.parent.info.experiment_id,
             )
         finally:
             for name in variables:
@@ -237,7 +253,12 @@ class Chain:
         run_id, process = str(submitted.run_id), submitted.command_proc
         # Before the next call, which may fail: `_end_all` must know of the process.
         self._running[step.name] = _Child(run_id, process, started, log)
-        tags = {TAG_CACHE_KEY: key, **process_tags(process.pid)}
+        tags = {
+            TAG_CACHE_KEY: key,
+            TAG_RUN_NAME: step.name,
+            TAG_BACKEND: self.backend,
+            **process_tags(process.pid),
+        }
         log_run_data(self.client, run_id, tags=tags)
         fields = {"event": "step_started", "step": step.name, "run": run_id}
         logger.info(f"{step.name}: started", extra=fields)
@@ -256,9 +277,10 @@ class Chain:
                 if run.info.status in OPEN:
                     store_log_tail(self.client, child.run_id, child.log)
                     close_with_nested(self.client, run, "FAILED")
-                self._parent_run.add_failed(name, child.run_id, EXECUTED)
+                self.parent_run.add_failed(name, child.run_id)
                 raise StepFailed(_failure_reason(name, run, exit_code, logged_error(child.log)))
             self._finish(name, run, EXECUTED, seconds)
+            self.parent_run.log()
 
     def _finish(self, name: str, run: Run, status: str, seconds: float) -> None:
         run_id, tags = run.info.run_id, dict(run.data.tags)
@@ -267,7 +289,7 @@ class Chain:
         )
         self._finished[name] = finished
         [step] = [step for step in self._steps if step.name == name]
-        self._parent_run.add(step, finished, run)
+        self.parent_run.add(step, finished, run)
         fields = {"event": "step_ended", "step": name, "run": run_id, "status": status}
         fields["seconds"] = round(seconds, 3)
         logger.info(f"{name}: {status} in {seconds:.1f} s", extra=fields)
@@ -289,6 +311,7 @@ class Chain:
                 # A child that ended in the moment of the signal keeps the status it gave itself.
                 if run.info.status in OPEN:
                     close_with_nested(self.client, run, "KILLED")
+            self.parent_run.log()
 
 
 def _failure_reason(name: str, run: Run, exit_code: int, logged: str | None) -> str:

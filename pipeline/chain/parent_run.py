@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.step import FinishedStep, Step
+from pipeline.step import EXECUTED, FinishedStep, Step
 from pipeline.tags import TAG_MODEL_URI, TAG_STEP
 from pipeline.tracking.run_data import ModelLink, Point, log_run_data
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ParentRun:
-    """Log the data of each step to the run of its chain, as the step ends.
+    """Collect the data of each step, and log them to the run of its chain.
 
     Attributes
     ----------
@@ -26,10 +27,14 @@ class ParentRun:
 
     client: MlflowClient
     run_id: str
+    _points: list[Point] = field(default_factory=list, init=False)
+    _tags: dict[str, str] = field(default_factory=dict, init=False)
+    _datasets: list[DatasetInput] = field(default_factory=list, init=False)
+    _models: list[str] = field(default_factory=list, init=False)
     _links: dict[str, ModelLink] = field(default_factory=dict, init=False)
 
     def add(self, step: Step, finished: FinishedStep, run: Run) -> None:
-        """Log where a step ran and its headline figures, in one request; then its data and model.
+        """Collect where a step ran, its headline figures, its data and its model.
 
         Parameters
         ----------
@@ -38,48 +43,54 @@ class ParentRun:
         run : Run
             Its run, as the store has it after its end: nothing is read again.
         """
-        names = step.headline.items()
-        points = [
-            Point(name, run.data.metrics[key], 0) for key, name in names if key in run.data.metrics
+        names, model = step.headline.items(), self._links.get(step.judges)
+        self._points += [
+            Point(name, run.data.metrics[key], 0, model)
+            for key, name in names
+            if key in run.data.metrics
         ]
-        tags = {name: run.data.tags[key] for key, name in names if key in run.data.tags}
-        log_run_data(
-            self.client,
-            self.run_id,
-            points=points,
-            tags={**_step_tags(finished.step, finished.run_id, finished.status), **tags},
-            model=self._links.get(step.judges),
-        )
-        self._link(step.name, run)
+        self._tags |= _step_tags(finished.step, finished.run_id, finished.status)
+        self._tags |= {name: run.data.tags[key] for key, name in names if key in run.data.tags}
+        datasets: list[DatasetInput] = list(run.inputs.dataset_inputs) if run.inputs else []
+        self._datasets += datasets
+        if (uri := run.data.tags.get(TAG_MODEL_URI)) is not None:
+            model_id = uri.removeprefix("models:/")
+            data = datasets[0].dataset if datasets else None
+            self._models.append(model_id)
+            self._links[step.name] = ModelLink(
+                model_id, data.name if data else None, data.digest if data else None
+            )
 
-    def add_failed(self, name: str, run_id: str, status: str) -> None:
-        """Log where a step ran that did not finish.
+    def add_failed(self, name: str, run_id: str) -> None:
+        """Collect where a step ran that did not finish.
 
         Parameters
         ----------
         name : str
             Of its row.
         run_id : str
-        status : str
-            `EXECUTED`.
         """
-        log_run_data(self.client, self.run_id, tags=_step_tags(name, run_id, status))
+        self._tags |= _step_tags(name, run_id, EXECUTED)
 
-    def _link(self, name: str, run: Run) -> None:
-        """Make a step's datasets inputs of the chain's run, and its model an output."""
+    def log(self, tags: Mapping[str, str] | None = None) -> None:
+        """Log what was collected since the last call, in one request of each kind.
+
+        Parameters
+        ----------
+        tags : mapping of str to str, optional
+            Further tags of the run.
+        """
         from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - costs 2 s of CPU
 
-        datasets: list[DatasetInput] = list(run.inputs.dataset_inputs) if run.inputs else []
-        if datasets:
-            self.client.log_inputs(self.run_id, datasets)
-        if (uri := run.data.tags.get(TAG_MODEL_URI)) is None:
-            return
-        model_id = uri.removeprefix("models:/")
-        self.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
-        data = datasets[0].dataset if datasets else None
-        self._links[name] = ModelLink(
-            model_id, data.name if data else None, data.digest if data else None
-        )
+        all_tags = {**self._tags, **(tags or {})}
+        if self._points or all_tags:
+            log_run_data(self.client, self.run_id, points=self._points, tags=all_tags)
+        if self._datasets:
+            self.client.log_inputs(self.run_id, self._datasets)
+        if self._models:
+            outputs = [LoggedModelOutput(model_id, step=0) for model_id in self._models]
+            self.client.log_outputs(self.run_id, outputs)
+        self._points, self._tags, self._datasets, self._models = [], {}, [], []
 
 
 def _step_tags(name: str, run_id: str, status: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pipeline.chain.summary import Description, note
 from pipeline.errors import InputError, Interrupted, PipelineError
 from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
+from pipeline.process.collection import imports_uncollected
 from pipeline.process.fork_server import ForkServer
 from pipeline.process.scratch import remove_abandoned, scratch_folder
 from pipeline.process.signals import catch_stop_signals, parent_pids
@@ -19,11 +20,11 @@ from pipeline.run.active_run import SignalReceived, open_run
 from pipeline.run.orphans import close_orphans
 from pipeline.step import ChainParams, FinishedStep, Project, Step
 from pipeline.tags import TAG_ERROR, TAG_NOTE, TAG_RUN_NAME
-from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.ui_pages import is_random_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 def run_project(  # noqa: PLR0913 - what differs between chains
@@ -74,18 +75,28 @@ def run_project(  # noqa: PLR0913 - what differs between chains
     parents = parent_pids() if "MLFLOW_RUN_ID" in os.environ else None
     # mlflow costs 2 s of CPU to import. Forks have what the server has imported, and the server
     # must be forked before a store opens.
-    import mlflow.projects  # noqa: PLC0415
+    with imports_uncollected():
+        import mlflow.projects  # noqa: PLC0415
 
-    from pipeline.chain.backends import install_backend  # noqa: PLC0415 - imports mlflow
-    from pipeline.chain.chain import Chain  # noqa: PLC0415 - as above
+        from pipeline.chain.backends import install_backend  # noqa: PLC0415 - imports mlflow
+        from pipeline.chain.chain import Chain  # noqa: PLC0415 - as above
 
-    if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: PLC0415 - only for a database
+        if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: PLC0415 - only for a database
 
     # On macOS a fork of a process that has imported much is not safe.
     is_warm = params.typed["backend"] == "warm" and sys.platform != "darwin"
     server = ForkServer(project.root, project.preload) if is_warm else None
     backend = install_backend(server)
+
+    def description(finished: Sequence[FinishedStep]) -> Description:
+        return describe(finished) if describe is not None else Description("")
+
+    def name_tags(run: Run, finished: Sequence[FinishedStep]) -> dict[str, str]:
+        """Name the run, unless the user did."""
+        is_named = describe is None or not is_random_name(run.info.run_name)
+        return {} if is_named else {TAG_RUN_NAME: description(finished).name}
+
     remove_abandoned()
     try:
         with (
@@ -94,7 +105,7 @@ def run_project(  # noqa: PLR0913 - what differs between chains
                 project.root,
                 entry_point,
                 params.raw,
-                params.resolved,
+                lambda run: {**params.resolved, **name_tags(run, ())},
                 check=lambda client: project.check(client, params.typed),
             ) as (run, _),
         ):
@@ -106,9 +117,6 @@ def run_project(  # noqa: PLR0913 - what differs between chains
                     for orphan, why in orphans
                 )
                 logger.info(f"runs of killed processes, set to FAILED: {closed}")
-            has_own_name = describe is None or not is_random_name(run.info.run_name)
-            if describe is not None and not has_own_name:
-                client.set_tag(run_id, TAG_RUN_NAME, describe(()).name)
             chain = Chain(project, client, run, params, backend, storage_dir)
             try:
                 with catch_stop_signals(parents) as received_signal:
@@ -118,11 +126,8 @@ def run_project(  # noqa: PLR0913 - what differs between chains
             except PipelineError as error:
                 client.set_tag(run_id, TAG_ERROR, redact(str(error))[:4000])
                 raise
-            text = describe(finished) if describe is not None else Description("")
-            tags = {TAG_NOTE: note(finished, run.info.experiment_id, text)}
-            if not has_own_name:
-                tags[TAG_RUN_NAME] = text.name
-            log_run_data(client, run_id, tags=tags)
+            text = note(finished, run.info.experiment_id, description(finished))
+            chain.parent_run.log({TAG_NOTE: text, **name_tags(run, finished)})
             return finished
     except SignalReceived as received:  # `open_run` has set the run to KILLED
         raise Interrupted(received.signum) from received

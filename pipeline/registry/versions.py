@@ -1,6 +1,7 @@
 """Versions of registered models: registration, look-ups by alias and content, tags of the model."""
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.registry.lock import model_lock
@@ -44,8 +45,14 @@ def version_exists(client: "MlflowClient", reference: str) -> bool:
     return none_if_missing(lambda: client.get_model_version(name, version)) is not None
 
 
-def register_version(
-    client: "MlflowClient", name: str, model_uri: str, run_id: str | None, tags: Mapping[str, str]
+def register_version(  # noqa: PLR0913 - the parts of a version and of its model
+    client: "MlflowClient",
+    name: str,
+    model_uri: str,
+    run_id: str | None,
+    tags: Mapping[str, str],
+    *,
+    model_tags: Mapping[str, str] = MappingProxyType({}),
 ) -> "ModelVersion":
     """Register a logged model, unless a version of it exists.
 
@@ -63,6 +70,8 @@ def register_version(
         Run that registers it.
     tags : mapping of str to str
         Tags of a new version.
+    model_tags : mapping of str to str
+        Tags of a registered model that is created here.
 
     Returns
     -------
@@ -72,14 +81,15 @@ def register_version(
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, tags=dict(model_tags))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model_id = model_uri.removeprefix("models:/")
     location = client.get_logged_model(model_id).artifact_location
     with model_lock(client, name):
-        existing = version_at(client, name, location) or _version_of(client, name, tags)
+        present = versions(client, name)
+        existing = _at(present, location) or _same_files(present, tags)
         return existing or client.create_model_version(
             name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
         )
@@ -106,17 +116,20 @@ def version_at(client: "MlflowClient", name: str, location: str) -> "ModelVersio
     -------
     ModelVersion or None
     """
-    found = (version for version in versions(client, name) if version.source == location)
-    return next(found, None)
+    return _at(versions(client, name), location)
 
 
-def _version_of(
-    client: "MlflowClient", name: str, tags: Mapping[str, str]
+def _at(present: "Iterable[ModelVersion]", location: str) -> "ModelVersion | None":
+    return next((version for version in present if version.source == location), None)
+
+
+def _same_files(
+    present: "Iterable[ModelVersion]", tags: Mapping[str, str]
 ) -> "ModelVersion | None":
     """Find the oldest version of the same digest whose files still exist."""
     if (digest := tags.get(TAG_MODEL_SHA256)) is None:
         return None
-    same = (v for v in versions(client, name) if v.tags.get(TAG_MODEL_SHA256) == digest)
+    same = (v for v in present if v.tags.get(TAG_MODEL_SHA256) == digest)
     existing = (version for version in same if version.source and _has_files(version.source))
     return min(existing, key=lambda version: int(version.version), default=None)
 

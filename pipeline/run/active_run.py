@@ -17,12 +17,14 @@ from pipeline.log.console import logger
 from pipeline.log.redact import redact
 from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
-from pipeline.tracking.experiment import experiment_id
+from pipeline.tracking.experiment import current_experiment
+from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.server_check import prepare_store, shorten_retries
 from pipeline.tracking.ui_pages import mark_as_training
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun, MlflowClient
+    from mlflow.entities import Experiment, Run
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,7 +42,7 @@ def open_run(
     root: Path,
     entry_point: str,
     params: Mapping[str, Any],
-    tags: Mapping[str, str] | None = None,
+    tags: Callable[[Run], Mapping[str, str]] = lambda run: {},
     *,
     check: Callable[[MlflowClient], None] = lambda client: None,
 ) -> Iterator[tuple[ActiveRun, Heartbeat]]:
@@ -56,8 +58,8 @@ def open_run(
     entry_point : str
     params : mapping
         Parameters of a run that is created here.
-    tags : mapping of str to str, optional
-        Set at the start.
+    tags : callable
+        Run as it is in the store -> tags to set at the start.
     check : callable
         Called before the run begins; it raises where the store forbids it.
 
@@ -83,19 +85,20 @@ def open_run(
         if run_id:  # `mlflow run` sets it to FAILED, and knows no reason
             client.set_tag(run_id, TAG_ERROR, redact(one_line(error))[:4000])
         raise
-    run_id = run_id or _create_run(root, entry_point, params)
-    # The chain tags its children's runs in the request that sets their cache key.
-    first = {**({} if ENV_IN_CHAIN in os.environ else process_tags()), **(tags or {})}
+    experiment, first = None, {}
+    if not run_id:
+        experiment = current_experiment(client, create=True)
+        run_id = _create_run(root, entry_point, params, str(experiment.experiment_id))
+        first = {TAG_BACKEND: "local"}
     heartbeat = Heartbeat(client, run_id)
     status = "KILLED"  # by anything but an error, such as a second signal at any line below
     # MLflow's own exit handler, which runs after ours, sets FINISHED on an active run.
     atexit.register(_end_as_killed)
     with _signals_raise():
         try:
-            run = mlflow.start_run(run_id=run_id, tags=first)
+            run = mlflow.start_run(run_id=run_id)
+            _prepare_run(client, run, root, {**first, **tags(run)}, experiment)
             heartbeat.start()
-            claim_clone(client, run, root)
-            _amend_tags(client, run)
             yield run, heartbeat
             status = "FINISHED"
         except (Exception, SystemExit):
@@ -121,11 +124,23 @@ def open_run(
                 )
 
 
-def _amend_tags(client: MlflowClient, run: ActiveRun) -> None:
+def _prepare_run(
+    client: MlflowClient,
+    run: ActiveRun,
+    root: Path,
+    tags: Mapping[str, str],
+    experiment: Experiment | None,
+) -> None:
+    """Tag a run that starts, and its experiment where that has no kind (None: not read yet)."""
+    is_in_chain = ENV_IN_CHAIN in os.environ
+    # The chain tags its children's runs in the request that sets their cache key.
+    if all_tags := {**({} if is_in_chain else process_tags()), **tags}:
+        log_run_data(client, run.info.run_id, tags=all_tags)
+    claim_clone(client, run, root)
     if TAG_ERROR in run.data.tags:  # closed as an orphan while its environment was made
         client.delete_tag(run.info.run_id, TAG_ERROR)
-    if ENV_IN_CHAIN not in os.environ:
-        mark_as_training(client, run.info.experiment_id)
+    if not is_in_chain:
+        mark_as_training(client, experiment or client.get_experiment(run.info.experiment_id))
 
 
 def _end_as_killed() -> None:
@@ -138,18 +153,13 @@ def _end_as_killed() -> None:
             mlflow.end_run("KILLED")
 
 
-def _create_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> str:
+def _create_run(root: Path, entry_point: str, params: Mapping[str, Any], experiment: str) -> str:
     """Create the run as `mlflow run` would: same source, entry point, commit and parameters."""
-    from mlflow import MlflowClient
-
     from pipeline.tracking.mlflow_private import get_or_create_run
 
-    texts, client = {name: str(value) for name, value in params.items()}, MlflowClient()
-    experiment = experiment_id(client, create=True)
+    texts = {name: str(value) for name, value in params.items()}
     run = get_or_create_run(None, str(root), experiment, str(root), None, entry_point, texts)
-    run_id = str(run.info.run_id)
-    client.set_tag(run_id, TAG_BACKEND, "local")
-    return run_id
+    return str(run.info.run_id)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pipeline.run.heartbeat import Heartbeat, process_tags
 from pipeline.run.orphans import close_nested
 from pipeline.run.step_run import StepRun
 from pipeline.tags import ENV_IN_CHAIN, TAG_CACHE_KEY, TAG_PARENT
+from pipeline.tracking.artifacts import artifact_repository
 from pipeline.tracking.run_data import Point, log_run_data
 from pipeline.tracking.search import all_runs
 
@@ -49,6 +50,7 @@ class NestedRuns:
         self._client = client
         self._run = run
         self._heartbeat = heartbeat
+        self._opened: dict[str, Run] = {}
 
     def open(self, name: str, parent: str | None = None) -> str:
         """Create a run below another (None: the step's) and return its id."""
@@ -58,6 +60,7 @@ class NestedRuns:
             run_name=name,
         )
         run_id = str(created.info.run_id)
+        self._opened[run_id] = created
         self._heartbeat.add(run_id)
         return run_id
 
@@ -86,7 +89,7 @@ class NestedRuns:
 
     def log_files(self, run_id: str, folder: Path) -> None:
         """Store every file of a folder as artifacts."""
-        self._client.log_artifacts(run_id, str(folder))
+        artifact_repository(self._opened[run_id]).log_artifacts(str(folder))
 
     def close(self, run_id: str, status: str = "FINISHED") -> None:
         """End a run."""
@@ -141,7 +144,7 @@ def nested_runs(step: StepRun) -> Iterator[NestedRuns]:
     ------
     NestedRuns
     """
-    nested = NestedRuns(step.client, step.client.get_run(step.run_id), step.heartbeat)
+    nested = NestedRuns(step.client, step.get_run(step.run_id), step.heartbeat)
     try:
         try:  # within the other: a signal may come while an error's runs are being closed
             yield nested

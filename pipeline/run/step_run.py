@@ -31,7 +31,7 @@ from pipeline.tags import (
     TAG_OUTPUT,
     TAG_RUN_NAME,
 )
-from pipeline.tracking.artifacts import atomic_write, fetch
+from pipeline.tracking.artifacts import artifact_repository, atomic_write, fetch
 from pipeline.tracking.run_data import Point, log_run_data
 from pipeline.tracking.ui_pages import is_random_name
 
@@ -57,21 +57,26 @@ class StepRun:
         An empty folder that is removed with the step.
     heartbeat : Heartbeat, optional
         Of the process; default: one that is not started.
+    run : Run, optional
+        The run where it has been read; default: it is read when it is needed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - of the process that works for the run
         self,
         client: MlflowClient,
         run_id: str,
         root: Path,
         scratch: Path,
         heartbeat: Heartbeat | None = None,
+        *,
+        run: Run | None = None,
     ) -> None:
         self.client = client
         self.run_id = run_id
         self.root = root
         self.heartbeat = heartbeat or Heartbeat(client, run_id)
         self._folder = scratch
+        self._runs = {} if run is None else {run_id: run}
         self._usage = ResourceUsage()
         self._stored: set[Path] = set()
         self._tags: dict[str, str] = {}
@@ -81,18 +86,29 @@ class StepRun:
         """Return the path of an input on this machine (see `artifacts.fetch`)."""
         into = self._folder / "inputs"
         into.mkdir(exist_ok=True)
-        return fetch(self.client, uri, self.root, into)
+        return fetch(self.client, uri, self.root, into, get_run=self.get_run)
+
+    def get_run(self, run_id: str) -> Run:
+        """Return this run, or one that has ended: its step's inputs come from it; reads it once."""
+        if run_id not in self._runs:
+            self._runs[run_id] = self.client.get_run(run_id)
+        return self._runs[run_id]
+
+    @property
+    def experiment_id(self) -> str:
+        """Experiment that the run is in."""
+        return str(self.get_run(self.run_id).info.experiment_id)
 
     @property
     def git_commit(self) -> str:
         """Commit of the project that the run was made from, or ``unknown``."""
-        tags = self.client.get_run(self.run_id).data.tags
+        tags = self.get_run(self.run_id).data.tags
         return str(tags.get(TAG_COMMIT, "unknown"))
 
     @property
     def started(self) -> dt.datetime:
         """Start of the run, UTC."""
-        milliseconds = self.client.get_run(self.run_id).info.start_time
+        milliseconds = self.get_run(self.run_id).info.start_time
         return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
     def scratch_folder(self, name: str) -> Path:
@@ -144,7 +160,7 @@ class StepRun:
         conditions = [f"tags.`{TAG_ENTRY_POINT}` = '{entry_point}'"]
         conditions += [f"params.`{name}` = '{value}'" for name, value in params.items()]
         runs = self.client.search_runs(
-            [self.client.get_run(self.run_id).info.experiment_id],
+            [self.experiment_id],
             " and ".join(conditions),
             max_results=limit,
             order_by=["attributes.start_time DESC"],
@@ -172,7 +188,8 @@ class StepRun:
 
     def _store(self, path: Path) -> None:
         self._stored.add(path)
-        self.client.log_artifact(self.run_id, str(path))
+        # Not by the client, which would get the run again.
+        artifact_repository(self.get_run(self.run_id)).log_artifact(str(path))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Collect tags, set when the step has ended well."""
@@ -233,12 +250,12 @@ def step_run(root: Path, entry_point: str, params: Mapping[str, Any]) -> Iterato
     ------
     StepRun
     """
-    from mlflow import MlflowClient  # noqa: PLC0415 - costs 2 s of CPU
+    from pipeline.tracking.mlflow_private import StepClient  # noqa: PLC0415 - costs 2 s of CPU
 
     with scratch_folder(entry_point) as scratch:
         log = Path(os.environ.get(ENV_LOG_FILE) or scratch / "log")
         with open_run(root, entry_point, params) as (active, heartbeat), tee_output(log) as append:
-            step = StepRun(MlflowClient(), active.info.run_id, root, scratch, heartbeat)
+            step = StepRun(StepClient(), active.info.run_id, root, scratch, heartbeat, run=active)
             try:
                 if ENV_IN_CHAIN not in os.environ and is_random_name(active.info.run_name):
                     step.client.set_tag(step.run_id, TAG_RUN_NAME, entry_point)

@@ -4,7 +4,7 @@ import errno
 import os
 import resource
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from pipeline.tags import TAG_DAMAGED, TAG_MODEL_URI, TAG_OUTPUT
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 MAX_BYTES = 4 << 30  # of one downloaded file
 MODEL_FOLDERS = ("code", "artifacts")  # of a logged model, whose files are in its digest
@@ -94,6 +95,15 @@ def _model_intact(client: "MlflowClient", run: "Run", sha256: str) -> bool:
     return folder.is_dir() and model_digest(folder) == sha256
 
 
+def artifact_repository(run: "Run") -> "ArtifactRepository":
+    """Return the repository of a run's artifacts, without a call to the tracking store."""
+    import mlflow
+
+    from pipeline.tracking.mlflow_private import get_artifact_repository
+
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=mlflow.get_tracking_uri())
+
+
 def _listed(uri: str, names: Iterable[str]) -> set[str]:
     """List the non-empty files in the folders of some names; one call a folder.
 
@@ -107,7 +117,14 @@ def _listed(uri: str, names: Iterable[str]) -> set[str]:
     return {file.path for file in files if file.file_size}
 
 
-def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
+def fetch(
+    client: "MlflowClient",
+    uri: str,
+    root: Path,
+    into: Path,
+    *,
+    get_run: "Callable[[str], Run] | None" = None,
+) -> Path:
     """Bring an input to this machine.
 
     Over http(s) retried as `idempotent_store.retry` and MLflow's own client say.
@@ -122,6 +139,8 @@ def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
         The project's folder.
     into : Path
         Folder for downloads; an artifact in a local store is not copied.
+    get_run : callable, optional
+        Run id -> run, of a caller that has read some; default: the client's.
 
     Returns
     -------
@@ -144,7 +163,7 @@ def fetch(client: "MlflowClient", uri: str, root: Path, into: Path) -> Path:
     try:
         if uri[:6].lower() == "runs:/":
             run_id, _, artifact = uri[6:].partition("/")
-            run = client.get_run(run_id)
+            run = (get_run or client.get_run)(run_id)
             folder = local_folder(run.info.artifact_uri)
             _check_name(uri, artifact)
             # By the run's artifact URI: by its id MLflow would get the run twice more.

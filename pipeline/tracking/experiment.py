@@ -7,10 +7,11 @@ from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 
-def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
-    """Return the id of the experiment that MLflow would put a run into.
+def current_experiment(client: "MlflowClient", *, create: bool = False) -> "Experiment":
+    """Return the experiment that MLflow would put a run into.
 
     Parameters
     ----------
@@ -21,7 +22,7 @@ def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
 
     Returns
     -------
-    str
+    Experiment
 
     Raises
     ------
@@ -33,7 +34,8 @@ def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
     from pipeline.tracking.mlflow_private import current_experiment_id
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    if not create and name is not None and client.get_experiment_by_name(name) is None:
+    experiment = None if name is None else client.get_experiment_by_name(name)
+    if not create and name is not None and experiment is None:
         raise InputError(
             f"MLFLOW_EXPERIMENT_NAME={name!r}",
             expected="the name of an experiment",
@@ -41,7 +43,8 @@ def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
             fix="set an existing name",
         )
     try:
-        experiment = client.get_experiment(str(current_experiment_id()))
+        if experiment is None or "MLFLOW_EXPERIMENT_ID" in os.environ:
+            experiment = client.get_experiment(str(current_experiment_id()))
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
@@ -57,4 +60,4 @@ def experiment_id(client: "MlflowClient", *, create: bool = False) -> str:
             fix=f"restore it by mlflow experiments restore -x {experiment.experiment_id}, or set "
             "another MLFLOW_EXPERIMENT_NAME",
         )
-    return str(experiment.experiment_id)
+    return experiment

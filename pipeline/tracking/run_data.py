@@ -11,29 +11,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-class Point(NamedTuple):
-    """One value of a metric at a step of its axis, and its time if that is not the present.
-
-    Attributes
-    ----------
-    metric : str
-    value : float
-    step : int
-    time : datetime, optional
-        Aware; charts draw against it, too.
-    """
-
-    metric: str
-    value: float
-    step: int
-    time: dt.datetime | None = None
-
-    @property
-    def milliseconds(self) -> int:
-        """Time of the value in milliseconds since 1970."""
-        return int((self.time.timestamp() if self.time else time.time()) * 1000)
-
-
 class ModelLink(NamedTuple):
     """A logged model that figures are of, and the dataset that it was trained on."""
 
@@ -42,14 +19,39 @@ class ModelLink(NamedTuple):
     dataset_digest: str | None = None
 
 
-def log_run_data(  # noqa: PLR0913 - the parts of one request
+class Point(NamedTuple):
+    """One value of a metric at a step of its axis.
+
+    Attributes
+    ----------
+    metric : str
+    value : float
+    step : int
+    model : ModelLink, optional
+        Model whose page shows the point, too, and which searches of models rank by it.
+    time : datetime, optional
+        Aware, if not the present; charts draw against it, too.
+    """
+
+    metric: str
+    value: float
+    step: int
+    model: ModelLink | None = None
+    time: dt.datetime | None = None
+
+    @property
+    def milliseconds(self) -> int:
+        """Time of the value in milliseconds since 1970."""
+        return int((self.time.timestamp() if self.time else time.time()) * 1000)
+
+
+def log_run_data(
     client: MlflowClient,
     run_id: str,
     *,
     params: Mapping[str, Any] | None = None,
     points: Iterable[Point] = (),
     tags: Mapping[str, str] | None = None,
-    model: ModelLink | None = None,
 ) -> None:
     """Log parameters, metrics and tags of a run in one request.
 
@@ -62,15 +64,17 @@ def log_run_data(  # noqa: PLR0913 - the parts of one request
     points : iterable of Point
         At most 1,000, MLflow's limit for a request.
     tags : mapping of str to str, optional
-    model : ModelLink, optional
-        Model whose page shows the points, too, and which searches of models rank by them.
     """
     from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415 - costs 2 s of CPU
 
-    link = model._asdict() if model else {}
     client.log_batch(
         run_id,
-        metrics=[Metric(p.metric, p.value, p.milliseconds, p.step, **link) for p in points],
+        metrics=[
+            Metric(
+                p.metric, p.value, p.milliseconds, p.step, **(p.model._asdict() if p.model else {})
+            )
+            for p in points
+        ],
         params=[Param(name, str(value)) for name, value in (params or {}).items()],
         tags=[RunTag(name, value) for name, value in (tags or {}).items()],
     )

@@ -9,6 +9,7 @@ from pipeline.tags import TAG_EXPERIMENT_KIND
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 # MLflow 3.17 shows the pages of GenAI, without training runs and models, unless the address has
 # this; it reads the experiment's kind only where that switch is off, and in its lists.
@@ -41,20 +42,21 @@ def run_page(experiment_id: str, run_id: str, artifact: str = "", *, server: str
     return f"{server.rstrip('/')}/{page}?{QUERY}" if server else f"{page}?{QUERY}"
 
 
-def mark_as_training(client: MlflowClient, experiment_id: str) -> None:
+def mark_as_training(client: MlflowClient, experiment: Experiment) -> None:
     """Tag an experiment without a kind as one of training runs; leave any other as it is.
 
     Parameters
     ----------
     client : MlflowClient
-    experiment_id : str
+    experiment : Experiment
+        As it is in the store.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - costs 2 s of CPU
 
-    if TAG_EXPERIMENT_KIND in client.get_experiment(experiment_id).tags:
+    if TAG_EXPERIMENT_KIND in experiment.tags:
         return
     try:
-        client.set_experiment_tag(experiment_id, TAG_EXPERIMENT_KIND, MODEL_TRAINING)
+        client.set_experiment_tag(experiment.experiment_id, TAG_EXPERIMENT_KIND, MODEL_TRAINING)
     except MlflowException as error:
         # A user who may add runs but not change the experiment loses a default of the UI only.
         if error.error_code != "PERMISSION_DENIED":

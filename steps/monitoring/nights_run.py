@@ -66,7 +66,9 @@ def log_night(
     step = int(session.replace("-", ""))
     now = dt.datetime.now(dt.UTC)
     time = dt.datetime.combine(dt.date.fromisoformat(session), now.timetz())
-    points = [Point(name, float(v), step, time) for name, v in figures.items() if v is not None]
+    points = [
+        Point(name, float(v), step, time=time) for name, v in figures.items() if v is not None
+    ]
     run_id = str(run.info.run_id)
     log_run_data(client, run_id, points=points)
     if run.info.status == "RUNNING":

@@ -11,7 +11,7 @@ from pipeline.chain.summary import step_table
 from pipeline.git.mlflow_clone import clone_of
 from pipeline.log.console import log_context, text_table
 from pipeline.log.redact import public_url, redact_urls
-from pipeline.registry.versions import CHAMPION, aliases_of, version_by_alias
+from pipeline.registry.versions import CHAMPION, version_by_alias
 from pipeline.step import FinishedStep
 from pipeline.tags import TAG_MODEL_VERSION, TAG_STAGE
 from pipeline.tracking.ui_pages import run_page
@@ -157,9 +157,9 @@ def _command(store: str, entry_point: str, given: Mapping[str, str]) -> str:
 def _experiment_name() -> str:
     from mlflow import MlflowClient
 
-    from pipeline.tracking.mlflow_private import current_experiment_id
+    from pipeline.tracking.experiment import current_experiment
 
-    return str(MlflowClient().get_experiment(str(current_experiment_id())).name)
+    return str(current_experiment(MlflowClient()).name)
 
 
 def read_version_status(registered: FinishedStep) -> VersionStatus:
@@ -167,13 +167,13 @@ def read_version_status(registered: FinishedStep) -> VersionStatus:
     # mlflow costs 2 s of CPU to import, and only a chain that ran has imported it.
     from mlflow import MlflowClient
 
-    from steps.registration.version_tags import TAG_AGE, TAG_GATE
+    from steps.registration.tags import TAG_AGE, TAG_GATE
 
     name, _, number = registered.tags[TAG_MODEL_VERSION].rpartition("/")
     client = MlflowClient()
     version = client.get_model_version(name, number)
     champion = version_by_alias(client, name, CHAMPION)
-    aliases = ", ".join(aliases_of(client, name, number)) or "none"
+    aliases = ", ".join(sorted(version.aliases)) or "none"
     age = champion.tags.get(TAG_AGE, f"version {champion.version}") if champion else "none"
     stage, gate = version.tags.get(TAG_STAGE), version.tags.get(TAG_GATE, "")
     return VersionStatus(name, number, stage, aliases, gate, age)

@@ -37,13 +37,15 @@ from steps.registration.gate_inputs import (
     read_json,
     read_model,
 )
-from steps.registration.tried_recipes import deflate_over_experiment
-from steps.registration.version_tags import (
+from steps.registration.tags import (
     TAG_GATE,
     TAG_PROMOTED_BY_HAND,
     TAG_REJECTED,
     TAG_TRAINED_TO,
     TAGS_EXPECTED_LEAD,
+)
+from steps.registration.tried_recipes import deflate_over_experiment
+from steps.registration.version_tags import (
     new_version_tags,
     rejection_reason,
     unfit_reason,
@@ -129,7 +131,8 @@ def register(
     if kind is not None:
         universe = kind.universe
         check_kind(run.client, registered_model, run.fetch_input, kind.source, lambda: universe)
-    version = _register(run, inputs.model_uri, registered_model, tags)
+    model_tags = kind.to_tags() if kind is not None else {}
+    version = _register(run, inputs.model_uri, registered_model, tags, model_tags)
     if kind is not None:
         record_kind(run.client, registered_model, kind)
     check = _ExampleCheck(run, version)
@@ -187,7 +190,11 @@ def _data_kind(evaluation: Mapping[str, Any], forecasts: pd.DataFrame) -> DataKi
 
 
 def _register(
-    run: StepRun, model_uri: str, registered_model: str, tags: dict[str, str]
+    run: StepRun,
+    model_uri: str,
+    registered_model: str,
+    tags: dict[str, str],
+    model_tags: Mapping[str, str],
 ) -> "ModelVersion":
     model = read_model(run, model_uri)
     run_id = model.source_run_id
@@ -195,7 +202,9 @@ def _register(
     tags["git_commit"] = model.tags.get(TAG_COMMIT) or train_tags.get(TAG_COMMIT, "unknown")
     if (digest := train_tags.get(TAG_OUTPUT + MODEL)) is not None:
         tags[TAG_MODEL_SHA256] = digest
-    return register_version(run.client, registered_model, model_uri, run_id, tags)
+    return register_version(
+        run.client, registered_model, model_uri, run_id, tags, model_tags=model_tags
+    )
 
 
 def _explain_untradable(decision: Decision, doubts: Sequence[str]) -> Decision:

@@ -74,6 +74,11 @@ class DataKind:
             return True
         return self.universe.shared_share(universe()) >= MIN_SHARED_SYMBOLS
 
+    def to_tags(self) -> dict[str, str]:
+        """Return the tags of a registered model whose data are of this kind."""
+        symbols = self.universe.to_text(TAG_LIMIT)
+        return {TAG_SOURCE: self.source, TAG_TARGET: self.target, TAG_SYMBOLS: symbols}
+
     def __str__(self) -> str:
         """Describe the kind in a few words."""
         symbols = ", ".join(self.universe.symbols[:SHOWN])
@@ -153,9 +158,7 @@ def check_kind(
 def record_kind(client: "MlflowClient", name: str, kind: DataKind) -> None:
     """Tag a registered model, which exists, with the kind of its data where that is not there."""
     present = client.get_registered_model(name).tags
-    symbols = kind.universe.to_text(TAG_LIMIT)
-    tags = {TAG_SOURCE: kind.source, TAG_TARGET: kind.target, TAG_SYMBOLS: symbols}
-    for key, text in tags.items():
+    for key, text in kind.to_tags().items():
         if present.get(key) != text:
             write_model_tag(client, name, key, text)
 

@@ -34,7 +34,7 @@ def deflate_over_experiment(run: StepRun, backtest: Mapping[str, Any]) -> dict[s
         JSON-ready: number of recipes, variance of their Sharpe ratios by session, and the deflated
         Sharpe ratio, None where it is undefined.
     """
-    sharpes = _sharpes(run.client, run.client.get_run(run.run_id).info.experiment_id)
+    sharpes = _sharpes(run.client, run.experiment_id)
     defined = [sharpe for sharpe in sharpes.values() if sharpe is not None]
     variance = float(np.var(defined, ddof=1)) if len(defined) > 1 else 0.0
     moments = backtest.get("moments")

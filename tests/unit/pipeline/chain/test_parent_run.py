@@ -43,7 +43,7 @@ def test_parent_run_ranks_by_figures_of_its_steps_and_links_data_and_model(
             run = client.get_run(run_id)
             finished = FinishedStep(step.name, run_id, "cached", 1.0, {}, run.data.tags)
             parent_run.add(step, finished, run)
-        log_run_data(client, parent.run_id, tags={TAG_NOTE: "text", TAG_RUN_NAME: "us5 h1"})
+        parent_run.log({TAG_NOTE: "text", TAG_RUN_NAME: "us5 h1"})
     best, worse, *_ = client.search_runs(["0"], order_by=["metrics.loss ASC"])
     assert [run.data.metrics for run in (best, worse)] == [{"loss": 0.6}, {"loss": 0.7}]
     assert (best.info.run_name, best.data.tags["candidate"]) == ("us5 h1", "logistic")

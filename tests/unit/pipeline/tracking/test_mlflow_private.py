@@ -44,7 +44,9 @@ SIGNATURES = {
         "(run_id, uri, experiment_id, work_dir, version, entry_point, parameters)"
     ),
     private.get_run_env_vars: "(run_id, experiment_id)",
+    private.load_backend: "(backend_name)",
     private.load_project: "(work_dir)",
+    private.MlflowClient._raise_if_prompt: "(self, name: str) -> None",
     private.current_experiment_id: "() -> str | None",
     private.register_tracking_store: "(scheme, builder)",
     private.registry_stores().register: "(scheme, store_builder)",

@@ -15,5 +15,5 @@ def test_experiment_without_a_kind_is_marked_and_any_other_kept(tmp_path: Path) 
     other = client.create_experiment("own")
     client.set_experiment_tag(other, TAG_EXPERIMENT_KIND, "genai_development")
     for experiment, kind in (("0", "custom_model_development"), (other, "genai_development")):
-        mark_as_training(client, experiment)
+        mark_as_training(client, client.get_experiment(experiment))
         assert client.get_experiment(experiment).tags[TAG_EXPERIMENT_KIND] == kind
