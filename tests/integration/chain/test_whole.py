@@ -12,7 +12,9 @@ import pytest
 
 from benchmarks.chains import STEPS, table
 from serving.model.log_model import REQUIREMENTS
+from tests.support.runs import store_calls
 from tests.support.runs.chain_store import FAST, ChainStore
+from tests.support.runs.store_calls import read_calls
 from tests.support.runs.stores import make_store
 
 pytestmark = pytest.mark.run
@@ -125,8 +127,9 @@ def test_decision_matches_the_registry(store: ChainStore, first: str, root: Path
     assert all({"metric", "limit", "value", "passed"} <= set(rule) for rule in decision["rules"])
 
 
-def test_second_run_reuses_every_run(store: ChainStore, first: str) -> None:
-    again = table(store.main())
+def test_second_run_reuses_every_run(store: ChainStore, first: str, tmp_path: Path) -> None:
+    recorded, bare = tmp_path / "chain", tmp_path / "bare"
+    again = table(store.main(before=("-m", store_calls.__name__, str(recorded))))
     assert again == {step: ("cached", run_id) for step, (_, run_id) in table(first).items()}
     # `python -m steps.main` leaves the same tags and parameters as `mlflow run`.
     mains = store.query(
@@ -139,6 +142,11 @@ def test_second_run_reuses_every_run(store: ChainStore, first: str) -> None:
         params = store.query(f"select key, value from params where run_uuid = '{run_id}'")
         kinds.append((sorted(tags), sorted(params)))
     assert kinds[0] == kinds[1]
+    # No step starts a process, and the benchmark makes as many calls.
+    done = store.python("-m", store_calls.__name__, str(bare), "benchmarks.calls")
+    assert done.returncode == 0, done.stderr
+    calls = read_calls(recorded)
+    assert calls == {"main": read_calls(bare)["calls"]} and calls["main"].total() == 27
 
 
 def test_phases_end_at_their_step_and_register_once(store: ChainStore, first: str) -> None:

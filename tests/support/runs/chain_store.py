@@ -37,9 +37,11 @@ class ChainStore:
     def python(self, *argv: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         return run_python(argv, cwd=cwd or self.root, env=self.env())
 
-    def main(self, cwd: Path | None = None, **params: str) -> str:
+    def main(
+        self, cwd: Path | None = None, before: tuple[str, ...] = ("-m",), **params: str
+    ) -> str:
         options = [word for k, v in {**FAST, **params}.items() for word in (f"--{k}", v)]
-        done = self.python("-m", "steps.main", *options, cwd=cwd)
+        done = self.python(*before, "steps.main", *options, cwd=cwd)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
