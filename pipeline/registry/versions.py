@@ -1,5 +1,6 @@
 """Versions of registered models: registration, look-ups by alias and content, tags of the model."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,7 @@ from pipeline.tracking.artifacts import local_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 CANDIDATE, CHALLENGER, CHAMPION = "candidate", "challenger", "champion"
@@ -86,13 +88,28 @@ def register_version(  # noqa: PLR0913 - the parts of a version and of its model
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model_id = model_uri.removeprefix("models:/")
-    location = client.get_logged_model(model_id).artifact_location
+    logged = client.get_logged_model(model_id)
+    location = logged.artifact_location
     with model_lock(client, name):
         present = versions(client, name)
         existing = _at(present, location) or _same_files(present, tags)
-        return existing or client.create_model_version(
+        version = existing or client.create_model_version(
             name, source=location, run_id=run_id, tags=dict(tags), model_id=model_id
         )
+        if version.source == location:
+            _link(client, logged, version)
+        return version
+
+
+def _link(client: "MlflowClient", logged: "LoggedModel", version: "ModelVersion") -> None:
+    """Tag a logged model with its version, for MLflow's UI; a tracking server does so itself."""
+    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+    known = json.loads(logged.tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+    entry = {"name": version.name, "version": str(version.version)}
+    if entry not in known and not client.tracking_uri.startswith("http"):
+        tags = {MLFLOW_MODEL_VERSIONS: json.dumps([*known, entry])}
+        client.set_logged_model_tags(logged.model_id, tags)
 
 
 def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":

@@ -141,7 +141,7 @@ class Ledger:
             if dataset.files:
                 return _newest_schema(dataset).to_table(filter=where, columns=columns)
         raise InputError(
-            repr(self.uri),
+            f"ledger={self.uri!r}",
             expected="a ledger",
             got="no Parquet file",
             fix="give the folder or URI that score wrote to",

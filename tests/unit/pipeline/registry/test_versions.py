@@ -1,5 +1,6 @@
 """Resolution of model URIs and registration, on a real registry."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,12 @@ def test_register_version_is_idempotent(client: MlflowClient) -> None:
     finally:
         mlflow.set_tracking_uri(before)
     assert str(first.version) == str(again.version) == "1"
+    linked = [client.get_logged_model(i).tags.get("mlflow.modelVersions") for i in ids]
+    assert [json.loads(text or "[]") for text in linked] == [
+        [{"name": "twice", "version": "1"}],
+        [{"name": "twice", "version": "2"}],
+        [{"name": "once", "version": "1"}, {"name": "twice", "version": "3"}],
+    ], "what the pages of runs and models in MLflow's UI link"
     numbers = [str(version.version) for version in (*made_twice, same, other)]
     assert numbers == ["1", "2", "1", "3"], "the files of the first were lost for a while"
     assert resolve(client, uri, "once").version == "1"

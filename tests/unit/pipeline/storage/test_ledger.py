@@ -110,7 +110,7 @@ def test_appends_agree_with_a_plain_dict(calls: list) -> None:
 def test_missing_ledger_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for place in ("none", "empty"):
-        with pytest.raises(InputError, match=f"'{place}': expected a ledger"):
+        with pytest.raises(InputError, match=f"^ledger='{place}': expected a ledger"):
             Ledger(place, tmp_path, "day").read()
     with pytest.raises(InputError, match="'nosuch://x'"):
         Ledger("nosuch://x", tmp_path, "day")
