@@ -98,6 +98,7 @@ bench: env
 	python -m benchmarks.orchestration
 	python -m benchmarks.yahoo
 	python -m benchmarks.validation
+	python -m benchmarks.features
 	python -m benchmarks.serving
 	python -m benchmarks.score
 	python -m benchmarks.kills

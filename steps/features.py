@@ -44,7 +44,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
         source, info, TableInfo(feature_sets, window, horizon, info.source), holdout
     )
     with run.output("features.parquet") as path:
-        rows = write_groups(path, table.parts(), table.info.to_metadata)
+        rows = write_groups(path, table.parts(), table.info.to_metadata, compression="lz4")
         table.check.finish()
     run.write_json(
         "features.json",
@@ -107,7 +107,8 @@ class FeatureTable:
             )
         every = max(1, -(-plan.rows // SAMPLE_ROWS))
         self.info, self._bars_info, self._batches = info, bars_info, plan.batches
-        self._task = FeatureTask(bars, info, holdout_start(plan.dates, holdout), every)
+        start = holdout_start(plan.dates, holdout)
+        self._task = FeatureTask(bars, info, start, every, plan.footer)
         self.check = LeakageCheck(names)
         self.summary = TableSummary(names, plan.dates, every)
         self.prices = PriceSummary()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from pipeline.storage.parquet import batch_groups, read_batch
+from pipeline.storage.parquet import batch_groups, read_batch, read_footer
 from stockpred.arrays import Dates
 from stockpred.bars.bar_arrays import BarArrays, SymbolRuns, check_once
 from stockpred.bars.price_history import PriceSummary, thin_prices
@@ -36,12 +37,15 @@ class FeatureTask:
         Its first date: statistics are of what was known before it.
     every : int
         The statistics' sample is every n-th row.
+    footer : FileMetaData, optional
+        Of the file, so that it is not read once for each batch; None: it is.
     """
 
     bars: Path
     table_info: TableInfo
     holdout: np.datetime64
     every: int
+    footer: pq.FileMetaData | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +89,8 @@ def compute_batch(task: FeatureTask, info: BarsInfo, groups: Sequence[int]) -> F
     DataError
         The bars lack a column, or are not in the order of symbols and dates.
     """
-    table_info, content = task.table_info, read_batch(task.bars, groups).combine_chunks()
+    table_info = task.table_info
+    content = read_batch(task.bars, groups, footer=task.footer).combine_chunks()
     runs, bars = SymbolRuns.from_arrow(content), BarArrays.from_arrow(content)
     quarantines = [q for symbol in runs.symbols for q in info.quarantines_of(symbol)]
     sets, window, horizon = table_info.feature_sets, table_info.window, table_info.horizon
@@ -123,11 +128,14 @@ class TablePlan:
     dates : array of datetime64[s], shape (dates,)
         Distinct dates of the table's rows, in order.
     rows : int
+    footer : FileMetaData
+        Of the bars.
     """
 
     batches: list[list[int]]
     dates: Dates
     rows: int
+    footer: pq.FileMetaData
 
 
 def plan_table(path: Path, info: BarsInfo, table_info: TableInfo) -> TablePlan:
@@ -150,15 +158,16 @@ def plan_table(path: Path, info: BarsInfo, table_info: TableInfo) -> TablePlan:
         The bars are not in the order of symbols and dates, or not each symbol in one row group.
     """
     needed = longest_lookback(table_info.feature_sets, table_info.window)
-    batches, symbols = batch_groups(path, BATCH_ROWS), []
+    footer, symbols = read_footer(path), []
+    batches = batch_groups(footer, BATCH_ROWS)
     dates: list[Dates] = [np.array([], "datetime64[s]")]
     count = 0
     for groups in batches:
-        runs = SymbolRuns.from_arrow(read_batch(path, groups, KEY))
+        runs = SymbolRuns.from_arrow(read_batch(path, groups, KEY, footer))
         symbols.append(runs.symbols)
         quarantines = [q for symbol in runs.symbols for q in info.quarantines_of(symbol)]
         rows, _ = complete_rows(runs, needed, quarantines)
         dates.append(np.unique(runs.dates[rows]))
         count += len(rows)
     check_once(list(chain.from_iterable(symbols)))
-    return TablePlan(batches, reduce(np.union1d, dates), count)
+    return TablePlan(batches, reduce(np.union1d, dates), count, footer)

@@ -8,8 +8,8 @@ import numpy as np
 from stockpred.arrays import Array, Dates, Mask, Rows
 from stockpred.features.table import TablePart, Values
 
-# Rows for rank correlations and distributions, which need all values: 47 features take 38 MB.
-SAMPLE_ROWS = 200_000
+# Rows for rank correlations and distributions, which need all values: 47 features take 19 MB.
+SAMPLE_ROWS = 100_000
 BINS = 24  # of a distribution
 TAIL = 0.005  # share of the values on each side that the outermost bins take in
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -250,15 +251,17 @@ def compute_part(  # noqa: PLR0913 - two of them say which bars, four what to co
     values = np.empty((len(features), len(rows)), np.float32)
     # Before and after a range are bars of another: what is computed across them is left out.
     with np.errstate(all="ignore"):
-        for start in range(0, len(bars), BLOCK_ROWS):
-            first = max(start - needed + 1, 0)
-            block = bars.select(slice(first, start + BLOCK_ROWS))
-            left, right = np.searchsorted(rows, [start, start + BLOCK_ROWS])
+        for top in range(0, len(bars), BLOCK_ROWS):
+            first = max(top - needed + 1, 0)
+            block = bars.select(slice(first, top + BLOCK_ROWS))
+            left, right = np.searchsorted(rows, [top, top + BLOCK_ROWS]).tolist()
             if left < right:
-                chosen = rows[left:right] - first
-                computed = feature_arrays(block, feature_sets, window)
-                for out, column in zip(values, computed.values(), strict=True):
-                    np.take(column, chosen, out=out[left:right])
+                computed = _compute_features(block, feature_sets, window)
+                starts = left + np.flatnonzero(np.diff(rows[left:right], prepend=-2) != 1)
+                for start, end in pairwise([*starts.tolist(), right]):
+                    place = int(rows[start]) - first
+                    for out, column in zip(values, computed, strict=True):
+                        out[start:end] = column[place : place + end - start]
         result = outcome(bars, horizon)
         daily = daily_return(bars)
     is_unknown = remaining < horizon
@@ -345,11 +348,17 @@ def feature_arrays(bars: BarArrays, feature_sets: Sequence[str], window: int) ->
     ParameterError
         A set is unknown.
     """
-    features = list_features(feature_sets, window)
+    names = [feature.name for feature in list_features(feature_sets, window)]
+    computed = _compute_features(bars, feature_sets, window)
+    return {name: column.astype(np.float32) for name, column in zip(names, computed, strict=True)}
+
+
+def _compute_features(bars: BarArrays, feature_sets: Sequence[str], window: int) -> list[Array]:
+    """Compute the features in the order of a table's columns, not rounded to float32."""
     computed: dict[str, Array] = {}
     for name in feature_sets:
         computed.update(FEATURE_SETS[name].compute(bars, window))
-    return {feature.name: computed[feature.name].astype(np.float32) for feature in features}
+    return [computed[feature.name] for feature in list_features(feature_sets, window)]
 
 
 def rows_from_arrow(table: pa.Table) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Benchmark of features against pandas and TA-Lib on the same bars."""
