@@ -1,7 +1,14 @@
-"""Make the calls to the store that a chain makes whose every step is cached, and nothing else."""
+"""Make the calls to the store that a chain makes whose every step is cached, and nothing else.
+
+With `--table` run a chain, cold and cached, and print the number of its calls by program.
+"""
 
 import argparse
 import contextlib
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
@@ -53,6 +60,37 @@ def _search(client: MlflowClient, experiment: str, step: str) -> list[Run]:
     return list(client.search_runs([experiment], condition, max_results=1, order_by=newest))
 
 
+def print_table() -> None:
+    """Run a chain on an empty store twice, and print a Markdown table."""
+    # Not where this module is what is measured.
+    from benchmarks.orchestration import LIGHT, Bench
+    from tests.support.runs import store_calls
+
+    options = [word for name, value in LIGHT.items() for word in (f"--{name}", value)]
+    record = ("-m", store_calls.__name__)
+    counts: list[dict[str, Counter[str]]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        store = bench.fresh("counted")
+        for kind in ("cold", "cached"):
+            path = Path(folder) / kind
+            bench.python(store, *record, str(path), "steps.main", *options)
+            counts.append(store_calls.read_calls(path))
+    cold, cached = counts
+    lines = ["| program | cold | cached | of these, cold |", "| --- | ---: | ---: | --- |"]
+    for program in ("main", *STEPS):
+        kinds = ", ".join(f"{n} `{name}`" for name, n in cold[program].most_common())
+        again = cached.get(program, Counter()).total()
+        lines.append(f"| {program} | {cold[program].total()} | {again} | {kinds} |")
+    totals = [sum(calls.total() for calls in count.values()) for count in counts]
+    lines.append(f"| all | {totals[0]} | {totals[1]} | |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", action="store_true", help="count the calls of a chain")
+    if parser.parse_args().table:
+        print_table()
+    else:
+        main()

@@ -29,9 +29,11 @@ def cost(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Cost:
 
     Orphans become children of the reaper, so that a fork server without a waiting parent counts.
     """
+    # Bytecode is written, as for a user: else each process compiles the project's modules anew.
+    own = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.processes", str(cwd), *command],
-        env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
+        env={**own, **env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

@@ -231,7 +231,7 @@ def step(entry_point: str) -> Callable[[Callable[..., None]], Program]:
             with step_run(ROOT, entry_point, raw_texts()) as run:
                 function(run, **arguments)
             if run.key_figure is not None and ENV_IN_CHAIN not in os.environ:
-                uri = run.client.get_run(run.run_id).info.artifact_uri
+                uri = run.get_run(run.run_id).info.artifact_uri
                 where = local_folder(uri) or f"run {run.run_id}"
                 click.echo(f"{entry_point}: {run.key_figure}\nArtifacts in {where}")
 
