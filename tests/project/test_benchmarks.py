@@ -19,6 +19,25 @@ def test_ratios_of_a_chain_stay_below_their_limits_and_slack() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# What a chain imports whose every step is cached, beside MLflow; and what only steps need.
+OF_A_CHAIN = (
+    *("steps.main", "steps.registration.name_check", "steps.output.read_summary"),
+    *("steps.output.chain_description", "pipeline.chain.run_project", "sources.snapshot"),
+)
+OF_STEPS = {"matplotlib", "optuna", "scipy", "skops", "sklearn", "yfinance", "exchange_calendars"}
+
+
+def test_cached_chain_imports_nothing_that_only_steps_need() -> None:
+    code = f"import sys, {', '.join(OF_A_CHAIN)}; print(*sys.modules)"
+    done = subprocess.run(
+        ["env", sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules = set(done.stdout.split())
+    assert "mlflow" not in modules, "refusals come before it is imported"
+    assert not {name.partition(".")[0] for name in modules} & OF_STEPS
+    assert not [name for name in modules if name.startswith(("sources.files.", "reports.plots"))]
+
+
 def test_ratio_is_exceeded_by_more_than_the_slack_alone() -> None:
     [*_, ratio] = RATIOS
     others = dict.fromkeys(ratio.others, Cost(1.0, 1.0, 1.0))
