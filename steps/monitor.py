@@ -112,11 +112,11 @@ def _log(run: StepRun, content: Mapping[str, Any]) -> None:
         run.client, run.experiment_id, content["registered_model"], content["data"]["newest"], shown
     )
     version = content["champion"]["version"]
-    kinds = ",".join(alert["kind"] for alert in content["alerts"])
+    names = ",".join(alert["name"] for alert in content["alerts"])
     run.set_tags(
         {
             TAG_MODEL_VERSION: f"{content['registered_model']}/{version}",
-            TAG_ALERTS: kinds,
+            TAG_ALERTS: names,
         }
     )
     run.set_key_figure(content["sentence"])

@@ -16,7 +16,7 @@ from steps.registration.tags import TAG_EVALUATION
 from stockpred.arrays import Dates
 from stockpred.monitoring.night import describe_forecasts
 
-TAG_ALERTS = "alert_kinds"
+TAG_ALERTS = "alert_names"
 EARLIER = 10  # runs of the monitor among which that of the night before is looked for
 
 
@@ -50,7 +50,7 @@ def describe_night(
         - version, is_champion, verdict: of the version that forecasts; the verdict is None where
           its evaluation is gone
         - previous_version: None on the first night
-        - new_alerts: sentences of the alerts of a kind that the night before had none of
+        - new_alerts: sentences of the alerts of a name that the night before had none of
     """
     earlier = _earlier_tags(run, str(resolved.name))
     known = earlier.get(TAG_ALERTS, "").split(",")
@@ -60,7 +60,7 @@ def describe_night(
         "verdict": _verdict(run, resolved),
         "previous_version": earlier.get(TAG_MODEL_VERSION, "").rpartition("/")[2] or None,
         **describe_forecasts(forecasts, str(resolved.version), recent),
-        "new_alerts": [alert["sentence"] for alert in alerts if alert["kind"] not in known],
+        "new_alerts": [alert["sentence"] for alert in alerts if alert["name"] not in known],
     }
 
 

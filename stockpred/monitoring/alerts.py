@@ -50,23 +50,26 @@ def data_alerts(
     Returns
     -------
     list of dict
-        ``kind``, ``since`` (None), ``sentence``.
+        ``kind``, ``name`` (``stopped``, ``unsound`` or ``late``), ``since`` (None), ``sentence``.
     """
-    alerts = []
+    alerts = {}
     if len(stopped) > max(1, UNSOUND * symbols):
         shown = ", ".join(stopped[:5]) + (", ..." if len(stopped) > 5 else "")
-        alerts.append(
+        alerts["stopped"] = (
             f"{len(stopped)} of {symbols} symbols have had no bar for over {BEHIND} sessions: "
             f"{shown}"
         )
     if unsound is not None and unsound >= UNSOUND:
-        alerts.append(
+        alerts["unsound"] = (
             f"validation took out {100 * unsound:.1f} % of the bars, "
             f"to be below {100 * UNSOUND:.0f} %"
         )
     if late is not None and late > BEHIND:
-        alerts.append(f"the newest bar is {late} weekdays old, to be at most {BEHIND}")
-    return [{"kind": DATA, "since": None, "sentence": sentence} for sentence in alerts]
+        alerts["late"] = f"the newest bar is {late} weekdays old, to be at most {BEHIND}"
+    return [
+        {"kind": DATA, "name": name, "since": None, "sentence": sentence}
+        for name, sentence in alerts.items()
+    ]
 
 
 def loss_alerts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -80,7 +83,7 @@ def loss_alerts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``kind``, ``since`` (ISO date), ``sentence``.
+        ``kind``, ``name`` (``loss``), ``since`` (ISO date), ``sentence``.
     """
     if not content["alarm"]["raised"]:
         return []
@@ -92,7 +95,7 @@ def loss_alerts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     )
     if promised:
         sentence += f", promised {promised['lead']:+z.4f}"
-    return [{"kind": LOSS, "since": since, "sentence": sentence}]
+    return [{"kind": LOSS, "name": LOSS, "since": since, "sentence": sentence}]
 
 
 def needs_training(alerts: Sequence[Mapping[str, Any]], versions: Sequence[Version]) -> bool:

@@ -168,6 +168,13 @@ def test_absent_symbols_are_named_at_once_and_alert_after_the_limit(
     content = good.monitor(good.write_bars(both.sort_values(["symbol", "date"]), "later.parquet"))
     [alert] = content["alerts"]
     assert "2 of 20 symbols have had no bar for over 5 sessions: S1, S2" in alert["sentence"]
+    # It is new after a night with another alert on the data.
+    night = content["run"].info.run_id
+    assert content["run"].data.tags["alert_names"] == "stopped"
+    good.client.set_tag(night, "alert_names", "late")
+    good.client.set_terminated(night)
+    again = good.monitor(str(good.folder / "later.parquet"))
+    assert again["night"]["new_alerts"] == [alert["sentence"]]
 
 
 TODAY = dt.datetime.now(dt.UTC).date()
