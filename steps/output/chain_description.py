@@ -84,11 +84,11 @@ def chain_name(raw: Mapping[str, str], finished: Mapping[str, FinishedStep]) -> 
         # A cached run of an earlier release has the candidate in its key figure alone.
         figure = train.tags.get(TAG_KEY_FIGURE, "").partition(",")[0]
         words.append(train.tags.get("candidate", figure))
-    defaults = taken_by("main")
+    # In the table's order, so that the same settings have one name however they were given.
     settings = [
-        f"{name}={text}"
-        for name, text in raw.items()
-        if name not in UNNAMED and text != defaults.get(name, text)
+        f"{name}={raw[name]}"
+        for name, default in taken_by("main").items()
+        if name not in UNNAMED and raw.get(name, default) != default
     ]
     return " ".join([*words, *settings[:MOST_SETTINGS]])[:MAX_NAME]
 

@@ -31,6 +31,9 @@ def test_chain_name_says_data_horizon_model_and_settings() -> None:
     assert describe_chain(RAW)(FINISHED).name == "us5 h1 logistic"
     given = {**RAW, "source": "s3://b/my_bars.parquet", "horizon": "5", "folds": "3", "log": "json"}
     assert describe_chain(given)(FINISHED).name == "my_bars h5 logistic folds=3"
+    one, other = {"refit_every": "9", "folds": "3"}, {"folds": "3", "refit_every": "9"}
+    names = {describe_chain({**given, **RAW, **given})(FINISHED).name for given in (one, other)}
+    assert names == {"us5 h1 logistic folds=3 refit_every=9"}, "in whatever order they were given"
     assert describe_chain(RAW, night=dt.date(2026, 11, 27))(()).name == "nightly 2026-11-27"
 
 
