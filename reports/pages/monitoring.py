@@ -278,7 +278,7 @@ def _versions(content: Mapping[str, Any]) -> Iterable[str]:
         )
     else:
         yield paragraph(
-            "No other recipe has forecast the same dates; `daily` with shadow=true lets the "
+            "No other recipe has forecast the same dates; daily with shadow=true lets the "
             "challengers do so."
         )
     if content["moves"]:

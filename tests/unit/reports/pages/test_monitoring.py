@@ -46,6 +46,8 @@ def test_monitoring_page_without_a_champion_names_none(page: str) -> None:
     content["moves"], images = [], {}
     text = render_monitoring_page(content, images)
     assert "<h2>Versions" in text and "champion" not in text.lower()
+    assert "No other recipe" in text
+    assert "`" not in text[: text.index("<script>")], "Markdown on a page of HTML"
 
 
 @pytest.mark.parametrize("outcomes", [0, 1, 15])
