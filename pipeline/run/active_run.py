@@ -16,11 +16,11 @@ from pipeline.git.mlflow_clone import claim_clone
 from pipeline.log.console import logger
 from pipeline.log.redact import redact
 from pipeline.run.heartbeat import Heartbeat, process_tags
-from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR
+from pipeline.tags import ENV_IN_CHAIN, TAG_BACKEND, TAG_ERROR, TAG_RUN_NAME
 from pipeline.tracking.experiment import current_experiment
 from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.server_check import prepare_store, shorten_retries
-from pipeline.tracking.ui_pages import mark_as_training
+from pipeline.tracking.ui_pages import is_random_name, mark_as_training
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun, MlflowClient
@@ -82,8 +82,8 @@ def open_run(
     try:
         check(client)
     except Exception as error:
-        if run_id:  # `mlflow run` sets it to FAILED, and knows no reason
-            client.set_tag(run_id, TAG_ERROR, redact(one_line(error))[:4000])
+        if run_id:
+            _tag_refused(client, run_id, entry_point, error)
         raise
     experiment, first = None, {}
     if not run_id:
@@ -141,6 +141,14 @@ def _prepare_run(
         client.delete_tag(run.info.run_id, TAG_ERROR)
     if not is_in_chain:
         mark_as_training(client, experiment or client.get_experiment(run.info.experiment_id))
+
+
+def _tag_refused(client: MlflowClient, run_id: str, entry_point: str, error: Exception) -> None:
+    """Give a run its reason and a name: `mlflow run` sets it to FAILED, and knows neither."""
+    tags = {TAG_ERROR: redact(one_line(error))[:4000]}
+    if is_random_name(client.get_run(run_id).info.run_name):
+        tags[TAG_RUN_NAME] = entry_point
+    log_run_data(client, run_id, tags=tags)
 
 
 def _end_as_killed() -> None:

@@ -91,8 +91,8 @@ def test_run_that_its_check_refuses_names_the_reason(
         monkeypatch.setenv("PIPELINE_IN_CHAIN", "key")  # whose store is checked
         with pytest.raises(InputError), open_run(tmp_path, "main", {}, check=refuse):
             pytest.fail("it began")
-        assert client.get_run(run_id).data.tags["pipeline.error"] == (
-            "registered_model='x': is taken"
-        )
+        run = client.get_run(run_id)
+        assert run.data.tags["pipeline.error"] == "registered_model='x': is taken"
+        assert run.info.run_name == "main", "no chain has named it"
     finally:
         mlflow.set_tracking_uri(before)
