@@ -135,12 +135,14 @@ class ClusterExecutor(Executor):
                 got=f"{error.allowed_failures + 1} that died of one, mostly for lack of memory",
                 fix=f"{MORE_MEMORY}, and look into the workers' logs",
             )
+        text = str(error)
         packages = {unit.__module__.partition(".")[0] for unit in (run_unit, *self._units)}
-        if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in packages:
+        # Some arrive by name and text alone.
+        if any(f"No module named {name}" in text for name in map(repr, packages)):
             return EngineError(
                 subject,
                 expected="workers that import the project",
-                got=str(error),
+                got="no such module",
                 fix=f"{RESTART}, with PYTHONPATH=.",
             )
         is_ours = type(error).__module__.partition(".")[0] in ("distributed", "dask")
@@ -205,15 +207,32 @@ def open_cluster(
     """
     for name in LOGGERS:  # Dask logs with tracebacks what becomes one line here
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions, which `check_workers` compares
-            client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise unreachable(address, error) from error
+    client = _connect(address)
     executor = ClusterExecutor(client, address, units)
     try:
         executor.check_workers()
         yield executor, executor.in_flight
     finally:
         executor.shutdown()
+
+
+def _connect(address: str) -> Client:
+    """Connect in a thread: Dask's own limit of time does not hold for a silent address."""
+    connected: Future[Client] = Future()
+
+    def connect() -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of versions, which `check_workers` compares
+                client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+            connected.set_result(client)
+        except Exception as error:
+            connected.set_exception(error)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        return connected.result(CONNECT_TIMEOUT)
+    except Exception as error:
+        is_silent = not connected.done()
+        reason = TimeoutError(f"no answer within {CONNECT_TIMEOUT:g} s") if is_silent else error
+        raise unreachable(address, reason) from error
