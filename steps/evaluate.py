@@ -14,7 +14,8 @@ from pipeline.parallel.engine import open_engine
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import write_groups
 from steps.cli.command import step
-from steps.data.feature_table import fetch_feature_table, share_table
+from steps.data.artifacts import share_input
+from steps.data.feature_table import fetch_feature_table
 from steps.training.units import WalkPlan, forecast_block, rows_of, walk_of
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
@@ -49,7 +50,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     chosen = Recipe.from_dict(content)
     selection = Selection.from_dict(content["selection"])
     random_state = selection.random_state if seed is None else seed
-    shared = share_table(run, table, path, engine)
+    shared = share_input(run, table, path, engine)
     rows_of(shared, path)
     plan = WalkPlan(shared, chosen, holdout_start, refit_every, random_state)
     walk = walk_of(plan)

@@ -8,13 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.log.console import logger
+from pipeline.parallel.engine import LOCAL, Engine, open_engine
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import read_metadata, write_groups
+from pipeline.storage.parquet import SharedFile, read_metadata, write_groups
 from reports.pages.features import render_features_page
 from reports.text.counts import count_of
 from reports.text.ties import describe_ties
 from steps.cli.command import step
-from steps.data.artifacts import SOUND, fetch_artifact
+from steps.data.artifacts import SOUND, fetch_artifact, share_input
 from steps.data.feature_part import FeatureTask, compute_batch, plan_table
 from stockpred.bars.checks.limits import GAP_DAYS
 from stockpred.bars.price_history import PriceSummary
@@ -35,6 +36,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     window: int,
     horizon: int,
     holdout: float,
+    engine: str,
 ) -> None:
     """Compute features and labels, some symbols at once."""
     source = fetch_artifact(run, "bars", bars, SOUND)
@@ -43,8 +45,14 @@ def main(  # noqa: PLR0913 - one argument a parameter
     table = FeatureTable(
         source, info, TableInfo(feature_sets, window, horizon, info.source), holdout
     )
-    with run.output("features.parquet") as path:
-        rows = write_groups(path, table.parts(), table.info.to_metadata, compression="lz4")
+    if engine != LOCAL:
+        table.read_bars_from(share_input(run, bars, source, engine))
+    # One thread computes while this one writes: more would hold more tables in memory.
+    with (
+        open_engine(engine, compute_batch, threads=1) as opened,
+        run.output("features.parquet") as path,
+    ):
+        rows = write_groups(path, table.parts(opened), table.info.to_metadata, compression="lz4")
         table.check.finish()
     run.write_json(
         "features.json",
@@ -113,10 +121,14 @@ class FeatureTable:
         self.summary = TableSummary(names, plan.dates, every)
         self.prices = PriceSummary()
 
-    def parts(self) -> Iterator[pa.Table]:
+    def read_bars_from(self, shared: SharedFile) -> None:
+        """Have the units of work read the bars from where several machines do."""
+        self._task = dataclasses.replace(self._task, bars=shared, footer=None)
+
+    def parts(self, engine: Engine) -> Iterator[pa.Table]:
         """Yield the rows of some symbols after another, and gather their statistics."""
         compute = partial(compute_batch, self._task, self._bars_info)
-        for batch in map(compute, self._batches):
+        for batch in engine.map(compute, self._batches):
             self.check.add(batch.extremes)
             self.summary.add(batch.summary)
             self.prices.merge(batch.prices)

@@ -23,8 +23,8 @@ from serving.model.forked_check import forked_check
 from serving.model.log_model import MODULE, log_model
 from steps.cli.command import step
 from steps.cli.types import ROOT
-from steps.data.artifacts import EXAMPLE, fetch_artifact
-from steps.data.feature_table import fetch_feature_table, share_table
+from steps.data.artifacts import EXAMPLE, fetch_artifact, share_input
+from steps.data.feature_table import fetch_feature_table
 from steps.data.trained_source import TrainedSource, absolute_source
 from steps.training.nested_runs import SearchPlan, run_search
 from steps.training.units import FoldPlan, fit_fold, folds_of, rows_of
@@ -77,7 +77,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     with forked_check() as check:  # before any data is read
         path, info = fetch_feature_table(run, table)
         example_bars = _read_example(run, example, info)
-        shared = share_table(run, table, path, engine)
+        shared = share_input(run, table, path, engine)
         rows = rows_of(shared, path)
         start = holdout_start(rows[DATE], holdout)
         plan = FoldPlan(shared, start, folds, gap, seed, training)

@@ -5,7 +5,9 @@ Bars have one row group a symbol.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -47,6 +49,64 @@ def read_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa
             yield file.read_row_group(number, columns)
 
 
+@dataclass(frozen=True)
+class SharedFile:
+    """A Parquet file that several machines read.
+
+    Attributes
+    ----------
+    location : str
+        Path, or URI of a store that fsspec reads.
+    sha256 : str
+        Of its bytes, hex.
+    """
+
+    location: str
+    sha256: str
+
+
+@contextmanager
+def open_shared(file: SharedFile) -> Iterator[pq.ParquetFile]:
+    """Open a file where it is shared; its bytes are checked once a process.
+
+    Yields
+    ------
+    ParquetFile
+
+    Raises
+    ------
+    InputError
+        It is out of reach from this machine, or has other bytes.
+    """
+    import fsspec
+
+    fix = "keep artifacts where every worker reads them: a shared folder, s3:// or gs://"
+    try:
+        if (got := _sha256_of(file)) != file.sha256:
+            _sha256_of.cache_clear()
+            raise InputError(
+                repr(file.location),
+                expected=f"the bytes that its run wrote (sha256 {file.sha256[:12]}...)",
+                got=f"others ({got[:12]}...)",
+                fix=fix,
+            )
+        with fsspec.open(file.location, "rb") as stream:
+            yield pq.ParquetFile(stream)
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            repr(file.location), expected="a file that a worker can read", got=reason, fix=fix
+        ) from error
+
+
+@lru_cache(maxsize=16)
+def _sha256_of(file: SharedFile) -> str:
+    import fsspec
+
+    with fsspec.open(file.location, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def read_footer(path: Path) -> pq.FileMetaData:
     """Read a file's metadata and the places of its row groups."""
     with open_table(path) as file:
@@ -79,7 +139,7 @@ def batch_groups(footer: pq.FileMetaData, rows: int) -> list[list[int]]:
 
 
 def read_batch(
-    path: Path,
+    path: Path | SharedFile,
     groups: Sequence[int],
     columns: Sequence[str] | None = None,
     footer: pq.FileMetaData | None = None,
@@ -88,7 +148,7 @@ def read_batch(
 
     Parameters
     ----------
-    path : Path
+    path : Path or SharedFile
     groups : sequence of int
         Their numbers.
     columns : sequence of str, optional
@@ -96,7 +156,7 @@ def read_batch(
     footer : FileMetaData, optional
         As for `open_table`.
     """
-    with open_table(path, footer) as file:
+    with open_shared(path) if isinstance(path, SharedFile) else open_table(path, footer) as file:
         return file.read_row_groups(groups, columns)
 
 
@@ -112,55 +172,10 @@ def read_schema(path: Path) -> pa.Schema:
         return file.schema_arrow
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path | SharedFile) -> pa.Table:
     """Read a whole file."""
-    with open_table(path) as file:
+    with open_shared(path) if isinstance(path, SharedFile) else open_table(path) as file:
         return file.read()
-
-
-@dataclass(frozen=True)
-class SharedFile:
-    """A Parquet file that several machines read.
-
-    Attributes
-    ----------
-    location : str
-        Path, or URI of a store that fsspec reads.
-    sha256 : str
-        Of its bytes, hex.
-    """
-
-    location: str
-    sha256: str
-
-
-def read_shared(file: SharedFile) -> pa.Table:
-    """Read a whole file from where it is shared, and check its bytes.
-
-    Raises
-    ------
-    InputError
-        It is out of reach from this machine, or has other bytes.
-    """
-    import fsspec
-
-    fix = "keep artifacts where every worker reads them: a shared folder, s3:// or gs://"
-    try:
-        with fsspec.open(file.location, "rb") as stream:
-            content = stream.read()
-    except (OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            repr(file.location), expected="a file that a worker can read", got=reason, fix=fix
-        ) from error
-    if (got := hashlib.sha256(content).hexdigest()) != file.sha256:
-        raise InputError(
-            repr(file.location),
-            expected=f"the bytes that its run wrote (sha256 {file.sha256[:12]}...)",
-            got=f"others ({got[:12]}...)",
-            fix=fix,
-        )
-    return pq.ParquetFile(pa.BufferReader(content)).read()
 
 
 def write_groups(

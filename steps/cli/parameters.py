@@ -407,10 +407,10 @@ _ROWS = (
         "engine",
         LOCAL,
         Engine(),
-        "machines that fit models: `local` uses the cores of this one, `tcp://host:port` or "
-        "`tls://host:port` the workers of a Dask cluster by its scheduler's address. Not in the "
-        "cache's key: no result depends on it",
-        "main train evaluate daily",
+        "machines that compute features and fit models: `local` uses the cores of this one, "
+        "`tcp://host:port` or `tls://host:port` the workers of a Dask cluster by its scheduler's "
+        "address. Not in the cache's key: no result depends on it",
+        "main features train evaluate daily",
         is_keyed=False,
     ),
     Parameter(

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.file_hashes import file_sha256
+from pipeline.parallel.engine import LOCAL
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import open_table
+from pipeline.storage.parquet import SharedFile, open_table
+from pipeline.tracking.artifacts import shared_location
 from stockpred.bars import schema
 from stockpred.columns import (
     BARS,
@@ -102,6 +105,32 @@ def fetch_artifact(run: StepRun, parameter: str, uri: str, kind: ArtifactKind) -
     if (got := _difference(path, kind)) is None:
         return path
     raise ParameterError(parameter, uri, expected=kind.name, got=got, fix=kind.fix)
+
+
+def share_input(run: StepRun, uri: str, path: Path, engine: str) -> SharedFile:
+    """Describe a fetched Parquet file so that units of work read it wherever they run.
+
+    Parameters
+    ----------
+    run : StepRun
+    uri : str
+        The parameter's value.
+    path : Path
+        As `fetch_artifact` returned it.
+    engine : str
+        That runs the units (`open_engine`).
+
+    Returns
+    -------
+    SharedFile
+
+    Raises
+    ------
+    InputError
+        Workers of a cluster cannot read it.
+    """
+    location = str(path) if engine == LOCAL else shared_location(run.client, uri, run.root)
+    return SharedFile(location, file_sha256(path))
 
 
 def _difference(path: Path, kind: ArtifactKind) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage.parquet import batch_groups, read_batch, read_footer
+from pipeline.storage.parquet import SharedFile, batch_groups, read_batch, read_footer
 from stockpred.arrays import Dates
 from stockpred.bars.bar_arrays import BarArrays, SymbolRuns, check_once
 from stockpred.bars.price_history import PriceSummary, thin_prices
@@ -30,7 +30,7 @@ class FeatureTask:
 
     Attributes
     ----------
-    bars : Path
+    bars : Path or SharedFile
         Parquet file.
     table_info : TableInfo
     holdout : datetime64[s]
@@ -41,7 +41,7 @@ class FeatureTask:
         Of the file, so that it is not read once for each batch; None: it is.
     """
 
-    bars: Path
+    bars: Path | SharedFile
     table_info: TableInfo
     holdout: np.datetime64
     every: int

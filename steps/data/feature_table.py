@@ -5,11 +5,8 @@ Apart from the other artifacts: only the steps that read it reach the code of fe
 
 from pathlib import Path
 
-from pipeline.file_hashes import file_sha256
-from pipeline.parallel.engine import LOCAL
 from pipeline.run.step_run import StepRun
-from pipeline.storage.parquet import SharedFile, read_metadata
-from pipeline.tracking.artifacts import shared_location
+from pipeline.storage.parquet import read_metadata
 from steps.data.artifacts import ArtifactKind, fetch_artifact
 from stockpred.features.table import METADATA_KEY, TableInfo
 
@@ -30,29 +27,3 @@ def fetch_feature_table(run: StepRun, table: str) -> tuple[Path, TableInfo]:
     """
     path = fetch_artifact(run, "table", table, FEATURES)
     return path, TableInfo.from_metadata(read_metadata(path))
-
-
-def share_table(run: StepRun, table: str, path: Path, engine: str) -> SharedFile:
-    """Describe a fetched table so that units of work read it wherever they run.
-
-    Parameters
-    ----------
-    run : StepRun
-    table : str
-        The parameter's value.
-    path : Path
-        As `fetch_feature_table` returned it.
-    engine : str
-        That runs the units (`open_engine`).
-
-    Returns
-    -------
-    SharedFile
-
-    Raises
-    ------
-    InputError
-        Workers of a cluster cannot read it.
-    """
-    location = str(path) if engine == LOCAL else shared_location(run.client, table, run.root)
-    return SharedFile(location, file_sha256(path))

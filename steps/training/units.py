@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.parallel.process_cache import ProcessCache
-from pipeline.storage.parquet import SharedFile, read_shared, read_table
+from pipeline.storage.parquet import SharedFile, read_table
 from stockpred.features.table import rows_from_arrow
 from stockpred.models.recipe import Recipe, Training
 from stockpred.training.folds import Fit, FoldResult, Folds
@@ -79,9 +79,7 @@ def rows_of(table: SharedFile, path: Path | None = None) -> pd.DataFrame:
     InputError
         The file is out of reach, or has other bytes.
     """
-    return _TABLES.get(
-        table.sha256, lambda: rows_from_arrow(read_table(path) if path else read_shared(table))
-    )
+    return _TABLES.get(table.sha256, lambda: rows_from_arrow(read_table(path or table)))
 
 
 def folds_of(plan: FoldPlan) -> Folds:

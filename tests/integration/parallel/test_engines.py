@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client
 
@@ -22,16 +23,23 @@ from pipeline.parallel.cluster import CONNECT_TIMEOUT
 from pipeline.parallel.engine import Engine, check_reachable, open_engine
 from pipeline.parallel.worker import OtherVersion
 from pipeline.storage.parquet import SharedFile, write_groups
+from reports.pages.features import render_features_page
+from steps.data import feature_part
+from steps.data.feature_part import compute_batch
+from steps.features import FeatureTable
 from steps.training import units as training_units
 from steps.training.units import FoldPlan, WalkPlan, fit_fold, folds_of, forecast_block, walk_of
+from stockpred.bars.schema import BarsInfo, to_arrow
 from stockpred.errors import ParameterError
-from stockpred.features.table import rows_to_arrow
+from stockpred.features.table import TableInfo
 from stockpred.models.recipe import Training
 from stockpred.training.search import Search
 from stockpred.training.selection import mean_importances, predictions
 from stockpred.training.split import holdout_start
 from stockpred.training.trial import best_trial
 from tests.support import units
+from tests.support.data.bars import make_bars
+from tests.support.data.feature_tables import rows_to_arrow
 from tests.support.data.generated_tables import generate_table
 from tests.support.data.small_search import make_recipe
 from tests.support.paths import ROOT
@@ -127,6 +135,29 @@ def test_results_of_training_are_the_same_bytes_on_every_engine(
         pd.testing.assert_frame_equal(other[2], results[0][2], check_exact=True)
         assert other[1] == results[0][1]
     assert training_units.rows_of(shared).equals(table)
+
+
+def test_features_are_the_same_bytes_on_every_engine(
+    cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_part, "BATCH_ROWS", 500)
+    names = [f"S{number}" for number in range(6)]
+    info = BarsInfo("bars.csv", "as given", dict.fromkeys(names, "union"))
+    bars = tmp_path / "bars.parquet"
+    tables = (to_arrow(make_bars(300, name, seed)) for seed, name in enumerate(names))
+    write_groups(bars, tables, info.to_metadata)
+    hashes = []
+    for number, (name, threads) in enumerate((("local", 1), ("local", 2), (cluster.address, None))):
+        made = FeatureTable(bars, info, TableInfo(("direction", "technical"), 5, 1, ""), 0.2)
+        if name != "local":
+            made.read_bars_from(SharedFile(str(bars), file_sha256(bars)))
+        path = tmp_path / str(number)
+        with open_engine(name, compute_batch, threads=threads) as engine:
+            write_groups(path, made.parts(engine), made.info.to_metadata)
+        page = render_features_page(made.summary, made.prices, [], "")
+        hashes.append((file_sha256(path), page))
+    assert hashes[1] == hashes[2] == hashes[0]
+    assert pq.ParquetFile(path).num_row_groups == 3
 
 
 def test_table_with_other_bytes_is_refused_on_a_worker(

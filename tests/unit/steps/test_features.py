@@ -7,9 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from pipeline.parallel.engine import open_engine
 from pipeline.storage.parquet import read_table, write_groups
 from reports.pages.features import render_features_page
 from steps.data import feature_part
+from steps.data.feature_part import compute_batch
 from steps.features import FeatureTable
 from stockpred.bars.schema import BarsInfo, Quarantine, to_arrow
 from stockpred.errors import DataError
@@ -33,7 +35,8 @@ def table_of(
     info = BarsInfo("bars.csv", "as given", dict.fromkeys(names, "union"), quarantines)
     write_groups(folder / "bars", (to_arrow(rows) for rows in bars), info.to_metadata)
     table = FeatureTable(folder / "bars", info, TableInfo(sets, WINDOW, 1, "bars.csv"), holdout)
-    write_groups(folder / "table", table.parts(), table.info.to_metadata)
+    with open_engine("local", compute_batch) as engine:
+        write_groups(folder / "table", table.parts(engine), table.info.to_metadata)
     return table, read_table(folder / "table")
 
 
