@@ -24,6 +24,13 @@ MORE_MEMORY = "give each worker more memory (--memory-limit) or fewer threads (-
 LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado")
 
 
+class _Client(Client):
+    """A client that is closed where it was opened: Dask's own finaliser waits, and logs."""
+
+    def __del__(self) -> None:
+        """Do nothing."""
+
+
 class ClusterExecutor(Executor):
     """The workers of a Dask cluster.
 
@@ -224,7 +231,7 @@ def _connect(address: str) -> Client:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which `check_workers` compares
-                client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+                client = _Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
             connected.set_result(client)
         except Exception as error:
             connected.set_exception(error)

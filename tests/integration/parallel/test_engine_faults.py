@@ -10,29 +10,33 @@ from pathlib import Path
 
 import pytest
 import trustme
-from distributed import Client
 
 from pipeline.errors import EngineError
 from pipeline.parallel.engine import open_engine
 from tests.support import units
 from tests.support.paths import ROOT
 from tests.support.runs.stores import make_client
-from tests.support.servers.dask_cluster import STARTS, DaskCluster, dask_cluster
+from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
 
 pytestmark = pytest.mark.long
+FEW = [
+    "--symbols",
+    "AAPL,IBM",
+    "--start",
+    "2010-01-01",
+    "--trials",
+    "2",
+    "--models",
+    "prior,logistic,random_forest",
+]
 
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     """Two workers, which tests may kill."""
     with dask_cluster(tmp_path_factory.mktemp("dask")) as started:
-        wait_for_workers(started, 2)
+        started.wait_for_workers(2)
         yield started
-
-
-def wait_for_workers(cluster: DaskCluster, count: int) -> None:
-    with Client(cluster.address, timeout=STARTS, set_as_default=False) as client:
-        client.wait_for_workers(count, STARTS)
 
 
 def test_worker_killed_half_way_costs_time_not_the_run(
@@ -58,7 +62,7 @@ def test_unit_that_kills_its_workers_is_given_up_in_one_line(cluster: DaskCluste
 def test_worker_without_memory_is_said_so(tmp_path: Path) -> None:
     with dask_cluster(tmp_path, workers=0) as cluster:
         cluster.add_worker("--memory-limit", "400 MiB", nanny=True)
-        wait_for_workers(cluster, 1)
+        cluster.wait_for_workers(1)
         with (
             pytest.raises(EngineError, match=r"lack of memory. Fix: give each worker more memory"),
             open_engine(cluster.address, units.fill_memory) as engine,
@@ -156,7 +160,7 @@ def test_every_artifact_of_main_is_the_same_on_every_engine(
         folder = tmp_path / name
         folder.mkdir()
         client = make_client(folder)
-        words = ["--engine", engine, "--trials", "2", "--start", "2014-01-01", "--symbols", "KO,PG"]
+        words = ["--engine", engine, *FEW]
         env = {
             **os.environ,
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/store.db",

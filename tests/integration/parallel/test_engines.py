@@ -43,7 +43,7 @@ from tests.support.data.feature_tables import rows_to_arrow
 from tests.support.data.generated_tables import generate_table
 from tests.support.data.small_search import make_recipe
 from tests.support.paths import ROOT
-from tests.support.servers.dask_cluster import STARTS, DaskCluster, dask_cluster
+from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
 
 MODELS = ("prior", "logistic", "hist_gradient_boosting")
 
@@ -51,8 +51,7 @@ MODELS = ("prior", "logistic", "hist_gradient_boosting")
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     with dask_cluster(tmp_path_factory.mktemp("dask")) as started:
-        with Client(started.address, timeout=STARTS, set_as_default=False) as client:
-            client.wait_for_workers(2, STARTS)
+        started.wait_for_workers(2)
         yield started
 
 
@@ -187,13 +186,12 @@ def copied_project(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "text", "expected"),
     [
         ("tests/support/units.py", "\nsquare = lambda number: 0\n", "expected the run's code"),
-        pytest.param(
-            "uv.lock", "\n", r"expected the run's uv.lock \(sha256", marks=pytest.mark.long
-        ),
+        ("uv.lock", "\n", r"expected the run's uv.lock \(sha256"),
     ],
 )
 def test_worker_with_other_code_or_lock_is_refused_by_name(
@@ -204,8 +202,7 @@ def test_worker_with_other_code_or_lock_is_refused_by_name(
         changed.write(text)
     worker = cluster.add_worker("--name", "other", root=root)
     try:
-        with Client(cluster.address, set_as_default=False) as client:
-            client.wait_for_workers(3, STARTS)
+        cluster.wait_for_workers(3)
         with (
             pytest.raises(OtherVersion, match=rf"worker tcp://127.0.0.1:\d+: {expected}") as raised,
             open_engine(cluster.address, units.square),
@@ -247,8 +244,7 @@ def test_worker_outside_of_a_checkout_is_refused_by_name(
 ) -> None:
     worker = cluster.add_worker(root=tmp_path)
     try:
-        with Client(cluster.address, set_as_default=False) as client:
-            client.wait_for_workers(3, STARTS)
+        cluster.wait_for_workers(3)
         with (
             pytest.raises(EngineError, match=r"worker tcp://.*expected workers that import the"),
             open_engine(cluster.address, units.square),
@@ -292,6 +288,7 @@ def test_wrong_or_silent_address_is_refused_within_10_seconds() -> None:
     assert CONNECT_TIMEOUT < 10 and time.monotonic() - began < 60, "imports take a while here"
 
 
+@pytest.mark.long
 def test_killed_run_leaves_nothing_on_the_cluster(cluster: DaskCluster, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     code = (

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from distributed import Client
+
 from tests.support.paths import ROOT
 
 DASK = Path(sys.executable).parent / "dask"
@@ -50,6 +52,10 @@ class DaskCluster:
         worker = self._start("worker", "--no-dashboard", *words, root=root)
         self.workers.append(worker)
         return worker
+
+    def wait_for_workers(self, count: int) -> None:
+        with Client(self.address, timeout=STARTS, set_as_default=False) as client:
+            client.wait_for_workers(count, STARTS)
 
     def close(self) -> None:
         for process in [*self.workers, self.scheduler]:
