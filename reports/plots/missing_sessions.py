@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reports.plots.figure import BASELINE, GRID, Picture, format_dates, new_figure, to_picture
+from reports.plots.canvas import Canvas, shorten, text_width
+from reports.plots.figure import GRID, Picture
 from stockpred.arrays import Array, Dates, Rows
 from stockpred.bars.checks.sessions import SessionGaps
 
@@ -78,33 +79,39 @@ def _runs(strip: Array) -> tuple[Rows, Rows, Rows]:
 
 
 def _draw(strips: Array, names: Sequence[str], edges: Dates, title: str) -> Picture:
-    from matplotlib.dates import date2num
-    from matplotlib.patches import Patch
+    line, left, width, top = 12.0, 124.0, 640.0, 18.0
+    floor = top + line * len(names) + 4
+    canvas = Canvas(width, floor + 14)
+    x = left + (edges - edges[0]) / (edges[-1] - edges[0]) * (width - left)
+    _draw_legend(canvas)
+    for number, (name, strip) in enumerate(zip(names, strips, strict=True)):
+        y = top + line * number + (4 if number else 0)  # apart from all symbols together
+        canvas.text(left - 6, y + line - 3, shorten(name, left - 24), "end")
+        for first, end, level in zip(*(part.tolist() for part in _runs(strip)), strict=True):
+            canvas.rectangle(x[first], y + 1, x[end] - x[first], line - 2, SHARES[level][2])
+    free = left
+    for place, name in _date_ticks(edges):
+        at = left + (place - edges[0]) / (edges[-1] - edges[0]) * (width - left)
+        if free <= at <= width - text_width(name):
+            canvas.line([(at, floor), (at, floor + 3)])
+            canvas.text(at, floor + 12, name)
+            free = at + text_width(name) + 8
+    return canvas.picture(title)
 
-    figure, axes = new_figure(title, (9.0, 1.6 + 0.2 * len(names)))
-    axes.grid(visible=False)
-    axes.xaxis_date()
-    days = date2num(edges)
-    colours = [colour for _, _, colour in SHARES]
-    for number, strip in enumerate(strips):
-        firsts, ends, levels = _runs(strip)
-        spans = list(zip(days[firsts], days[ends] - days[firsts], strict=True))
-        axes.broken_barh(
-            spans, (number - 0.44, 0.88), facecolors=[colours[level] for level in levels]
-        )
-    format_dates(axes, edges)
-    axes.set_xlim(days[0], days[-1])
-    axes.axhline(0.5, color=BASELINE, linewidth=0.8)
-    axes.set_yticks(range(len(names)), [name[:20] for name in names], fontsize=8, parse_math=False)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    handles = [Patch(color=colour, label=name) for name, _, colour in SHARES]
-    figure.legend(
-        handles=[Patch(color="none", label="share of the sessions missing:"), *handles],
-        loc="outside lower left",
-        ncols=len(handles) + 1,
-        frameon=False,
-        fontsize=8,
-    )
-    return to_picture(figure, for_file=False)
+
+def _draw_legend(canvas: Canvas) -> None:
+    text = "share of the sessions missing:"
+    canvas.text(0, 9, text)
+    x = text_width(text) + 4
+    for name, _, colour in SHARES:
+        canvas.rectangle(x, 2, 9, 8, colour)
+        canvas.text(x + 12, 9, name)
+        x += 12 + text_width(name) + 10
+
+
+def _date_ticks(edges: Dates) -> list[tuple[np.datetime64, str]]:
+    """Return first days of years, or of months where there are few years, and their names."""
+    unit = "Y" if (edges[-1] - edges[0]) > np.timedelta64(3 * 365, "D") else "M"
+    firsts = np.unique(edges.astype(f"datetime64[{unit}]"))
+    ticks = [(first.astype("datetime64[s]"), str(first)) for first in firsts]
+    return [(date, name) for date, name in ticks if date >= edges[0]]

@@ -252,6 +252,20 @@ def symbol_runs(table: pa.Table) -> tuple[list[str], Rows]:
     return [names[code] for code in codes[edges[:-1]]], edges
 
 
+def rows_of(symbol: str, rows: pa.Table) -> pa.Table:
+    """Return bars of one symbol in the form of `SCHEMA`, which names no other symbol.
+
+    Parameters
+    ----------
+    symbol : str
+    rows : Table
+        As `split_by_symbol` yields it, with all columns.
+    """
+    codes = np.zeros(rows.num_rows, np.int32)
+    names = pa.DictionaryArray.from_arrays(codes, pa.array([symbol], pa.string()))
+    return pa.Table.from_arrays([names, *(rows[name] for name in BARS[1:])], schema=SCHEMA)
+
+
 def to_arrow(bars: pd.DataFrame) -> pa.Table:
     """Convert a frame of bars, as from `from_arrow`, to the form of `SCHEMA`; NaN stays NaN."""
     arrays = [
