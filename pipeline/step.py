@@ -125,7 +125,7 @@ class Project:
     package : str
         Package of the entry points' modules.
     preload : sequence of str
-        Third-party modules that steps import (see `fork_server.ForkServer`).
+        Third-party modules that steps import (see `ForkServer.fork`).
     is_reusable : callable
         (client, step name, run) -> whether a finished run may be reused, beyond the check that its
         artifacts are intact.

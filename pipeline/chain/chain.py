@@ -17,7 +17,6 @@ from pipeline.chain.code_digest import Code
 from pipeline.chain.parent_run import ParentRun
 from pipeline.errors import StepFailed
 from pipeline.log.console import logger
-from pipeline.process.fork_server import TICK, ForkedProcess
 from pipeline.run.active_run import SignalReceived
 from pipeline.run.heartbeat import process_tags
 from pipeline.run.log_tail import logged_error, store_log_tail
@@ -43,6 +42,7 @@ from pipeline.tags import (
 from pipeline.tracking.artifacts import output_hashes
 from pipeline.tracking.run_data import log_run_data
 from pipeline.tracking.server_check import shorten_retries
+from warm_backend.fork_server import TICK, ForkedProcess
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,7 +88,7 @@ class Chain:
         Must be the active run, so that MLflow nests the children under it.
     params : ChainParams
     backend : str
-        Of MLflow (see `backends.install_backend`).
+        Of MLflow (see `backend.install_backend`).
     storage_dir : Path
         Folder for the children's logs and for MLflow's files beside them; the caller removes it.
 

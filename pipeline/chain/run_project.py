@@ -13,7 +13,6 @@ from pipeline.errors import InputError, Interrupted, PipelineError
 from pipeline.log.console import log_context, logger
 from pipeline.log.redact import redact
 from pipeline.process.collection import imports_uncollected
-from pipeline.process.fork_server import ForkServer
 from pipeline.process.scratch import remove_abandoned, scratch_folder
 from pipeline.process.signals import catch_stop_signals, parent_pids
 from pipeline.run.active_run import SignalReceived, open_run
@@ -21,6 +20,7 @@ from pipeline.run.orphans import close_orphans
 from pipeline.step import ChainParams, FinishedStep, Project, Step
 from pipeline.tags import TAG_ERROR, TAG_NOTE, TAG_RUN_NAME
 from pipeline.tracking.ui_pages import is_random_name
+from warm_backend.fork_server import ForkServer, ServerLost
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,15 +78,15 @@ def run_project(  # noqa: PLR0913 - what differs between chains
     with imports_uncollected():
         import mlflow.projects  # noqa: PLC0415
 
-        from pipeline.chain.backends import install_backend  # noqa: PLC0415 - imports mlflow
-        from pipeline.chain.chain import Chain  # noqa: PLC0415 - as above
+        from pipeline.chain.chain import Chain  # noqa: PLC0415 - imports mlflow
+        from warm_backend.backend import install_backend  # noqa: PLC0415 - as above
 
         if mlflow.get_tracking_uri().split(":")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
             import mlflow.store.tracking.sqlalchemy_store  # noqa: PLC0415 - only for a database
 
     # On macOS a fork of a process that has imported much is not safe.
     is_warm = params.typed["backend"] == "warm" and sys.platform != "darwin"
-    server = ForkServer(project.root, project.preload) if is_warm else None
+    server = ForkServer.fork(project.root, project.preload) if is_warm else None
     backend = install_backend(server)
 
     def description(finished: Sequence[FinishedStep]) -> Description:
@@ -123,7 +123,7 @@ def run_project(  # noqa: PLR0913 - what differs between chains
                     finished = chain.run(
                         steps, received_signal, lambda finished: next_steps(client, finished)
                     )
-            except PipelineError as error:
+            except (PipelineError, ServerLost) as error:
                 client.set_tag(run_id, TAG_ERROR, redact(str(error))[:4000])
                 raise
             text = note(finished, run.info.experiment_id, description(finished))
@@ -131,6 +131,8 @@ def run_project(  # noqa: PLR0913 - what differs between chains
             return finished
     except SignalReceived as received:  # `open_run` has set the run to KILLED
         raise Interrupted(received.signum) from received
+    except ServerLost as lost:
+        raise PipelineError(str(lost)) from lost
     finally:
         if server is not None:
             server.close()

@@ -1,1 +1,1 @@
-"""Processes of the system: identity, signals, scratch folders, the fork server."""
+"""Processes of the system: identity, signals, scratch folders."""

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.projects.backend.loader import MLFLOW_BACKENDS, load_backend
-from mlflow.projects.backend.local import LocalBackend
-from mlflow.projects.submitted_run import LocalSubmittedRun
+from mlflow.projects.backend.loader import load_backend
 from mlflow.projects.utils import (
     PROJECT_BUILD_IMAGE,
     PROJECT_DOCKER_ARGS,
@@ -19,11 +17,7 @@ from mlflow.projects.utils import (
     PROJECT_ENV_MANAGER,
     PROJECT_STORAGE_DIR,
     PROJECT_SYNCHRONOUS,
-    fetch_and_validate_project,
-    get_entry_point_command,
     get_or_create_run,
-    get_run_env_vars,
-    load_project,
 )
 from mlflow.protos.model_registry_pb2 import CreateModelVersion, SearchModelVersions
 from mlflow.protos.service_pb2 import (

@@ -17,6 +17,7 @@ from steps.cli import generate
 from steps.cli.parameters import ENTRY_POINTS, PARAMETERS, taken_by
 from steps.main import LAST_STEP, STEPS
 from tests.support.paths import ROOT
+from tests.support.project_files import ROOMS as PROJECT_ROOMS
 from tests.support.project_files import mlproject
 
 ROOMS = {
@@ -24,7 +25,8 @@ ROOMS = {
     "sources": {"stockpred"},
     "reports": {"stockpred"},
     "serving": {"stockpred"},
-    "pipeline": set(),
+    "pipeline": {"warm_backend"},
+    "warm_backend": set(),
     "stockpred": set(),
     "studies": {"pipeline", "sources", "stockpred", "reports", "serving", "steps"},
     "benchmarks": {"pipeline", "sources", "stockpred", "reports", "serving", "steps", "studies"},
@@ -101,7 +103,13 @@ def public_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_public_function_of_three_parameters_documents_all(path: Path) -> None:
-    if path.relative_to(ROOT).parts[0] not in ("stockpred", "sources", "serving", "pipeline"):
+    if path.relative_to(ROOT).parts[0] not in (
+        "stockpred",
+        "sources",
+        "serving",
+        "pipeline",
+        "warm_backend",
+    ):
         return
     for function in public_functions(ast.parse(path.read_text())):
         arguments = function.args
@@ -218,7 +226,7 @@ def test_daily_takes_every_parameter_of_main() -> None:
 
 
 def test_parameter_added_to_the_table_reaches_command_line_and_mlproject(tmp_path: Path) -> None:
-    for name in ("steps", "stockpred", "pipeline", "sources", "reports", "serving", "docs"):
+    for name in (*PROJECT_ROOMS, "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     table = tmp_path / "steps" / "cli" / "parameters.py"
     row = 'Parameter("depth", "3", click.IntRange(1), "depth of a tree", "main train"),'

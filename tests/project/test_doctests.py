@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-ROOMS = ("stockpred", "pipeline", "sources", "reports", "serving", "steps")
+ROOMS = ("stockpred", "pipeline", "sources", "reports", "serving", "steps", "warm_backend")
 FILES = [
     path
     for room in ROOMS

@@ -8,7 +8,7 @@ import yaml
 
 from tests.support.paths import ROOT
 
-ROOMS = ("pipeline", "reports", "serving", "sources", "steps", "stockpred")
+ROOMS = ("pipeline", "reports", "serving", "sources", "steps", "stockpred", "warm_backend")
 
 
 def mlproject() -> dict[str, Any]:

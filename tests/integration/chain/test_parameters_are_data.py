@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 import yaml
 from mlflow.projects._project_spec import load_project
 
-from pipeline.chain.backends import PYTHON_MODULE
 from stockpred.errors import StockpredError
 from tests.support.paths import ROOT
 from tests.support.python_processes import run_python
 from tests.support.runs.refused_commands import started_steps
 from tests.support.runs.stores import environment, make_store
+from warm_backend.backend import python_argv
 
 pytestmark = pytest.mark.run
 ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
@@ -67,9 +66,7 @@ def test_parameter_value_reaches_the_command_unchanged(
         command = point.compute_command(values, str(tmp_path))
         words = [word for name, value in values.items() for word in (f"--{name}", value)]
         # The warm processes read the same command.
-        match = PYTHON_MODULE.match(command)
-        assert match is not None and match[1] == f"steps.{entry}"
-        assert shlex.split(command)[3:] == words
+        assert python_argv(command) == ["-m", f"steps.{entry}", *words]
         commands.append(command)
         calls += [str(len(words) + 2), "-m", f"steps.{entry}", *words]
     done = subprocess.run(

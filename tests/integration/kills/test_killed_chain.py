@@ -17,13 +17,14 @@ from pathlib import Path
 import mlflow.projects
 import mlflow.store.tracking.sqlalchemy_store
 import steps.main
-from pipeline.chain import backends, chain, run_project
-from pipeline.process import fork_server, signals
+from pipeline.chain import chain, run_project
+from pipeline.process import signals
 from pipeline.run import active_run, orphans
+from warm_backend import backend, fork_server
 from tests.support.runs.kill_at_lines import kill_at_every_line
 
 STORE, SAID = Path("../store.db"), Path("../said.txt")
-modules = (active_run, backends, chain, orphans, run_project, signals, fork_server)
+modules = (active_run, backend, chain, orphans, run_project, signals, fork_server)
 words, signum, again, stride = sys.argv[1], *map(int, sys.argv[2:])
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: adopts the processes that a chain leaves
 count = 0

@@ -113,6 +113,7 @@ def test_image_holds_only_the_files_of_the_project() -> None:
         "sources",
         "steps",
         "stockpred",
+        "warm_backend",
     }
 
 

@@ -34,11 +34,10 @@ class Toy:
         self.folder = folder
         self.project = folder / "project"
         shutil.copytree(ROOT / "tests" / "support" / "toy", self.project)
-        shutil.copytree(
-            ROOT / "pipeline",
-            self.project / "pipeline",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
+        for room in ("pipeline", "warm_backend"):
+            shutil.copytree(
+                ROOT / room, self.project / room, ignore=shutil.ignore_patterns("__pycache__")
+            )
         (self.project / "uv.lock").write_text("locked = 1\n")
         self.started: list[subprocess.Popen[str]] = []
         self.store = folder / "store.db"

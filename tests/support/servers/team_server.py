@@ -18,6 +18,7 @@ import psycopg
 from benchmarks.chains import table
 from benchmarks.stores import LOAD
 from tests.support.paths import ROOT
+from tests.support.project_files import ROOMS
 from tests.support.servers.tracking_server import MlflowServer, Postgres, mlflow_server, postgres
 
 QUICK = {
@@ -27,7 +28,6 @@ QUICK = {
     "folds": "3",
     "as_of": "2026-01-02T00:00:00Z",
 }
-ROOMS = ("stockpred", "pipeline", "steps", "sources", "reports", "serving", "data")
 ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
 # The columns that identify each row; run ids are replaced by the run's name.
 TABLES = {
@@ -114,7 +114,7 @@ class TeamClient:
         for directory in (self.temp, folder / "home"):
             directory.mkdir(parents=True)
         ignored = shutil.ignore_patterns("__pycache__")
-        for room in ROOMS:
+        for room in (*ROOMS, "data"):
             shutil.copytree(ROOT / room, self.project / room, ignore=ignored)
         for name in ("MLproject", "conda.yaml", "uv.lock", "pyproject.toml"):
             shutil.copy(ROOT / name, self.project)

@@ -33,19 +33,10 @@ SIGNATURES = {
     private.MlflowArtifactsRepository.list_artifacts: "(self, path=None)",
     private.MlflowArtifactsRepository.delete_artifacts: "(self, artifact_path=None)",
     private.MlflowArtifactsRepository._download_file: "(self, remote_file_path, local_path)",
-    private.LocalBackend.run: (
-        "(self, project_uri, entry_point, params, version, backend_config, tracking_uri, "
-        "experiment_id)"
-    ),
-    private.LocalSubmittedRun: "(run_id, command_proc)",
-    private.fetch_and_validate_project: "(uri, version, entry_point, parameters)",
-    private.get_entry_point_command: "(project, entry_point, parameters, storage_dir)",
     private.get_or_create_run: (
         "(run_id, uri, experiment_id, work_dir, version, entry_point, parameters)"
     ),
-    private.get_run_env_vars: "(run_id, experiment_id)",
     private.load_backend: "(backend_name)",
-    private.load_project: "(work_dir)",
     private.MlflowClient._raise_if_prompt: "(self, name: str) -> None",
     private.current_experiment_id: "() -> str | None",
     private.register_tracking_store: "(scheme, builder)",
@@ -82,7 +73,6 @@ def test_mlflow_http_request_takes_one_attempt_without_raising() -> None:
 
 
 def test_mlflow_stores_have_the_attributes_that_are_used() -> None:
-    assert "local" in private.MLFLOW_BACKENDS
     repository = private.MlflowArtifactsRepository("mlflow-artifacts://h/0", "http://h")
     assert callable(repository.thread_pool.submit)
     paths = private.TrackingRestStore._METHOD_TO_INFO
@@ -90,6 +80,3 @@ def test_mlflow_stores_have_the_attributes_that_are_used() -> None:
     registry = private.RegistryRestStore(lambda: None)
     path, method = registry._get_endpoint_from_method(private.CreateModelVersion)
     assert (path, method) == ("/api/2.0/mlflow/model-versions/create", "POST")
-    process = object()
-    submitted = private.LocalSubmittedRun("run", process)
-    assert (submitted.run_id, submitted.command_proc) == ("run", process)

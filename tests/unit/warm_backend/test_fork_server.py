@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,21 +10,23 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.runs.toy_project import is_alive
+from warm_backend.fork_server import ForkServer, ServerLost
 
 SCRIPT = """
 import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
 import stockpred.bars.schema  # the chain's own imports must not reach a step
 from pathlib import Path
-from pipeline.process.fork_server import ForkServer
-server = ForkServer(Path({root!r}), ["colorsys"])
+from warm_backend.fork_server import ForkServer
+server = ForkServer.fork(Path({root!r}), ["colorsys"])
 results = {{}}
 def wait(process):
     while (code := process.poll()) is None:
         time.sleep(0.01)
     return code
 def run(name, module, *argv):
-    process = server.start(module, argv, {cwd!r}, {{**os.environ, "GIVEN": name}})
+    process = server.start(["-m", module, *argv], {cwd!r}, {{**os.environ, "GIVEN": name}})
     results[name] = wait(process)
 run("ok", "probe", "say", "a b")
 run("code", "probe", "exit", "7")
@@ -33,8 +36,10 @@ run("kill", "probe", "kill", "")
 run("atexit", "probe", "atexit", "")
 run("threads", "probe", "thread", "")
 run("missing", "no_such_module", "")
-sleeping = [server.start("probe", ("sleep", "60"), {cwd!r}, dict(os.environ)) for _ in range(3)]
-many = [server.start("probe", ("exit", str(n)), {cwd!r}, dict(os.environ)) for n in range(20)]
+def probe(*argv):
+    return server.start(["-m", "probe", *argv], {cwd!r}, dict(os.environ))
+sleeping = [probe("sleep", "60") for _ in range(3)]
+many = [probe("exit", str(n)) for n in range(20)]
 codes = [wait(process) for process in many]
 server.close()
 for process in sleeping:
@@ -133,8 +138,7 @@ def test_server_close_ends_running_forks(outcome) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own way is Linux's")
 def test_fork_of_a_dead_server_exits() -> None:
     script = (
-        "import os; from pipeline.process.fork_server import _die_with; "
-        "_die_with({}); print('goes on')"
+        "import os; from warm_backend.fork_server import _die_with; _die_with({}); print('goes on')"
     )
     codes = []
     for server in ("os.getppid()", "1 << 30"):
@@ -143,3 +147,83 @@ def test_fork_of_a_dead_server_exits() -> None:
         )
         codes.append((done.returncode, done.stdout))
     assert codes == [(0, "goes on\n"), (143, "")]
+
+
+NESTED = """
+import os, sys, time
+import numpy as np
+from pathlib import Path
+from warm_backend.fork_server import ForkServer
+what = sys.argv[1]
+server = ForkServer.inherited()
+def start(*argv):
+    return server.start([__file__, *argv], os.getcwd(), dict(os.environ))
+if what == "draw":
+    Path(sys.argv[2]).write_text(f"{np.random.random()} {os.getppid()} {sys.path[0]}")
+elif what == "nested":
+    print(start("draw", "inner").wait())
+elif what == "leave":
+    Path("left").write_text(str(start("sleep").pid))
+    os._exit(0)
+elif what == "hang":
+    Path("hanging").write_text(str(start("sleep").pid))
+    time.sleep(60)
+elif what == "sleep":
+    time.sleep(60)
+"""
+SPAWNING = """
+import json, os, sys, time
+from warm_backend.fork_server import ForkServer, ServerLost
+server = ForkServer.spawn(["numpy"])
+script = sys.argv[1]
+def start(*argv):
+    return server.start([script, *argv], os.getcwd(), dict(os.environ))
+results = [start("draw", "outer").wait(), start("nested").wait(), start("leave").wait()]
+hanging = start("hang")
+while not os.path.exists("hanging"):
+    time.sleep(0.01)
+server.close()
+print("RESULTS", json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def spawned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which steps of steps have run below a spawned server, whose parent has ended."""
+    folder = tmp_path_factory.mktemp("spawned").resolve()
+    script = folder / "scripts" / "steps.py"
+    script.parent.mkdir()
+    script.write_text(NESTED)
+    done = subprocess.run(
+        [sys.executable, "-c", SPAWNING, str(script)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "RESULTS [0, 0, 0]" in done.stdout and "\n0\n" in f"\n{done.stdout}"
+    return folder
+
+
+def test_step_of_a_step_is_a_fork_of_the_same_server(spawned: Path) -> None:
+    (outer, server, path), (inner, same, _) = (
+        (spawned / name).read_text().split() for name in ("outer", "inner")
+    )
+    assert server == same and path == str(spawned / "scripts")
+    assert outer != inner, "forks drew the same random numbers"
+
+
+@pytest.mark.parametrize("name", ["left", "hanging"])
+def test_step_of_an_ended_process_is_ended(spawned: Path, name: str) -> None:
+    assert not is_alive(int((spawned / name).read_text()))
+
+
+def test_server_that_died_is_reported() -> None:
+    server = ForkServer.spawn(["json"])
+    os.kill(server._pid, signal.SIGKILL)
+    os.waitpid(server._pid, 0)
+    with pytest.raises(ServerLost, match="backend=warm: expected a running fork server"):
+        server.start(["-m", "this"], str(ROOT), {})
+    server.close()
