@@ -1,0 +1,1 @@
+"""How the cost of every step grows with symbols and sessions."""
