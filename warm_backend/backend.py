@@ -34,6 +34,7 @@ PYTHON = re.compile(
     (?:[ ]|{PLAIN}|'[^']*'|"(?:{PLAIN}|[ '])*")*)""",
     re.VERBOSE | re.ASCII,
 )
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 PRELOAD = "preload"  # key of the backend's configuration: modules that steps import
 
 
@@ -121,7 +122,9 @@ class WarmBackend(StepBackend):
                 "--backend local."
             )
         if sys.platform != "darwin":  # a fork of a process that has imported much is not safe
-            self._server = _server_of(os.getpid(), tuple(backend_config.get(PRELOAD, ())))
+            is_database = store[0].partition(":")[0].partition("+")[0] in DATABASES
+            stores = ("mlflow.store.tracking.sqlalchemy_store",) if is_database else ()
+            self._server = _server_of(os.getpid(), (*stores, *backend_config.get(PRELOAD, ())))
         config = {**backend_config, PROJECT_ENV_MANAGER: "local"}
         return super().run(project_uri, entry_point, params, version, config, *store)
 
@@ -129,8 +132,7 @@ class WarmBackend(StepBackend):
 @lru_cache
 def _server_of(pid: int, preload: Sequence[str]) -> ForkServer:
     """Return the fork server of this process; `pid` keeps a fork from taking its parent's."""
-    modules = ("mlflow.projects", "mlflow.store.tracking.sqlalchemy_store", *preload)
-    return ForkServer.inherited() or ForkServer.spawn(modules)
+    return ForkServer.inherited() or ForkServer.spawn(("mlflow.projects", *preload))
 
 
 def python_argv(command: str) -> list[str] | None:
