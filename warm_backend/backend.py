@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import click
+from mlflow import MlflowClient
 from mlflow.exceptions import ExecutionException
 
 from warm_backend.fork_server import ForkServer
 from warm_backend.mlflow_private import (
     MLFLOW_BACKENDS,
+    MLFLOW_PROJECT_BACKEND,
+    MLFLOW_RUN_NAME,
     PROJECT_ENV_MANAGER,
     PROJECT_STORAGE_DIR,
     PROJECT_SYNCHRONOUS,
@@ -24,6 +28,7 @@ from warm_backend.mlflow_private import (
     get_or_create_run,
     get_run_env_vars,
     load_project,
+    wait_for,
 )
 
 # What a shell takes as it is. MLflow quotes each value as `shlex.quote` does.
@@ -35,6 +40,7 @@ PYTHON = re.compile(
     re.VERBOSE | re.ASCII,
 )
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+NAME = "warm"
 PRELOAD = "preload"  # key of the backend's configuration: modules that steps import
 
 
@@ -126,7 +132,16 @@ class WarmBackend(StepBackend):
             stores = ("mlflow.store.tracking.sqlalchemy_store",) if is_database else ()
             self._server = _server_of(os.getpid(), (*stores, *backend_config.get(PRELOAD, ())))
         config = {**backend_config, PROJECT_ENV_MANAGER: "local"}
-        return super().run(project_uri, entry_point, params, version, config, *store)
+        submitted = super().run(project_uri, entry_point, params, version, config, *store)
+        # `mlflow run` waits for MLflow's own backends alone, and sets these tags afterwards.
+        context = click.get_current_context(silent=True)
+        if context is not None and context.command.callback.__module__ == "mlflow.cli":
+            tags = {MLFLOW_PROJECT_BACKEND: NAME, MLFLOW_RUN_NAME: context.params["run_name"]}
+            for key, value in tags.items():
+                if value:
+                    MlflowClient().set_tag(submitted.run_id, key, value)
+            wait_for(submitted)
+        return submitted
 
 
 @lru_cache
@@ -163,6 +178,6 @@ def install_backend(server: ForkServer | None) -> str:
     The name, ``warm`` with a server and ``local`` without, is a tag of each run.
     """
     table: dict[str, Any] = MLFLOW_BACKENDS
-    name = "local" if server is None else "warm"
+    name = "local" if server is None else NAME
     table[name] = lambda: StepBackend(server)
     return name

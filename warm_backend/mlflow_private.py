@@ -4,6 +4,7 @@ MLflow may change them in any release, so pyproject.toml pins its minor version,
 their signatures with those that this package was written for.
 """
 
+from mlflow.projects import _wait_for as wait_for
 from mlflow.projects.backend.loader import MLFLOW_BACKENDS
 from mlflow.projects.backend.local import LocalBackend
 from mlflow.projects.submitted_run import LocalSubmittedRun
@@ -18,3 +19,4 @@ from mlflow.projects.utils import (
     load_project,
 )
 from mlflow.utils.databricks_utils import get_databricks_env_vars
+from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_BACKEND, MLFLOW_RUN_NAME

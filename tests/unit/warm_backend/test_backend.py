@@ -24,6 +24,7 @@ SIGNATURES = {
     ),
     private.get_run_env_vars: "(run_id, experiment_id)",
     private.load_project: "(work_dir)",
+    private.wait_for: "(submitted_run_obj)",
 }
 
 
