@@ -18,7 +18,7 @@ help:
 	@echo 'make workbench  JupyterLab, a tracking server and PostgreSQL in containers (workbench-down ends them)'
 	@echo 'make test       the test suite'
 	@echo 'make test-long  the long forms of the tests'
-	@echo 'make test-containers  both compose files, brought up and checked from outside (Docker)'
+	@echo 'make test-containers  the compose files, brought up and checked from outside (Docker)'
 	@echo 'make lint       ruff, mypy, and the files that make generate writes'
 	@echo 'make generate   MLproject and the page of parameters, from the table of parameters'
 	@echo 'make bench      the figures of docs/benchmarks.md'
