@@ -19,7 +19,7 @@ from pipeline.process.scratch import scratch_folder
 from pipeline.run.active_run import open_run
 from pipeline.run.heartbeat import Heartbeat
 from pipeline.run.log_tail import ERROR, store_log_tail, tee_output
-from pipeline.run.resources import ResourceUsage
+from pipeline.run.resources import ResourceUsage, describe
 from pipeline.tags import (
     ENV_IN_CHAIN,
     ENV_LOG_FILE,
@@ -38,6 +38,8 @@ from pipeline.tracking.ui_pages import is_random_name
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+LONG = 60  # seconds from which a step logs the resources that it used
 
 
 class StepRun:
@@ -215,6 +217,8 @@ class StepRun:
     def end(self) -> None:
         """Log all that was collected, and the resources that the step used."""
         used = self._usage.metrics(self._stored)
+        if (used["system/seconds"] or 0) >= LONG:
+            logger.info(describe(used))
         # The step's own count of rows is more precise than that of its files.
         self.log_metrics({k: v for k, v in used.items() if (k, 0) not in self._metrics})
         self.flush()

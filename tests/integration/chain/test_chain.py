@@ -114,7 +114,8 @@ def test_backends_run_independent_steps_side_by_side_and_record_the_same_runs(
             read_inputs = {
                 name: metrics.pop(name) for name in ResourceUsage().metrics([]) if name in metrics
             }
-            used = ("system/seconds", "system/artifact_bytes", "system/peak_rss_mib")
+            names = ("seconds", "cores_used", "artifact_bytes", "peak_rss_mib")
+            used = [f"system/{name}" for name in names]
             assert min(read_inputs.pop(name) for name in used) > 0
             assert read_inputs.keys() == {"system/peak_added_mib"}, "the toy writes no table"
             [(status, name)] = toy.query(f"select status, name from runs {where}")

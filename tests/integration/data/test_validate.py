@@ -22,7 +22,8 @@ from tests.support.runs.stores import environment
 pytestmark = pytest.mark.run
 # What every step tells of its cost.
 USAGE = tuple(
-    f"system/{name}" for name in ("seconds", "artifact_bytes", "peak_rss_mib", "peak_added_mib")
+    f"system/{name}"
+    for name in ("seconds", "cores_used", "artifact_bytes", "peak_rss_mib", "peak_added_mib")
 )
 
 

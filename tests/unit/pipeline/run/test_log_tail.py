@@ -150,3 +150,11 @@ def test_resource_usage_counts_bytes_and_rows(tmp_path: Path) -> None:
         path.stat().st_size for path in tmp_path.iterdir()
     )
     assert 0 <= (metrics["system/seconds"] or -1) < 60
+
+
+def test_resource_usage_counts_cores_of_programs_that_have_ended() -> None:
+    usage = ResourceUsage()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    metrics = usage.metrics([])
+    seconds, cores = metrics["system/seconds"], metrics["system/cores_used"]
+    assert seconds and cores and 0.05 < seconds * cores < 20
