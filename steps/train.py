@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.chain.code_digest import Code
 from pipeline.log.console import logger
-from pipeline.parallel.engine import open_engine
+from pipeline.parallel.engine import cores, open_engine
 from pipeline.run.nested import dataset, log_training_data
 from pipeline.run.step_run import StepRun
 from pipeline.step import MODEL
@@ -30,13 +30,13 @@ from steps.training.nested_runs import SearchPlan, run_search
 from steps.training.units import FoldPlan, fit_fold, folds_of, rows_of
 from stockpred.bars.origins import UNKNOWN
 from stockpred.bars.schema import from_arrow
-from stockpred.columns import CANDIDATE, DATE, LABEL_END, SYMBOL
+from stockpred.columns import CANDIDATE, DATE, LABEL, LABEL_END, SYMBOL
 from stockpred.errors import DataError, ParameterError
 from stockpred.evaluation.backtest import TradingCosts, sharpe_on_folds
 from stockpred.features.table import TableInfo, longest_lookback
 from stockpred.models.recipe import Recipe, Training
 from stockpred.prediction.training_range import training_range
-from stockpred.training.fit import fit, labelled
+from stockpred.training.fit import fit
 from stockpred.training.selection import (
     choose_candidate,
     fold_losses,
@@ -126,9 +126,16 @@ def main(  # noqa: PLR0913 - one argument a parameter
         in_window = training_rows(
             rows[DATE].to_numpy(), rows[LABEL_END].to_numpy(), train_window=training.train_window
         )
-        training_table = labelled(rows[in_window])
+        training_table = rows[in_window & rows[LABEL].notna().to_numpy()]
         with shared_settings():
-            estimator = fit(training_table, name, recipe.hyperparameters, seed, training=training)
+            estimator = fit(
+                training_table,
+                name,
+                recipe.hyperparameters,
+                seed,
+                training=training,
+                threads=cores(),  # no other fit is left
+            )
         model = log_model(
             recipe,
             estimator,

@@ -29,8 +29,8 @@ class Candidate:
     Attributes
     ----------
     build : callable
-        (hyperparameters, random_state) -> an unfitted scikit-learn classifier that runs in
-        one thread.
+        (hyperparameters, random_state) -> an unfitted scikit-learn classifier. It runs in as many
+        threads as OpenMP and joblib are set to, where their number changes no result; else in one.
     defaults : mapping of str to value
         Hyperparameters of the first trial, and of a run without a search.
     space : callable, optional
@@ -78,7 +78,7 @@ def _logistic_space() -> Space:
 def _random_forest(hyperparameters: Hyperparameters, random_state: int) -> "ClassifierMixin":
     from stockpred.models.direct_forest import DirectForest
 
-    return DirectForest(random_state=random_state, n_jobs=1, **hyperparameters)
+    return DirectForest(random_state=random_state, **hyperparameters)
 
 
 def _random_forest_space() -> Space:

@@ -1,14 +1,15 @@
 """Fit of one candidate on one training window, and the probabilities of the fitted classifier."""
 
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Array
-from stockpred.columns import DATE, LABEL, LABEL_END
+from stockpred.columns import LABEL
 from stockpred.errors import NotEnoughData
 from stockpred.features.table import feature_columns
 from stockpred.models.calibrators import Calibrated, fit_map
@@ -16,13 +17,13 @@ from stockpred.models.candidates import Hyperparameters, get_candidate
 from stockpred.models.recipe import Training
 from stockpred.training.sample_weight import sample_weights
 from stockpred.training.split import PurgedWalkForward
+from stockpred.training.threads import limit_threads
+from stockpred.training.training_table import Features, TrainingTable
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 Classifier: TypeAlias = "ClassifierMixin | Calibrated"
-Features = np.ndarray[Any, np.dtype[np.float32]]
-Labels = np.ndarray[Any, np.dtype[np.int8]]
 
 INNER_FOLDS = 3
 _IMPORTS = threading.Lock()
@@ -58,13 +59,14 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
     return table[table[LABEL].notna()]
 
 
-def fit(
-    table: pd.DataFrame,
+def fit(  # noqa: PLR0913 - `threads` changes no result
+    table: pd.DataFrame | TrainingTable,
     name: str,
     hyperparameters: Hyperparameters,
     random_state: int,
     *,
     training: Training = Training(),  # noqa: B008 - a frozen value
+    threads: int = 1,
 ) -> Classifier:
     """Fit a candidate on the labelled rows of a training window.
 
@@ -77,7 +79,7 @@ def fit(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame or TrainingTable
         Training window, cut to `training.train_window` by the caller; rows in any order. NaN in a
         feature goes to the candidate as it is; rows without a label are left out.
     name : str
@@ -88,6 +90,8 @@ def fit(
         Seed of the candidate's random choices.
     training : Training
         Calibration and half-life.
+    threads : int
+        Cores to use: of fits that run side by side each has its share. Changes no result.
 
     Returns
     -------
@@ -99,59 +103,65 @@ def fit(
     NotEnoughData
         No labelled row, or too few dates for the inner folds of a calibration.
     """
-    rows = labelled(table)
-    if rows.empty:
+    rows = table if isinstance(table, TrainingTable) else TrainingTable.from_frame(table)
+    rows = rows.labelled()
+    if not len(rows):
         raise NotEnoughData(
             "training window", expected="a labelled row", got="none", fix="give more dates"
         )
-    x = rows[feature_columns(table)].to_numpy(np.float32)
-    y = rows[LABEL].to_numpy().astype(np.int8)
-    weights = sample_weights(rows, training.half_life)
     candidate = get_candidate(name)
-    estimator = _fit(candidate.build(hyperparameters, random_state), x, y, weights)
-    if training.calibration == "none" or not candidate.calibrate:
-        return estimator
+    build = partial(candidate.build, hyperparameters, random_state)
+    with limit_threads(threads):
+        if training.calibration == "none" or not candidate.calibrate:
+            return _fit(build(), rows, training)
+        return _fit_calibrated(build, rows, training)
+
+
+def _fit_calibrated(
+    build: Callable[[], "ClassifierMixin"], rows: TrainingTable, training: Training
+) -> Calibrated:
     try:
-        folds = PurgedWalkForward(INNER_FOLDS, 0, rows[DATE].to_numpy(), rows[LABEL_END].to_numpy())
+        folds = PurgedWalkForward(INNER_FOLDS, 0, rows.date, rows.label_end)
         windows = list(folds.split())
     except NotEnoughData as error:
         raise NotEnoughData(
             f"calibration={training.calibration}",
             expected=f"dates for {INNER_FOLDS} inner folds in a training window",
-            got=f"{rows[DATE].nunique()} dates",
+            got=f"{len(np.unique(rows.date))} dates",
             fix="give calibration=none or more dates",
         ) from error
-    forecasts = []
-    for train, test in windows:
-        # Weights of a window come from its own rows: neighbours after it are in its future.
-        inner_weights = sample_weights(rows.iloc[train], training.half_life)
-        inner = candidate.build(hyperparameters, random_state)
-        inner = _fit(inner, x[train], y[train], inner_weights)
-        forecasts.append(probabilities(inner, x[test]))
+    # Weights of an inner window come from its own rows: neighbours after it are in its future.
+    forecasts = [
+        probabilities(_fit(build(), rows.take(train), training), rows.x[test])
+        for train, test in windows
+    ]
     tested = np.concatenate([test for _, test in windows])
+    weights = sample_weights(rows, training.half_life)
     return Calibrated(
-        estimator,
+        _fit(build(), rows, training),
         fit_map(
             training.calibration,
             np.concatenate(forecasts),
-            y[tested].astype(np.float64),
+            rows.label[tested],
             None if weights is None else weights[tested],
         ),
     )
 
 
 def _fit(
-    estimator: "ClassifierMixin", x: Features, y: Labels, weights: Array | None
+    estimator: "ClassifierMixin", rows: TrainingTable, training: Training
 ) -> "ClassifierMixin":
-    """Fit an estimator, or the smoothed base rate where only one class occurs."""
+    """Fit an estimator on weighted rows, or the smoothed base rate where only one class occurs."""
+    y = rows.label.astype(np.int8)
+    weights = sample_weights(rows, training.half_life)
     if y.min() == y.max():
         both = np.concatenate([y, [0, 1]]).astype(np.int8)
         counts = None if weights is None else np.concatenate([weights, [1.0, 1.0]])
         prior = get_candidate("prior").build({}, 0)
-        return prior.fit(np.zeros((len(both), x.shape[1])), both, sample_weight=counts)
+        return prior.fit(np.zeros((len(both), rows.x.shape[1])), both, sample_weight=counts)
     # The last step of a scikit-learn pipeline is the one that learns.
     step = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
-    return estimator.fit(x, y, **{f"{step}sample_weight": weights})
+    return estimator.fit(rows.x, y, **{f"{step}sample_weight": weights})
 
 
 def probability_up(estimator: Classifier, table: pd.DataFrame) -> Array:

@@ -25,7 +25,8 @@ from stockpred.models.recipe import Training
 from stockpred.training.fit import fit, import_libraries, probabilities
 from stockpred.training.importance import MAX_FORECASTS, permutation_importances
 from stockpred.training.split import PurgedWalkForward
-from stockpred.training.threads import one_thread
+from stockpred.training.threads import limit_threads
+from stockpred.training.training_table import TrainingTable
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Folds:
             table[LABEL_END].to_numpy(),
             train_window=training.train_window,
         )
-        self._table = table
+        self._table, self._rows = table, TrainingTable.from_frame(table)
         self._windows = list(splitter.split())
         self.training = training
         self.random_state = random_state
@@ -136,14 +137,12 @@ class Folds:
         ArithmeticError
             A forecast is NaN or infinite.
         """
-        train, _ = self._windows[task.fold - 1]
-        rows = self.test_rows(task.fold)
-        x = rows[self.features].to_numpy(np.float32)
-        label = rows[LABEL].to_numpy()
+        train, test = self._windows[task.fold - 1]
+        x, label = self._rows.x[test], self._rows.label[test]
         import_libraries([task.candidate], self.training)
-        with one_thread():
+        with limit_threads():
             estimator = fit(
-                self._table.iloc[train],
+                self._rows.take(train),
                 task.candidate,
                 task.hyperparameters,
                 self.random_state,

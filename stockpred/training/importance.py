@@ -6,7 +6,7 @@ import numpy as np
 
 from stockpred.arrays import Array
 from stockpred.evaluation.metrics import row_log_loss
-from stockpred.training.fit import Features
+from stockpred.training.training_table import Features
 
 MAX_FORECASTS = 250_000  # bounds the cost, whatever the numbers of rows and features are
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stockpred.arrays import Array, Dates
-from stockpred.columns import DATE, LABEL_END, SYMBOL
+from stockpred.training.training_table import TrainingTable
 
 
 def uniqueness(symbols: np.ndarray[Any, Any], dates: Dates, label_end: Dates) -> Array:
@@ -79,13 +79,13 @@ def decay(dates: Dates, half_life: float) -> Array:
     return np.asarray(0.5 ** ((len(sessions) - 1 - session) / half_life), dtype=np.float64)
 
 
-def sample_weights(rows: pd.DataFrame, half_life: float | None) -> Array | None:
+def sample_weights(rows: TrainingTable, half_life: float | None) -> Array | None:
     """Weigh training rows by uniqueness and, where wanted, by age.
 
     Parameters
     ----------
-    rows : DataFrame
-        symbol, date, label_end of labelled rows.
+    rows : TrainingTable
+        Labelled rows.
     half_life : float, optional
         Sessions; None: age does not matter.
 
@@ -94,7 +94,7 @@ def sample_weights(rows: pd.DataFrame, half_life: float | None) -> Array | None:
     array, shape (rows,), or None
         None where every weight is 1: the fit is then bit for bit the one without weights.
     """
-    weights = uniqueness(rows[SYMBOL].to_numpy(), rows[DATE].to_numpy(), rows[LABEL_END].to_numpy())
+    weights = uniqueness(rows.symbol, rows.date, rows.label_end)
     if half_life is not None:
-        weights = weights * decay(rows[DATE].to_numpy(), half_life)
+        weights = weights * decay(rows.date, half_life)
     return None if bool((weights == 1).all()) else weights

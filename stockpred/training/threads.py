@@ -54,14 +54,25 @@ def shared_settings() -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Fit within this thread alone, beside others that use the other cores (`shared_settings`).
+def limit_threads(count: int = 1) -> Iterator[None]:
+    """Fit and predict with some threads, beside others that use the other cores.
+
+    Parameters
+    ----------
+    count : int
+        Threads that OpenMP and joblib start for this one. `shared_settings` hold, too.
 
     Yields
     ------
     None
     """
-    with shared_settings(), threadpool_limits(1, user_api="openmp"):
+    from joblib import parallel_config  # noqa: PLC0415 - part of scikit-learn, as below
+
+    with (
+        shared_settings(),
+        threadpool_limits(count, user_api="openmp"),
+        parallel_config(backend="threading", n_jobs=count),
+    ):
         yield
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stockpred.arrays import Array
+from stockpred.arrays import Array, Mask
 from stockpred.columns import (
     DAILY_RETURN,
     DATE,
     FORWARD_RETURN,
     LABEL,
-    LABEL_END,
     PREVIOUS_UP,
     PRIOR,
     PRIOR_SYMBOL,
@@ -22,9 +21,10 @@ from stockpred.columns import (
 )
 from stockpred.errors import NotEnoughData
 from stockpred.models.recipe import Recipe
-from stockpred.training.fit import fit, import_libraries, probability_up
+from stockpred.training.fit import fit, import_libraries, probabilities
 from stockpred.training.split import training_rows
-from stockpred.training.threads import one_thread, shared_settings
+from stockpred.training.threads import limit_threads, shared_settings
+from stockpred.training.training_table import TrainingTable
 
 REFIT = "refit"
 LAST_DIRECTION = "up_0"
@@ -97,7 +97,8 @@ class WalkForward:
                 got="none",
                 fix="give more dates",
             )
-        self._table, self._recipe, self._random_state = table, recipe, random_state
+        self._table, self._whole = table, TrainingTable.from_frame(table)
+        self._recipe, self._random_state = recipe, random_state
         firsts = range(0, len(dates), refit_every)
         self._blocks = [dates[first : first + refit_every] for first in firsts]
         self.numbers = range(1, len(self._blocks) + 1)
@@ -112,28 +113,28 @@ class WalkForward:
         NotEnoughData
             No labelled row before the block.
         """
-        table, recipe, block = self._table, self._recipe, self._blocks[number - 1]
+        whole, recipe, block = self._whole, self._recipe, self._blocks[number - 1]
         is_known = training_rows(
-            table[DATE].to_numpy(),
-            table[LABEL_END].to_numpy(),
-            block[0],
-            train_window=recipe.train_window,
+            whole.date, whole.label_end, block[0], train_window=recipe.train_window
         )
-        known = table[is_known & table[LABEL].notna().to_numpy()]
-        rows = self._rows(number)
+        known = np.flatnonzero(is_known & whole.is_labelled)
+        rows = np.flatnonzero(self._is_in(number))
         import_libraries([recipe.candidate], recipe.training)
-        with one_thread():
+        with limit_threads():
             estimator = fit(
-                known,
+                whole.take(known),
                 recipe.candidate,
                 recipe.hyperparameters,
                 self._random_state,
                 training=recipe.training,
             )
-            probability = probability_up(estimator, rows)
-        prior = float((known[LABEL].sum() + 1) / (len(known) + 2))
-        by_symbol = _prior_by_symbol(known, rows[SYMBOL], prior)
-        return BlockForecast(probability, prior, by_symbol, len(known))
+            probability = probabilities(estimator, whole.x[rows])
+        label, symbol = whole.label[known], whole.symbol[known]
+        prior = float((label.sum() + 1) / (len(known) + 2))
+        symbols = whole.symbol.max() + 1
+        ups, counts = np.bincount(symbol, label, symbols), np.bincount(symbol, minlength=symbols)
+        by_symbol = np.where(counts > 0, (ups + 1) / (counts + 2), prior)
+        return BlockForecast(probability, prior, by_symbol[whole.symbol[rows]], len(known))
 
     def predictions(self, forecasts: Iterable[BlockForecast]) -> pd.DataFrame:
         """Join the forecasts of all blocks, in the order of numbers, with the table.
@@ -156,7 +157,7 @@ class WalkForward:
         """
         parts = []
         for number, forecast in zip(self.numbers, forecasts, strict=True):
-            rows = self._rows(number)
+            rows = self._table[self._is_in(number)]
             columns = {
                 SYMBOL: rows[SYMBOL].to_numpy(),
                 DATE: rows[DATE].to_numpy(),
@@ -173,9 +174,10 @@ class WalkForward:
         walked = pd.concat(parts, ignore_index=True)
         return walked.sort_values([DATE, SYMBOL], kind="stable").reset_index(drop=True)
 
-    def _rows(self, number: int) -> pd.DataFrame:
-        dates, block = self._table[DATE].to_numpy(), self._blocks[number - 1]
-        return self._table[(dates >= block[0]) & (dates <= block[-1])]
+    def _is_in(self, number: int) -> Mask:
+        """Mark the rows of a block."""
+        block = self._blocks[number - 1]
+        return (self._whole.date >= block[0]) & (self._whole.date <= block[-1])
 
 
 def walk_forward(  # noqa: PLR0913 - `jobs` changes no result
@@ -222,13 +224,6 @@ def walk_forward(  # noqa: PLR0913 - `jobs` changes no result
     walk = WalkForward(table, recipe, start, refit_every, random_state=random_state)
     with shared_settings(), ThreadPoolExecutor(jobs) as executor:
         return walk.predictions(executor.map(walk.forecast, walk.numbers))
-
-
-def _prior_by_symbol(known: pd.DataFrame, symbols: pd.Series, pooled: float) -> Array:
-    """Return the share of ups of each row's symbol in the known rows, smoothed as the prior."""
-    labels = known.groupby(known[SYMBOL].astype("str"))[LABEL]
-    shares = (labels.sum() + 1) / (labels.count() + 2)
-    return symbols.astype("str").map(shares).fillna(pooled).to_numpy(np.float64)
 
 
 def _column_or_nan(rows: pd.DataFrame, name: str) -> Array:

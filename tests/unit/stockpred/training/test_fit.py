@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution
+from threadpoolctl import threadpool_limits
 
 from serving.model.estimator_files import load_estimator, save_estimator
 from serving.model.log_model import REQUIREMENTS, requirements
@@ -166,6 +167,18 @@ def test_predictions_do_not_depend_on_the_number_of_workers() -> None:
         walk_forward(table, make_recipe(), start, 7, random_state=0, jobs=jobs) for jobs in (1, 4)
     ]
     pd.testing.assert_frame_equal(*walks, check_exact=True)
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_fit_has_the_same_bits_whatever_threads_it_may_use(name: str) -> None:
+    table = generate_table(dates=1000, strength=0.5, features=40)
+    arguments = (table, name, small_hyperparameters(name), 0)
+    with threadpool_limits(1):
+        alone = probability_up(fit(*arguments), table)
+    with threadpool_limits(3):
+        beside_others = probability_up(fit(*arguments), table)
+        on_all_cores = probability_up(fit(*arguments, threads=3), table)
+    assert alone.tobytes() == beside_others.tobytes() == on_all_cores.tobytes()
 
 
 def test_recipe_id_covers_every_field() -> None:

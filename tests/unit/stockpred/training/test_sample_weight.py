@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockpred.training.sample_weight import decay, sample_weights, uniqueness
+from stockpred.training.training_table import TrainingTable
 from tests.support.data.generated_tables import generate_table
 
 DAY = np.timedelta64(1, "D")
@@ -51,7 +52,7 @@ def test_uniqueness_equals_a_loop_over_sessions(
 
 def test_weights_of_overlapping_labels_sum_to_the_number_of_independent_labels() -> None:
     table = generate_table(dates=200, symbols=3, horizon=10)
-    weights = sample_weights(table, None)
+    weights = sample_weights(TrainingTable.from_frame(table), None)
     assert weights is not None
     assert weights.sum() == pytest.approx(3 * 200 / 10, rel=0.1)
     assert np.median(weights) == pytest.approx(1 / 10)
@@ -59,13 +60,13 @@ def test_weights_of_overlapping_labels_sum_to_the_number_of_independent_labels()
 
 def test_labels_of_one_session_have_no_weights() -> None:
     table = generate_table(dates=300).sample(frac=0.7, random_state=0)
-    assert sample_weights(table, None) is None
+    assert sample_weights(TrainingTable.from_frame(table), None) is None
 
 
 def test_weights_of_training_rows_ignore_later_rows() -> None:
     table = generate_table(dates=100, horizon=5).sort_values(["date", "symbol"])
     is_known = table["label_end"] < np.unique(table["date"])[60]
-    alone = sample_weights(table[is_known], None)
+    alone = sample_weights(TrainingTable.from_frame(table[is_known]), None)
     # The last training labels have no later neighbour, so they count for more.
     by_date = pd.Series(alone, index=table[is_known]["date"]).groupby(level=0).mean()
     assert by_date.iloc[-1] > by_date.iloc[-10] == pytest.approx(0.2)
@@ -75,7 +76,7 @@ def test_decay_counts_sessions_not_days() -> None:
     days = START + np.array([0, 1, 4, 30]) * DAY
     np.testing.assert_allclose(decay(np.tile(days, 2), 2), np.tile([0.5**1.5, 0.5, 0.5**0.5, 1], 2))
     table = generate_table(dates=50)
-    weights = sample_weights(table, 10)
+    weights = sample_weights(TrainingTable.from_frame(table), 10)
     assert weights is not None
     newest = table["date"] == table["date"].max()
     assert set(weights[newest]) == {1.0} and weights[~newest].max() < 1

@@ -16,7 +16,7 @@ from stockpred.training.folds import Folds
 from stockpred.training.search import Search
 from stockpred.training.selection import choose_candidate, cross_validate, fold_losses
 from stockpred.training.split import holdout_start, rows_before
-from stockpred.training.threads import one_thread, shared_settings
+from stockpred.training.threads import limit_threads, shared_settings
 from stockpred.training.walk_forward import WalkForward, walk_forward
 from tests.support.data.generated_tables import generate_table
 from tests.support.data.small_search import make_recipe, run_search
@@ -149,7 +149,7 @@ def test_fits_beside_each_other_use_one_thread_each_and_leave_the_limits_as_they
     inside, seen = [Event(), Event()], list[set[int]]()
 
     def work(own: Event, other: Event) -> None:
-        with one_thread():
+        with limit_threads():
             own.set()
             assert other.wait(10)
             seen.append(blas_threads())
