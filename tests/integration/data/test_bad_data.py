@@ -122,4 +122,4 @@ def test_raw_bars_in_the_place_of_an_artifact_are_refused_before_the_work(
     # The store has no model, which the steps that need one would report next.
     kind = "acquire or validate" if module == "validate" else "validate"
     assert line.startswith(f"bars='{path}': expected bars.parquet of {kind}, got ")
-    assert "Fix: give a file of your own as source= (of main" in line
+    assert "a file of your own as source= (of main" in line
