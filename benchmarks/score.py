@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from serving.model.estimator_files import load_estimator
 from sources.calendars import calendar_sessions
 from stockpred.bars.bar_arrays import BarArrays
-from stockpred.bars.schema import BarsInfo, from_arrow, unbroken_ranges
+from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol, unbroken_ranges
 from stockpred.columns import DATE, SYMBOL
 from stockpred.features.table import feature_arrays, feature_rows, longest_lookback
 from stockpred.models.candidates import CANDIDATES
@@ -45,7 +46,7 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
     from serving.model.log_model import MODULE, log_model
 
     info = BarsInfo.from_metadata(read_metadata(bars))
-    frames = [from_arrow(group) for _, group in zip(range(LEARNT), read_groups(bars), strict=False)]
+    frames = [frame for _, frame in zip(range(LEARNT), _frames(bars), strict=False)]
     table = pd.concat(
         [feature_rows(f, SETS, WINDOW, 1, info.quarantines_of(f[SYMBOL].iloc[0])) for f in frames]
     )
@@ -65,6 +66,13 @@ def logged(name: str, bars: Path, scratch: Path) -> str:
     return f"models:/{model.model_id}"
 
 
+def _frames(bars: Path) -> Iterator[pd.DataFrame]:
+    """Yield the bars of each symbol."""
+    for group in read_groups(bars):
+        for _, rows in split_by_symbol(group):
+            yield from_arrow(rows)
+
+
 def bare(bars: Path, name: str, files: Path) -> None:
     """Write CPU seconds and number of forecasts to bare.json beside the estimator's files."""
     info, needed = BarsInfo.from_metadata(read_metadata(bars)), longest_lookback(SETS, WINDOW)
@@ -77,8 +85,7 @@ def bare(bars: Path, name: str, files: Path) -> None:
             estimator.predict_proba(np.concatenate(waiting))
             waiting.clear()
 
-    for group in read_groups(bars):
-        frame = from_arrow(group)
+    for frame in _frames(bars):
         quarantines = info.quarantines_of(frame[SYMBOL].iloc[0])
         for first, last in unbroken_ranges(frame[DATE].to_numpy(), quarantines):
             part = frame.iloc[first:last]

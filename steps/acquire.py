@@ -1,4 +1,4 @@
-"""Reads a source; writes bars.parquet (one row group a symbol) and acquire.json."""
+"""Reads a source; writes bars.parquet (whole symbols a row group) and acquire.json."""
 
 import datetime as dt
 from collections.abc import Mapping

@@ -5,6 +5,7 @@ from pipeline.storage.parquet import read_groups, read_metadata, write_groups
 from steps.cli.command import step
 from steps.data.artifacts import ACQUIRED, fetch_artifact
 from steps.data.validation import choose_example, validate_file
+from stockpred.bars.schema import rows_of, split_by_symbol
 from stockpred.features.table import longest_lookback
 
 
@@ -16,7 +17,12 @@ def main(
     path = fetch_artifact(run, "bars", bars, ACQUIRED)
     lookback = longest_lookback(feature_sets, window)
     sound = validate_file(run, path, max_missing, lookback)
-    example = choose_example(read_groups(sound), lookback)
+    tables = (
+        rows_of(symbol, rows)
+        for group in read_groups(sound)
+        for symbol, rows in split_by_symbol(group)
+    )
+    example = choose_example(tables, lookback)
     with run.output("example.parquet") as out:
         write_groups(out, [example], lambda: read_metadata(sound))
 

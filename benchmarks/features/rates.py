@@ -13,6 +13,7 @@ import pyarrow as pa
 import talib
 
 from pipeline.storage.parquet import read_table, write_groups
+from steps.data.stored_bars import GROUP_ROWS
 from stockpred.bars.bar_arrays import BarArrays, SymbolRuns
 from stockpred.bars.schema import BarsInfo, from_arrow, to_arrow
 from stockpred.features.table import compute_part, list_features
@@ -55,7 +56,8 @@ def write_bars(path: Path, symbols: int, sessions: int) -> int:
     """Write generated bars; return the number of rows."""
     calendars = {f"S{number:05d}": "union" for number in range(symbols)}
     info = BarsInfo("generated", "as generated", calendars)
-    return write_groups(path, sound_bars(symbols, sessions), info.to_metadata)
+    tables = sound_bars(symbols, sessions)
+    return write_groups(path, tables, info.to_metadata, least_rows=GROUP_ROWS)
 
 
 def of_talib(bars: BarArrays) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """Parquet tables that steps pass on, in row groups of whole symbols for a step to stream.
 
-Bars have one row group a symbol.
+Small tables share a row group: a file's footer takes 1 KB of memory a row group and column.
 """
 
 import hashlib
@@ -183,9 +183,10 @@ def write_groups(
     tables: Iterable[pa.Table],
     extra: Callable[[], Mapping[bytes, bytes]] = dict,
     *,
+    least_rows: int = 1,
     compression: str = "zstd",
 ) -> int:
-    """Write each table as one row group.
+    """Write tables, each or some small ones together as one row group.
 
     Parameters
     ----------
@@ -195,6 +196,8 @@ def write_groups(
     extra : callable
         Returns the file's metadata; called after the last table, so that it may hold what was
         found on the way.
+    least_rows : int
+        Of a row group but the last: tables are gathered until they have as many.
     compression : str
         ``lz4`` takes half the time of ``zstd`` for real numbers, and a sixth more space.
 
@@ -218,8 +221,30 @@ def write_groups(
     rows = 0
     options = {"compression": compression, "use_dictionary": coded}
     with pq.ParquetWriter(path, first.schema, **options) as writer:
-        for table in chain([first], remaining):
+        for table in _gathered(chain([first], remaining), least_rows):
             writer.write_table(table.cast(writer.schema), row_group_size=max(table.num_rows, 1))
             rows += table.num_rows
         writer.add_key_value_metadata(dict(extra()))
     return rows
+
+
+def _gathered(tables: Iterable[pa.Table], least_rows: int) -> Iterator[pa.Table]:
+    """Join consecutive tables until they have `least_rows`."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        if rows >= least_rows:
+            yield _joined(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    if len(tables) == 1:
+        return tables[0]
+    schema = tables[0].schema
+    whole = pa.concat_tables([table.cast(schema) for table in tables])
+    return whole.unify_dictionaries().combine_chunks()

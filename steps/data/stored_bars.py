@@ -16,12 +16,13 @@ from pipeline.storage.parquet import read_groups, write_groups
 from pipeline.tags import TAG_OUTPUT
 from sources import FetchedBars, StoredBars
 from steps.data.artifacts import UNVALIDATED
-from stockpred.bars.schema import from_arrow, to_arrow
+from stockpred.bars.schema import from_arrow, split_by_symbol, to_arrow
 from stockpred.columns import SYMBOL
 from stockpred.errors import DataError
 
 WHOLE, PARTIAL = "bars.parquet", "partial.parquet"
 REPORT = "acquire.json"
+GROUP_ROWS = 10_000  # of a row group of bars, at least
 LOOK_BACK = 20  # runs: runs of other symbols and failed runs may be among them
 
 
@@ -62,19 +63,23 @@ def stored_bars(run: StepRun, source: str, symbols: Sequence[str]) -> dict[str, 
 
 
 def write_bars(path: Path, fetched: FetchedBars) -> int:
-    """Write bars, marked as not validated, one row group a symbol; return the number of rows."""
+    """Write bars, marked as not validated, whole symbols a row group; return the number of rows."""
     by_symbol = fetched.bars.groupby(SYMBOL, sort=True, observed=True)
     tables = (to_arrow(bars) for _, bars in by_symbol)
-    return write_groups(path, tables, lambda: fetched.info.to_metadata() | {UNVALIDATED: b"true"})
+    return write_groups(
+        path,
+        tables,
+        lambda: fetched.info.to_metadata() | {UNVALIDATED: b"true"},
+        least_rows=GROUP_ROWS,
+    )
 
 
 def _read(path: Path, report: dict[str, Any], symbols: set[str]) -> dict[str, StoredBars]:
     stored = {}
     for group in read_groups(path):
-        bars = from_arrow(group)
-        symbol = str(bars[SYMBOL].iloc[0])
-        if symbol in symbols:
-            entry = report[symbol]
-            start = dt.date.fromisoformat(entry["asked_from"]) if entry["asked_from"] else None
-            stored[symbol] = StoredBars(bars, start, entry["calendar"])
+        for symbol, rows in split_by_symbol(group):
+            if symbol in symbols:
+                entry = report[symbol]
+                start = dt.date.fromisoformat(entry["asked_from"]) if entry["asked_from"] else None
+                stored[symbol] = StoredBars(from_arrow(rows), start, entry["calendar"])
     return stored

@@ -23,7 +23,7 @@ from reports.plots.missing_sessions import draw_missing_sessions
 from reports.text.counts import count_of
 from sources.calendars import expected_sessions
 from steps.data.source import SourceOptions, check_failures, open_step_source, read_bars
-from steps.data.stored_bars import write_bars
+from steps.data.stored_bars import GROUP_ROWS, write_bars
 from stockpred.arrays import NO_SESSIONS, Dates
 from stockpred.bars.checks.spacing import Spacing, check_daily, find_spacing
 from stockpred.bars.checks.summary import summarise
@@ -86,7 +86,12 @@ def validate_file(run: StepRun, source: Path, max_missing: float, lookback: int)
         )
 
     with run.output("bars.parquet") as path:
-        write_groups(path, tables(), lambda: validation.sound_info().to_metadata())
+        write_groups(
+            path,
+            tables(),
+            lambda: validation.sound_info().to_metadata(),
+            least_rows=GROUP_ROWS,
+        )
     return run.output_path("bars.parquet")
 
 

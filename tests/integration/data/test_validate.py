@@ -79,7 +79,7 @@ def test_validate_of_dirty_bars_writes_valid_bars_report_and_metrics(
     example = pq.read_table(folder / "example.parquet")
     assert set(example["symbol"].to_pylist()) == {"AAA"}
     clean = pq.ParquetFile(folder / "bars.parquet")
-    assert clean.num_row_groups == 2 and clean.metadata.num_rows == 595
+    assert clean.num_row_groups == 1 and clean.metadata.num_rows == 595
     quarantines = BarsInfo.from_metadata(read_metadata(folder / "bars.parquet")).quarantines
     assert [period.first for period in quarantines] == [
         "2009-01-02",

@@ -66,7 +66,7 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
     from pipeline.storage.parquet import read_groups, read_metadata
     from serving.model.log_model import MODULE, log_model
     from steps.data.trained_source import TrainedSource
-    from stockpred.bars.schema import BarsInfo, from_arrow
+    from stockpred.bars.schema import BarsInfo, from_arrow, split_by_symbol
     from stockpred.features.table import feature_rows
     from stockpred.models.candidates import CANDIDATES
     from stockpred.models.recipe import Recipe, Training
@@ -74,7 +74,7 @@ def _log(folder: Path, bars: Path, recipes: Sequence[dict[str, Any]]) -> dict[st
     from stockpred.training.fit import fit, probability_up
 
     info = BarsInfo.from_metadata(read_metadata(bars))
-    frames = [from_arrow(group) for group in read_groups(bars)]
+    frames = [from_arrow(rows) for group in read_groups(bars) for _, rows in split_by_symbol(group)]
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("x", artifact_location=(folder / "a").as_uri())
     client.create_registered_model(NAME)

@@ -19,7 +19,15 @@ import pytest
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from pipeline.errors import InputError
-from pipeline.storage.parquet import read_groups, read_metadata, read_table, write_groups
+from pipeline.storage.parquet import (
+    batch_groups,
+    read_batch,
+    read_footer,
+    read_groups,
+    read_metadata,
+    read_table,
+    write_groups,
+)
 from pipeline.tracking.artifacts import atomic_write, fetch, local_folder, model_digest
 
 
@@ -49,6 +57,20 @@ def test_write_groups_writes_a_group_a_table_and_late_metadata(tmp_path: Path) -
     assert [group.num_rows for group in read_groups(path)] == [1, 2, 3]
     assert read_metadata(path)[b"last"] == b"2"
     assert read_table(path)["x"].to_pylist() == [0, 0, 1, 0, 1, 2]
+
+
+def test_write_groups_gathers_small_tables_into_row_groups(tmp_path: Path) -> None:
+    names = ["a", "b", "a", "c"]
+    tables = [pa.table({"s": pa.array([name] * 3).dictionary_encode()}) for name in names]
+    path = tmp_path / "t.parquet"
+    assert write_groups(path, tables, least_rows=5) == 12
+    assert [group["s"].to_pylist() for group in read_groups(path)] == [
+        ["a"] * 3 + ["b"] * 3,
+        ["a"] * 3 + ["c"] * 3,
+    ]
+    footer = read_footer(path)
+    assert batch_groups(footer, 6) == [[0], [1]] and batch_groups(footer, 7) == [[0, 1]]
+    assert read_batch(path, [1, 0], footer=footer).num_rows == 12
 
 
 def test_write_groups_refuses_no_tables(tmp_path: Path) -> None:
