@@ -116,7 +116,10 @@ def exit_error(process: "subprocess.Popen[Any]", name: str) -> ChildProcessError
     """Describe the exit of a process that should have gone on."""
     code = process.wait()
     cause = f"signal {-code} (9 is often: out of memory)" if code < 0 else f"code {code}"
-    return ChildProcessError(f"{name} ended with {cause}; its output above has the reason")
+    return ChildProcessError(
+        f"{name}: expected a process that goes on, got its end with {cause}. "
+        "Fix: see its output above for the reason, and start again."
+    )
 
 
 def _environment() -> dict[str, str]:

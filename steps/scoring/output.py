@@ -59,7 +59,8 @@ def print_forecasts(run: StepRun, path: Path, horizon: int) -> None:
     lines = ["", *text_table(cells, right=[cells[0].index(HEAD[2])])]
     if total > len(rows):
         lines.append(f"... and {total - len(rows):,} more")
-    lines += ["", f"With all columns: {path.name} and {CSV}"]
+    files = path.name if total > MAX_CSV_ROWS else f"{path.name} and {CSV}"
+    lines += ["", f"With all columns: {files}"]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

@@ -159,7 +159,7 @@ def test_predict_isolated_reports_a_process_that_exits_early(
     broken = tmp_path / "model"
     shutil.copytree(model, broken)
     (broken / "artifacts" / "recipe.json").write_text("{}")
-    with pytest.raises(ChildProcessError, match="ended with code 1; its output above"):
+    with pytest.raises(ChildProcessError, match=r"got its end with code 1\. Fix: "):
         list(predict_isolated(broken, [bars("AAA")]))
     assert "a key 'candidate'" in capfd.readouterr().err
     # Closing the generator ends the process, too.

@@ -93,6 +93,20 @@ def test_printed_forecasts_of_many_are_the_newest_and_count_the_rest(
     assert "... and 40 more" in lines
 
 
+def test_printed_forecasts_name_no_csv_above_its_limit(
+    run: StepRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steps.scoring.output.MAX_CSV_ROWS", 1)
+    path = forecasts(tmp_path, [row("AAA", 5, 8, 0.5), row("BBB", 5, 8, 0.5)])
+    write_csv(run, path, 2)
+    print_forecasts(run, path, 1)
+    assert capsys.readouterr().out.endswith("With all columns: predictions.parquet\n")
+    assert not (tmp_path / "predictions.csv").exists()
+
+
 def test_csv_has_the_columns_of_the_parquet_and_iso_dates(run: StepRun, tmp_path: Path) -> None:
     path = forecasts(tmp_path, [row("AAA", 5, 8, 0.5), row("É,B", 5, None, 0.25)])
     write_csv(run, path, 2)
