@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 from pipeline.chain.code_digest import Code
+from pipeline.errors import EngineError
+from pipeline.parallel.engine import LOCAL
 from steps.cli.types import ROOT
 from studies.run_cases import Runner
 from studies.sections import SECTIONS
@@ -28,6 +30,11 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
     parser.add_argument(
+        "--engine",
+        default=LOCAL,
+        help="a Dask scheduler's address, whose workers replace processes (default: %(default)s)",
+    )
+    parser.add_argument(
         "--picture", type=Path, help="file for the power curve, PNG (default: none)"
     )
     options = parser.parse_args()
@@ -40,11 +47,14 @@ def main() -> int:
     # A file for each version of the code: results of other code are not reused.
     code = Code(ROOT).of_modules("studies.honesty")
     results_path = ROOT / ".stockpred" / "honesty" / f"{code[:16]}.jsonl"
-    runner = Runner(options.markets, options.jobs, results_path, options.picture)
+    runner = Runner(options.markets, options.jobs, results_path, options.picture, options.engine)
     failed_claims = 0
     for name in options.sections or SECTIONS:
         began, used = time.monotonic(), _cpu()
-        section = SECTIONS[name](runner)
+        try:
+            section = SECTIONS[name](runner)
+        except EngineError as error:
+            sys.exit(str(error))
         failed_claims += sum(not holds for _, holds in section.claims)
         sys.stdout.write(f"### {name}\n\n{section.markdown()}\n")
         spent = f"{(time.monotonic() - began) / 60:.1f} minutes, {(_cpu() - used) / 60:.1f} of CPU."

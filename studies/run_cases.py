@@ -1,22 +1,30 @@
-"""Run independent cases in worker processes; stored results let a killed study resume."""
+"""Run independent cases in processes or on a cluster; stored results let a killed study resume."""
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from pipeline.parallel.engine import LOCAL, open_engine
+
 Case = dict[str, Any]
+Task = tuple[str, Callable[..., Case], Case]
 
 
 def run_cases(
-    function: Callable[..., Case], arguments: Sequence[Case], jobs: int, results_path: Path
+    function: Callable[..., Case],
+    arguments: Sequence[Case],
+    jobs: int,
+    results_path: Path,
+    *,
+    engine: str = LOCAL,
 ) -> list[Case]:
-    """Call a function with each set of arguments, in processes.
+    """Call a function with each set of arguments, in processes or on a cluster.
 
     Parameters
     ----------
@@ -28,6 +36,8 @@ def run_cases(
         Number of processes.
     results_path : Path
         JSON lines, one for each result; those in it are not computed again.
+    engine : str
+        ``local``, or the address of a Dask scheduler whose workers take the place of processes.
 
     Returns
     -------
@@ -46,9 +56,9 @@ def run_cases(
         os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")})
         results_path.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        with get_context("spawn").Pool(jobs) as pool, results_path.open("a") as file:
+        with results_path.open("a") as file:
             file.write("\n")  # a kill may have cut the last line short
-            results = pool.imap_unordered(_call, todo.values())
+            results = _results(list(todo.values()), function, jobs, engine)
             for number, (key, result) in enumerate(results, start=1):
                 done[key] = result
                 file.write(json.dumps([key, result]) + "\n")
@@ -58,8 +68,6 @@ def run_cases(
                     left = spent / number * (len(todo) - number)
                     what = f"{function.__name__}: {number} of {len(todo)}"
                     sys.stderr.write(f"{what}, {spent:.0f} s, about {left:.0f} s to go\n")
-            pool.close()
-            pool.join()  # the CPU time of a joined worker counts as this process's
     return [done[key] for key in keys]
 
 
@@ -77,12 +85,15 @@ class Runner:
         File of results.
     picture : Path, optional
         File for the power curve, PNG.
+    engine : str
+        See `run_cases`.
     """
 
     markets: int | None
     jobs: int
     results_path: Path
     picture: Path | None
+    engine: str = LOCAL
 
     def count(self, default: int) -> int:
         """Return the number of markets of a cell; `default` is the section's own."""
@@ -90,10 +101,24 @@ class Runner:
 
     def run(self, function: Callable[..., Case], arguments: Sequence[Case]) -> list[Case]:
         """Run cases; see `run_cases`."""
-        return run_cases(function, arguments, self.jobs, self.results_path)
+        return run_cases(function, arguments, self.jobs, self.results_path, engine=self.engine)
 
 
-def _call(task: tuple[str, Callable[..., Case], Case]) -> tuple[str, Case]:
+def _results(
+    tasks: Sequence[Task], function: Callable[..., Case], jobs: int, engine: str
+) -> Iterator[tuple[str, Case]]:
+    """Yield the result of each task, of processes in the order in which they end."""
+    if engine != LOCAL:
+        with open_engine(engine, _call, function) as opened:
+            yield from opened.map(_call, tasks)
+        return
+    with get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(_call, tasks)
+        pool.close()
+        pool.join()  # the CPU time of a joined worker counts as this process's
+
+
+def _call(task: Task) -> tuple[str, Case]:
     key, function, arguments = task
     return key, function(**arguments)
 

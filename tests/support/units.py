@@ -13,6 +13,10 @@ def square(number: int) -> int:
     return number * number
 
 
+def case(number: int) -> dict[str, int]:
+    return {"square": number**2}
+
+
 def worker_pid(number: int) -> int:
     return os.getpid()
 

@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 import trustme
+from distributed import Client
 
 from pipeline.errors import EngineError
 from pipeline.parallel.engine import open_engine
+from pipeline.storage.parquet import write_groups
+from stockpred.bars.schema import BarsInfo, to_arrow
+from stockpred.features.table import TableInfo
 from tests.support import units
+from tests.support.data.bars import make_bars
+from tests.support.data.feature_tables import rows_to_arrow
+from tests.support.data.generated_tables import generate_table
 from tests.support.paths import ROOT
-from tests.support.runs.stores import make_client
+from tests.support.runs.stores import make_client, make_store
 from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
 
 pytestmark = pytest.mark.long
@@ -147,6 +154,42 @@ def test_tls_works_with_certificates_and_refuses_a_stranger(tmp_path: Path) -> N
             assert refused.returncode == 1 and "Traceback" not in refused.stderr
             assert refused.stderr.startswith(f"engine='{cluster.address}': expected")
             assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.run
+def test_cancelled_step_leaves_nothing_on_the_cluster(cluster: DaskCluster, tmp_path: Path) -> None:
+    make_store(tmp_path)
+    table = generate_table(dates=300, strength=0.5)
+    info = TableInfo(("direction",), 3, 1)
+    write_groups(tmp_path / "features.parquet", [rows_to_arrow(table)], info.to_metadata)
+    bars_info = BarsInfo("generated", "as generated", {"AAA": "union"})
+    write_groups(
+        tmp_path / "example.parquet", [to_arrow(make_bars(50, "AAA", 0))], bars_info.to_metadata
+    )
+    words = ["--table", str(tmp_path / "features.parquet"), "--trials", "500"]
+    words += ["--example", str(tmp_path / "example.parquet"), "--engine", cluster.address]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "steps.train", *words],
+        cwd=ROOT,
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/store.db"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with Client(cluster.address, set_as_default=False) as client:
+
+        def tasks() -> int:
+            return int(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+
+        while not tasks():
+            assert run.poll() is None, run.stderr and run.stderr.read()
+            time.sleep(0.1)
+        run.terminate()
+        _, output = run.communicate(timeout=120)
+        assert run.returncode == 128 + signal.SIGTERM and "Traceback" not in output
+        deadline = time.monotonic() + 30
+        while tasks() or any(client.processing().values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 @pytest.mark.run

@@ -37,6 +37,7 @@ from stockpred.training.search import Search
 from stockpred.training.selection import mean_importances, predictions
 from stockpred.training.split import holdout_start
 from stockpred.training.trial import best_trial
+from studies.run_cases import run_cases
 from tests.support import units
 from tests.support.data.bars import make_bars
 from tests.support.data.feature_tables import rows_to_arrow
@@ -157,6 +158,16 @@ def test_features_are_the_same_bytes_on_every_engine(
         hashes.append((file_sha256(path), page))
     assert hashes[1] == hashes[2] == hashes[0]
     assert pq.ParquetFile(path).num_row_groups == 3
+
+
+def test_study_on_a_cluster_gives_and_keeps_the_results_of_processes(
+    cluster: DaskCluster, tmp_path: Path
+) -> None:
+    cases = [{"number": number} for number in range(6)]
+    path = tmp_path / "results.jsonl"
+    found = run_cases(units.case, cases, 1, path, engine=cluster.address)
+    assert found == [{"square": number**2} for number in range(6)]
+    assert run_cases(units.case, cases, 1, path, engine="tcp://127.0.0.1:1") == found
 
 
 def test_table_with_other_bytes_is_refused_on_a_worker(

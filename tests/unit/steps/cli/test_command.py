@@ -10,10 +10,23 @@ import click
 import mlflow
 import pytest
 
+from pipeline.parallel import engine as engine_module
 from pipeline.run.step_run import StepRun
 from steps.cli.command import OptionError, grouped, option, program, step, usage_message
 from steps.cli.parameters import PARAMETERS, defaults, of_chain, taken_by, value_of
-from steps.cli.types import Date, DateSpan, Flag, Instant, Location, Names, Number, Or, Symbols
+from steps.cli.types import (
+    Date,
+    DateSpan,
+    Engine,
+    Flag,
+    Instant,
+    Location,
+    Names,
+    Number,
+    Or,
+    Refused,
+    Symbols,
+)
 from tests.support.runs.stores import make_store
 
 VALUES: dict[str, tuple[Any, str, object]] = {
@@ -32,6 +45,9 @@ VALUES: dict[str, tuple[Any, str, object]] = {
         "btc/usdt,M&M.NS, brk b,^GSPC,=A,#A,naïve,トヨタ,$A$,straße",
         ("BTC/USDT", "M&M.NS", "BRK B", "^GSPC", "=A", "#A", "NAÏVE", "トヨタ", "$A$", "STRASSE"),
     ),
+    "this machine": (Engine(), "local", "local"),
+    "scheduler": (Engine(), "tcp://10.0.0.5:8786", "tcp://10.0.0.5:8786"),
+    "scheduler with IPv6": (Engine(), "tls://[::1]:8786", "tls://[::1]:8786"),
     "user of a URI": (Location(), "abfss://box@host/x.csv", "abfss://box@host/x.csv"),
 }
 REFUSED: dict[str, tuple[Any, str, str]] = {
@@ -45,6 +61,12 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "no symbol between commas": (Symbols(), "A,,B", "'', which is no symbol"),
     "symbol with a line break": (Symbols(), "A\nB", "'A\\nB', which is no symbol"),
     "long symbol": (Symbols(), "A" * 201, "AAA"),
+    "engine": (Engine(), "dask", "'dask'"),
+    "engine over http": (Engine(), "http://h:8786", "'http://h:8786'"),
+    "engine without a port": (Engine(), "tcp://h", "without a port"),
+    "engine with a wrong port": (Engine(), "tcp://h:99999", "out of range"),
+    "engine with a path": (Engine(), "tcp://h:8786/x", "'tcp://h:8786/x'"),
+    "engine with a user": (Engine(), "tcp://u@h:8786", "'tcp://u@h:8786'"),
     "two lines": (Location(), "a\nb", "one line"),
     "password": (Location(), "http://u:s3cret@h/x", "password"),
 }
@@ -191,6 +213,20 @@ def test_step_alone_prints_its_key_figure_and_where_its_artifacts_are(
 
 def test_texts_of_one_value_are_one_typed_value() -> None:
     assert value_of("folds", "05") == value_of("folds", "5") == defaults()["folds"] == 5
+
+
+def test_engine_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PACKAGE", "no_such_package_here")
+    with pytest.raises(Refused, match="which is the extra 'dask'") as caught:
+        Engine().convert("tcp://h:8786", None, None)
+    assert caught.value.fix == "install it: uv sync --extra dask"
+    assert Engine().convert("local", None, None) == "local"
+
+
+def test_engine_is_handed_on_without_a_part_in_the_key() -> None:
+    for name in ("features", "train", "evaluate"):
+        assert of_chain(name, is_keyed=False) == ("engine",)
+        assert "engine" not in of_chain(name)
 
 
 def test_instant_is_handed_on_without_a_part_in_the_key() -> None:
