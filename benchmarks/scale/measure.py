@@ -130,6 +130,10 @@ def measure(size: Size, folder: Path, parameters: Sequence[str]) -> Measured:
         written = write_groups(bars, wanted, info.to_metadata)
         rows = rows or written
         costs[name], failures[name] = store.main(bars)
-        note = failures[name] or f"{costs[name][CHAIN].user:.1f} s of user CPU"
-        sys.stderr.write(f"{size}, {name}: {note}\n")
+        # A run of hours that is stopped leaves what it has measured.
+        for step, used in costs[name].items():
+            figures = f"{used.user:.1f} s of user CPU, {used.wall:.1f} s, {used.memory:.0f} MiB"
+            sys.stderr.write(f"{size}, {name}, {step}: {figures}\n")
+        if failures[name]:
+            sys.stderr.write(f"{size}, {name}: {failures[name]}\n")
     return Measured(size, rows, costs, failures)

@@ -1,6 +1,7 @@
 """The demo on a Dask cluster of containers, started by one command and checked from outside."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.support.containers.demo_checks import (
     check_runs,
     runs_of_entry_point,
 )
+from tests.support.containers.machine import Machine
 from tests.support.paths import ROOT
 from tests.support.servers.tracking_server import free_port
 
@@ -75,3 +77,22 @@ try:
 except OSError:
     print("unreachable")
 """
+
+
+@pytest.mark.long
+@pytest.mark.run
+def test_cluster_commands_run_without_a_container_engine(tmp_path: Path) -> None:
+    addresses, ports = ["tracking:5000", "scheduler:8786"], ["5000", "5001", "8786", "8788"]
+    machine = Machine(FILE, tmp_path, addresses, ports)
+    tracking, model = (f"http://127.0.0.1:{machine.ports[port]}" for port in ("5000", "5001"))
+    try:
+        for service in ("tracking", "scheduler", "worker"):
+            machine.wait(service, machine.start(service))
+        assert machine.start("pipeline").wait(900) == 0, machine.log("pipeline")
+        printed = machine.log("pipeline")
+        assert f":{machine.ports['8786']}: 1 workers with 1 threads" in printed
+        check_runs(tracking, printed)
+        machine.wait("model", machine.start("model"))
+        check_model(model)
+    finally:
+        machine.stop()

@@ -5,7 +5,6 @@ Figures are told on the way: `make test-containers` shows them.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,9 +19,8 @@ from tests.support.containers.compose import (
     image_history,
     image_megabytes,
     print_progress,
-    wait_for,
 )
-from tests.support.containers.compose_files import argv, environment, image_files, services
+from tests.support.containers.compose_files import image_files
 from tests.support.containers.demo_checks import (
     check_cached,
     check_model,
@@ -31,6 +29,7 @@ from tests.support.containers.demo_checks import (
     runs_of,
     runs_of_entry_point,
 )
+from tests.support.containers.machine import Machine
 from tests.support.paths import ROOT
 from tests.support.servers.tracking_server import free_port
 
@@ -146,79 +145,8 @@ def check_docker_env_runs_steps(demo: Compose, tracking: str) -> None:
     assert statuses == [(step, "FINISHED") for step in ("acquire", "validate", "features")]
 
 
-class Machine:
-    """The demo's services as processes of this machine, in a folder with the image's files alone.
-
-    Their commands, environments and healthchecks are the compose file's, with other addresses.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "stockpred"
-        for path in image_files():
-            copy = self.folder / path.relative_to(ROOT)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
-        (folder / "mlflow").mkdir()
-        self.ports = {"5000": free_port(), "5001": free_port()}
-        self._changes = {
-            "0.0.0.0": "127.0.0.1",
-            "tracking:5000": "127.0.0.1:5000",
-            "/mlflow": f"{folder}/mlflow",
-            **{number: str(port) for number, port in self.ports.items()},
-        }
-        self._services = services(FILE)
-        self.started: list[subprocess.Popen[str]] = []
-
-    def _here(self, text: str) -> str:
-        for old, new in self._changes.items():
-            text = re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w)", new, text)
-        return text
-
-    def start(self, service: str) -> "subprocess.Popen[str]":
-        spec = self._services[service]
-        home = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        home |= {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
-        variables = {name: self._here(value) for name, value in environment(spec).items()}
-        command = [self._here(word) for word in argv(spec["command"])]
-        with (self.folder.parent / f"{service}.log").open("w") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env={**os.environ, **home, **variables},
-                text=True,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.started.append(process)
-        return process
-
-    def log(self, service: str) -> str:
-        return (self.folder.parent / f"{service}.log").read_text()
-
-    def wait(self, service: str, process: "subprocess.Popen[str]") -> None:
-        """Return when the service's own healthcheck is content."""
-        _, *words = self._services[service]["healthcheck"]["test"]
-        check = [sys.executable, *(self._here(word) for word in words[1:])]
-
-        def healthy() -> bool:
-            assert process.poll() is None, self.log(service)
-            return subprocess.run(check, capture_output=True, check=False).returncode == 0
-
-        wait_for(healthy, 300, f"{service} healthy")
-
-    def stop(self) -> None:
-        for process in reversed(self.started):
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 def test_demo_commands_run_without_a_container_engine(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+    machine = Machine(FILE, tmp_path, ["tracking:5000"], ["5000", "5001"])
     tracking, model = (f"http://127.0.0.1:{port}" for port in machine.ports.values())
     try:
         machine.wait("tracking", machine.start("tracking"))
