@@ -84,6 +84,8 @@ def test_dask_pods_and_network_policy_fit_their_schemas() -> None:
     check(manifest("dask-network"))
     cluster = manifest("dask-cluster")["spec"]
     for part in ("scheduler", "worker"):
+        [container] = cluster[part]["spec"]["containers"]
+        assert {"name": "PYTHONPATH", "value": container["workingDir"]} in container["env"]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": part}}
         check({**pod, "spec": cluster[part]["spec"]})
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "scheduler"}}
