@@ -16,6 +16,7 @@ from pipeline.storage.parquet import write_groups
 from steps.cli.command import step
 from steps.data.artifacts import share_input
 from steps.data.feature_table import fetch_feature_table
+from steps.training.memory import check_memory
 from steps.training.units import WalkPlan, forecast_block, rows_of, walk_of
 from stockpred.errors import DataError
 from stockpred.evaluation.backtest import TradingCosts
@@ -37,6 +38,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
 ) -> None:
     """Walk a recipe forward through the holdout and evaluate its forecasts."""
     path, info = fetch_feature_table(run, table)
+    check_memory(table, path, engine)
     try:
         content = json.loads(run.fetch_input(recipe).read_text())
         holdout_start = np.datetime64(content["selection"]["holdout_start"], "s")

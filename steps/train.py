@@ -26,6 +26,7 @@ from steps.cli.types import ROOT
 from steps.data.artifacts import EXAMPLE, fetch_artifact, share_input
 from steps.data.feature_table import fetch_feature_table
 from steps.data.trained_source import TrainedSource, absolute_source
+from steps.training.memory import check_memory
 from steps.training.nested_runs import SearchPlan, run_search
 from steps.training.units import FoldPlan, fit_fold, folds_of, rows_of
 from stockpred.bars.origins import UNKNOWN
@@ -77,6 +78,7 @@ def main(  # noqa: PLR0913 - one argument a parameter
     with forked_check() as check:  # before any data is read
         path, info = fetch_feature_table(run, table)
         example_bars = _read_example(run, example, info)
+        check_memory(table, path, engine)
         shared = share_input(run, table, path, engine)
         rows = rows_of(shared, path)
         start = holdout_start(rows[DATE], holdout)
