@@ -99,6 +99,7 @@ bench: env
 	python -m benchmarks.yahoo
 	python -m benchmarks.validation
 	python -m benchmarks.features
+	python -m benchmarks.training
 	python -m benchmarks.serving
 	python -m benchmarks.score
 	python -m benchmarks.kills

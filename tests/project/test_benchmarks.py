@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.orchestration import RATIOS, exceeded
 from benchmarks.processes import Cost
+from benchmarks.training.compare import MODELS, compare_evaluate, compare_train, make_table
+from stockpred.training.fit import import_libraries
 from tests.support.paths import ROOT
 
 
@@ -48,3 +50,12 @@ def test_ratio_is_exceeded_by_more_than_the_slack_alone() -> None:
     assert exceeded([below], 0.15, (ratio,)) == []
     assert exceeded([above], 0.15, (ratio,)) == [ratio]
     assert exceeded([below, below, above], 0.15, (ratio,)) == []
+
+
+@pytest.mark.long
+def test_train_and_evaluate_cost_little_more_than_bare_fits() -> None:
+    table = make_table(symbols=6, sessions=1500)
+    import_libraries(MODELS)
+    # Importances and metrics weigh more in a table as small as this.
+    assert compare_train(table).ratio < 1.4
+    assert compare_evaluate(table, "random_forest").ratio < 1.15

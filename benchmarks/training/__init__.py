@@ -1,0 +1,1 @@
+"""Cost of `train` and `evaluate` beside bare fits of the same estimators."""
