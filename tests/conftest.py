@@ -65,15 +65,17 @@ def forked_python() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def unset_experiment() -> Iterator[None]:
-    """Unset the store and experiment that MLflow hands to child processes by the environment.
+def unset_stores() -> Iterator[None]:
+    """Unset the stores and experiment that MLflow hands to child processes by the environment.
 
-    Commands of the next tests would use them.
+    Commands of the next tests would use them: MLflow's server, where a test runs it in process,
+    names its registry for the whole process.
     """
     yield
     if "mlflow" in sys.modules:
         sys.modules["mlflow"].set_tracking_uri(None)
-    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        sys.modules["mlflow"].set_registry_uri(None)
+    for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         os.environ.pop(name, None)
 
 

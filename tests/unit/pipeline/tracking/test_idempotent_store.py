@@ -1,8 +1,10 @@
 """Create calls against MLflow's server code, with each first answer lost."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import pytest
 from flask import Flask
 from mlflow.entities import LoggedModelOutput
@@ -93,3 +95,9 @@ def test_create_calls_whose_answer_is_lost_create_one_object(
     assert len({tags[TAG_IDEMPOTENCY_KEY] for tags in keys}) == 3
     assert len(set(server.creates)) == len(CREATE_PATHS)
     assert len(server.creates) == len(CREATE_PATHS) * (1 if arrives else 2)
+
+
+def test_registry_of_a_server_in_process_is_unset_for_the_next_test() -> None:
+    """After the test above, whose server names its registry for the whole process."""
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+    assert mlflow.get_registry_uri() == mlflow.get_tracking_uri()
