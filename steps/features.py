@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.log.console import logger
-from pipeline.parallel.engine import LOCAL, Engine, open_engine
+from pipeline.parallel.address import LOCAL
+from pipeline.parallel.engine import Engine, open_engine
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import SharedFile, read_metadata, write_groups
 from reports.pages.features import render_features_page

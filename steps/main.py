@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.parallel.engine import check_reachable
+from pipeline.parallel.address import check_reachable
 from pipeline.step import ChainParams, Output, Project, Step
 from pipeline.tags import TAG_INCOMPLETE, TAG_MODEL_VERSION
 from steps.cli.command import OptionError, program, raw_texts

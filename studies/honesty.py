@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.chain.code_digest import Code
 from pipeline.errors import EngineError
-from pipeline.parallel.engine import LOCAL
+from pipeline.parallel.address import LOCAL
 from steps.cli.types import ROOT
 from studies.run_cases import Runner
 from studies.sections import SECTIONS

@@ -10,7 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from pipeline.parallel.engine import LOCAL, open_engine
+from pipeline.parallel.address import LOCAL
+from pipeline.parallel.engine import open_engine
 
 Case = dict[str, Any]
 Task = tuple[str, Callable[..., Case], Case]

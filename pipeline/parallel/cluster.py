@@ -13,7 +13,7 @@ from distributed import Client, KilledWorker
 
 from pipeline.errors import EngineError
 from pipeline.log.console import logger
-from pipeline.parallel.engine import unreachable
+from pipeline.parallel.address import unreachable
 from pipeline.parallel.worker import RESTART, Version, check_version, run_unit, version_of
 
 CONNECT_TIMEOUT = 8.0  # seconds

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pipeline.log.console import JSON
-from pipeline.parallel.engine import LOCAL
+from pipeline.parallel.address import LOCAL
 from steps.cli.types import (
     Date,
     DateSpan,

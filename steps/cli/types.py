@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pipeline.log.redact import redact_urls
-from pipeline.parallel.engine import EXTRA, LOCAL, SCHEMES, missing_package
+from pipeline.parallel.address import EXTRA, LOCAL, SCHEMES, missing_package
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_SYMBOLS_FILE = 1 << 20  # bytes

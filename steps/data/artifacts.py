@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.file_hashes import file_sha256
-from pipeline.parallel.engine import LOCAL
+from pipeline.parallel.address import LOCAL
 from pipeline.run.step_run import StepRun
 from pipeline.storage.parquet import SharedFile, open_table
 from pipeline.tracking.artifacts import shared_location

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.parallel.engine import LOCAL, cores
+from pipeline.parallel.address import LOCAL
+from pipeline.parallel.engine import cores
 from pipeline.process.memory import available_memory
 from pipeline.storage.parquet import read_footer
 from stockpred.columns import KEY, OUTCOME

@@ -19,8 +19,9 @@ from distributed import Client
 
 from pipeline.errors import EngineError
 from pipeline.file_hashes import file_sha256
+from pipeline.parallel.address import check_reachable
 from pipeline.parallel.cluster import CONNECT_TIMEOUT
-from pipeline.parallel.engine import Engine, check_reachable, open_engine
+from pipeline.parallel.engine import Engine, open_engine
 from pipeline.parallel.worker import OtherVersion
 from pipeline.storage.parquet import SharedFile, write_groups
 from reports.pages.features import render_features_page

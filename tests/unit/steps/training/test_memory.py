@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.parallel.engine import LOCAL
+from pipeline.parallel.address import LOCAL
 from steps.training.memory import BYTES_OF_FIT, BYTES_OF_TABLE, check_memory
 from stockpred.errors import ParameterError
 from tests.support.data.feature_tables import rows_to_arrow
