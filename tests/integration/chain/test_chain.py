@@ -114,7 +114,8 @@ def test_backends_run_independent_steps_side_by_side_and_record_the_same_runs(
             read_inputs = {
                 name: metrics.pop(name) for name in ResourceUsage().metrics([]) if name in metrics
             }
-            names = ("seconds", "cores_used", "artifact_bytes", "peak_rss_mib")
+            assert read_inputs.pop("system/cores_used") >= 0  # the toy hardly computes
+            names = ("seconds", "artifact_bytes", "peak_rss_mib")
             used = [f"system/{name}" for name in names]
             assert min(read_inputs.pop(name) for name in used) > 0
             assert read_inputs.keys() == {"system/peak_added_mib"}, "the toy writes no table"

@@ -33,7 +33,9 @@ def work():
     os.environ["PIPELINE_IN_CHAIN"] = "key"
     try:
         with active_run.open_run(ROOT, "step", {}) as (run, heartbeat):
-            step = SimpleNamespace(client=client, run_id=run.info.run_id, heartbeat=heartbeat)
+            step = SimpleNamespace(
+                client=client, run_id=run.info.run_id, heartbeat=heartbeat, get_run=client.get_run
+            )
             with nested.nested_runs(step) as runs:
                 outer = runs.open("outer")
                 for number in range(2):
