@@ -47,5 +47,5 @@ def unreachable(name: str, error: Exception) -> EngineError:
         f"engine={name!r}",
         expected="a Dask scheduler that answers",
         got=reason or type(error).__name__,
-        fix="start one (dask scheduler), or give its address, or engine=local",
+        fix="start one (PYTHONPATH=. dask scheduler), or give its address, or engine=local",
     )

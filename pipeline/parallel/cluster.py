@@ -152,6 +152,13 @@ class ClusterExecutor(Executor):
                 got="no such module",
                 fix=f"{RESTART}, with PYTHONPATH=.",
             )
+        if "deserialization of the task graph" in text:  # by the scheduler, as a RuntimeError
+            return EngineError(
+                subject,
+                expected="a scheduler that imports the project",
+                got="one that cannot read its units",
+                fix="start it again in a checkout of the run's commit, with PYTHONPATH=.",
+            )
         is_ours = type(error).__module__.partition(".")[0] in ("distributed", "dask")
         return self._lost() if is_ours or self._client.status == "closed" else error
 

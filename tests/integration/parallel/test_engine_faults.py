@@ -67,6 +67,16 @@ def test_unit_that_kills_its_workers_is_given_up_in_one_line(cluster: DaskCluste
         engine.submit(units.die, 1).result()
 
 
+def test_scheduler_outside_a_checkout_is_said_so(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path, workers=1, scheduler_root=tmp_path) as cluster:
+        cluster.wait_for_workers(1)
+        with (
+            pytest.raises(EngineError, match=r"a scheduler that imports the project.*PYTHONPATH="),
+            open_engine(cluster.address, units.square) as engine,
+        ):
+            engine.submit(units.square, 1).result()
+
+
 def test_worker_without_memory_is_said_so(tmp_path: Path) -> None:
     with dask_cluster(tmp_path, workers=0) as cluster:
         cluster.add_worker("--memory-limit", "400 MiB", nanny=True)

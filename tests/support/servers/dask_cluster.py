@@ -21,7 +21,13 @@ STARTS = 120.0  # seconds, on a loaded machine
 class DaskCluster:
     """A scheduler, and workers of one thread that import the project from a checkout."""
 
-    def __init__(self, folder: Path, scheme: str = "tcp", env: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scheme: str = "tcp",
+        env: Mapping[str, str] = {},
+        scheduler_root: Path = ROOT,
+    ) -> None:
         self.folder, self.workers = folder, list[subprocess.Popen[bytes]]()
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PIPELINE_"))},
@@ -31,7 +37,7 @@ class DaskCluster:
         }
         self._file = folder / "scheduler.json"
         address = f"{scheme}://127.0.0.1:0"
-        self.scheduler = self._start("scheduler", "--host", address, "--no-show", root=ROOT)
+        self.scheduler = self._start("scheduler", "--host", address, "--no-show", root=scheduler_root)
         deadline = time.monotonic() + STARTS
         while not self._file.exists():
             assert self.scheduler.poll() is None, self.log
@@ -82,9 +88,10 @@ def dask_cluster(
     workers: int = 2,
     scheme: str = "tcp",
     env: Mapping[str, str] = {},
+    scheduler_root: Path = ROOT,
 ) -> Iterator[DaskCluster]:
     """Start a scheduler and workers, which `open_engine` waits for."""
-    cluster = DaskCluster(folder, scheme, env)
+    cluster = DaskCluster(folder, scheme, env, scheduler_root)
     try:
         for _ in range(workers):
             cluster.add_worker()
