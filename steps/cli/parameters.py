@@ -411,6 +411,7 @@ _ROWS = (
         "`tcp://host:port` or `tls://host:port` the workers of a Dask cluster by its scheduler's "
         "address. Not in the cache's key: no result depends on it",
         "main features train evaluate daily",
+        page="scaling",
         is_keyed=False,
     ),
     Parameter(

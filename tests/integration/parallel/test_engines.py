@@ -295,7 +295,7 @@ def test_wrong_or_silent_address_is_refused_within_10_seconds() -> None:
         )
     assert refused.stderr == (
         f"engine='{address}': expected a Dask scheduler that answers, got no answer within 8 s. "
-        "Fix: start one (dask scheduler), or give its address, or engine=local.\n"
+        "Fix: start one (PYTHONPATH=. dask scheduler), or give its address, or engine=local.\n"
     )
     assert CONNECT_TIMEOUT < 10 and time.monotonic() - began < 60, "imports take a while here"
 

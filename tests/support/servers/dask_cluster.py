@@ -37,7 +37,9 @@ class DaskCluster:
         }
         self._file = folder / "scheduler.json"
         address = f"{scheme}://127.0.0.1:0"
-        self.scheduler = self._start("scheduler", "--host", address, "--no-show", root=scheduler_root)
+        self.scheduler = self._start(
+            "scheduler", "--host", address, "--no-show", root=scheduler_root
+        )
         deadline = time.monotonic() + STARTS
         while not self._file.exists():
             assert self.scheduler.poll() is None, self.log
