@@ -3,6 +3,7 @@ an environment made from the lock. In place of GitHub's machine, this one.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,8 +63,9 @@ def test_scheduled_job_runs_reports_failures_and_alerts(
     second = nights.night()
     assert set(second.outcomes.values()) == {"success"}, second.outputs
     monitor = json.loads((second.uploaded / "night" / "monitoring.json").read_text())
-    assert "acquire: cached" in second.outputs["Night"] and "train:" not in second.outputs["Night"]
-    assert "0 added, 2 known" in second.summary.read_text() and monitor["alerts"] == []
+    steps = re.findall(r"(?m)^(\w+): (\w+) in", second.outputs["Night"])
+    assert steps == [(step, "cached") for step in ("acquire", "validate", "score", "monitor")]
+    assert len(pd.read_parquet(tmp_path / "ledger")) == 2 and monitor["alerts"] == []
     # A failed run: red, and told.
     third = nights.night(symbols="NOSUCH")
     assert (third.outcomes["Night"], third.outcomes["Summary"]) == ("failure", "failure")
