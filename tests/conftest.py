@@ -75,6 +75,7 @@ def unset_stores() -> Iterator[None]:
     if "mlflow" in sys.modules:
         sys.modules["mlflow"].set_tracking_uri(None)
         sys.modules["mlflow"].set_registry_uri(None)
+        sys.modules["mlflow"].tracking.fluent._active_experiment_id = None
     for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         os.environ.pop(name, None)
 

@@ -10,7 +10,7 @@ import click
 import mlflow
 import pytest
 
-from pipeline.parallel import engine as engine_module
+from pipeline.parallel import address
 from pipeline.run.step_run import StepRun
 from steps.cli.command import OptionError, grouped, option, program, step, usage_message
 from steps.cli.parameters import PARAMETERS, defaults, of_chain, taken_by, value_of
@@ -216,7 +216,7 @@ def test_texts_of_one_value_are_one_typed_value() -> None:
 
 
 def test_engine_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(address, "PACKAGE", "no_such_package_here")
     with pytest.raises(Refused, match="which is the extra 'dask'") as caught:
         Engine().convert("tcp://h:8786", None, None)
     assert caught.value.fix == "install it: uv sync --extra dask"
