@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import one_line
 from pipeline.git.mlflow_clone import claim_clone
 from pipeline.log.console import logger
 from pipeline.log.redact import redact
@@ -79,12 +77,7 @@ def open_run(
     prepare_store(mlflow.get_tracking_uri(), checked=ENV_IN_CHAIN in os.environ)
     client = mlflow.MlflowClient()
     run_id = os.environ.get("MLFLOW_RUN_ID")
-    try:
-        check(client)
-    except Exception as error:
-        if run_id:
-            _tag_refused(client, run_id, entry_point, error)
-        raise
+    check(client)
     experiment, first = None, {}
     if not run_id:
         experiment = current_experiment(client, create=True)
@@ -143,12 +136,24 @@ def _prepare_run(
         mark_as_training(client, experiment or client.get_experiment(run.info.experiment_id))
 
 
-def _tag_refused(client: MlflowClient, run_id: str, entry_point: str, error: Exception) -> None:
-    """Give a run its reason and a name: `mlflow run` sets it to FAILED, and knows neither."""
-    tags = {TAG_ERROR: redact(one_line(error))[:4000]}
-    if is_random_name(client.get_run(run_id).info.run_name):
-        tags[TAG_RUN_NAME] = entry_point
-    log_run_data(client, run_id, tags=tags)
+def tag_refused_run(entry_point: str, reason: str) -> None:
+    """Give a run that does not begin its reason and a name.
+
+    `mlflow run` has made the run and sets it to FAILED, but knows neither. A store out of reach is
+    left alone.
+    """
+    import mlflow
+
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id is None:
+        return
+    shorten_retries()
+    with suppress(Exception):
+        client = mlflow.MlflowClient()
+        tags = {TAG_ERROR: redact(reason)[:4000]}
+        if is_random_name(client.get_run(run_id).info.run_name):
+            tags[TAG_RUN_NAME] = entry_point
+        log_run_data(client, run_id, tags=tags)
 
 
 def _end_as_killed() -> None:
@@ -157,7 +162,7 @@ def _end_as_killed() -> None:
 
     if mlflow.active_run() is not None:
         ignore_signals()
-        with contextlib.suppress(Exception):
+        with suppress(Exception):
             mlflow.end_run("KILLED")
 
 

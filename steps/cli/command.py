@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.errors import Interrupted, PipelineError, one_line
+from pipeline.errors import Interrupted, PipelineError, StoreError, one_line
 from pipeline.git.mlflow_clone import remove_clone
-from pipeline.log.console import logger, redact_output, set_log_format
-from pipeline.run.active_run import SignalReceived
+from pipeline.log.console import log_context, logger, redact_output, set_log_format
+from pipeline.run.active_run import SignalReceived, tag_refused_run
 from pipeline.run.log_tail import append_error
 from pipeline.run.step_run import step_run
 from pipeline.tags import ENV_IN_CHAIN
@@ -156,7 +156,9 @@ class Program:
         try:
             self.command.main(standalone_mode=False)
         except click.ClickException as error:
-            _end(usage_message(error), 2)
+            line = usage_message(error)
+            self._tell_run(line)
+            _end(line, 2)
         except click.Abort:
             _end("interrupted", 130)
         except Interrupted as error:
@@ -170,9 +172,17 @@ class Program:
             line, is_logged = one_line(error), ENV_IN_CHAIN in os.environ
             if is_logged and not hasattr(error, "is_logged"):
                 is_logged = append_error(line)
+            if not isinstance(error, StoreError):
+                self._tell_run(line)
             code = error.exit_code if isinstance(error, PipelineError) else 1
             _end("" if is_logged else line, code)
         _end("", 0)
+
+    def _tell_run(self, line: str) -> None:
+        """Tell the run that `mlflow run` made why it does not begin; one that began knows."""
+        has_begun = "run" in log_context or ENV_IN_CHAIN in os.environ
+        if "MLFLOW_RUN_ID" in os.environ and not has_begun:
+            tag_refused_run(str(self.command.name), line)
 
 
 def usage_message(error: click.ClickException) -> str:

@@ -1,12 +1,13 @@
 """A process that gets SIGTERM at every line that starts or ends its run."""
 
+import os
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.run.active_run import open_run
+from tests.support.paths import ROOT
+from tests.support.python_processes import run_python
 from tests.support.runs.kill_at_lines import run_script
 from tests.support.runs.stores import make_store
 from tests.support.runs.toy_project import ENV, long
@@ -74,25 +75,23 @@ def test_open_run_stopped_at_any_line_never_ends_finished(
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
-def test_run_that_its_check_refuses_names_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--symbols", "AAPL,NOSUCH"], "NOSUCH"),
+        (["--horizon", "0"], "horizon='0': expected"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_run_that_is_refused_before_it_begins_names_the_reason(
+    tmp_path: Path, words: list[str], reason: str
 ) -> None:
     """`mlflow run` has made the run and sets it to FAILED, but knows no reason."""
-
-    def refuse(client: mlflow.MlflowClient) -> None:
-        raise InputError("registered_model='x': is taken")
-
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(make_store(tmp_path))
-    try:
-        client = mlflow.MlflowClient()
-        run_id = client.create_run("0").info.run_id
-        monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-        monkeypatch.setenv("PIPELINE_IN_CHAIN", "key")  # whose store is checked
-        with pytest.raises(InputError), open_run(tmp_path, "main", {}, check=refuse):
-            pytest.fail("it began")
-        run = client.get_run(run_id)
-        assert run.data.tags["pipeline.error"] == "registered_model='x': is taken"
-        assert run.info.run_name == "main", "no chain has named it"
-    finally:
-        mlflow.set_tracking_uri(before)
+    client = mlflow.MlflowClient(make_store(tmp_path))
+    run_id = client.create_run("0").info.run_id
+    env = {**os.environ, "MLFLOW_TRACKING_URI": client.tracking_uri, "MLFLOW_RUN_ID": run_id}
+    done = run_python(["-m", "steps.main", *words], cwd=ROOT, env=env)
+    run = client.get_run(run_id)
+    assert done.returncode in (1, 2) and done.stderr.count("\n") == 1
+    assert reason in run.data.tags["pipeline.error"] and reason in done.stderr
+    assert run.info.run_name == "main", "no chain has named it"
